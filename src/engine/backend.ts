@@ -1,0 +1,140 @@
+/**
+ * The small interface behind which each backend computes. A backend trusts its arguments: `Engine` has checked shapes,
+ * types and lifetimes. Calls enqueue; only `read` and `readAccumulator` wait. A backend never calls another's kernels.
+ *
+ * Legend: T tokens of a batch, D hidden size, I intermediate size, H heads, K key-value heads, d head size, V vocabulary.
+ */
+import type { Batch } from './batch.js';
+import type { CacheSpec, KvCache } from './kvCache.js';
+import type { Shape } from './errors.js';
+import type { DType, Storage } from './tensor.js';
+import type { WeightSource, WeightUse } from './weight.js';
+
+export type BackendName = 'reference' | 'wasm' | 'tfjs';
+
+/** What a kernel sees of a tensor. */
+export interface Operand {
+  readonly storage: Storage;
+  /** First element, in elements. */
+  readonly offset: number;
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** What a kernel sees of a weight. */
+export interface PackedWeight {
+  readonly storage: Storage;
+  readonly shape: Shape;
+}
+
+/** RMS norm: `x * rsqrt(mean(x^2) + epsilon) * gain` per row (Zhang and Sennrich, 2019). */
+export interface Norm<T = Operand> {
+  readonly gain: T;
+  readonly epsilon: number;
+}
+
+/** `y = x W^T + bias`. */
+export interface Projection<T = Operand, W = PackedWeight> {
+  readonly weight: W;
+  readonly bias?: T;
+}
+
+/** `down(silu(gate(x)) * up(x))` (SwiGLU; Shazeer, 2020). */
+export interface GatedProjections<T = Operand, W = PackedWeight> {
+  readonly gate: Projection<T, W>;
+  readonly up: Projection<T, W>;
+  readonly down: Projection<T, W>;
+}
+
+/** A norm applied to the input first, and a residual added once to the finished sum. */
+export interface Fusion<T = Operand> {
+  readonly norm?: Norm<T>;
+  readonly add?: T;
+}
+
+export interface MoeSpec {
+  /** Experts that each token visits, by softmax over all experts. */
+  readonly topK: number;
+  /** Divide the chosen weights by their sum. */
+  readonly normalise: boolean;
+}
+
+/** Cosines and sines by position, [positions, d / 2] each; rotation pairs element i with i + d / 2. */
+export interface Rotary<T = Operand> {
+  readonly cos: T;
+  readonly sin: T;
+}
+
+export interface AttentionSpec<T = Operand> {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  /** Multiplies the scores. */
+  readonly scale: number;
+  readonly rotary?: Rotary<T>;
+  /** Keys seen by a query, itself included; all that came before where absent. */
+  readonly window?: number;
+  /** `tanh(score / softCap) * softCap`. */
+  readonly softCap?: number;
+}
+
+/** What a backend can do here, for `inspect` and `bench`. */
+export interface Abilities {
+  /** e.g. 'baseline' for wasm, or the TensorFlow.js backend's name. */
+  readonly tier: string;
+  readonly threads: number;
+  readonly [detail: string]: string | number | boolean;
+}
+
+export interface Backend {
+  readonly name: BackendName;
+  readonly abilities: Abilities;
+
+  upload(data: Float32Array | Int32Array): Storage;
+  read(t: Operand): Promise<Float32Array | Int32Array>;
+
+  // General operations, for experiments. Results have the shape that `Engine` states.
+  /** [m, k] x [k, n] -> [m, n], either side transposed. */
+  matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean): Storage;
+  /** `b` has a's shape, or a's last sizes (repeated over the first), or one element. */
+  add(a: Operand, b: Operand): Storage;
+  multiply(a: Operand, b: Operand): Storage;
+  /** Over an axis: x is [outer, size, inner]. */
+  softmax(x: Operand, outer: number, size: number, inner: number): Storage;
+  reduce(x: Operand, kind: 'sum' | 'mean', outer: number, size: number, inner: number): Storage;
+  /** Index of the largest element; the first of equals. int32. */
+  argmax(x: Operand, outer: number, size: number, inner: number): Storage;
+  cast(x: Operand, dtype: DType): Storage;
+
+  // Transformer kernels.
+  pack(source: WeightSource, use: WeightUse): Promise<Storage>;
+  /** Keys and values of one layer, for all slots. */
+  createCacheLayer(spec: CacheSpec): Storage;
+  /** -> [T, D] */
+  embed(weight: PackedWeight, tokens: Int32Array): Storage;
+  /** [T, D] -> [T, D] */
+  rmsNorm(x: Operand, norm: Norm): Storage;
+  /** [T, in] -> one [T, out] per projection, from one (normed) input. `add` belongs to the first. */
+  linear(x: Operand, projections: readonly Projection[], fusion: Fusion): Storage[];
+  /** [T, D] -> [T, D] */
+  gatedMlp(x: Operand, weights: GatedProjections, fusion: Fusion): Storage;
+  /** [T, D] -> [T, D]; router [E, D]; experts' gate and up [E, I, D], down [E, D, I]. Routing stays on the device. */
+  moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, fusion: Fusion): Storage;
+  /**
+   * q [T, H d], k and v [T, K d] -> [T, H d]. Rotates q and k, appends k and v to the cache's layer, attends causally
+   * within each sequence. Without a cache every sequence starts at 0 and attends within the batch.
+   */
+  attention(q: Operand, k: Operand, v: Operand, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec): Storage;
+  /** -> [T]: negative log-likelihood of each target under `head(norm(h))`; a target of -1 gives 0. */
+  crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage;
+
+  // Running sums in float64 (or the nearest that the backend has).
+  createAccumulator(length: number): Storage;
+  /** Adds the sum over rows of cos(a_row, b_row) to element `index`; norms are floored at 1e-8. */
+  cosine(a: Operand, b: Operand, into: Storage, index: number): void;
+  /** Adds X^T X, [D, D] row-major. */
+  gram(x: Operand, into: Storage): void;
+  readAccumulator(accumulator: Storage, length: number): Promise<Float64Array>;
+
+  dispose(): void;
+}

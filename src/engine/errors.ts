@@ -1,0 +1,59 @@
+/** Errors carry data; the sentence is derived from it. */
+
+/** A mistake in what a user gave (a file, a flag, an argument): one clear sentence, and what to do about it. */
+export class UserError extends Error {
+  override readonly name: string = 'UserError';
+  readonly hint?: string;
+
+  constructor(message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(options.hint ? `${message} (${options.hint})` : message, { cause: options.cause });
+    this.hint = options.hint;
+  }
+}
+
+export type Shape = readonly number[];
+
+const showShape = (shape: Shape): string => `[${shape.join(',')}]`;
+
+/** Shapes that do not fit an operation: `[matmul] lhs [2,3] and rhs [4,5]: inner sizes 3 and 4 differ`. */
+export class ShapeError extends Error {
+  override readonly name = 'ShapeError';
+  readonly op: string;
+  readonly shapes: Readonly<Record<string, Shape>>;
+  readonly axis?: number;
+
+  constructor(op: string, shapes: Record<string, Shape>, rule: string, axis?: number) {
+    const named = Object.entries(shapes).map(([name, shape]) => `${name} ${showShape(shape)}`);
+    super(`[${op}] ${named.join(' and ')}: ${rule}`);
+    this.op = op;
+    this.shapes = shapes;
+    this.axis = axis;
+  }
+}
+
+/** A tensor, weight, cache or accumulator used after `dispose`. */
+export class UseAfterFreeError extends Error {
+  override readonly name = 'UseAfterFreeError';
+
+  constructor(what: string, shape: Shape) {
+    super(`${what} ${showShape(shape)} was used after it was freed`);
+  }
+}
+
+/** A backend lacks an operation. Never a silent detour through another backend. */
+export class UnsupportedOpError extends Error {
+  override readonly name = 'UnsupportedOpError';
+  readonly op: string;
+  readonly backend: string;
+
+  constructor(op: string, backend: string, detail: string) {
+    super(`[${op}] the ${backend} backend does not support ${detail}`);
+    this.op = op;
+    this.backend = backend;
+  }
+}
+
+/** A key-value cache that no longer fits: its length, its slots, or the model's skip flags changed under it. */
+export class CacheError extends Error {
+  override readonly name = 'CacheError';
+}

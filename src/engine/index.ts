@@ -1,0 +1,14 @@
+/** Tensors, kernels and backends. Knows nothing of models or files. */
+export { Accumulator } from './accumulator.js';
+export { arraySource } from './arraySource.js';
+export type * from './backend.js';
+export { createBatch, type Batch, type Sequence } from './batch.js';
+export { backendNames, createEngine, type EngineOptions } from './createEngine.js';
+export { Engine, type Memory } from './engine.js';
+export { CacheError, ShapeError, UnsupportedOpError, UseAfterFreeError, UserError, type Shape } from './errors.js';
+export { decodeFloats, encodeFloats } from './halfFloat.js';
+export { KvCache, type CacheSpec } from './kvCache.js';
+export type { Freeable, Scope } from './ledger.js';
+export { fromNdarray, toNdarray } from './ndarrayView.js';
+export { Tensor, type DType, type Storage } from './tensor.js';
+export { Weight, bytesPerElement, type WeightDType, type WeightSource, type WeightUse } from './weight.js';

@@ -1,0 +1,67 @@
+import { UseAfterFreeError, type Shape } from './errors.js';
+import type { Ledger } from './ledger.js';
+import type { Storage } from './tensor.js';
+
+/** Element types of a weight in a file. */
+export type WeightDType = 'float32' | 'float16' | 'bfloat16';
+
+export const bytesPerElement: Readonly<Record<WeightDType, number>> = { float32: 4, float16: 2, bfloat16: 2 };
+
+/**
+ * Where a weight comes from: a tensor in a checkpoint, an array, a quantizer around another source. Rows are the
+ * product of all sizes but the last ([out, in] has `out` rows, [experts, out, in] has `experts * out`).
+ */
+export interface WeightSource {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly dtype: WeightDType;
+  /** Rows [start, end) in little-endian `dtype`, row-major; the bytes are the caller's until the next call. */
+  readRows(start: number, end: number): Promise<Uint8Array>;
+}
+
+/** How a weight is used, which decides its layout. */
+export type WeightUse = 'linear' | 'embedding' | 'both' | 'experts';
+
+/** A weight as one backend laid it out; only that backend can look inside. */
+export class Weight {
+  #freed = false;
+
+  constructor(
+    readonly name: string,
+    /** [out, in], or [experts, out, in]. */
+    readonly shape: Shape,
+    readonly use: WeightUse,
+    readonly inner: Storage,
+    private readonly ledger: Ledger,
+  ) {
+    ledger.add(this);
+    ledger.scope?.remove(this);
+    ledger.bytes += inner.bytes;
+  }
+
+  get storage(): Storage {
+    if (this.#freed) throw new UseAfterFreeError(`weight ${this.name}`, this.shape);
+    return this.inner;
+  }
+
+  /** Bytes it takes in the backend's memory. */
+  get bytes(): number {
+    return this.inner.bytes;
+  }
+
+  get freed(): boolean {
+    return this.#freed;
+  }
+
+  dispose(): void {
+    if (this.#freed) return;
+    this.#freed = true;
+    this.ledger.remove(this);
+    this.ledger.bytes -= this.inner.bytes;
+    this.inner.free();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
