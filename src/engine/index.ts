@@ -10,5 +10,5 @@ export { decodeFloats, encodeFloats } from './halfFloat.js';
 export { KvCache, type CacheSpec } from './kvCache.js';
 export type { Freeable, Scope } from './ledger.js';
 export { fromNdarray, toNdarray } from './ndarrayView.js';
-export { Tensor, type DType, type Storage } from './tensor.js';
+export { Tensor, sizeOf, type DType, type Storage } from './tensor.js';
 export { Weight, bytesPerElement, type WeightDType, type WeightSource, type WeightUse } from './weight.js';

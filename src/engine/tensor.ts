@@ -93,6 +93,14 @@ export class Tensor {
     return new Tensor(this.#shared, this.#ledger, [end - start, ...inner], this.dtype, offset);
   }
 
+  /** A view that no scope frees: for what must outlive the pass that made it. */
+  detach(): Tensor {
+    void this.storage;
+    const view = new Tensor(this.#shared, this.#ledger, this.shape, this.dtype, this.offset);
+    this.#ledger.scope?.remove(view);
+    return view;
+  }
+
   /** Frees this view; the memory goes with the last view of it. Harmless when repeated. */
   dispose(): void {
     if (this.#freed) return;

@@ -1,0 +1,110 @@
+import type { Tokenizer } from '../checkpoint/index.js';
+import { UserError } from '../engine/index.js';
+import { readDocuments } from './documents.js';
+
+export interface CalibrationOptions {
+  /** Rows wanted; default 256. */
+  samples?: number;
+  /** Tokens a row; default 2048. */
+  length?: number;
+  /** The model's context in tokens: longer rows are shortened to it, and `note` says so. */
+  maxLength?: number;
+  /** Rows to leave out at the beginning: with the number used for calibration the rows are held out from it. */
+  skip?: number;
+  /** The text's field in .jsonl files; default `text`. */
+  field?: string;
+}
+
+export interface CalibrationRows {
+  /** Each of `length` token ids. */
+  rows: Int32Array[];
+  length: number;
+  /** Rows asked for; `rows` holds fewer when the text ran out. */
+  requested: number;
+  /** How the rows differ from what was asked for. */
+  note?: string;
+  /** Full rows in the whole text, skipped ones included; known only when the text ran out. */
+  available?: number;
+}
+
+/** What packing needs of a tokenizer. */
+export type CalibrationTokenizer = Pick<Tokenizer, 'encode' | 'eosId'>;
+
+/**
+ * Packs texts into rows of equal length as LLM-Drop does (spec 1.5): every document is tokenized without special
+ * tokens and followed by EOS, all are concatenated and cut into rows; the remainder is discarded. Of several files
+ * (or folders) one row is taken from each in turn, and one that runs out is passed over. Only as much is tokenized as
+ * the rows need. Gives rows [skip, skip + samples), fewer when the text is shorter; UserError when there is none.
+ */
+export async function calibrationRows(tokenizer: CalibrationTokenizer, files: readonly string[], o: CalibrationOptions = {}): Promise<CalibrationRows> {
+  const { samples = 256, length: asked = 2048, maxLength = Infinity, skip = 0, field } = o;
+  if (!files.length) throw new UserError('no calibration text is given');
+  if (!Number.isInteger(samples) || samples < 1) throw new UserError(`samples must be a whole number of at least 1, found ${samples}`);
+  if (!Number.isInteger(asked) || asked < 2) throw new UserError(`the length of a row must be a whole number of at least 2 tokens, found ${asked}`);
+  if (!Number.isInteger(skip) || skip < 0) throw new UserError(`skip must be a whole number of at least 0, found ${skip}`);
+  const eos = tokenizer.eosId;
+  if (eos === undefined) throw new UserError('the tokenizer names no end-of-text token (EOS), which parts the documents', { hint: 'set eos_token in tokenizer_config.json' });
+
+  const length = Math.min(asked, maxLength);
+  const notes = length < asked ? [`rows of ${length} tokens instead of ${asked}: the model's context is no longer`] : [];
+  const texts = files.map((file) => new PackedText(tokenizer, eos, file, length, field));
+  const rows: Int32Array[] = [];
+  let seen = 0;
+  for await (const row of inTurn(texts)) {
+    if (seen++ < skip) continue;
+    rows.push(row);
+    if (rows.length === samples) return { rows, length, requested: samples, note: notes[0] };
+  }
+  const behind = skip ? ` behind the first ${skip}` : '';
+  if (!rows.length) {
+    const tokens = texts.reduce((sum, text) => sum + text.tokens, 0);
+    throw new UserError(`${files.join(', ')}: not one full row of ${length} tokens${behind}: found ${tokens} tokens, needed ${(skip + 1) * length}`, { hint: 'give more text, or ask for fewer or shorter rows' });
+  }
+  notes.push(`${rows.length} rows of ${length} tokens instead of ${samples}: the text holds no more${behind}`);
+  return { rows, length, requested: samples, note: notes.join('; '), available: seen };
+}
+
+/** The rows of one file or folder. */
+class PackedText {
+  /** Tokens seen so far. */
+  tokens = 0;
+
+  constructor(
+    private readonly tokenizer: CalibrationTokenizer,
+    private readonly eos: number,
+    private readonly file: string,
+    private readonly length: number,
+    private readonly field: string | undefined,
+  ) {}
+
+  async *rows(): AsyncGenerator<Int32Array> {
+    let row = new Int32Array(this.length);
+    for await (const document of readDocuments(this.file, { field: this.field })) {
+      for (const id of [...this.tokenizer.encode(document), this.eos]) {
+        row[this.tokens++ % this.length] = id;
+        if (this.tokens % this.length) continue;
+        yield row;
+        row = new Int32Array(this.length);
+      }
+    }
+  }
+}
+
+/** One row of each text in turn, until all have run out. Texts that are left early are closed. */
+async function* inTurn(texts: readonly PackedText[]): AsyncGenerator<Int32Array> {
+  let streams = texts.map((text) => text.rows());
+  try {
+    while (streams.length) {
+      const going = [];
+      for (const stream of streams) {
+        const next = await stream.next();
+        if (next.done) continue;
+        yield next.value;
+        going.push(stream);
+      }
+      streams = going;
+    }
+  } finally {
+    await Promise.all(streams.map((stream) => stream.return(undefined)));
+  }
+}

@@ -1,0 +1,31 @@
+import { createBatch, type Tensor } from '../engine/index.js';
+import type { Model, Observer } from '../models/index.js';
+
+/** Told after each row: how many are done. */
+export type Progress = (done: number, total: number, unit: string) => void;
+
+export interface WalkOptions {
+  readonly observer?: Observer;
+  readonly onProgress?: Progress;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs rows through the model one at a time, without a cache, and hands each row's last hidden states [T, D] to
+ * `onRow`. Nothing is kept between rows, so memory does not grow with their number.
+ */
+export async function walkRows(
+  model: Model,
+  rows: readonly Int32Array[],
+  { observer, onProgress, signal }: WalkOptions,
+  onRow?: (hidden: Tensor, row: number) => void | Promise<void>,
+): Promise<void> {
+  for (const [index, row] of rows.entries()) {
+    signal?.throwIfAborted();
+    using _scope = model.engine.scope();
+    const hidden = model.forward(createBatch([row]), { observer });
+    await onRow?.(hidden, index);
+    onProgress?.(index + 1, rows.length, 'rows');
+    await new Promise(setImmediate); // lets timers, signals and progress have their turn
+  }
+}

@@ -1,0 +1,12 @@
+/** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
+export { Checkpoint, openCheckpoint } from './checkpoint.js';
+export { fileError } from './fileError.js';
+export { readJsonObject, type JsonObject } from './jsonFile.js';
+export { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
+export { safetensorsBytes, safetensorsDTypes, weightDTypes, type SafetensorsDType, type TensorInfo } from './safetensorsHeader.js';
+export { tensorBytes, tensorOfBytes, tensorOfSource, writeSafetensors, type TensorToWrite, type WriteOptions } from './safetensorsWriter.js';
+export { defaultShardBytes, planShards, writeWeights } from './shards.js';
+export { loadTokenizer, type Tokenizer } from './tokenizer.js';
+export { copyTokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';
+export { sliceExperts, sliceSource, stackedSource } from './weightViews.js';
+export { writeFolderAtomically } from './writeFolder.js';

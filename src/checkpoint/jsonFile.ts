@@ -1,0 +1,26 @@
+import { readFile } from 'node:fs/promises';
+import { UserError } from '../engine/index.js';
+import { fileError, systemErrorCode } from './fileError.js';
+
+export type JsonObject = Record<string, unknown>;
+
+export const isJsonObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A file that holds one JSON object; undefined when there is no such file. Throws UserError for anything else in it. */
+export async function readJsonObject(path: string): Promise<JsonObject | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw fileError(error, 'cannot read', path);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
+  }
+  if (!isJsonObject(value)) throw new UserError(`${path} must hold a JSON object, found ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}`);
+  return value;
+}

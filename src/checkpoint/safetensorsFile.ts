@@ -1,0 +1,164 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { UserError, type Shape, type WeightSource } from '../engine/index.js';
+import { fileError } from './fileError.js';
+import { longestHeader, parseSafetensorsHeader, safetensorsBytes, weightDTypes, type SafetensorsDType, type SafetensorsHeader, type TensorEntry, type TensorInfo } from './safetensorsHeader.js';
+
+/** A tensor whose bytes (little-endian, row-major) are read piece by piece: what the writer takes. */
+export interface RawTensor {
+  readonly name: string;
+  readonly dtype: SafetensorsDType;
+  readonly shape: Shape;
+  /** The bytes in order; each piece is the caller's until the next. */
+  read(): AsyncIterable<Uint8Array>;
+}
+
+/** One system call reads or writes at most this many bytes (Node's own limit is 2 GiB). */
+const largestCall = 1 << 30;
+const pieceBytes = 4 << 20;
+/** A source keeps its buffer between calls when the buffer is not larger. */
+const largestKeptBuffer = 16 << 20;
+
+/**
+ * A .safetensors file, read by position: opening it reads the header only, and no handle is held until data is read.
+ * Every mistake in the file is a UserError that names the file and the tensor.
+ */
+export class SafetensorsFile {
+  #handle?: Promise<FileHandle>;
+  #bytesRead: number;
+
+  private constructor(
+    readonly path: string,
+    private readonly header: SafetensorsHeader,
+    private readonly dataStart: number,
+  ) {
+    this.#bytesRead = dataStart;
+  }
+
+  static async open(path: string): Promise<SafetensorsFile> {
+    const handle = await openForReading(path);
+    try {
+      const size = (await handle.stat()).size;
+      if (size < 8) throw new UserError(`${path} is truncated: a safetensors file begins with 8 length bytes, found ${size} bytes`);
+      const length = new DataView((await readAt(handle, path, 0, bytesOf(8))).buffer).getBigUint64(0, true);
+      if (length > size - 8)
+        throw new UserError(`${path}: the header claims ${length} bytes, but the file has ${size - 8} behind its length`, { hint: 'the file is truncated or is not a safetensors file' });
+      if (length > longestHeader) throw new UserError(`${path}: the header claims ${length} bytes, expected at most ${longestHeader}`, { hint: 'is it a safetensors file?' });
+      const json = await readAt(handle, path, 8, bytesOf(Number(length)));
+      const dataStart = 8 + Number(length);
+      return new SafetensorsFile(path, parseSafetensorsHeader(path, json, size - dataStart), dataStart);
+    } catch (error) {
+      throw fileError(error, 'cannot read', path);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** The file's `__metadata__`, such as `{ format: 'pt' }`. */
+  get metadata(): Readonly<Record<string, string>> {
+    return this.header.metadata;
+  }
+
+  /** Bytes read from the disk so far, header included. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** In the order of the data. */
+  tensorNames(): string[] {
+    return [...this.header.tensors.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.header.tensors.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    const { dtype, shape, bytes } = this.#entry(name);
+    return { dtype, shape, bytes };
+  }
+
+  /** A tensor of F32, F16 or BF16 as a weight; its rows are read when asked for. */
+  source(name: string): WeightSource {
+    const entry = this.#entry(name);
+    const dtype = weightDTypes[entry.dtype];
+    if (!dtype) throw new UserError(`${this.path}: tensor ${name} is ${entry.dtype}, but a weight must be F32, F16 or BF16`);
+    const width = entry.shape.length ? entry.shape[entry.shape.length - 1] : 1;
+    const rowBytes = width * safetensorsBytes[entry.dtype];
+    const rows = rowBytes ? entry.bytes / rowBytes : 0;
+    let kept = bytesOf(0);
+    const readRows = async (start: number, end: number): Promise<Uint8Array> => {
+      checkRows(name, rows, start, end);
+      const bytes = (end - start) * rowBytes;
+      const buffer = kept.byteLength < bytes ? bytesOf(bytes) : kept;
+      if (buffer.byteLength <= largestKeptBuffer) kept = buffer;
+      return this.#read(entry.begin + start * rowBytes, buffer.subarray(0, bytes));
+    };
+    return { name, shape: entry.shape, dtype, readRows };
+  }
+
+  /** Any tensor as bytes. */
+  raw(name: string): RawTensor {
+    const { dtype, shape, begin, bytes } = this.#entry(name);
+    const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
+      const piece = bytesOf(Math.min(bytes, pieceBytes));
+      for (let done = 0; done < bytes; done += piece.byteLength) yield await this.#read(begin + done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
+    };
+    return { name, dtype, shape, read: read.bind(this) };
+  }
+
+  /** Closes the file; reading again opens it again. */
+  async close(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    await (await handle?.catch(() => undefined))?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #entry(name: string): TensorEntry {
+    const entry = this.header.tensors.get(name);
+    if (!entry) throw new UserError(`${this.path} has no tensor ${name}`);
+    return entry;
+  }
+
+  async #read(begin: number, into: Uint8Array): Promise<Uint8Array> {
+    this.#handle ??= openForReading(this.path).catch((error: unknown) => {
+      this.#handle = undefined;
+      throw error;
+    });
+    await readAt(await this.#handle, this.path, this.dataStart + begin, into);
+    this.#bytesRead += into.byteLength;
+    return into;
+  }
+}
+
+/** Bytes that are not cleared first; a plain Uint8Array at offset 0, so that any element type fits its alignment. */
+function bytesOf(count: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.allocUnsafeSlow(count).buffer as ArrayBuffer);
+}
+
+function checkRows(name: string, rows: number, start: number, end: number): void {
+  if (!(start >= 0 && start <= end && end <= rows)) throw new RangeError(`${name}: rows [${start}, ${end}) do not lie within its ${rows} rows`);
+}
+
+async function openForReading(path: string): Promise<FileHandle> {
+  return open(path, 'r').catch((error: unknown) => {
+    throw fileError(error, 'cannot read', path);
+  });
+}
+
+async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array): Promise<Uint8Array>;
+async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array): Promise<Uint8Array> {
+  for (let done = 0; done < into.byteLength; ) {
+    const length = Math.min(into.byteLength - done, largestCall);
+    const { bytesRead } = await handle.read(into, done, length, position + done).catch((error: unknown) => {
+      throw fileError(error, 'cannot read', path);
+    });
+    if (bytesRead === 0) throw new UserError(`${path} ends at byte ${position + done}, expected at least ${position + into.byteLength}`, { hint: 'did it change while it was read?' });
+    done += bytesRead;
+  }
+  return into;
+}

@@ -1,0 +1,102 @@
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { UserError, bytesPerElement, type Shape, type WeightSource } from '../engine/index.js';
+import { fileError } from './fileError.js';
+import type { RawTensor } from './safetensorsFile.js';
+import { safetensorsBytes, safetensorsDTypes, type SafetensorsDType } from './safetensorsHeader.js';
+
+/** A tensor to write: `read` gives its bytes in order, in pieces of any size. */
+export interface TensorToWrite extends Omit<RawTensor, 'read'> {
+  read(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+export interface WriteOptions {
+  /** The header's `__metadata__`; transformers wants a `format`. */
+  metadata?: Readonly<Record<string, string>>;
+  /** Called after each tensor. */
+  onProgress?: (done: { tensor: string; bytesDone: number; bytesTotal: number }) => void;
+}
+
+/** Bytes of a tensor's data. */
+export const tensorBytes = ({ dtype, shape }: { dtype: SafetensorsDType; shape: Shape }): number => shape.reduce((product, size) => product * size, safetensorsBytes[dtype]);
+
+/** A tensor in memory, little-endian and row-major. */
+export function tensorOfBytes(name: string, dtype: SafetensorsDType, shape: Shape, bytes: Uint8Array): TensorToWrite {
+  return { name, dtype, shape, read: () => [bytes] };
+}
+
+/** A weight as a tensor to write, read about 4 MiB at a time; `name` replaces the source's own. */
+export function tensorOfSource(source: WeightSource, name = source.name): TensorToWrite {
+  const width = source.shape[source.shape.length - 1] ?? 1;
+  const rows = source.shape.slice(0, -1).reduce((product, size) => product * size, 1);
+  const step = Math.max(1, Math.floor((4 << 20) / (width * bytesPerElement[source.dtype] || 1)));
+  const read = async function* (): AsyncGenerator<Uint8Array> {
+    for (let row = 0; row < rows; row += step) yield await source.readRows(row, Math.min(row + step, rows));
+  };
+  return { name, dtype: safetensorsDTypes[source.dtype], shape: source.shape, read };
+}
+
+/**
+ * Writes a .safetensors file, one piece in memory at a time. The data lies in the given order, except that tensors of
+ * wider elements come first, which keeps all of them aligned. The file appears under its name when it is complete;
+ * on failure nothing is left. Disk and permission errors are UserErrors. Returns the size of the file in bytes.
+ */
+export async function writeSafetensors(path: string, tensors: readonly TensorToWrite[], o: WriteOptions = {}): Promise<number> {
+  const { metadata = { format: 'pt' }, onProgress } = o;
+  const ordered = [...tensors].sort((a, b) => safetensorsBytes[b.dtype] - safetensorsBytes[a.dtype]);
+  const header = encodeHeader(path, ordered, metadata);
+  const bytesTotal = ordered.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
+  const partial = `${path}.partial-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
+  try {
+    const handle = await open(partial, 'wx');
+    try {
+      await writeFully(handle, header);
+      let bytesDone = 0;
+      for (const tensor of ordered) {
+        await writeTensor(handle, tensor);
+        bytesDone += tensorBytes(tensor);
+        onProgress?.({ tensor: tensor.name, bytesDone, bytesTotal });
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => undefined);
+    throw fileError(error, 'cannot write', path);
+  }
+  return header.byteLength + bytesTotal;
+}
+
+function encodeHeader(path: string, tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>): Uint8Array {
+  const entries = new Map<string, unknown>(Object.keys(metadata).length ? [['__metadata__', metadata]] : []);
+  let begin = 0;
+  for (const tensor of tensors) {
+    if (tensor.name === '__metadata__' || entries.has(tensor.name)) throw new UserError(`cannot write ${path}: the name ${tensor.name} is used twice`);
+    const end = begin + tensorBytes(tensor);
+    entries.set(tensor.name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] });
+    begin = end;
+  }
+  const fields = [...entries].map(([name, entry]) => `${JSON.stringify(name)}:${JSON.stringify(entry)}`);
+  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
+  const length = Math.ceil(json.byteLength / 8) * 8;
+  const header = new Uint8Array(8 + length).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, 8);
+  return header;
+}
+
+async function writeTensor(handle: FileHandle, tensor: TensorToWrite): Promise<void> {
+  const expected = tensorBytes(tensor);
+  let written = 0;
+  for await (const piece of tensor.read()) {
+    written += piece.byteLength;
+    if (written > expected) break;
+    await writeFully(handle, piece);
+  }
+  if (written !== expected) throw new Error(`tensor ${tensor.name}: ${tensor.dtype} [${tensor.shape.join(',')}] takes ${expected} bytes, but ${written > expected ? 'more' : written} were given`);
+}
+
+async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) done += (await handle.write(bytes, done, Math.min(bytes.byteLength - done, 1 << 30))).bytesWritten;
+}

@@ -1,0 +1,56 @@
+import { evaluateLoss, pairedDifference } from '../evaluate/index.js';
+import type { WalkOptions } from '../calibrate/index.js';
+import { modelSize, type Drops, type Model, type ModelSize } from '../models/index.js';
+import type { DropSource } from './writeDropped.js';
+
+/** What a drop saves and what it costs. */
+export interface DropReport {
+  readonly drop: Drops;
+  /** Original layers whose modules stay. */
+  readonly keep: Drops;
+  readonly before: ModelSize;
+  readonly after: ModelSize;
+  readonly loss?: LossReport;
+}
+
+export interface LossReport {
+  readonly rows: number;
+  readonly before: number;
+  readonly after: number;
+  readonly difference: number;
+  /** Paired over the rows. */
+  readonly standardError: number;
+}
+
+export function dropReport(source: DropSource, drops: Drops, loss?: LossReport): DropReport {
+  const { checkpoint, config, specs } = source;
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, i) => i);
+  const earlier = { attention: config.dropAttention, mlp: config.dropMlp };
+  return {
+    drop: drops,
+    keep: {
+      attention: layers.filter((i) => !drops.attention.includes(i)),
+      mlp: layers.filter((i) => !drops.mlp.includes(i)),
+    },
+    before: modelSize(checkpoint, config, specs, earlier),
+    after: modelSize(checkpoint, config, specs, drops),
+    loss,
+  };
+}
+
+/** The loss as the model is now and with `drops`; the flags are restored. */
+export async function measureDrop(model: Model, drops: Drops, rows: readonly Int32Array[], options: Omit<WalkOptions, 'observer'> = {}): Promise<LossReport> {
+  const now = model.drops;
+  const progress = (offset: number): WalkOptions => ({
+    ...options,
+    onProgress: (done) => options.onProgress?.(offset + done, 2 * rows.length, 'rows'),
+  });
+  const before = await evaluateLoss(model, rows, progress(0));
+  try {
+    model.setDrops(drops);
+    const after = await evaluateLoss(model, rows, progress(rows.length));
+    return { rows: rows.length, before: before.loss, after: after.loss, ...pairedDifference(before, after) };
+  } finally {
+    model.setDrops(now);
+  }
+}

@@ -1,0 +1,80 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { copyTokenizerFiles, fileError, writeFolderAtomically, writeWeights, type Checkpoint } from '../checkpoint/index.js';
+import type { Progress } from '../calibrate/index.js';
+import { isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
+import type { Target } from './select.js';
+
+export interface WriteDroppedOptions {
+  /** Only `config.json` and the side files, to be laid over the original folder. */
+  readonly configOnly?: boolean;
+  /** Replace a model folder that is already there. */
+  readonly overwrite?: boolean;
+  /** Decides the numbering of `reserved_layers.json`. @defaultValue what the drops are: of one kind, of blocks, or joint */
+  readonly target?: Target;
+  readonly onProgress?: Progress;
+}
+
+/** A model as read: what `Model` and its checkpoint know of it. */
+export interface DropSource {
+  readonly checkpoint: Checkpoint;
+  readonly config: ModelConfig;
+  readonly specs: readonly WeightSpec[];
+}
+
+/**
+ * Writes a checkpoint in LLM-Drop's format (spec 1.2, 1.3, 1.6): the lists as indices in `config.json`, the weights of
+ * dropped modules left out, all names and numbers as in the original. What was dropped before stays dropped. The
+ * folder appears whole or not at all.
+ */
+export async function writeDropped({ checkpoint, config, specs }: DropSource, drops: Drops, out: string, o: WriteDroppedOptions = {}): Promise<void> {
+  const all = mergeDrops({ attention: config.dropAttention, mlp: config.dropMlp }, drops);
+  const kept = checkpoint.tensorNames().filter((name) => !isDropped(specs, all, name));
+  await writeFolderAtomically(
+    out,
+    async (folder) => {
+      await copyTokenizerFiles(checkpoint.folder, folder);
+      await writeJson(join(folder, 'config.json'), { ...checkpoint.config, drop_attn_list: all.attention, drop_mlp_list: all.mlp }, 2);
+      const target = o.target ?? targetOf(all);
+      await writeJson(join(folder, 'reserved_layers.json'), reservedLayers(all, config.numHiddenLayers, target), 4);
+      if (target === 'block') await writeJson(join(folder, 'layer_mapping.json'), layerMapping(all, config.numHiddenLayers), 4);
+      if (o.configOnly) return;
+      await writeWeights(folder, kept.map((name) => checkpoint.raw(name)), {
+        onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),
+      });
+    },
+    { overwrite: o.overwrite },
+  );
+}
+
+export const mergeDrops = (a: Drops, b: Drops): Drops => ({
+  attention: union(a.attention, b.attention),
+  mlp: union(a.mlp, b.mlp),
+});
+
+const union = (a: readonly number[], b: readonly number[]): number[] => [...new Set([...a, ...b])].sort((x, y) => x - y);
+
+function targetOf({ attention, mlp }: Drops): Target {
+  if (mlp.length === 0) return 'attention';
+  if (attention.length === 0) return 'mlp';
+  return attention.join() === mlp.join() ? 'block' : 'joint';
+}
+
+/** Kept modules, ascending: layers, or for joint drops attentions 0 to L - 1 and MLPs L to 2L - 1. */
+export function reservedLayers({ attention, mlp }: Drops, layers: number, target: Target): number[] {
+  const all = Array.from({ length: layers }, (_, i) => i);
+  const [a, m] = [all.filter((i) => !attention.includes(i)), all.filter((i) => !mlp.includes(i))];
+  if (target === 'joint') return [...a, ...m.map((i) => i + layers)];
+  return target === 'mlp' ? m : target === 'attention' ? a : all.filter((i) => a.includes(i) || m.includes(i));
+}
+
+/** Old index to new, over the blocks of which something is left. */
+function layerMapping(drops: Drops, layers: number): Record<string, number> {
+  return Object.fromEntries(reservedLayers(drops, layers, 'block').map((old, index) => [String(old), index]));
+}
+
+async function writeJson(path: string, value: unknown, indent: number): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, indent)}\n`).catch((error: unknown) => {
+    throw fileError(error, 'cannot write', path);
+  });
+}

@@ -1,0 +1,101 @@
+/**
+ * Causal attention with grouped heads (Ainslie et al., 2023), one sequence at a time.
+ *
+ * Legend: T tokens of the batch, L of one sequence, H heads, K key-value heads, G = H / K, d head size.
+ */
+import type { AttentionSpec, Rotary } from '../backend.js';
+import type { Batch } from '../batch.js';
+import type { CacheLayer, KeysAndValues } from './cache.js';
+import type { Tensor, Tf } from './load.js';
+import { view } from './storage.js';
+
+/** Scores in memory at a time. */
+const scoreBudget = 2 ** 24;
+
+/** q [T, H d], k and v [T, K d] -> [T, H d] */
+export function attention(
+  tf: Tf,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  cache: CacheLayer | undefined,
+  batch: Batch,
+  spec: AttentionSpec,
+): Tensor {
+  const { heads, keyValueHeads, headDim } = spec;
+  const tokens = batch.tokens.length;
+  const turn = spec.rotary ? rotation(tf, spec.rotary, batch.positions, headDim) : (x: Tensor): Tensor => x;
+  const queries = turn(tf.reshape(q, [tokens, heads, headDim]));
+  const keys = turn(tf.reshape(k, [tokens, keyValueHeads, headDim]));
+  const values = tf.reshape(v, [tokens, keyValueHeads, headDim]);
+  const outputs: Tensor[] = [];
+  let row = 0;
+  for (const { slot, start, length } of batch.sequences) {
+    const own = (x: Tensor): Tensor => tf.slice(x, [row, 0, 0], [length, -1, -1]);
+    if (length > 0) {
+      const fresh = { keys: headsFirst(tf, own(keys)), values: headsFirst(tf, own(values)) };
+      const seen = cache ? cache.append(tf, slot, start, fresh) : fresh;
+      outputs.push(attend(tf, own(queries), seen, start, spec));
+    }
+    row += length;
+  }
+  return outputs.length === 0 ? tf.zeros([0, heads * headDim]) : tf.concat(outputs, 0);
+}
+
+const headsFirst = (tf: Tf, x: Tensor): Tensor => tf.transpose(x, [1, 0, 2]);
+
+/** Turns [T, heads, d] by each token's position, element i with i + d / 2 (Su et al., 2021). */
+function rotation(tf: Tf, rotary: Rotary, positions: Int32Array, headDim: number): (x: Tensor) => Tensor {
+  const half = headDim / 2;
+  const rows = tf.tensor1d(positions, 'int32');
+  const [cos, sin] = [rotary.cos, rotary.sin].map((table) => tf.expandDims(tf.gather(view(tf, table), rows), 1));
+  return (x) => {
+    const first = tf.slice(x, [0, 0, 0], [-1, -1, half]);
+    const second = tf.slice(x, [0, 0, half], [-1, -1, half]);
+    const turned = [tf.sub(tf.mul(first, cos), tf.mul(second, sin)), tf.add(tf.mul(second, cos), tf.mul(first, sin))];
+    return tf.concat(turned, 2);
+  };
+}
+
+/** queries [L, H, d] over the keys and values of one sequence -> [L, H d], so many queries at a time as fit. */
+function attend(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number, spec: AttentionSpec): Tensor {
+  const length = queries.shape[0];
+  const rows = Math.max(1, Math.floor(scoreBudget / (spec.heads * (start + length))));
+  const outputs: Tensor[] = [];
+  for (let first = 0; first < length; first += rows) {
+    const count = Math.min(rows, length - first);
+    const part = (): Tensor =>
+      attendRows(tf, tf.slice(queries, [first, 0, 0], [count, -1, -1]), seen, start + first, spec);
+    outputs.push(tf.tidy(part));
+  }
+  return outputs.length === 1 ? outputs[0] : tf.concat(outputs, 0);
+}
+
+/** queries [L, H, d] from position `start` on -> [L, H d] */
+function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number, spec: AttentionSpec): Tensor {
+  const { heads, keyValueHeads, headDim, scale, softCap, window = Infinity } = spec;
+  const length = queries.shape[0];
+  const group = heads / keyValueHeads;
+  const from = Math.max(0, start - window + 1);
+  const count = start + length - from;
+  const within = (x: Tensor): Tensor => (count === x.shape[1] ? x : tf.slice(x, [0, from, 0], [-1, count, -1]));
+
+  const grouped = tf.transpose(tf.reshape(queries, [length, keyValueHeads, group, headDim]), [1, 2, 0, 3]);
+  const rows = tf.reshape(grouped, [keyValueHeads, group * length, headDim]);
+  let scores: Tensor = tf.mul(tf.matMul(rows, within(seen.keys), false, true), scale);
+  if (softCap !== undefined) scores = tf.mul(tf.tanh(tf.div(scores, softCap)), softCap);
+  if (length > 1)
+    scores = tf.add(tf.reshape(scores, [heads, length, count]), hidden(tf, start, length, from, count, window));
+  const shares = tf.reshape(tf.softmax(scores), [keyValueHeads, group * length, count]);
+  const mixed = tf.reshape(tf.matMul(shares, within(seen.values)), [keyValueHeads, group, length, headDim]);
+  return tf.reshape(tf.transpose(mixed, [2, 0, 1, 3]), [length, heads * headDim]);
+}
+
+/** [length, count]: what is added to a score, 0 where the query sees the key and so little elsewhere that nothing is left of it. */
+function hidden(tf: Tf, start: number, length: number, from: number, count: number, window: number): Tensor {
+  const query = tf.reshape(tf.range(start, start + length), [length, 1]);
+  const key = tf.reshape(tf.range(from, from + count), [1, count]);
+  const later = tf.greater(key, query);
+  const unseen = Number.isFinite(window) ? tf.logicalOr(later, tf.lessEqual(key, tf.sub(query, window))) : later;
+  return tf.mul(tf.cast(unseen, 'float32'), -1e30);
+}

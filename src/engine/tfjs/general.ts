@@ -1,0 +1,22 @@
+/** General operations. Reductions are over the middle axis of [outer, size, inner]. */
+import type { Tensor, Tf } from './load.js';
+
+/** `b` repeated over a's first axes. */
+export function broadcast(tf: Tf, a: Tensor, b: Tensor, op: (a: Tensor, b: Tensor) => Tensor): Tensor {
+  return b.size === 0 ? tf.clone(a) : op(tf.reshape(a, [a.size / b.size, b.size]), tf.reshape(b, [b.size]));
+}
+
+export function softmax(tf: Tf, x: Tensor): Tensor {
+  const powers = tf.exp(tf.sub(x, tf.max(x, 1, true)));
+  return tf.div(powers, tf.sum(powers, 1, true));
+}
+
+/** Index of the largest along an axis, the first of equals: which of them a backend's own argMax takes is its secret. */
+export function firstLargest(tf: Tf, x: Tensor, axis: number): Tensor {
+  const size = x.shape[axis];
+  const along = x.shape.map((_, i) => (i === axis ? size : 1));
+  const index = tf.reshape(tf.range(0, size), along);
+  const largest = tf.equal(x, tf.max(x, axis, true));
+  const skipped = tf.mul(tf.sub(1, tf.cast(largest, 'float32')), size);
+  return tf.cast(tf.min(tf.add(index, skipped), axis), 'int32');
+}

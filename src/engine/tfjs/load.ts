@@ -1,0 +1,122 @@
+import type * as core from '@tensorflow/tfjs-core';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import util from 'node:util';
+import { UserError } from '../errors.js';
+
+/** The functions of TensorFlow.js, from whichever package was loaded. */
+export type Tf = typeof core;
+export type Tensor = core.Tensor;
+
+/** TensorFlow.js with the backend that was chosen from it. */
+export interface Tfjs {
+  readonly tf: Tf;
+  /** As TensorFlow.js registers it: 'tensorflow', 'wasm' or 'cpu'. */
+  readonly registered: string;
+  readonly package: string;
+  readonly version: string;
+  readonly threads: number;
+  /** Whether it computes on a GPU. */
+  readonly gpu: boolean;
+}
+
+interface Choice {
+  readonly registered: string;
+  /** Alternatives: the first package of a group exports the functions, all of it are imported. */
+  readonly packages: readonly (readonly string[])[];
+}
+
+const functions = '@tensorflow/tfjs-core';
+const union = '@tensorflow/tfjs';
+const wasm = '@tensorflow/tfjs-backend-wasm';
+
+/** By an option's value; where nothing is asked for, the first that is installed. */
+const choices: Readonly<Record<string, Choice>> = {
+  'node-gpu': { registered: 'tensorflow', packages: [['@tensorflow/tfjs-node-gpu']] },
+  node: { registered: 'tensorflow', packages: [['@tensorflow/tfjs-node']] },
+  wasm: {
+    registered: 'wasm',
+    packages: [
+      [functions, wasm],
+      [union, wasm],
+    ],
+  },
+  cpu: { registered: 'cpu', packages: [[functions, '@tensorflow/tfjs-backend-cpu'], [union]] },
+};
+
+/** Whether a package can be found from here; a test replaces it. */
+export type Installed = (name: string) => boolean;
+
+const require = createRequire(import.meta.url);
+
+const installedHere: Installed = (name) => {
+  try {
+    require.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** Loads TensorFlow.js by the choice's name; nothing of it is loaded, or needs to be installed, before. */
+export async function loadTfjs(choice: string | undefined, threads?: number, installed = installedHere): Promise<Tfjs> {
+  const { registered, packages } = find(choice, installed);
+  const native = registered === 'tensorflow';
+  if (native) prepareNative(threads);
+  const tf = await load(packages);
+  const name = packages.at(-1)!;
+  const ready = await tf.setBackend(registered).catch((cause: unknown) => fail(name, cause));
+  if (!ready) throw new UserError(`the TensorFlow.js backend '${registered}' of ${name} does not start here`);
+  const backend = tf.backend() as { firstUse?: boolean; isUsingGpuDevice?: boolean };
+  if (registered === 'cpu') backend.firstUse = false; // it was chosen: no advice to choose another
+  const used = native ? (threads ?? availableParallelism()) : 1;
+  return {
+    tf,
+    registered,
+    package: name,
+    version: tf.version_core,
+    threads: used,
+    gpu: backend.isUsingGpuDevice ?? false,
+  };
+}
+
+function find(choice: string | undefined, installed: Installed): { registered: string; packages: readonly string[] } {
+  if (choice !== undefined && !(choice in choices))
+    throw new UserError(`there is no TensorFlow.js backend '${choice}'`, {
+      hint: `choose one of ${Object.keys(choices).join(', ')}`,
+    });
+  for (const { registered, packages } of choice === undefined ? Object.values(choices) : [choices[choice]]) {
+    const group = packages.find((names) => names.every(installed));
+    if (group) return { registered, packages: group };
+  }
+  const [missing] = choices[choice ?? 'node'].packages;
+  const which = choice === undefined ? '' : ` with '${choice}'`;
+  throw new UserError(`the tfjs backend${which} needs TensorFlow.js: run npm install ${missing.join(' ')}`);
+}
+
+async function load(packages: readonly string[]): Promise<Tf> {
+  const namespaces = [];
+  for (const name of packages) {
+    try {
+      namespaces.push((await import(name)) as Tf & { default?: Tf });
+    } catch (cause) {
+      fail(name, cause);
+    }
+  }
+  return namespaces[0].default ?? namespaces[0];
+}
+
+function fail(name: string, cause: unknown): never {
+  const [reason] = String(cause instanceof Error ? cause.message : cause).split('\n');
+  throw new UserError(`${name} is installed, but it fails to load: ${reason.trim()}`, { cause });
+}
+
+/** What the native binding reads as it is loaded. */
+function prepareNative(threads: number | undefined): void {
+  // Node 23 took these away, and tfjs-node 4.22 still calls them.
+  const legacy = util as unknown as Record<string, unknown>;
+  legacy.isNullOrUndefined ??= (value: unknown): boolean => value === null || value === undefined;
+  legacy.isArray ??= Array.isArray;
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
+  if (threads !== undefined) process.env.TF_NUM_INTRAOP_THREADS = String(threads);
+}

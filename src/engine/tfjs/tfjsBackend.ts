@@ -1,0 +1,191 @@
+import type {
+  Abilities,
+  AttentionSpec,
+  Backend,
+  Fusion,
+  GatedProjections,
+  MoeSpec,
+  Norm,
+  Operand,
+  PackedWeight,
+  Projection,
+} from '../backend.js';
+import type { Batch } from '../batch.js';
+import type { EngineOptions } from '../createEngine.js';
+import { UnsupportedOpError } from '../errors.js';
+import type { CacheSpec, KvCache } from '../kvCache.js';
+import type { DType, Storage } from '../tensor.js';
+import type { WeightSource, WeightUse } from '../weight.js';
+import { AccumulatorStorage, cosines } from './accumulate.js';
+import { attention } from './attention.js';
+import { CacheLayer } from './cache.js';
+import { broadcast, firstLargest, softmax } from './general.js';
+import { loadTfjs, type Tensor, type Tf, type Tfjs } from './load.js';
+import { moe } from './moe.js';
+import { readWeight } from './pack.js';
+import { TensorStorage, view, weightOf, type Live } from './storage.js';
+import { added, crossEntropy, gated, normed, project, rmsNorm } from './transformer.js';
+
+/** The backend over TensorFlow.js, on the one that `options.tfjs` or LLM_DROP_TFJS names, or the first installed. */
+export async function createTfjsBackend(options: EngineOptions = {}): Promise<Backend> {
+  return new TfjsBackend(await loadTfjs(options.tfjs ?? (process.env.LLM_DROP_TFJS || undefined), options.threads));
+}
+
+/** Kernels as TensorFlow.js operations. Each runs in a tidy: what is not its result is freed as it returns. */
+class TfjsBackend implements Backend {
+  readonly name = 'tfjs';
+  readonly abilities: Abilities;
+  readonly #tf: Tf;
+  readonly #live: Live = new Set();
+
+  constructor(private readonly tfjs: Tfjs) {
+    this.#tf = tfjs.tf;
+    const { registered, threads, version, gpu } = tfjs;
+    this.abilities = { tier: registered, threads, package: tfjs.package, version, gpu };
+  }
+
+  /** TensorFlow.js has one current backend for all: another engine may have changed it since. */
+  #current(): Tf {
+    if (this.#tf.getBackend() !== this.tfjs.registered) void this.#tf.setBackend(this.tfjs.registered);
+    return this.#tf;
+  }
+
+  #run(kernel: (tf: Tf) => Tensor): Storage {
+    return this.#runAll((tf) => [kernel(tf)])[0];
+  }
+
+  #runAll(kernel: (tf: Tf) => Tensor[]): Storage[] {
+    const tf = this.#current();
+    const results = tf.tidy(() => kernel(tf));
+    return results.map((tensor) => new TensorStorage(this.#live, [tf.keep(tensor)]));
+  }
+
+  upload(data: Float32Array | Int32Array): Storage {
+    return this.#run((tf) => tf.tensor1d(data.slice(), data instanceof Int32Array ? 'int32' : 'float32'));
+  }
+
+  async read(t: Operand): Promise<Float32Array | Int32Array> {
+    const tf = this.#current();
+    const tensor = tf.tidy(() => view(tf, t));
+    try {
+      const values = (await tensor.data()) as Float32Array | Int32Array;
+      return values.slice();
+    } finally {
+      tensor.dispose();
+    }
+  }
+
+  matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean): Storage {
+    return this.#run((tf) => tf.matMul(view(tf, a), view(tf, b), transposeA, transposeB));
+  }
+
+  add(a: Operand, b: Operand): Storage {
+    return this.#run((tf) => broadcast(tf, view(tf, a), view(tf, b), tf.add));
+  }
+
+  multiply(a: Operand, b: Operand): Storage {
+    return this.#run((tf) => broadcast(tf, view(tf, a), view(tf, b), tf.mul));
+  }
+
+  softmax(x: Operand, outer: number, size: number, inner: number): Storage {
+    return this.#run((tf) => softmax(tf, view(tf, x, [outer, size, inner])));
+  }
+
+  reduce(x: Operand, kind: 'sum' | 'mean', outer: number, size: number, inner: number): Storage {
+    return this.#run((tf) => tf[kind](view(tf, x, [outer, size, inner]), 1));
+  }
+
+  argmax(x: Operand, outer: number, size: number, inner: number): Storage {
+    return this.#run((tf) => firstLargest(tf, view(tf, x, [outer, size, inner]), 1));
+  }
+
+  cast(x: Operand, dtype: DType): Storage {
+    return this.#run((tf) => tf.cast(view(tf, x), dtype));
+  }
+
+  async pack(source: WeightSource, use: WeightUse): Promise<Storage> {
+    const shape = use === 'experts' ? source.shape.slice(1) : source.shape;
+    const parts: Tensor[] = [];
+    try {
+      for await (const values of readWeight(source, use === 'experts' ? source.shape[0] : 1)) {
+        const tf = this.#current();
+        parts.push(tf.keep(tf.tensor(values, [...shape], 'float32')));
+      }
+    } catch (error) {
+      for (const part of parts) part.dispose();
+      throw error;
+    }
+    return new TensorStorage(this.#live, parts);
+  }
+
+  createCacheLayer(spec: CacheSpec): Storage {
+    if (spec.dtype === 'float16') throw new UnsupportedOpError('createCache', this.name, 'a float16 cache');
+    return new CacheLayer(this.#live, spec);
+  }
+
+  embed(weight: PackedWeight, tokens: Int32Array): Storage {
+    return this.#run((tf) => tf.gather(weightOf(weight), tf.tensor1d(tokens.slice(), 'int32')));
+  }
+
+  rmsNorm(x: Operand, norm: Norm): Storage {
+    return this.#run((tf) => rmsNorm(tf, view(tf, x), norm));
+  }
+
+  linear(x: Operand, projections: readonly Projection[], fusion: Fusion): Storage[] {
+    return this.#runAll((tf) => {
+      const input = normed(tf, view(tf, x), fusion.norm);
+      return projections.map((projection, i) => added(tf, project(tf, input, projection), i === 0 ? fusion : {}));
+    });
+  }
+
+  gatedMlp(x: Operand, weights: GatedProjections, fusion: Fusion): Storage {
+    return this.#run((tf) => added(tf, gated(tf, normed(tf, view(tf, x), fusion.norm), weights), fusion));
+  }
+
+  moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, fusion: Fusion): Storage {
+    return this.#run((tf) => added(tf, moe(tf, normed(tf, view(tf, x), fusion.norm), router, experts, spec), fusion));
+  }
+
+  attention(
+    q: Operand,
+    k: Operand,
+    v: Operand,
+    cache: KvCache | undefined,
+    layer: number,
+    batch: Batch,
+    spec: AttentionSpec,
+  ): Storage {
+    const held = cache?.storage(layer) as CacheLayer | undefined;
+    return this.#run((tf) => attention(tf, view(tf, q), view(tf, k), view(tf, v), held, batch, spec));
+  }
+
+  crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage {
+    return this.#run((tf) => crossEntropy(tf, view(tf, h), head, targets, norm));
+  }
+
+  createAccumulator(length: number): Storage {
+    return new AccumulatorStorage(this.#live, this.#current(), length);
+  }
+
+  cosine(a: Operand, b: Operand, into: Storage, index: number): void {
+    const tf = this.#current();
+    tf.tidy(() => (into as AccumulatorStorage).addAt(index, cosines(tf, view(tf, a), view(tf, b))));
+  }
+
+  gram(x: Operand, into: Storage): void {
+    const tf = this.#current();
+    tf.tidy(() => {
+      const rows = view(tf, x);
+      const products = tf.matMul(rows, rows, true, false);
+      (into as AccumulatorStorage).add(tf.reshape(products, [products.size]));
+    });
+  }
+
+  readAccumulator(accumulator: Storage): Promise<Float64Array> {
+    return (accumulator as AccumulatorStorage).read();
+  }
+
+  dispose(): void {
+    for (const storage of [...this.#live]) storage.free();
+  }
+}

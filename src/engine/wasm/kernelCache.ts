@@ -1,0 +1,49 @@
+import type { KernelModule, Launch } from './kernel.js';
+
+type AnyModule = KernelModule<never>;
+
+interface Compiled {
+  readonly module: WebAssembly.Module;
+  readonly parameters: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Compiled once a process: modules do not depend on a memory. */
+const compiled = new WeakMap<AnyModule, Compiled>();
+
+function compile(kernels: AnyModule): Compiled {
+  let found = compiled.get(kernels);
+  if (!found) {
+    const { bytes, parameters } = kernels.emit();
+    found = { module: new WebAssembly.Module(bytes as BufferSource), parameters };
+    compiled.set(kernels, found);
+  }
+  return found;
+}
+
+/** Kernels bound to one memory, instantiated when first used. */
+export class KernelCache {
+  readonly #instances = new Map<AnyModule, unknown>();
+
+  constructor(private readonly memory: WebAssembly.Memory) {}
+
+  get<E extends object>(kernels: KernelModule<E & Record<never, never>>): Launch<E> {
+    const key = kernels as unknown as AnyModule;
+    let launch = this.#instances.get(key) as Launch<E> | undefined;
+    if (!launch) {
+      launch = this.#instantiate(key) as Launch<E>;
+      this.#instances.set(key, launch);
+    }
+    return launch;
+  }
+
+  #instantiate(kernels: AnyModule): Record<string, (values: Record<string, number>) => void> {
+    const { module, parameters } = compile(kernels);
+    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory } });
+    return Object.fromEntries(
+      Object.entries(parameters).map(([name, names]) => {
+        const kernel = exports[name] as (...values: number[]) => void;
+        return [name, (values: Record<string, number>) => kernel(...names.map((parameter) => values[parameter]))];
+      }),
+    );
+  }
+}

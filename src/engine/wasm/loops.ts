@@ -1,0 +1,66 @@
+/** Loops over rows of floats: four at a time, then the rest one at a time. */
+import { constant, bytesOf, load, type Arg, type Float, type Int, type Value } from './language.js';
+import type { Kernel, Variable } from './kernel.js';
+
+/** The four floats, or the one, that a loop stands at. */
+export class Cursor {
+  constructor(
+    private readonly k: Kernel,
+    private readonly address: Int,
+    readonly kind: 'f32' | 'f32x4',
+  ) {}
+
+  load(): Float {
+    return load[this.kind](this.address) as Float;
+  }
+
+  store(value: Float): void {
+    this.k.store(this.address, value);
+  }
+}
+
+/** `body` at floats 0 to `count` of each row. */
+export function each(k: Kernel, count: Int, rows: readonly Int[], body: (...at: Cursor[]) => void): void {
+  const left = k.let(count);
+  const pointers = rows.map((row) => k.let(row));
+  const walk = (kind: 'f32' | 'f32x4', lanes: number): void =>
+    k.while(
+      () => left.atLeast(lanes),
+      () => {
+        body(...pointers.map((pointer) => new Cursor(k, pointer, kind)));
+        for (const pointer of pointers) pointer.add(bytesOf(kind));
+        left.set(left.minus(lanes));
+      },
+    );
+  walk('f32x4', 4);
+  walk('f32', 1);
+}
+
+/** Folds a term of each float with an associative operation; `start` is its neutral element. */
+function fold(k: Kernel, count: Int, rows: readonly Int[], start: number, op: (a: Float, b: Float) => Float, term: (...at: Cursor[]) => Float): Variable<'f32'> {
+  const four = k.let(constant('f32x4', start));
+  const one = k.let(constant('f32', start));
+  each(k, count, rows, (...at) => {
+    const total = at[0].kind === 'f32' ? one : four;
+    total.set(op(total as Float, term(...at)) as Value<'f32x4'> & Value<'f32'>);
+  });
+  const lanes = [0, 1, 2, 3].map((lane) => four.lane(lane) as Float);
+  one.set(op(op(op(lanes[0], lanes[1]), op(lanes[2], lanes[3])), one as Float) as Value<'f32'>);
+  return one;
+}
+
+/** Sum over 0 to `count` of a term of each float: four partial sums, added at the end. */
+export const sum = (k: Kernel, count: Int, rows: readonly Int[], term: (...at: Cursor[]) => Float): Variable<'f32'> =>
+  fold(k, count, rows, 0, (a, b) => a.plus(b), term);
+
+export const maximum = (k: Kernel, count: Int, rows: readonly Int[], term: (...at: Cursor[]) => Float): Variable<'f32'> =>
+  fold(k, count, rows, -Infinity, (a, b) => a.max(b), term);
+
+/** Addresses of 32-bit elements. */
+export const element = (base: Int, index: Arg<'i32'>): Int =>
+  typeof index === 'number' ? base.plus(4 * index) : base.plus((index as Int).times(4));
+
+/** `rows` x `columns` of something, for unrolled tiles. */
+export const grid = <T>(rows: number, columns: number, at: (row: number, column: number) => T): T[][] =>
+  Array.from({ length: rows }, (_, row) => Array.from({ length: columns }, (_, column) => at(row, column)));
+

@@ -1,0 +1,124 @@
+import type { Operand } from '../backend.js';
+import type { Storage } from '../tensor.js';
+import { Allocator } from './allocator.js';
+
+const pageBytes = 65536;
+/** All that 32-bit addresses reach but the last page, so that the end of a block is never address 0 again. */
+const mostPages = 65535;
+
+/** A block of the memory. */
+export class Block implements Storage {
+  constructor(
+    private readonly allocator: Allocator,
+    /** In bytes. */
+    readonly address: number,
+    readonly bytes: number,
+  ) {}
+
+  free(): void {
+    this.allocator.free(this.address, this.bytes);
+  }
+}
+
+/** The WebAssembly memory of one backend: blocks, views, and frames of scratch. */
+export class Memory {
+  readonly wasm: WebAssembly.Memory;
+  readonly allocator: Allocator;
+  #views: { readonly buffer: ArrayBuffer; readonly floats: Float32Array; readonly ints: Int32Array; readonly bytes: Uint8Array };
+
+  constructor(limitPages = mostPages) {
+    this.wasm = new WebAssembly.Memory({ initial: 1, maximum: limitPages });
+    this.#views = this.#look();
+    this.allocator = new Allocator(pageBytes, limitPages * pageBytes, (bytes) => this.#grow(bytes));
+  }
+
+  allocate(bytes: number): Block {
+    return new Block(this.allocator, this.allocator.allocate(bytes), bytes);
+  }
+
+  /** Blocks for the length of one call: `using frame = memory.frame()`. */
+  frame(): Frame {
+    return new Frame(this);
+  }
+
+  floats(address: number, count: number): Float32Array {
+    return this.#current().floats.subarray(address / 4, address / 4 + count);
+  }
+
+  ints(address: number, count: number): Int32Array {
+    return this.#current().ints.subarray(address / 4, address / 4 + count);
+  }
+
+  doubles(address: number, count: number): Float64Array {
+    return new Float64Array(this.wasm.buffer, address, count);
+  }
+
+  bytes(address: number, count: number): Uint8Array {
+    return this.#current().bytes.subarray(address, address + count);
+  }
+
+  /** A growth detaches the old views. */
+  #current(): typeof this.#views {
+    if (this.#views.buffer !== this.wasm.buffer) this.#views = this.#look();
+    return this.#views;
+  }
+
+  #look(): typeof this.#views {
+    const { buffer } = this.wasm;
+    return { buffer, floats: new Float32Array(buffer), ints: new Int32Array(buffer), bytes: new Uint8Array(buffer) };
+  }
+
+  /** Grows by an eighth at least, so that many small growths do not become many copies of views. */
+  #grow(bytes: number): boolean {
+    const have = this.wasm.buffer.byteLength / pageBytes;
+    const need = Math.ceil(bytes / pageBytes);
+    if (need <= have) return true;
+    for (const pages of [Math.min(mostPages, Math.max(need, Math.ceil(have * 1.125))), need]) {
+      try {
+        this.wasm.grow(pages - have);
+        return true;
+      } catch {
+        // Over the memory's limit or the system's: the smaller growth may still fit.
+      }
+    }
+    return false;
+  }
+}
+
+/** Scratch that lives until the end of a call, also when the call throws. */
+export class Frame {
+  readonly #blocks = new Set<Block>();
+
+  constructor(private readonly memory: Memory) {}
+
+  block(bytes: number): Block {
+    const block = this.memory.allocate(bytes);
+    this.#blocks.add(block);
+    return block;
+  }
+
+  /** Address of `bytes` of scratch. */
+  take(bytes: number): number {
+    return this.block(bytes).address;
+  }
+
+  /** Address of a copy of `values`. */
+  ints(values: Int32Array): number {
+    const address = this.take(values.byteLength);
+    this.memory.ints(address, values.length).set(values);
+    return address;
+  }
+
+  /** Lets a block, the call's result, outlive the frame. */
+  keep(block: Block): Block {
+    this.#blocks.delete(block);
+    return block;
+  }
+
+  [Symbol.dispose](): void {
+    for (const block of this.#blocks) block.free();
+  }
+}
+
+/** Address of an operand's first element, in bytes; all elements of tensors take 4. */
+export const addressOf = ({ storage, offset }: Operand): number => (storage as Block).address + 4 * offset;

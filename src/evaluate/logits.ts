@@ -1,0 +1,21 @@
+import { UserError, createBatch } from '../engine/index.js';
+import type { Model } from '../models/index.js';
+
+export interface LogitsResult {
+  /** [batch, time, vocabulary] */
+  readonly shape: readonly [number, number, number];
+  readonly logits: Float32Array;
+}
+
+/** All logits of sequences of equal length, for comparing engines. */
+export async function computeLogits(model: Model, sequences: readonly (readonly number[])[]): Promise<LogitsResult> {
+  const time = sequences[0]?.length ?? 0;
+  if (time === 0 || sequences.some(({ length }) => length !== time)) throw new UserError('logits need at least one sequence, all of one length of at least 1');
+  const logits = new Float32Array(sequences.length * time * model.config.vocabSize);
+  for (const [index, sequence] of sequences.entries()) {
+    using _scope = model.engine.scope();
+    const hidden = model.forward(createBatch([sequence]));
+    logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize);
+  }
+  return { shape: [sequences.length, time, model.config.vocabSize], logits };
+}

@@ -1,0 +1,7 @@
+/** llm-drop: finds, removes and proves redundant layers of a language model. */
+export * from './calibrate/index.js';
+export * from './checkpoint/index.js';
+export * from './drop/index.js';
+export * from './engine/index.js';
+export * from './evaluate/index.js';
+export * from './models/index.js';

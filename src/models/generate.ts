@@ -1,0 +1,51 @@
+import { UserError, createBatch } from '../engine/index.js';
+import type { Model } from './model.js';
+import { createSampler, type SamplingOptions } from './sampling.js';
+
+export interface GenerateOptions extends SamplingOptions {
+  /** @defaultValue 128 */
+  readonly maxTokens?: number;
+  /** Generation ends before one of these. @defaultValue the config's eos tokens */
+  readonly stopTokens?: readonly number[];
+  /** Called with each token as it comes. */
+  readonly onToken?: (token: number) => void;
+  /** Ends generation early; what was generated so far is returned. */
+  readonly signal?: AbortSignal;
+  /** Keep keys and values; without, every step runs the whole sequence again. @defaultValue true */
+  readonly cache?: boolean;
+}
+
+export interface Generation {
+  readonly tokens: readonly number[];
+  readonly stoppedBy: 'stop token' | 'length' | 'signal';
+}
+
+/** Continues a prompt of at least one token: prefill, then a token at a time. */
+export async function generate(model: Model, prompt: ArrayLike<number>, options: GenerateOptions = {}): Promise<Generation> {
+  const { maxTokens = 128, stopTokens = model.config.eosTokenIds, onToken, signal } = options;
+  const { maxPositionEmbeddings: context } = model.config;
+  if (prompt.length === 0) throw new UserError('the prompt has no token: give at least one');
+  if (prompt.length >= context) throw new UserError(`the prompt has ${prompt.length} tokens, but the model's context is ${context}`);
+  const limit = Math.min(maxTokens, context - prompt.length);
+  const sample = createSampler(options);
+  const tokens: number[] = [];
+  const cache = options.cache === false ? undefined : model.createCache({ capacity: prompt.length + limit });
+  try {
+    let fresh: number[] = Array.from(prompt);
+    while (tokens.length < limit) {
+      if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
+      using _scope = model.engine.scope();
+      const start = cache ? cache.lengths[0] : 0;
+      const hidden = model.forward(createBatch([cache ? fresh : [...Array.from(prompt), ...tokens]], [start]), { cache });
+      const last = hidden.rows(hidden.shape[0] - 1, hidden.shape[0]);
+      const token = sample(await model.engine.readFloats(model.logits(last)));
+      if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
+      tokens.push(token);
+      onToken?.(token);
+      fresh = [token];
+    }
+    return { tokens, stoppedBy: 'length' };
+  } finally {
+    cache?.dispose();
+  }
+}

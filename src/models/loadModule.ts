@@ -1,0 +1,44 @@
+import { UserError, decodeFloats, type Engine, type Freeable, type Tensor, type Weight, type WeightSource } from '../engine/index.js';
+import { weightSource, type Parameters } from './parameters.js';
+import type { WeightSpec } from './weightMap.js';
+
+/** A module's weights as a tree named by the specs' paths, and the way to free them. */
+export interface LoadedModule<W> extends Freeable {
+  readonly weights: W;
+  readonly bytes: number;
+}
+
+/** Reads and packs the weights of one module; `prefix` is left off their paths. Frees all if one fails. */
+export async function loadModule<W extends object>(engine: Engine, parameters: Parameters, specs: readonly WeightSpec[], prefix: string, layer?: number): Promise<LoadedModule<W>> {
+  const tree: Record<string, unknown> = {};
+  const loaded: (Tensor | Weight)[] = [];
+  const dispose = (): void => loaded.forEach((item) => item.dispose());
+  try {
+    for (const spec of specs) {
+      const source = weightSource(parameters, spec, layer);
+      const item = spec.use === 'vector' ? await readVector(engine, source) : await engine.pack(source, spec.use);
+      loaded.push(item);
+      place(tree, prefix ? spec.path.slice(prefix.length + 1) : spec.path, item);
+    }
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+  const bytes = loaded.reduce((sum, item) => sum + ('use' in item ? item.bytes : item.storage.bytes), 0);
+  return { weights: tree as W, bytes, dispose };
+}
+
+async function readVector(engine: Engine, source: WeightSource): Promise<Tensor> {
+  const values = decodeFloats(await source.readRows(0, 1), source.dtype);
+  if (values.some((value) => !Number.isFinite(value))) throw new UserError(`tensor ${source.name} holds a value that is not finite`);
+  using made = engine.tensor(values);
+  return made.detach();
+}
+
+/** tree.q.weight = item for the path `q.weight`. */
+function place(tree: Record<string, unknown>, path: string, item: unknown): void {
+  const keys = path.split('.');
+  const last = keys.pop()!;
+  const parent = keys.reduce((node, key) => (node[key] ??= {}) as Record<string, unknown>, tree);
+  parent[last] = item;
+}

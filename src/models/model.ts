@@ -1,0 +1,158 @@
+import { CacheError, type Batch, type Engine, type KvCache, type Norm, type Tensor, type Weight } from '../engine/index.js';
+import type { ModelConfig } from './config.js';
+import { Context, type Observer } from './context.js';
+import { checkedIndices } from './dropLists.js';
+import type { Family } from './family.js';
+import { Layer } from './layer.js';
+import { loadModule, type LoadedModule } from './loadModule.js';
+import type { Parameters } from './parameters.js';
+import { RotaryTable } from './rope.js';
+import { globalSpecs, type WeightSpec } from './weightMap.js';
+
+/** Original layers whose attention or MLP is dropped. */
+export interface Drops {
+  readonly attention: readonly number[];
+  readonly mlp: readonly number[];
+}
+
+interface GlobalWeights {
+  readonly embedding: Weight;
+  readonly norm: Tensor;
+  readonly head?: Weight;
+}
+
+/** A decoder-only language model. T tokens of a batch, D hidden size, V vocabulary. */
+export class Model {
+  readonly layers: readonly Layer[];
+  readonly specs: readonly WeightSpec[];
+  readonly #rotary: RotaryTable;
+  readonly #caches = new WeakMap<KvCache, number>();
+  #globals: LoadedModule<GlobalWeights> | undefined;
+  #flags = 0;
+
+  constructor(
+    readonly engine: Engine,
+    readonly config: ModelConfig,
+    readonly family: Family,
+    readonly parameters: Parameters,
+  ) {
+    this.specs = family.weights(config);
+    this.#rotary = new RotaryTable(engine, config.rope, config.headDim);
+    const changed = (): void => void this.#flags++;
+    this.layers = Array.from({ length: config.numHiddenLayers }, (_, i) => new Layer(i, engine, family, this.specs, parameters, changed));
+    this.skip({ attention: config.dropAttention, mlp: config.dropMlp });
+  }
+
+  /** Loads everything that is not skipped. `onLayer` is told how many layers are done. */
+  async load(onLayer?: (done: number, total: number) => void): Promise<this> {
+    this.#globals ??= await loadModule<GlobalWeights>(this.engine, this.parameters, globalSpecs(this.specs), '');
+    for (const [i, layer] of this.layers.entries()) {
+      await layer.load();
+      onLayer?.(i + 1, this.layers.length);
+    }
+    return this;
+  }
+
+  get #loaded(): GlobalWeights {
+    if (!this.#globals) throw new Error('the model is not loaded: await model.load() first');
+    return this.#globals.weights;
+  }
+
+  get head(): Weight {
+    return this.#loaded.head ?? this.#loaded.embedding;
+  }
+
+  get norm(): Norm<Tensor> {
+    return { gain: this.#loaded.norm, epsilon: this.config.rmsNormEps };
+  }
+
+  /** Bytes of all weights in the backend's memory. */
+  get bytes(): number {
+    return this.layers.reduce((sum, layer) => sum + layer.bytes, this.#globals?.bytes ?? 0);
+  }
+
+  // Skip flags
+
+  /** What is skipped now. */
+  get drops(): Drops {
+    const where = (kind: 'attention' | 'mlp'): number[] => this.layers.filter((layer) => layer.skips(kind)).map(({ index }) => index);
+    return { attention: where('attention'), mlp: where('mlp') };
+  }
+
+  /** Skips these modules as well. Takes microseconds; live caches become invalid. */
+  skip({ attention = [], mlp = [] }: Partial<Drops>): void {
+    for (const i of checkedIndices(attention, this.layers.length, 'the attention drop list')) this.layers[i].skipAttention = true;
+    for (const i of checkedIndices(mlp, this.layers.length, 'the MLP drop list')) this.layers[i].skipMlp = true;
+  }
+
+  /** Skips exactly these modules. */
+  setDrops({ attention, mlp }: Drops): void {
+    const [a, m] = [checkedIndices(attention, this.layers.length, 'the attention drop list'), checkedIndices(mlp, this.layers.length, 'the MLP drop list')];
+    for (const layer of this.layers) {
+      layer.skipAttention = a.includes(layer.index);
+      layer.skipMlp = m.includes(layer.index);
+    }
+  }
+
+  /** Frees the weights of what is skipped; `layer.load()` reads them again. */
+  release(): void {
+    for (const layer of this.layers) layer.release();
+  }
+
+  // Running
+
+  /** An empty cache for the layers that attend now. `capacity` is tokens per slot. */
+  createCache({ slots = 1, capacity = this.config.maxPositionEmbeddings, dtype = 'float32' as const }: { slots?: number; capacity?: number; dtype?: 'float32' | 'float16' } = {}): KvCache {
+    const { numKeyValueHeads: keyValueHeads, headDim } = this.config;
+    const layers = this.layers.filter(({ skipAttention }) => !skipAttention).map(({ index }) => index);
+    const cache = this.engine.createCache({ layers, slots, capacity, keyValueHeads, headDim, dtype });
+    this.#caches.set(cache, this.#flags);
+    return cache;
+  }
+
+  /** Bytes that one token takes in a cache, over the layers that attend now. */
+  kvBytesPerToken(dtype: 'float32' | 'float16' = 'float32'): number {
+    const attending = this.layers.filter(({ skipAttention }) => !skipAttention).length;
+    return attending * 2 * this.config.numKeyValueHeads * this.config.headDim * (dtype === 'float16' ? 2 : 4);
+  }
+
+  /** The residual stream after the last layer, [T, D], before the final norm. Reads nothing back. */
+  forward(batch: Batch, { cache, observer }: { cache?: KvCache; observer?: Observer } = {}): Tensor {
+    if (cache && this.#caches.get(cache) !== this.#flags)
+      throw new CacheError('this key-value cache was made before the skip flags changed (or by another model): make a new one');
+    const rotary = this.#rotary.upTo(batch.positions.reduce((most, position) => Math.max(most, position), 0) + 1);
+    let hidden = this.engine.embed(this.#loaded.embedding, batch);
+    for (const layer of this.layers) {
+      observer?.stream?.(layer.index, hidden);
+      using scope = this.engine.scope();
+      const before = hidden;
+      hidden = scope.keep(layer.run(before, new Context(this.engine, this.config, batch, layer.index, rotary, cache, observer)));
+      if (hidden !== before) before.dispose();
+    }
+    observer?.stream?.(this.layers.length, hidden);
+    cache?.advance(batch);
+    return hidden;
+  }
+
+  /** hidden [T, D] -> logits [T, V], through the final norm. */
+  logits(hidden: Tensor): Tensor {
+    return this.engine.linear(hidden, [{ weight: this.head }], { norm: this.norm })[0];
+  }
+
+  /** hidden [T, D] -> [T]: negative log-likelihood of each target; -1 gives 0. */
+  losses(hidden: Tensor, targets: Int32Array): Tensor {
+    return this.engine.crossEntropy(hidden, this.head, targets, this.norm);
+  }
+
+  /** Frees weights and tables; the engine stays. */
+  dispose(): void {
+    for (const layer of this.layers) layer.unload();
+    this.#globals?.dispose();
+    this.#globals = undefined;
+    this.#rotary.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,58 @@
+import { UserError, arraySource, sizeOf, type WeightSource } from '../engine/index.js';
+import { sliceExperts, stackedSource } from '../checkpoint/index.js';
+import { normalNumbers } from './random.js';
+import { tensorName, tensorNames, type WeightSpec } from './weightMap.js';
+
+/** Where a model's tensors come from, by their names in the checkpoint. A `Checkpoint` is one. */
+export interface Parameters {
+  /** For messages: a folder, or what made them. */
+  readonly folder: string;
+  has(name: string): boolean;
+  source(name: string): WeightSource;
+}
+
+/** The source of one weight, its shape checked against the config's. */
+export function weightSource(parameters: Parameters, spec: WeightSpec, layer?: number): WeightSource {
+  const source = find(parameters, spec, layer);
+  if (source.shape.length !== spec.shape.length || source.shape.some((size, i) => size !== spec.shape[i]))
+    throw new UserError(`${parameters.folder}: tensor ${source.name} is [${source.shape.join(',')}], but config.json says [${spec.shape.join(',')}]`);
+  return source;
+}
+
+function find(parameters: Parameters, spec: WeightSpec, layer?: number): WeightSource {
+  const names = tensorNames(spec, layer);
+  if (parameters.has(names[0])) {
+    const sources = names.map((name) => {
+      if (!parameters.has(name)) throw new UserError(`${parameters.folder}: tensor ${name} is missing`);
+      return parameters.source(name);
+    });
+    return spec.name.includes('#') ? stackedSource(sources) : sources[0];
+  }
+  const fused = spec.fused && tensorName(spec.fused.name, layer);
+  if (fused && parameters.has(fused)) {
+    const source = parameters.source(fused);
+    return spec.use === 'experts' ? sliceExperts(source, spec.fused!.from, spec.fused!.to) : source;
+  }
+  throw new UserError(`${parameters.folder}: tensor ${names[0]} is missing`, {
+    hint: 'a dropped module must be named in drop_attn_list or drop_mlp_list of config.json',
+  });
+}
+
+/** Normal numbers of deviation 1 / sqrt(in), norms near 1, for each name the same in every run. */
+export function randomParameters(specs: readonly WeightSpec[], layers: number, seed: number): Parameters {
+  const shapes = new Map<string, WeightSpec>();
+  for (const spec of specs)
+    for (let layer = 0; layer < (spec.name.includes('*') ? layers : 1); layer++) for (const name of tensorNames(spec, layer)) shapes.set(name, spec);
+  return {
+    folder: `random model (seed ${seed})`,
+    has: (name) => shapes.has(name),
+    source: (name) => {
+      const spec = shapes.get(name)!;
+      const shape = spec.use === 'experts' ? spec.shape.slice(1) : spec.shape;
+      const normal = normalNumbers(`${seed} ${name}`, sizeOf(shape));
+      const isNorm = spec.use === 'vector' && spec.path.endsWith('norm');
+      const scale = spec.use === 'vector' ? 0.1 : shape[shape.length - 1] ** -0.5;
+      return arraySource(normal.map((x) => (isNorm ? 1 : 0) + scale * x), shape, { name });
+    },
+  };
+}

@@ -1,0 +1,149 @@
+import { UserError, type Engine, type Rotary, type Tensor } from '../engine/index.js';
+
+/** Rotary position embedding (Su et al., 2021) and how it is stretched for longer contexts. */
+export type RopeParameters =
+  | { readonly type: 'default'; readonly theta: number }
+  | { readonly type: 'linear'; readonly theta: number; readonly factor: number }
+  | {
+      readonly type: 'llama3';
+      readonly theta: number;
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      readonly originalMaxPositions: number;
+    }
+  | {
+      readonly type: 'yarn';
+      readonly theta: number;
+      readonly factor: number;
+      readonly originalMaxPositions: number;
+      readonly attentionFactor: number;
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Round the ramp's ends to whole dimensions. */
+      readonly truncate: boolean;
+    };
+
+type Json = Record<string, unknown>;
+
+/** From `rope_parameters` (v5), or `rope_theta` and `rope_scaling` (v4). */
+export function parseRope(raw: Json, maxPositions: number, where: string): RopeParameters {
+  const v5 = (raw.rope_parameters ?? {}) as Json;
+  const scaling: Json = { ...((raw.rope_scaling ?? {}) as Json), ...v5 };
+  const number = (key: string, fallback?: number): number => {
+    const value = scaling[key] ?? fallback;
+    if (typeof value !== 'number') throw new UserError(`${where}: the rope scaling needs a number ${key}`);
+    return value;
+  };
+  const theta = number('rope_theta', (raw.rope_theta as number | undefined) ?? 10000);
+  const type = (scaling.rope_type ?? scaling.type ?? 'default') as RopeParameters['type'];
+  switch (type) {
+    case 'default':
+      return { type, theta };
+    case 'linear':
+      return { type, theta, factor: number('factor') };
+    case 'llama3':
+      return {
+        type,
+        theta,
+        factor: number('factor'),
+        lowFreqFactor: number('low_freq_factor'),
+        highFreqFactor: number('high_freq_factor'),
+        originalMaxPositions: number('original_max_position_embeddings'),
+      };
+    case 'yarn': {
+      const originalMaxPositions = number('original_max_position_embeddings', maxPositions);
+      const factor = number('factor');
+      return {
+        type,
+        theta,
+        factor,
+        originalMaxPositions,
+        attentionFactor: number('attention_factor', yarnAttentionFactor(factor, scaling)),
+        betaFast: number('beta_fast', 32),
+        betaSlow: number('beta_slow', 1),
+        truncate: scaling.truncate !== false,
+      };
+    }
+    default:
+      throw new UserError(`${where}: rope type '${String(type)}' is not supported`, { hint: 'default, linear, llama3 and yarn are' });
+  }
+}
+
+function yarnAttentionFactor(factor: number, { mscale, mscale_all_dim: mscaleAllDim }: Json): number {
+  const scale = (m: number): number => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
+  if (typeof mscale === 'number' && typeof mscaleAllDim === 'number' && mscale && mscaleAllDim) return scale(mscale) / scale(mscaleAllDim);
+  return scale(1);
+}
+
+/** Inverse frequencies [headDim / 2], and what cosines and sines are multiplied by. */
+export function ropeFrequencies(rope: RopeParameters, headDim: number): { inverse: Float64Array; factor: number } {
+  const plain = Float64Array.from({ length: headDim / 2 }, (_, k) => rope.theta ** ((-2 * k) / headDim));
+  switch (rope.type) {
+    case 'default':
+      return { inverse: plain, factor: 1 };
+    case 'linear':
+      return { inverse: plain.map((f) => f / rope.factor), factor: 1 };
+    case 'llama3':
+      return { inverse: plain.map((f) => llama3Frequency(f, rope)), factor: 1 };
+    case 'yarn':
+      return { inverse: yarnFrequencies(plain, headDim, rope), factor: rope.attentionFactor };
+  }
+}
+
+/** Long waves are stretched, short ones kept, with a ramp between (Llama 3.1). */
+function llama3Frequency(frequency: number, rope: RopeParameters & { type: 'llama3' }): number {
+  const wavelength = (2 * Math.PI) / frequency;
+  const { factor, lowFreqFactor: low, highFreqFactor: high, originalMaxPositions: context } = rope;
+  if (wavelength < context / high) return frequency;
+  if (wavelength > context / low) return frequency / factor;
+  const smooth = (context / wavelength - low) / (high - low);
+  return (1 - smooth) * (frequency / factor) + smooth * frequency;
+}
+
+/** Interpolates low frequencies, keeps high ones (Peng et al., 2023, section 3.2). */
+function yarnFrequencies(plain: Float64Array, headDim: number, rope: RopeParameters & { type: 'yarn' }): Float64Array {
+  const dimension = (rotations: number): number =>
+    (headDim * Math.log(rope.originalMaxPositions / (rotations * 2 * Math.PI))) / (2 * Math.log(rope.theta));
+  const [fast, slow] = [dimension(rope.betaFast), dimension(rope.betaSlow)];
+  const low = Math.max(rope.truncate ? Math.floor(fast) : fast, 0);
+  const high = Math.min(rope.truncate ? Math.ceil(slow) : slow, headDim - 1);
+  const width = low === high ? 0.001 : high - low;
+  return plain.map((frequency, k) => {
+    const interpolated = Math.min(Math.max((k - low) / width, 0), 1);
+    return (frequency / rope.factor) * interpolated + frequency * (1 - interpolated);
+  });
+}
+
+/** Cosines and sines on the device, [positions, headDim / 2], grown as longer sequences come. */
+export class RotaryTable {
+  #rotary: Rotary<Tensor> | undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly rope: RopeParameters,
+    private readonly headDim: number,
+  ) {}
+
+  /** A table of at least `positions` rows. */
+  upTo(positions: number): Rotary<Tensor> {
+    if (this.#rotary && this.#rotary.cos.shape[0] >= positions) return this.#rotary;
+    this.dispose();
+    const rows = Math.max(64, 2 ** Math.ceil(Math.log2(positions)));
+    const half = this.headDim / 2;
+    const { inverse, factor } = ropeFrequencies(this.rope, this.headDim);
+    // Rounded where transformers rounds, whose angles are float32 products.
+    const angles = Float32Array.from({ length: rows * half }, (_, i) => Math.floor(i / half) * Math.fround(inverse[i % half]));
+    const table = (f: (angle: number) => number): Tensor => {
+      using made = this.engine.tensor(angles.map((angle) => f(angle) * factor), [rows, half]);
+      return made.detach();
+    };
+    return (this.#rotary = { cos: table(Math.cos), sin: table(Math.sin) });
+  }
+
+  dispose(): void {
+    this.#rotary?.cos.dispose();
+    this.#rotary?.sin.dispose();
+    this.#rotary = undefined;
+  }
+}

@@ -1,0 +1,48 @@
+import { UserError } from '../engine/index.js';
+import { uniform } from './random.js';
+
+export interface SamplingOptions {
+  /** 0 takes the likeliest token. @defaultValue 0 */
+  readonly temperature?: number;
+  /** Only the k likeliest. */
+  readonly topK?: number;
+  /** Only the likeliest that together reach this probability (Holtzman et al., 2020). */
+  readonly topP?: number;
+  /** @defaultValue 0 */
+  readonly seed?: number;
+}
+
+/** Chooses a token from logits [V]. */
+export type Sampler = (logits: Float32Array) => number;
+
+export function createSampler({ temperature = 0, topK, topP = 1, seed = 0 }: SamplingOptions = {}): Sampler {
+  if (!(temperature >= 0)) throw new UserError(`the temperature must be at least 0, found ${temperature}`);
+  if (topK !== undefined && !(topK >= 1)) throw new UserError(`top-k must be at least 1, found ${topK}`);
+  if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, found ${topP}`);
+  if (temperature === 0) return argmax;
+  const next = uniform(seed);
+  return (logits) => {
+    const most = logits[argmax(logits)];
+    const ranked = Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - most) / temperature) }))
+      .sort((a, b) => b.weight - a.weight || a.token - b.token)
+      .slice(0, topK);
+    const nucleus = withinMass(ranked, topP);
+    let rest = next() * nucleus.reduce((sum, { weight }) => sum + weight, 0);
+    return (nucleus.find(({ weight }) => (rest -= weight) < 0) ?? nucleus[0]).token;
+  };
+}
+
+/** The shortest head of a ranked list that holds a share `mass` of all weight. */
+function withinMass<T extends { weight: number }>(ranked: T[], mass: number): T[] {
+  const enough = mass * ranked.reduce((sum, { weight }) => sum + weight, 0);
+  let sum = 0;
+  const end = ranked.findIndex(({ weight }) => (sum += weight) >= enough);
+  return end < 0 ? ranked : ranked.slice(0, end + 1);
+}
+
+/** Index of the largest; the first of equals. */
+export function argmax(values: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
