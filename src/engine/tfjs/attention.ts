@@ -7,6 +7,7 @@ import type { AttentionSpec, Rotary } from '../backend.js';
 import type { Batch } from '../batch.js';
 import type { CacheLayer, KeysAndValues } from './cache.js';
 import type { Tensor, Tf } from './load.js';
+import { rowsAt } from './rows.js';
 import { view } from './storage.js';
 
 /** Scores in memory at a time. */
@@ -21,6 +22,7 @@ export function attention(
   cache: CacheLayer | undefined,
   batch: Batch,
   spec: AttentionSpec,
+  budget = scoreBudget,
 ): Tensor {
   const { heads, keyValueHeads, headDim } = spec;
   const tokens = batch.tokens.length;
@@ -35,7 +37,7 @@ export function attention(
     if (length > 0) {
       const fresh = { keys: headsFirst(tf, own(keys)), values: headsFirst(tf, own(values)) };
       const seen = cache ? cache.append(tf, slot, start, fresh) : fresh;
-      outputs.push(attend(tf, own(queries), seen, start, spec));
+      outputs.push(attend(tf, own(queries), seen, start, spec, budget));
     }
     row += length;
   }
@@ -47,8 +49,7 @@ const headsFirst = (tf: Tf, x: Tensor): Tensor => tf.transpose(x, [1, 0, 2]);
 /** Turns [T, heads, d] by each token's position, element i with i + d / 2 (Su et al., 2021). */
 function rotation(tf: Tf, rotary: Rotary, positions: Int32Array, headDim: number): (x: Tensor) => Tensor {
   const half = headDim / 2;
-  const rows = tf.tensor1d(positions, 'int32');
-  const [cos, sin] = [rotary.cos, rotary.sin].map((table) => tf.expandDims(tf.gather(view(tf, table), rows), 1));
+  const [cos, sin] = [rotary.cos, rotary.sin].map((table) => tf.expandDims(rowsAt(tf, view(tf, table), positions), 1));
   return (x) => {
     const first = tf.slice(x, [0, 0, 0], [-1, -1, half]);
     const second = tf.slice(x, [0, 0, half], [-1, -1, half]);
@@ -58,9 +59,16 @@ function rotation(tf: Tf, rotary: Rotary, positions: Int32Array, headDim: number
 }
 
 /** queries [L, H, d] over the keys and values of one sequence -> [L, H d], so many queries at a time as fit. */
-function attend(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number, spec: AttentionSpec): Tensor {
+function attend(
+  tf: Tf,
+  queries: Tensor,
+  seen: KeysAndValues,
+  start: number,
+  spec: AttentionSpec,
+  budget: number,
+): Tensor {
   const length = queries.shape[0];
-  const rows = Math.max(1, Math.floor(scoreBudget / (spec.heads * (start + length))));
+  const rows = Math.max(1, Math.floor(budget / (spec.heads * (start + length))));
   const outputs: Tensor[] = [];
   for (let first = 0; first < length; first += rows) {
     const count = Math.min(rows, length - first);

@@ -23,6 +23,7 @@ import { broadcast, firstLargest, softmax } from './general.js';
 import { loadTfjs, type Tensor, type Tf, type Tfjs } from './load.js';
 import { moe } from './moe.js';
 import { readWeight } from './pack.js';
+import { rowsAt } from './rows.js';
 import { TensorStorage, view, weightOf, type Live } from './storage.js';
 import { added, crossEntropy, gated, normed, project, rmsNorm } from './transformer.js';
 
@@ -124,7 +125,7 @@ class TfjsBackend implements Backend {
   }
 
   embed(weight: PackedWeight, tokens: Int32Array): Storage {
-    return this.#run((tf) => tf.gather(weightOf(weight), tf.tensor1d(tokens.slice(), 'int32')));
+    return this.#run((tf) => rowsAt(tf, weightOf(weight), tokens));
   }
 
   rmsNorm(x: Operand, norm: Norm): Storage {

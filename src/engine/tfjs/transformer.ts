@@ -42,25 +42,24 @@ export function crossEntropy(
   head: PackedWeight,
   targets: Int32Array,
   norm: Norm | undefined,
+  budget = logitBudget,
 ): Tensor {
-  const vocabulary = head.shape[0];
-  const rows = Math.max(1, Math.floor(logitBudget / vocabulary));
+  const rows = Math.max(1, Math.floor(budget / head.shape[0]));
   const hidden = normed(tf, h, norm);
-  const losses: Tensor[] = [];
+  const losses: Tensor[] = [tf.zeros([0])];
   for (let start = 0; start < targets.length; start += rows) {
-    const part = targets.subarray(start, start + rows);
+    const part = targets.slice(start, start + rows);
     losses.push(tf.tidy(() => lossOfRows(tf, tf.slice(hidden, [start, 0], [part.length, -1]), weightOf(head), part)));
   }
-  return losses.length === 0 ? tf.zeros([0]) : losses.length === 1 ? losses[0] : tf.concat(losses);
+  return tf.concat(losses);
 }
 
 function lossOfRows(tf: Tf, hidden: Tensor, head: Tensor, targets: Int32Array): Tensor {
-  const vocabulary = head.shape[0];
   const logits = tf.matMul(hidden, head, false, true);
   const largest = tf.max(logits, 1, true);
   const logSum = tf.log(tf.sum(tf.exp(tf.sub(logits, largest)), 1));
-  const places = Int32Array.from(targets, (target, row) => row * vocabulary + Math.max(target, 0));
-  const chosen = tf.gather(tf.reshape(logits, [logits.size]), tf.tensor1d(places, 'int32'));
+  const target = tf.oneHot(tf.tensor1d(targets, 'int32'), head.shape[0], 1, 0, 'float32');
+  const chosen = tf.sum(tf.mul(logits, target), 1);
   const loss = tf.add(logSum, tf.sub(tf.reshape(largest, [targets.length]), chosen));
-  return tf.mul(loss, tf.tensor1d(Float32Array.from(targets, (target) => (target < 0 ? 0 : 1))));
+  return tf.mul(loss, tf.tensor1d(Float32Array.from(targets, (each) => (each < 0 ? 0 : 1))));
 }

@@ -140,7 +140,7 @@ export const kernel = <P extends Parameters>(parameters: P, emit: (k: Kernel, p:
 export type Launch<E> = { readonly [N in keyof E]: E[N] extends { parameters: infer P } ? (values: { readonly [A in keyof P]: number }) => void : never };
 
 /** Kernels that are compiled together. */
-export interface KernelModule<E extends Exports = Exports> {
+export interface KernelModule<E = unknown> {
   readonly name: string;
   /** Never there: carries the type. */
   readonly exports?: E;

@@ -1,6 +1,6 @@
 import type { KernelModule, Launch } from './kernel.js';
 
-type AnyModule = KernelModule<never>;
+type AnyModule = KernelModule;
 
 interface Compiled {
   readonly module: WebAssembly.Module;
@@ -26,12 +26,11 @@ export class KernelCache {
 
   constructor(private readonly memory: WebAssembly.Memory) {}
 
-  get<E extends object>(kernels: KernelModule<E & Record<never, never>>): Launch<E> {
-    const key = kernels as unknown as AnyModule;
-    let launch = this.#instances.get(key) as Launch<E> | undefined;
+  get<E>(kernels: KernelModule<E>): Launch<E> {
+    let launch = this.#instances.get(kernels) as Launch<E> | undefined;
     if (!launch) {
-      launch = this.#instantiate(key) as Launch<E>;
-      this.#instances.set(key, launch);
+      launch = this.#instantiate(kernels) as Launch<E>;
+      this.#instances.set(kernels, launch);
     }
     return launch;
   }

@@ -1,0 +1,99 @@
+import { load, type Int, type Value } from '../language.js';
+import { kernel, kernelModule, type Kernel } from '../kernel.js';
+import { each, element } from '../loops.js';
+import { toHalf } from './halfFloat.js';
+
+/**
+ * Rotates pairs (i, i + d / 2) by a position's angles: first = a cos - b sin, second = b cos + a sin. cos and sin are
+ * tables [positions, d / 2].
+ */
+function rotateRow(k: Kernel, half: Int, source: Int, target: Int, position: Int, cos: Int, sin: Int): void {
+  const bytes = k.let(half.shiftLeft(2));
+  const row = k.let(position.times(bytes));
+  each(k, half, [source, source.plus(bytes), target, target.plus(bytes), cos.plus(row), sin.plus(row)], (a, b, first, second, c, s) => {
+    const [x, y, u, v] = [k.let(a.load()), k.let(b.load()), k.let(c.load()), k.let(s.load())];
+    first.store(x.times(u).minus(y.times(v)));
+    second.store(y.times(u).plus(x.times(v)));
+  });
+}
+
+/** How one element enters a cache. */
+type Put = (k: Kernel, address: Int, value: Value<'f32'>) => void;
+const putFloat: Put = (k, address, value) => k.store(address, value);
+const putHalf: Put = (k, address, value) => k.store16(address, toHalf(k, value));
+
+/** Keys of one head, [tokens][d] `stride` bytes apart, to panels of 8 keys, [d][8] each, from key `start` on. */
+const appendKeys = (put: Put, bytes: number) =>
+  kernel({ source: 'i32', panels: 'i32', tokens: 'i32', start: 'i32', size: 'i32', stride: 'i32' }, (k, { source, panels, tokens, start, size, stride }) =>
+    k.repeat(tokens, () => {
+      const first = start.shiftRight(3).times(size).shiftLeft(3).plus(start.and(7));
+      const target = k.let(panels.plus(first.times(bytes)));
+      k.for(0, size, 1, (i) => {
+        put(k, target, load.f32(element(source, i)));
+        target.add(8 * bytes);
+      });
+      source.add(stride);
+      start.add(1);
+    }),
+  );
+
+/** Values of one head to panels of 8 elements, [capacity][8] each. */
+const appendValues = (put: Put, bytes: number) =>
+  kernel(
+    { source: 'i32', panels: 'i32', tokens: 'i32', start: 'i32', size: 'i32', stride: 'i32', capacity: 'i32' },
+    (k, { source, panels, tokens, start, size, stride, capacity }) =>
+      k.repeat(tokens, () => {
+        k.for(0, size, 1, (i) => {
+          const at = i.shiftRight(3).times(capacity).plus(start).shiftLeft(3).plus(i.and(7));
+          put(k, panels.plus(at.times(bytes)), load.f32(element(source, i)));
+        });
+        source.add(stride);
+        start.add(1);
+      }),
+  );
+
+export const attention = kernelModule('attention', () => ({
+  /**
+   * [tokens, heads, d] rotated by each token's position, to [heads / group][tokens][group][d]: the queries that share
+   * keys lie together.
+   */
+  rotate: kernel(
+    { source: 'i32', target: 'i32', tokens: 'i32', heads: 'i32', group: 'i32', size: 'i32', positions: 'i32', cos: 'i32', sin: 'i32' },
+    (k, { source, target, tokens, heads, group, size, positions, cos, sin }) =>
+      k.for(0, tokens, 1, (token) => {
+        const position = k.let(load.i32(element(positions, token)));
+        k.for(0, heads, 1, (head) => {
+          const row = head.over(group).times(tokens).plus(token).times(group).plus(head.remainder(group));
+          const to = k.let(element(target, row.times(size)));
+          k.if(
+            cos.differs(0),
+            () => rotateRow(k, size.shiftRight(1), source, to, position, cos, sin),
+            () => each(k, size, [source, to], (from, at) => at.store(from.load())),
+          );
+          source.add(size.shiftLeft(2));
+        });
+      }),
+  ),
+
+  appendKeys: appendKeys(putFloat, 4),
+  appendKeysHalf: appendKeys(putHalf, 2),
+  appendValues: appendValues(putFloat, 4),
+  appendValuesHalf: appendValues(putHalf, 2),
+
+  /** Finished rows [tokens x group][d], `sourceStride` bytes apart, times 1 / sum, to the group's columns of [tokens, heads d]. */
+  finish: kernel(
+    { source: 'i32', inverses: 'i32', target: 'i32', tokens: 'i32', group: 'i32', size: 'i32', sourceStride: 'i32', targetStride: 'i32' },
+    (k, { source, inverses, target, tokens, group, size, sourceStride, targetStride }) =>
+      k.repeat(tokens, () => {
+        const to = k.let(target);
+        k.repeat(group, () => {
+          const inverse = k.let(load.f32(inverses));
+          each(k, size, [source, to], (from, at) => at.store(from.load().times(inverse)));
+          to.add(size.shiftLeft(2));
+          source.add(sourceStride);
+          inverses.add(4);
+        });
+        target.add(targetStride);
+      }),
+  ),
+}));

@@ -1,0 +1,51 @@
+import { load, type Float, type Value } from '../language.js';
+import { kernel, kernelModule } from '../kernel.js';
+import { each } from '../loops.js';
+import { exp } from './exp.js';
+
+/** y = a op b for `rows` rows of `width` floats, with the same b for each row; y may be a. */
+const broadcast = (op: (a: Float, b: Float) => Float) =>
+  kernel({ a: 'i32', b: 'i32', y: 'i32', rows: 'i32', width: 'i32' }, (k, { a, b, y, rows, width }) =>
+    k.repeat(rows, () => {
+      each(k, width, [a, b, y], (left, right, to) => to.store(op(left.load(), right.load())));
+      a.add(width.times(4));
+      y.add(width.times(4));
+    }),
+  );
+
+/** y = a op b[0] for `count` floats. */
+const withScalar = (op: (a: Float, b: Value<'f32'>) => Float) =>
+  kernel({ a: 'i32', b: 'i32', y: 'i32', count: 'i32' }, (k, { a, b, y, count }) => {
+    const scalar = k.let(load.f32(b));
+    each(k, count, [a, y], (left, to) => to.store(op(left.load(), scalar)));
+  });
+
+export const elementwise = kernelModule('elementwise', () => ({
+  add: broadcast((a, b) => a.plus(b)),
+  multiply: broadcast((a, b) => a.times(b)),
+  addScalar: withScalar((a, b) => a.plus(b)),
+  multiplyScalar: withScalar((a, b) => a.times(b)),
+
+  /** y = gate / (1 + e^-gate) * up, `count` floats; y may be either. */
+  siluMultiply: kernel({ gate: 'i32', up: 'i32', y: 'i32', count: 'i32' }, (k, { gate, up, y, count }) =>
+    each(k, count, [gate, up, y], (g, u, to) => {
+      const x = k.let(g.load());
+      to.store(x.over(exp(k, x.negated()).plus(1)).times(u.load()));
+    }),
+  ),
+
+  /** y = y + x * weight, `count` floats. */
+  addScaled: kernel({ x: 'i32', y: 'i32', weight: 'f32', count: 'i32' }, (k, { x, y, weight, count }) =>
+    each(k, count, [x, y], (from, to) => to.store(to.load().plus(from.load().times(weight)))),
+  ),
+
+  /** int32 from float32, towards zero. */
+  truncate: kernel({ x: 'i32', y: 'i32', count: 'i32' }, (k, { x, y, count }) =>
+    each(k, count, [x, y], (from, to) => to.store(from.load().toInteger() as unknown as Float)),
+  ),
+
+  /** float32 from int32. */
+  convert: kernel({ x: 'i32', y: 'i32', count: 'i32' }, (k, { x, y, count }) =>
+    each(k, count, [x, y], (from, to) => to.store((from.load().bits() as unknown as Value<'i32'>).toFloat())),
+  ),
+}));

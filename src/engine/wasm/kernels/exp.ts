@@ -1,0 +1,39 @@
+import { choose, constant, type Float } from '../language.js';
+import { kernel, kernelModule, type Kernel } from '../kernel.js';
+import { each } from '../loops.js';
+
+const log2e = 1.44269504088896341;
+/** ln 2 in two parts, the first exact in few bits, so that n ln 2 is subtracted without rounding (Cody and Waite, 1980). */
+const ln2High = 0.693359375;
+const ln2Low = -2.12194440e-4;
+/** Cephes `expf` (Moshier): (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2. */
+const coefficients = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1];
+/** Between these, 2^n is a normal number. */
+const smallest = -87.336;
+const largest = 88.376;
+
+/**
+ * e^x within 2 ulp; 0 below -87.336 (where it is not a normal number), e^88.376 = 2.4e38 for all that is larger, NaN for NaN.
+ */
+export function exp(k: Kernel, value: Float): Float {
+  const x = k.let(value);
+  const clamped = k.let(x.max(smallest).min(largest));
+  const n = k.let(clamped.times(log2e).nearest());
+  const r = k.let(clamped.minus(n.times(ln2High)).minus(n.times(ln2Low)));
+  const [first, ...rest] = coefficients;
+  const series = rest.reduce((sum: Float, c) => sum.times(r).plus(c), constant(x.kind, first));
+  const mantissa = series.times(r.squared()).plus(r).plus(1);
+  const power = n.toInteger().plus(127).shiftLeft(23).asFloat();
+  return choose(x.less(smallest), constant(x.kind, 0), mantissa.times(power));
+}
+
+/** 1 - 2 / (e^2x + 1): absolute error about 1e-7. */
+export const tanh = (k: Kernel, x: Float): Float =>
+  constant(x.kind, 1).minus(constant(x.kind, 2).over(exp(k, x.times(2)).plus(1)));
+
+export const exponential = kernelModule('exp', () => ({
+  /** y = e^x, `count` floats. */
+  exp: kernel({ x: 'i32', y: 'i32', count: 'i32' }, (k, { x, y, count }) =>
+    each(k, count, [x, y], (from, to) => to.store(exp(k, from.load()))),
+  ),
+}));

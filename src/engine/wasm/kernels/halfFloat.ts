@@ -1,0 +1,48 @@
+import { choose, load, type Int, type Value } from '../language.js';
+import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
+
+/** float32 to float16 bits, to nearest, ties to even; overflows to infinity. */
+export function toHalf(k: Kernel, value: Value<'f32'>): Value<'i32'> {
+  const bits: Variable<'i32'> = k.let(value.bits());
+  const magnitude = k.let(bits.and(0x7fffffff));
+  const normal = magnitude.plus(0xfff).plus(magnitude.shiftRight(13).and(1)).minus(0x38000000).shiftRight(13);
+  // Adding 0.5 lines a subnormal half's last bit up with the float's, so that the addition rounds.
+  const subnormal = magnitude.asFloat().plus(0.5).bits().minus(0x3f000000);
+  const special = choose(magnitude.greater(0x7f800000), constantInt(magnitude, 0x7e00), 0x7c00);
+  const half = choose(magnitude.less(0x38800000), subnormal, choose(magnitude.less(0x47800000), normal, special));
+  return half.or(bits.shiftRight(16).and(0x8000));
+}
+
+const constantInt = (like: Int, value: number): Int => like.and(0).or(value);
+
+/** Four float16 as float32. */
+function fromHalf(k: Kernel, halves: Value<'i32x4'>): Value<'f32x4'> {
+  const bits = k.let(halves);
+  // The exponent's bias differs by 112; the product is exact, also for subnormal halves.
+  const scaled = k.let(bits.and(0x7fff).shiftLeft(13).asFloat().times(2 ** 112));
+  const infinite = scaled.atLeast(65536).and(0x7f800000);
+  return scaled.bits().or(infinite).or(bits.and(0x8000).shiftLeft(16)).asFloat();
+}
+
+const widening = (convert: (k: Kernel, words: Value<'i32x4'>) => Value<'f32x4'>) =>
+  kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) =>
+    k.for(0, count, 4, () => {
+      k.store(target, convert(k, load.i16x4(source)));
+      source.add(8);
+      target.add(16);
+    }),
+  );
+
+/** 16-bit floats to float32. `count` is rounded up to 4: both sides have room. */
+export const halfFloat = kernelModule('halfFloat', () => ({
+  widenFloat16: widening(fromHalf),
+  widenBfloat16: widening((_, words) => words.shiftLeft(16).asFloat()),
+  /** The reverse, one at a time; target in 2 bytes each. */
+  narrowFloat16: kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) =>
+    k.repeat(count, () => {
+      k.store16(target, toHalf(k, load.f32(source)));
+      source.add(4);
+      target.add(2);
+    }),
+  ),
+}));

@@ -1,0 +1,34 @@
+/** Which tiles the matrix kernels compute with: data, apart from the code that emits and launches them. */
+export interface TilePlan {
+  /** Rows of a tile: each loads once what all its columns use. */
+  readonly rows: number;
+  /** Columns of a panel, in floats: a multiple of a vector's 4. */
+  readonly panel: number;
+  /** Panels that a single row (a token being decoded) takes at once, to have enough independent sums. */
+  readonly rowPanels: number;
+  /**
+   * Inner size whose products are summed before they join the result: keeps a panel in the first-level cache, and
+   * bounds the rounding error. The same for any number of rows, so that a row's result does not depend on the others.
+   */
+  readonly depth: number;
+  /** Rows of activations that stay in the second-level cache while the panels stream by. */
+  readonly block: number;
+  /** Rows for which intermediate results are held at a time. */
+  readonly chunk: number;
+}
+
+/**
+ * 4 x 8: eight sums, two columns and a row's splat fit the 16 vector registers of x86-64, with one left for the product,
+ * as strict SIMD has no fused multiply-add. A panel's 512 x 8 floats are 16 KiB; 64 x 512 activations 128 KiB.
+ */
+export const strictTile: TilePlan = { rows: 4, panel: 8, rowPanels: 4, depth: 512, block: 64, chunk: 512 };
+
+/** Rows of queries (tokens times heads that share keys) that attention scores at once. */
+export const attentionRows = 48;
+
+/** Columns of logits and rows that cross-entropy holds at once. */
+export const crossEntropyColumns = 1024;
+export const crossEntropyRows = 256;
+
+/** Bytes of a weight decoded to float32 at once while it is packed. */
+export const packBytes = 1 << 21;
