@@ -36,17 +36,28 @@ export type CalibrationTokenizer = Pick<Tokenizer, 'encode' | 'eosId'>;
  * (or folders) one row is taken from each in turn, and one that runs out is passed over. Only as much is tokenized as
  * the rows need. Gives rows [skip, skip + samples), fewer when the text is shorter; UserError when there is none.
  */
-export async function calibrationRows(tokenizer: CalibrationTokenizer, files: readonly string[], o: CalibrationOptions = {}): Promise<CalibrationRows> {
+export async function calibrationRows(
+  tokenizer: CalibrationTokenizer,
+  files: readonly string[],
+  o: CalibrationOptions = {},
+): Promise<CalibrationRows> {
   const { samples = 256, length: asked = 2048, maxLength = Infinity, skip = 0, field } = o;
   if (!files.length) throw new UserError('no calibration text is given');
-  if (!Number.isInteger(samples) || samples < 1) throw new UserError(`samples must be a whole number of at least 1, found ${samples}`);
-  if (!Number.isInteger(asked) || asked < 2) throw new UserError(`the length of a row must be a whole number of at least 2 tokens, found ${asked}`);
-  if (!Number.isInteger(skip) || skip < 0) throw new UserError(`skip must be a whole number of at least 0, found ${skip}`);
+  if (!Number.isInteger(samples) || samples < 1)
+    throw new UserError(`samples must be a whole number of at least 1, found ${samples}`);
+  if (!Number.isInteger(asked) || asked < 2)
+    throw new UserError(`the length of a row must be a whole number of at least 2 tokens, found ${asked}`);
+  if (!Number.isInteger(skip) || skip < 0)
+    throw new UserError(`skip must be a whole number of at least 0, found ${skip}`);
   const eos = tokenizer.eosId;
-  if (eos === undefined) throw new UserError('the tokenizer names no end-of-text token (EOS), which parts the documents', { hint: 'set eos_token in tokenizer_config.json' });
+  if (eos === undefined)
+    throw new UserError('the tokenizer names no end-of-text token (EOS), which parts the documents', {
+      hint: 'set eos_token in tokenizer_config.json',
+    });
 
   const length = Math.min(asked, maxLength);
-  const notes = length < asked ? [`rows of ${length} tokens instead of ${asked}: the model's context is no longer`] : [];
+  const notes =
+    length < asked ? [`rows of ${length} tokens instead of ${asked}: the model's context is no longer`] : [];
   const texts = files.map((file) => new PackedText(tokenizer, eos, file, length, field));
   const rows: Int32Array[] = [];
   let seen = 0;
@@ -58,7 +69,10 @@ export async function calibrationRows(tokenizer: CalibrationTokenizer, files: re
   const behind = skip ? ` behind the first ${skip}` : '';
   if (!rows.length) {
     const tokens = texts.reduce((sum, text) => sum + text.tokens, 0);
-    throw new UserError(`${files.join(', ')}: not one full row of ${length} tokens${behind}: found ${tokens} tokens, needed ${(skip + 1) * length}`, { hint: 'give more text, or ask for fewer or shorter rows' });
+    throw new UserError(
+      `${files.join(', ')}: not one full row of ${length} tokens${behind}: found ${tokens} tokens, needed ${(skip + 1) * length}`,
+      { hint: 'give more text, or ask for fewer or shorter rows' },
+    );
   }
   notes.push(`${rows.length} rows of ${length} tokens instead of ${samples}: the text holds no more${behind}`);
   return { rows, length, requested: samples, note: notes.join('; '), available: seen };

@@ -32,7 +32,9 @@ async function textFiles(path: string): Promise<string[]> {
       if (!isText(path)) throw new UserError(`${path}: expected a .txt or a .jsonl file, or a folder of them`);
       return [path];
     }
-    const names = (await readdir(path, { withFileTypes: true })).filter((entry) => !entry.isDirectory() && isText(entry.name)).map((entry) => entry.name);
+    const names = (await readdir(path, { withFileTypes: true }))
+      .filter((entry) => !entry.isDirectory() && isText(entry.name))
+      .map((entry) => entry.name);
     if (!names.length) throw new UserError(`${path} holds no .txt or .jsonl file`);
     return names.sort().map((name) => join(path, name));
   } catch (error) {
@@ -61,13 +63,22 @@ function textOf(line: string, field: string, place: string): string {
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw new UserError(`${place}: not valid JSON: ${(error as Error).message}`, { hint: 'a .jsonl file holds one object a line', cause: error });
+    throw new UserError(`${place}: not valid JSON: ${(error as Error).message}`, {
+      hint: 'a .jsonl file holds one object a line',
+      cause: error,
+    });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UserError(`${place}: expected an object, found ${line.slice(0, 40)}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new UserError(`${place}: expected an object, found ${line.slice(0, 40)}`);
   const text = (value as Record<string, unknown>)[field];
   if (typeof text === 'string') return text;
-  if (text !== undefined) throw new UserError(`${place}: expected a string in the field ${field}, found ${JSON.stringify(text).slice(0, 40)}`);
-  throw new UserError(`${place}: there is no field ${field}`, { hint: `its fields are ${Object.keys(value).join(', ') || 'none'}` });
+  if (text !== undefined)
+    throw new UserError(
+      `${place}: expected a string in the field ${field}, found ${JSON.stringify(text).slice(0, 40)}`,
+    );
+  throw new UserError(`${place}: there is no field ${field}`, {
+    hint: `its fields are ${Object.keys(value).join(', ') || 'none'}`,
+  });
 }
 
 /** The parts of a UTF-8 file between separators, the last one included even when it is empty. */
@@ -90,7 +101,10 @@ async function* splitFile(path: string, separator: string): AsyncGenerator<strin
     parts.push(rest.slice(0, cut));
     tail = rest.slice(cut);
     size += cut;
-    if (size > longestDocument) throw new UserError(`${path} holds a document of more than ${longestDocument} characters`, { hint: `part documents by ${documentSeparator} in a .txt file, by lines in a .jsonl file` });
+    if (size > longestDocument)
+      throw new UserError(`${path} holds a document of more than ${longestDocument} characters`, {
+        hint: `part documents by ${documentSeparator} in a .txt file, by lines in a .jsonl file`,
+      });
   }
   yield parts.join('') + tail;
 }

@@ -60,7 +60,10 @@ export class Checkpoint {
 
   #file(name: string): SafetensorsFile {
     const file = this.places.get(name);
-    if (!file) throw new UserError(`${this.folder} has no tensor ${name}`, { hint: `it has ${this.places.size} tensors, such as ${[...this.places.keys()].slice(0, 2).join(' and ') || 'none'}` });
+    if (!file)
+      throw new UserError(`${this.folder} has no tensor ${name}`, {
+        hint: `it has ${this.places.size} tensors, such as ${[...this.places.keys()].slice(0, 2).join(' and ') || 'none'}`,
+      });
     return file;
   }
 }
@@ -69,20 +72,30 @@ export class Checkpoint {
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   await checkFolder(folder);
   const config = await readJsonObject(join(folder, 'config.json'));
-  if (!config) throw new UserError(`${folder} has no config.json`, { hint: 'a model folder holds config.json and model.safetensors' });
+  if (!config)
+    throw new UserError(`${folder} has no config.json`, {
+      hint: 'a model folder holds config.json and model.safetensors',
+    });
   const generationConfig = await readJsonObject(join(folder, 'generation_config.json'));
-  const { files, places } = (await exists(join(folder, singleFile))) ? await openSingle(folder) : await openShards(folder);
+  const { files, places } = (await exists(join(folder, singleFile)))
+    ? await openSingle(folder)
+    : await openShards(folder);
   return new Checkpoint(folder, config, generationConfig, files, places);
 }
 
 async function checkFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch((error: unknown) => {
     if (systemErrorCode(error) !== 'ENOENT') throw fileError(error, 'cannot open', folder);
-    const hint = /^[\w.-]+\/[\w.-]+$/.test(folder) ? 'a model is a local folder; download it from Hugging Face first' : 'give a folder with config.json and model.safetensors';
+    const hint = /^[\w.-]+\/[\w.-]+$/.test(folder)
+      ? 'a model is a local folder; download it from Hugging Face first'
+      : 'give a folder with config.json and model.safetensors';
     throw new UserError(`there is no folder ${folder}`, { hint });
   });
   if (found.isDirectory()) return;
-  const hint = extname(folder) === '.gguf' ? 'GGUF files are not read; give the Hugging Face folder of the model' : `did you mean its folder, ${dirname(folder)}?`;
+  const hint =
+    extname(folder) === '.gguf'
+      ? 'GGUF files are not read; give the Hugging Face folder of the model'
+      : `did you mean its folder, ${dirname(folder)}?`;
   throw new UserError(`${folder} is a file, expected a model folder`, { hint });
 }
 
@@ -102,10 +115,14 @@ async function openShards(folder: string): Promise<Weights> {
     let file = files.get(shard);
     if (!file) {
       const path = join(folder, shard);
-      if (!(await exists(path))) throw new UserError(`${folder}: ${shard} is missing, but ${indexFile} names it for ${name}`, { hint: 'is the download complete?' });
+      if (!(await exists(path)))
+        throw new UserError(`${folder}: ${shard} is missing, but ${indexFile} names it for ${name}`, {
+          hint: 'is the download complete?',
+        });
       files.set(shard, (file = await SafetensorsFile.open(path)));
     }
-    if (!file.has(name)) throw new UserError(`${folder}: ${indexFile} places ${name} in ${shard}, which does not hold it`);
+    if (!file.has(name))
+      throw new UserError(`${folder}: ${indexFile} places ${name} in ${shard}, which does not hold it`);
     places.set(name, file);
   }
   return { files: [...files.values()], places };
@@ -113,17 +130,30 @@ async function openShards(folder: string): Promise<Weights> {
 
 function weightMap(path: string, index: JsonObject): [tensor: string, shard: string][] {
   const map = index.weight_map;
-  if (!isJsonObject(map) || !Object.keys(map).length) throw new UserError(`${path}: expected a weight_map of tensor names to files, found ${JSON.stringify(map)?.slice(0, 60) ?? 'none'}`);
+  if (!isJsonObject(map) || !Object.keys(map).length)
+    throw new UserError(
+      `${path}: expected a weight_map of tensor names to files, found ${JSON.stringify(map)?.slice(0, 60) ?? 'none'}`,
+    );
   return Object.entries(map).map(([name, shard]) => {
-    if (typeof shard !== 'string' || !shard || shard.startsWith('.') || basename(shard) !== shard || shard.includes('\\'))
-      throw new UserError(`${path}: weight_map of ${name}: expected the name of a file in the folder, found ${JSON.stringify(shard)}`);
+    if (
+      typeof shard !== 'string' ||
+      !shard ||
+      shard.startsWith('.') ||
+      basename(shard) !== shard ||
+      shard.includes('\\')
+    )
+      throw new UserError(
+        `${path}: weight_map of ${name}: expected the name of a file in the folder, found ${JSON.stringify(shard)}`,
+      );
     return [name, shard];
   });
 }
 
 async function noWeights(folder: string): Promise<UserError> {
   const others = (await readdir(folder)).filter((name) => /\.(bin|pt|pth|gguf|safetensors)$/.test(name)).sort();
-  const hint = others.length ? `it holds ${others.slice(0, 3).join(', ')}${others.length > 3 ? ', …' : ''}, but weights are read from these two names only` : 'is the download complete?';
+  const hint = others.length
+    ? `it holds ${others.slice(0, 3).join(', ')}${others.length > 3 ? ', …' : ''}, but weights are read from these two names only`
+    : 'is the download complete?';
   return new UserError(`${folder} has neither ${singleFile} nor ${indexFile}`, { hint });
 }
 

@@ -3,8 +3,21 @@ export { Checkpoint, openCheckpoint } from './checkpoint.js';
 export { fileError } from './fileError.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
-export { safetensorsBytes, safetensorsDTypes, weightDTypes, type SafetensorsDType, type TensorInfo } from './safetensorsHeader.js';
-export { tensorBytes, tensorOfBytes, tensorOfSource, writeSafetensors, type TensorToWrite, type WriteOptions } from './safetensorsWriter.js';
+export {
+  safetensorsBytes,
+  safetensorsDTypes,
+  weightDTypes,
+  type SafetensorsDType,
+  type TensorInfo,
+} from './safetensorsHeader.js';
+export {
+  tensorBytes,
+  tensorOfBytes,
+  tensorOfSource,
+  writeSafetensors,
+  type TensorToWrite,
+  type WriteOptions,
+} from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
 export { loadTokenizer, type Tokenizer } from './tokenizer.js';
 export { copyTokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';

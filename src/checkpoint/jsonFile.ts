@@ -4,7 +4,8 @@ import { fileError, systemErrorCode } from './fileError.js';
 
 export type JsonObject = Record<string, unknown>;
 
-export const isJsonObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isJsonObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A file that holds one JSON object; undefined when there is no such file. Throws UserError for anything else in it. */
 export async function readJsonObject(path: string): Promise<JsonObject | undefined> {
@@ -21,6 +22,9 @@ export async function readJsonObject(path: string): Promise<JsonObject | undefin
   } catch (error) {
     throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
   }
-  if (!isJsonObject(value)) throw new UserError(`${path} must hold a JSON object, found ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}`);
+  if (!isJsonObject(value))
+    throw new UserError(
+      `${path} must hold a JSON object, found ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}`,
+    );
   return value;
 }

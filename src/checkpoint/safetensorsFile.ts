@@ -1,7 +1,16 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { UserError, type Shape, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
-import { longestHeader, parseSafetensorsHeader, safetensorsBytes, weightDTypes, type SafetensorsDType, type SafetensorsHeader, type TensorEntry, type TensorInfo } from './safetensorsHeader.js';
+import {
+  longestHeader,
+  parseSafetensorsHeader,
+  safetensorsBytes,
+  weightDTypes,
+  type SafetensorsDType,
+  type SafetensorsHeader,
+  type TensorEntry,
+  type TensorInfo,
+} from './safetensorsHeader.js';
 
 /** A tensor whose bytes (little-endian, row-major) are read piece by piece: what the writer takes. */
 export interface RawTensor {
@@ -38,11 +47,18 @@ export class SafetensorsFile {
     const handle = await openForReading(path);
     try {
       const size = (await handle.stat()).size;
-      if (size < 8) throw new UserError(`${path} is truncated: a safetensors file begins with 8 length bytes, found ${size} bytes`);
+      if (size < 8)
+        throw new UserError(`${path} is truncated: a safetensors file begins with 8 length bytes, found ${size} bytes`);
       const length = new DataView((await readAt(handle, path, 0, bytesOf(8))).buffer).getBigUint64(0, true);
       if (length > size - 8)
-        throw new UserError(`${path}: the header claims ${length} bytes, but the file has ${size - 8} behind its length`, { hint: 'the file is truncated or is not a safetensors file' });
-      if (length > longestHeader) throw new UserError(`${path}: the header claims ${length} bytes, expected at most ${longestHeader}`, { hint: 'is it a safetensors file?' });
+        throw new UserError(
+          `${path}: the header claims ${length} bytes, but the file has ${size - 8} behind its length`,
+          { hint: 'the file is truncated or is not a safetensors file' },
+        );
+      if (length > longestHeader)
+        throw new UserError(`${path}: the header claims ${length} bytes, expected at most ${longestHeader}`, {
+          hint: 'is it a safetensors file?',
+        });
       const json = await readAt(handle, path, 8, bytesOf(Number(length)));
       const dataStart = 8 + Number(length);
       return new SafetensorsFile(path, parseSafetensorsHeader(path, json, size - dataStart), dataStart);
@@ -81,7 +97,8 @@ export class SafetensorsFile {
   source(name: string): WeightSource {
     const entry = this.#entry(name);
     const dtype = weightDTypes[entry.dtype];
-    if (!dtype) throw new UserError(`${this.path}: tensor ${name} is ${entry.dtype}, but a weight must be F32, F16 or BF16`);
+    if (!dtype)
+      throw new UserError(`${this.path}: tensor ${name} is ${entry.dtype}, but a weight must be F32, F16 or BF16`);
     const width = entry.shape.length ? entry.shape[entry.shape.length - 1] : 1;
     const rowBytes = width * safetensorsBytes[entry.dtype];
     const rows = rowBytes ? entry.bytes / rowBytes : 0;
@@ -101,7 +118,8 @@ export class SafetensorsFile {
     const { dtype, shape, begin, bytes } = this.#entry(name);
     const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
       const piece = bytesOf(Math.min(bytes, pieceBytes));
-      for (let done = 0; done < bytes; done += piece.byteLength) yield await this.#read(begin + done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
+      for (let done = 0; done < bytes; done += piece.byteLength)
+        yield await this.#read(begin + done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
     };
     return { name, dtype, shape, read: read.bind(this) };
   }
@@ -140,7 +158,8 @@ function bytesOf(count: number): Uint8Array<ArrayBuffer> {
 }
 
 function checkRows(name: string, rows: number, start: number, end: number): void {
-  if (!(start >= 0 && start <= end && end <= rows)) throw new RangeError(`${name}: rows [${start}, ${end}) do not lie within its ${rows} rows`);
+  if (!(start >= 0 && start <= end && end <= rows))
+    throw new RangeError(`${name}: rows [${start}, ${end}) do not lie within its ${rows} rows`);
 }
 
 async function openForReading(path: string): Promise<FileHandle> {
@@ -149,15 +168,23 @@ async function openForReading(path: string): Promise<FileHandle> {
   });
 }
 
-async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+async function readAt(
+  handle: FileHandle,
+  path: string,
+  position: number,
+  into: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>>;
 async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array): Promise<Uint8Array>;
 async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array): Promise<Uint8Array> {
-  for (let done = 0; done < into.byteLength; ) {
+  for (let done = 0; done < into.byteLength;) {
     const length = Math.min(into.byteLength - done, largestCall);
     const { bytesRead } = await handle.read(into, done, length, position + done).catch((error: unknown) => {
       throw fileError(error, 'cannot read', path);
     });
-    if (bytesRead === 0) throw new UserError(`${path} ends at byte ${position + done}, expected at least ${position + into.byteLength}`, { hint: 'did it change while it was read?' });
+    if (bytesRead === 0)
+      throw new UserError(`${path} ends at byte ${position + done}, expected at least ${position + into.byteLength}`, {
+        hint: 'did it change while it was read?',
+      });
     done += bytesRead;
   }
   return into;

@@ -17,7 +17,8 @@ export interface WriteOptions {
 }
 
 /** Bytes of a tensor's data. */
-export const tensorBytes = ({ dtype, shape }: { dtype: SafetensorsDType; shape: Shape }): number => shape.reduce((product, size) => product * size, safetensorsBytes[dtype]);
+export const tensorBytes = ({ dtype, shape }: { dtype: SafetensorsDType; shape: Shape }): number =>
+  shape.reduce((product, size) => product * size, safetensorsBytes[dtype]);
 
 /** A tensor in memory, little-endian and row-major. */
 export function tensorOfBytes(name: string, dtype: SafetensorsDType, shape: Shape, bytes: Uint8Array): TensorToWrite {
@@ -40,7 +41,11 @@ export function tensorOfSource(source: WeightSource, name = source.name): Tensor
  * wider elements come first, which keeps all of them aligned. The file appears under its name when it is complete;
  * on failure nothing is left. Disk and permission errors are UserErrors. Returns the size of the file in bytes.
  */
-export async function writeSafetensors(path: string, tensors: readonly TensorToWrite[], o: WriteOptions = {}): Promise<number> {
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  o: WriteOptions = {},
+): Promise<number> {
   const { metadata = { format: 'pt' }, onProgress } = o;
   const ordered = [...tensors].sort((a, b) => safetensorsBytes[b.dtype] - safetensorsBytes[a.dtype]);
   const header = encodeHeader(path, ordered, metadata);
@@ -68,11 +73,16 @@ export async function writeSafetensors(path: string, tensors: readonly TensorToW
   return header.byteLength + bytesTotal;
 }
 
-function encodeHeader(path: string, tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>): Uint8Array {
+function encodeHeader(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   const entries = new Map<string, unknown>(Object.keys(metadata).length ? [['__metadata__', metadata]] : []);
   let begin = 0;
   for (const tensor of tensors) {
-    if (tensor.name === '__metadata__' || entries.has(tensor.name)) throw new UserError(`cannot write ${path}: the name ${tensor.name} is used twice`);
+    if (tensor.name === '__metadata__' || entries.has(tensor.name))
+      throw new UserError(`cannot write ${path}: the name ${tensor.name} is used twice`);
     const end = begin + tensorBytes(tensor);
     entries.set(tensor.name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] });
     begin = end;
@@ -94,9 +104,13 @@ async function writeTensor(handle: FileHandle, tensor: TensorToWrite): Promise<v
     if (written > expected) break;
     await writeFully(handle, piece);
   }
-  if (written !== expected) throw new Error(`tensor ${tensor.name}: ${tensor.dtype} [${tensor.shape.join(',')}] takes ${expected} bytes, but ${written > expected ? 'more' : written} were given`);
+  if (written !== expected)
+    throw new Error(
+      `tensor ${tensor.name}: ${tensor.dtype} [${tensor.shape.join(',')}] takes ${expected} bytes, but ${written > expected ? 'more' : written} were given`,
+    );
 }
 
 async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; ) done += (await handle.write(bytes, done, Math.min(bytes.byteLength - done, 1 << 30))).bytesWritten;
+  for (let done = 0; done < bytes.byteLength;)
+    done += (await handle.write(bytes, done, Math.min(bytes.byteLength - done, 1 << 30))).bytesWritten;
 }

@@ -10,7 +10,10 @@ export const indexFile = 'model.safetensors.index.json';
 export const defaultShardBytes = 5_000_000_000;
 
 /** Cuts tensors into shards in their order; a tensor larger than a shard gets one of its own. */
-export function planShards<T extends Omit<TensorToWrite, 'read'>>(tensors: readonly T[], shardBytes = defaultShardBytes): T[][] {
+export function planShards<T extends Omit<TensorToWrite, 'read'>>(
+  tensors: readonly T[],
+  shardBytes = defaultShardBytes,
+): T[][] {
   const shards: T[][] = [];
   let room = 0;
   for (const tensor of tensors) {
@@ -29,7 +32,11 @@ export function planShards<T extends Omit<TensorToWrite, 'read'>>(tensors: reado
  * Writes the weights of a Hugging Face folder: `model.safetensors`, or numbered shards and their index when they take
  * more than `shardBytes`. Returns the names of the files written.
  */
-export async function writeWeights(folder: string, tensors: readonly TensorToWrite[], o: WriteOptions & { shardBytes?: number } = {}): Promise<string[]> {
+export async function writeWeights(
+  folder: string,
+  tensors: readonly TensorToWrite[],
+  o: WriteOptions & { shardBytes?: number } = {},
+): Promise<string[]> {
   const { shardBytes, onProgress, ...options } = o;
   const shards = planShards(tensors, shardBytes);
   if (shards.length <= 1) {
@@ -41,13 +48,19 @@ export async function writeWeights(folder: string, tensors: readonly TensorToWri
   const names = shards.map((_, i) => `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`);
   let before = 0;
   for (const [i, shard] of shards.entries()) {
-    const report: WriteOptions['onProgress'] = onProgress && ((done) => onProgress({ ...done, bytesDone: before + done.bytesDone, bytesTotal: total }));
+    const report: WriteOptions['onProgress'] =
+      onProgress && ((done) => onProgress({ ...done, bytesDone: before + done.bytesDone, bytesTotal: total }));
     await writeSafetensors(join(folder, names[i]), shard, { ...options, onProgress: report });
     before += shard.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
   }
-  const weightMap = Object.fromEntries(shards.flatMap((shard, i) => shard.map(({ name }) => [name, names[i]] as const)));
+  const weightMap = Object.fromEntries(
+    shards.flatMap((shard, i) => shard.map(({ name }) => [name, names[i]] as const)),
+  );
   const index = join(folder, indexFile);
-  await writeFile(index, `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, null, 2)}\n`).catch((error: unknown) => {
+  await writeFile(
+    index,
+    `${JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }, null, 2)}\n`,
+  ).catch((error: unknown) => {
     throw fileError(error, 'cannot write', index);
   });
   return [...names, indexFile];

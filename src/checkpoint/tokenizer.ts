@@ -28,19 +28,31 @@ export interface Tokenizer {
 /** Loads `tokenizer.json` and what belongs to it. UserError when it is absent or of a kind that is not supported. */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const read = (name: string): Promise<JsonObject | undefined> => readJsonObject(join(folder, name));
-  const [tokenizer, own, special, generation, model] = await Promise.all(['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'config.json'].map(read));
+  const [tokenizer, own, special, generation, model] = await Promise.all(
+    ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'config.json'].map(
+      read,
+    ),
+  );
   if (!tokenizer) {
-    const hint = (await stat(join(folder, 'tokenizer.model')).catch(() => undefined)) ? 'its tokenizer.model is not read; save the tokenizer as a fast one with transformers' : 'copy it from the original model';
+    const hint = (await stat(join(folder, 'tokenizer.model')).catch(() => undefined))
+      ? 'its tokenizer.model is not read; save the tokenizer as a fast one with transformers'
+      : 'copy it from the original model';
     throw new UserError(`${folder} has no tokenizer.json`, { hint });
   }
-  const template = own?.chat_template ?? (await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined));
+  const template =
+    own?.chat_template ?? (await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined));
   const named = { ...special, ...own };
   // A null in tokenizer_config.json does not hide what special_tokens_map.json says.
   for (const key of ['eos_token', 'bos_token']) named[key] = own?.[key] ?? special?.[key];
   return createTokenizer(join(folder, 'tokenizer.json'), tokenizer, named, { generation, model, template });
 }
 
-function createTokenizer(path: string, tokenizer: JsonObject, config: JsonObject, other: { generation?: JsonObject; model?: JsonObject; template: unknown }): Tokenizer {
+function createTokenizer(
+  path: string,
+  tokenizer: JsonObject,
+  config: JsonObject,
+  other: { generation?: JsonObject; model?: JsonObject; template: unknown },
+): Tokenizer {
   let inner: HuggingFaceTokenizer;
   try {
     inner = new HuggingFaceTokenizer(tokenizer, config);
@@ -50,21 +62,36 @@ function createTokenizer(path: string, tokenizer: JsonObject, config: JsonObject
   let vocabularySize = 0;
   for (const id of inner.get_vocab(true).values()) vocabularySize = Math.max(vocabularySize, id + 1);
   const marker = (which: 'eos' | 'bos'): { token?: string; id?: number; all: number[] } => {
-    const configured = [other.generation, other.model].map((o) => idsOf(o?.[`${which}_token_id`])).find((ids) => ids.length) ?? [];
+    const configured =
+      [other.generation, other.model].map((o) => idsOf(o?.[`${which}_token_id`])).find((ids) => ids.length) ?? [];
     const token = contentOf(config[`${which}_token`]);
     const id = token === undefined ? undefined : inner.token_to_id(token);
     if (id !== undefined) return { token, id, all: [...new Set([id, ...configured])] };
-    return { token: configured.length ? inner.id_to_token(configured[0]) : undefined, id: configured[0], all: configured };
+    return {
+      token: configured.length ? inner.id_to_token(configured[0]) : undefined,
+      id: configured[0],
+      all: configured,
+    };
   };
   const eos = marker('eos');
   const bos = marker('bos');
   return {
-    encode: (text, o = {}) => (text === '' && !o.addSpecialTokens ? [] : inner.encode(text, { add_special_tokens: o.addSpecialTokens ?? false }).ids.filter((id: number | undefined) => id !== undefined)),
+    encode: (text, o = {}) =>
+      text === '' && !o.addSpecialTokens
+        ? []
+        : inner
+            .encode(text, { add_special_tokens: o.addSpecialTokens ?? false })
+            .ids.filter((id: number | undefined) => id !== undefined),
     decode: (ids, o = {}) => {
       const known = Array.from(ids).filter((id) => inner.id_to_token(id) !== undefined);
       // The default of transformers: text comes back as it was unless the tokenizer itself says otherwise.
       const clean = config.clean_up_tokenization_spaces === true;
-      return known.length ? inner.decode(known, { skip_special_tokens: o.skipSpecialTokens ?? false, clean_up_tokenization_spaces: clean }) : '';
+      return known.length
+        ? inner.decode(known, {
+            skip_special_tokens: o.skipSpecialTokens ?? false,
+            clean_up_tokenization_spaces: clean,
+          })
+        : '';
     },
     tokenOf: (id) => inner.id_to_token(id),
     idOf: (token) => inner.token_to_id(token),

@@ -6,7 +6,9 @@ const rowBytesOf = ({ shape, dtype }: WeightSource): number => (shape[shape.leng
 /** Reads pieces of `source` that are given as [first row, row behind the last]; one piece costs no copy. */
 async function gather(pieces: readonly { source: WeightSource; start: number; end: number }[]): Promise<Uint8Array> {
   if (pieces.length === 1) return pieces[0].source.readRows(pieces[0].start, pieces[0].end);
-  const out = new Uint8Array(pieces.reduce((sum, { source, start, end }) => sum + (end - start) * rowBytesOf(source), 0));
+  const out = new Uint8Array(
+    pieces.reduce((sum, { source, start, end }) => sum + (end - start) * rowBytesOf(source), 0),
+  );
   let at = 0;
   for (const { source, start, end } of pieces) {
     out.set(await source.readRows(start, end), at);
@@ -16,9 +18,14 @@ async function gather(pieces: readonly { source: WeightSource; start: number; en
 }
 
 /** The pieces of rows [start, end) when every block of `blockRows` rows lies in a place of its own. */
-function cut(start: number, end: number, blockRows: number, place: (block: number) => { source: WeightSource; first: number }): { source: WeightSource; start: number; end: number }[] {
+function cut(
+  start: number,
+  end: number,
+  blockRows: number,
+  place: (block: number) => { source: WeightSource; first: number },
+): { source: WeightSource; start: number; end: number }[] {
   const pieces = [];
-  for (let row = start; row < end; ) {
+  for (let row = start; row < end;) {
     const block = Math.floor(row / blockRows);
     const stop = Math.min(end, (block + 1) * blockRows);
     const { source, first } = place(block);
@@ -29,7 +36,8 @@ function cut(start: number, end: number, blockRows: number, place: (block: numbe
 }
 
 function checkRows(name: string, rows: number, start: number, end: number): void {
-  if (!(start >= 0 && start <= end && end <= rows)) throw new RangeError(`${name}: rows [${start}, ${end}) do not lie within its ${rows} rows`);
+  if (!(start >= 0 && start <= end && end <= rows))
+    throw new RangeError(`${name}: rows [${start}, ${end}) do not lie within its ${rows} rows`);
 }
 
 /** Sources of one shape [out, in] as [sources, out, in]. Throws UserError when shapes or dtypes differ. */
@@ -38,12 +46,16 @@ export function stackedSource(sources: readonly WeightSource[], name = sources[0
   const [first] = sources;
   for (const source of sources) {
     if (source.dtype !== first.dtype || source.shape.join() !== first.shape.join())
-      throw new UserError(`${source.name} is ${source.dtype} [${source.shape.join(',')}], expected the same as ${first.name}: ${first.dtype} [${first.shape.join(',')}]`);
+      throw new UserError(
+        `${source.name} is ${source.dtype} [${source.shape.join(',')}], expected the same as ${first.name}: ${first.dtype} [${first.shape.join(',')}]`,
+      );
   }
   const blockRows = rowsOf(first);
   const readRows = async (start: number, end: number): Promise<Uint8Array> => {
     checkRows(name, blockRows * sources.length, start, end);
-    return start === end ? new Uint8Array(0) : gather(cut(start, end, blockRows, (block) => ({ source: sources[block], first: 0 })));
+    return start === end
+      ? new Uint8Array(0)
+      : gather(cut(start, end, blockRows, (block) => ({ source: sources[block], first: 0 })));
   };
   return { name, shape: [sources.length, ...first.shape], dtype: first.dtype, readRows };
 }
@@ -52,7 +64,12 @@ export function stackedSource(sources: readonly WeightSource[], name = sources[0
  * Rows [start, end) of a source as [end - start, in], counted over all but the last axis: expert e of a fused
  * [experts, out, in] is `sliceSource(source, e * out, (e + 1) * out)`.
  */
-export function sliceSource(source: WeightSource, start: number, end: number, name = `${source.name}[${start}:${end}]`): WeightSource {
+export function sliceSource(
+  source: WeightSource,
+  start: number,
+  end: number,
+  name = `${source.name}[${start}:${end}]`,
+): WeightSource {
   checkRows(name, rowsOf(source), start, end);
   const readRows = async (from: number, to: number): Promise<Uint8Array> => {
     checkRows(name, end - start, from, to);
@@ -65,13 +82,21 @@ export function sliceSource(source: WeightSource, start: number, end: number, na
  * Rows [start, end) of every expert: [experts, out, in] becomes [experts, end - start, in]. The gate half of a fused
  * `gate_up_proj` [experts, 2 * inner, hidden] is `sliceExperts(source, 0, inner)`.
  */
-export function sliceExperts(source: WeightSource, start: number, end: number, name = `${source.name}[:, ${start}:${end}]`): WeightSource {
-  if (source.shape.length !== 3) throw new UserError(`${source.name} is [${source.shape.join(',')}], expected [experts, out, in]`);
+export function sliceExperts(
+  source: WeightSource,
+  start: number,
+  end: number,
+  name = `${source.name}[:, ${start}:${end}]`,
+): WeightSource {
+  if (source.shape.length !== 3)
+    throw new UserError(`${source.name} is [${source.shape.join(',')}], expected [experts, out, in]`);
   const [experts, out, width] = source.shape;
   checkRows(name, out, start, end);
   const readRows = async (from: number, to: number): Promise<Uint8Array> => {
     checkRows(name, experts * (end - start), from, to);
-    return from === to ? new Uint8Array(0) : gather(cut(from, to, end - start, (expert) => ({ source, first: expert * out + start })));
+    return from === to
+      ? new Uint8Array(0)
+      : gather(cut(from, to, end - start, (expert) => ({ source, first: expert * out + start })));
   };
   return { name, shape: [experts, end - start, width], dtype: source.dtype, readRows };
 }

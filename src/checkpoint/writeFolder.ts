@@ -11,7 +11,11 @@ import { fileError, systemErrorCode } from './fileError.js';
  * A target that holds anything is refused, unless `overwrite` is given and it is a model folder (has a config.json):
  * the old folder is then set aside, and put back when the exchange fails. Disk and permission errors are UserErrors.
  */
-export async function writeFolderAtomically<T>(target: string, write: (folder: string) => Promise<T>, o: { overwrite?: boolean } = {}): Promise<T> {
+export async function writeFolderAtomically<T>(
+  target: string,
+  write: (folder: string) => Promise<T>,
+  o: { overwrite?: boolean } = {},
+): Promise<T> {
   try {
     return await writeAndSwap(await realTarget(target), target, write, o.overwrite ?? false);
   } catch (error) {
@@ -22,7 +26,12 @@ export async function writeFolderAtomically<T>(target: string, write: (folder: s
 /** Hidden folders that a run of this process uses: never stale. */
 const active = new Set<string>();
 
-async function writeAndSwap<T>(path: string, shown: string, write: (folder: string) => Promise<T>, overwrite: boolean): Promise<T> {
+async function writeAndSwap<T>(
+  path: string,
+  shown: string,
+  write: (folder: string) => Promise<T>,
+  overwrite: boolean,
+): Promise<T> {
   const parent = dirname(path);
   await mkdir(parent, { recursive: true });
   await clearRemains(path);
@@ -39,7 +48,9 @@ async function writeAndSwap<T>(path: string, shown: string, write: (folder: stri
     return result;
   } catch (error) {
     await rm(folder, { recursive: true, force: true }).catch(() => undefined);
-    throw error;
+    throw error instanceof UserError && error.message.includes(folder)
+      ? new UserError(error.message.replaceAll(folder, shown), { cause: error })
+      : error;
   } finally {
     active.delete(folder);
   }
@@ -64,10 +75,17 @@ async function checkTarget(path: string, shown: string, overwrite: boolean): Pro
   const kind = await kindOf(path);
   if (kind === 'absent') return;
   if (kind === 'file') throw new UserError(`${shown} is a file, expected a folder to write to`);
-  if ([process.cwd(), homedir()].some((place) => contains(path, place))) throw new UserError(`${shown} cannot be replaced as a whole`, { hint: 'name a folder below it' });
+  if ([process.cwd(), homedir()].some((place) => contains(path, place)))
+    throw new UserError(`${shown} cannot be replaced as a whole`, { hint: 'name a folder below it' });
   if (kind === 'empty') return;
-  if (!overwrite) throw new UserError(`${shown} exists and is not empty`, { hint: 'choose another folder, or allow it to be overwritten' });
-  if ((await kindOf(join(path, 'config.json'))) !== 'file') throw new UserError(`${shown} is not a model folder (it has no config.json), so it is not overwritten`, { hint: 'remove it yourself or choose another folder' });
+  if (!overwrite)
+    throw new UserError(`${shown} exists and is not empty`, {
+      hint: 'choose another folder, or allow it to be overwritten',
+    });
+  if ((await kindOf(join(path, 'config.json'))) !== 'file')
+    throw new UserError(`${shown} is not a model folder (it has no config.json), so it is not overwritten`, {
+      hint: 'remove it yourself or choose another folder',
+    });
 }
 
 function contains(folder: string, place: string): boolean {
@@ -140,7 +158,8 @@ async function flushEntry(path: string): Promise<void> {
   } catch (error) {
     const code = systemErrorCode(error);
     // Not every system can flush a folder, or a file that is open for reading only; losing power is then the user's risk.
-    if (code !== 'EPERM' && code !== 'EACCES' && code !== 'EISDIR' && code !== 'EINVAL' && code !== 'EBADF') throw error;
+    if (code !== 'EPERM' && code !== 'EACCES' && code !== 'EISDIR' && code !== 'EINVAL' && code !== 'EBADF')
+      throw error;
   } finally {
     await handle?.close();
   }

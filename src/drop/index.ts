@@ -1,7 +1,10 @@
 /** Scores modules, chooses the redundant ones, writes checkpoints without them. */
 export { dropReport, measureDrop, type DropReport, type LossReport } from './dropReport.js';
+export { drawRows, type DrawnRows } from './drawRows.js';
+export { openDropSource } from './dropSource.js';
 export { splitRows, type SplitRows } from './heldOut.js';
 export { scoreImportance, type Importance, type ScoreOptions, type Scores } from './importance.js';
+export { parseImportance, withoutDropped } from './importanceFile.js';
 export { cosine, type Metric } from './metric.js';
 export { mostRedundant, selectDrops, targets, type Constraints, type Selector, type Target } from './select.js';
 export { mergeDrops, reservedLayers, writeDropped, type DropSource, type WriteDroppedOptions } from './writeDropped.js';

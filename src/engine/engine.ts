@@ -43,6 +43,15 @@ export class Engine {
     return { tensors: this.#ledger.count, bytes: this.#ledger.bytes };
   }
 
+  /** The most bytes alive at one time since the last `resetPeak`. */
+  get peakBytes(): number {
+    return this.#ledger.peakBytes;
+  }
+
+  resetPeak(): void {
+    this.#ledger.peakBytes = this.#ledger.bytes;
+  }
+
   dispose(): void {
     this.#ledger.disposeAll();
     this.backend.dispose();

@@ -39,11 +39,22 @@ export class Scope {
 
 /** Live memory of one engine: counted exactly, so that tests can ask for zero. */
 export class Ledger {
-  /** Bytes in live storages. */
-  bytes = 0;
+  #bytes = 0;
+  /** The most that `bytes` has been since it was last set. */
+  peakBytes = 0;
   /** The innermost open scope. */
   scope: Scope | undefined;
   readonly #live = new Set<Freeable>();
+
+  /** Bytes in live storages. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  set bytes(bytes: number) {
+    this.#bytes = bytes;
+    this.peakBytes = Math.max(this.peakBytes, bytes);
+  }
 
   get count(): number {
     return this.#live.size;

@@ -1,4 +1,5 @@
 import { UserError, createBatch } from '../engine/index.js';
+import type { WalkOptions } from '../calibrate/index.js';
 import type { Model } from '../models/index.js';
 
 export interface LogitsResult {
@@ -8,14 +9,17 @@ export interface LogitsResult {
 }
 
 /** All logits of sequences of equal length, for comparing engines. */
-export async function computeLogits(model: Model, sequences: readonly (readonly number[])[]): Promise<LogitsResult> {
+export async function computeLogits(model: Model, sequences: readonly (readonly number[])[], { onProgress, signal }: Omit<WalkOptions, 'observer'> = {}): Promise<LogitsResult> {
   const time = sequences[0]?.length ?? 0;
   if (time === 0 || sequences.some(({ length }) => length !== time)) throw new UserError('logits need at least one sequence, all of one length of at least 1');
   const logits = new Float32Array(sequences.length * time * model.config.vocabSize);
   for (const [index, sequence] of sequences.entries()) {
+    signal?.throwIfAborted();
     using _scope = model.engine.scope();
     const hidden = model.forward(createBatch([sequence]));
     logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize);
+    onProgress?.(index + 1, sequences.length, 'sequences');
+    await new Promise(setImmediate); // lets signals and progress have their turn
   }
   return { shape: [sequences.length, time, model.config.vocabSize], logits };
 }

@@ -58,6 +58,11 @@ export class Model {
     return this.#globals.weights;
   }
 
+  get embedding(): Weight {
+    return this.#loaded.embedding;
+  }
+
+  /** The output projection [V, D]: the embedding where they are tied. */
   get head(): Weight {
     return this.#loaded.head ?? this.#loaded.embedding;
   }

@@ -1,51 +1,57 @@
 #!/usr/bin/env bash
-# Builds the real @tensorflow/tfjs-node-gpu binding on a machine without a GPU, into this project's node_modules, for
-# the Node that runs it. Its own download is skipped: libtensorflow comes from the wheel of tensorflow-cpu, which has
-# the same C interface. Nothing is done where the binding is already built for this Node's ABI.
+# Builds the real @tensorflow/tfjs-node-gpu binding on a machine without a GPU. What the package would download itself
+# is not needed: libtensorflow comes from the wheel of tensorflow-cpu, which has the same C interface.
+#
+# Everything lies in .tfjs-wheel/ (1.7 GB, worth a cache in CI), and node_modules only links to it: no other package is
+# touched, and after `npm ci` this script links again. The binding speaks Node-API: one build serves every Node.
 #
 # usage: tools/tfjs/setup.sh [project directory, default: this project]
-# needs: pip, unzip, python3 and a C++ compiler; about 4 GB of disk. The wheel is kept in .tfjs-wheel/.
+# needs: pip, unzip, python3, make and a C++ compiler
 set -euo pipefail
 
-tensorflow=tensorflow-cpu==2.21.0
+tensorflow=2.21.0
 package=@tensorflow/tfjs-node-gpu
 version=4.22.0
 
 cd "${1:-$(dirname "$0")/../..}"
-target=$PWD/node_modules/$package
-wheels=$PWD/.tfjs-wheel
-stamp=$target/.built-$version-abi$(node -p process.versions.modules)-${tensorflow//==/-}
+mkdir -p .tfjs-wheel
+home=$PWD/.tfjs-wheel
+target=$home/node_modules/$package
+link=$PWD/node_modules/$package
+stamp=$target/.built-$version-tensorflow-$tensorflow
 
-if [ -f "$stamp" ]; then
-  echo "$package $version is already built for Node ABI $(node -p process.versions.modules)"
-  exit 0
-fi
+if [ ! -f "$stamp" ]; then
+  [ -f "$home/package.json" ] || echo '{ "private": true }' >"$home/package.json"
+  npm install --prefix "$home" --ignore-scripts --no-audit --no-fund "$package@$version"
 
-# Lists what node_modules holds now as well: npm would otherwise prune what package.json does not name.
-if [ ! -f "$target/package.json" ]; then
-  npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund "$package@$version"
-fi
-
-# The library and the C headers.
-if [ ! -e "$target/deps/lib/libtensorflow.so" ]; then
-  if ! compgen -G "$wheels/*.whl" >/dev/null; then
-    mkdir -p "$wheels"
-    pip download --quiet --no-deps --only-binary=:all: --dest "$wheels" "$tensorflow"
+  wheel=$(find "$home" -maxdepth 1 -name "tensorflow_cpu-$tensorflow-*.whl" -print -quit)
+  if [ -z "$wheel" ]; then
+    pip download --quiet --no-deps --only-binary=:all: --dest "$home" "tensorflow-cpu==$tensorflow"
+    wheel=$(find "$home" -maxdepth 1 -name "tensorflow_cpu-$tensorflow-*.whl" -print -quit)
   fi
-  rm -rf "$target/deps"
-  mkdir -p "$target/deps/lib"
-  unpacked=$(mktemp -d "$wheels/unpacked.XXXXXX")
+
+  # The library and its C headers, under the names that the binding links to.
+  unpacked=$(mktemp -d "$home/unpacked.XXXXXX")
   trap 'rm -rf "$unpacked"' EXIT
-  unzip -q "$wheels"/*.whl 'tensorflow/libtensorflow_cc.so.2' 'tensorflow/libtensorflow_framework.so.2' \
+  unzip -q "$wheel" 'tensorflow/libtensorflow_cc.so.2' 'tensorflow/libtensorflow_framework.so.2' \
     'tensorflow/include/tensorflow/c/*' 'tensorflow/include/tensorflow/core/platform/ctstring*' \
     'tensorflow/include/tsl/platform/ctstring*' 'tensorflow/include/xla/tsl/c/*' -d "$unpacked"
+  rm -rf "$target/deps"
+  mkdir -p "$target/deps/lib"
   mv "$unpacked"/tensorflow/include "$target/deps/include"
   mv "$unpacked"/tensorflow/*.so.2 "$target/deps/lib/"
+  ln -s libtensorflow_cc.so.2 "$target/deps/lib/libtensorflow.so"
   ln -s libtensorflow_cc.so.2 "$target/deps/lib/libtensorflow.so.2"
   ln -s libtensorflow_framework.so.2 "$target/deps/lib/libtensorflow_framework.so"
-  ln -s libtensorflow_cc.so.2 "$target/deps/lib/libtensorflow.so"
+
+  # Node's own headers where they lie beside it, or node-gyp downloads them.
+  prefix=$(node -p 'path.dirname(path.dirname(process.execPath))')
+  [ -f "$prefix/include/node/node_api.h" ] && export npm_config_nodedir=$prefix
+  (cd "$target" && "$home/node_modules/.bin/node-pre-gyp" install --build-from-source)
+  touch "$stamp"
 fi
 
-# The binding itself, in lib/napi-v8: one build serves every Node of that interface.
-(cd "$target" && npx --no-install node-pre-gyp install --build-from-source)
-touch "$stamp"
+mkdir -p "$(dirname "$link")"
+rm -rf "$link"
+ln -s "$(realpath --relative-to="$(dirname "$link")" "$target")" "$link"
+echo "$package $version is built and linked"

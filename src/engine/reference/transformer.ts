@@ -32,7 +32,7 @@ export function project(x: Floats, w: Floats, bias?: Float32Array): Float32Array
 const rowOf = (x: Floats, row: number): Float32Array =>
   x.data.subarray(x.offset + row * x.stride[0], x.offset + row * x.stride[0] + x.shape[1]);
 
-function dot(a: Float32Array, b: Float32Array): number {
+export function dot(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
   return sum;

@@ -1,9 +1,10 @@
 import type { KernelModule, Launch } from './kernel.js';
+import { webAssembly, type WasmMemory, type WasmModule } from './webAssembly.js';
 
 type AnyModule = KernelModule;
 
 interface Compiled {
-  readonly module: WebAssembly.Module;
+  readonly module: WasmModule;
   readonly parameters: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -14,7 +15,7 @@ function compile(kernels: AnyModule): Compiled {
   let found = compiled.get(kernels);
   if (!found) {
     const { bytes, parameters } = kernels.emit();
-    found = { module: new WebAssembly.Module(bytes as BufferSource), parameters };
+    found = { module: new webAssembly.Module(bytes), parameters };
     compiled.set(kernels, found);
   }
   return found;
@@ -24,7 +25,7 @@ function compile(kernels: AnyModule): Compiled {
 export class KernelCache {
   readonly #instances = new Map<AnyModule, unknown>();
 
-  constructor(private readonly memory: WebAssembly.Memory) {}
+  constructor(private readonly memory: WasmMemory) {}
 
   get<E>(kernels: KernelModule<E>): Launch<E> {
     let launch = this.#instances.get(kernels) as Launch<E> | undefined;
@@ -37,7 +38,7 @@ export class KernelCache {
 
   #instantiate(kernels: AnyModule): Record<string, (values: Record<string, number>) => void> {
     const { module, parameters } = compile(kernels);
-    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory } });
+    const { exports } = new webAssembly.Instance(module, { env: { memory: this.memory } });
     return Object.fromEntries(
       Object.entries(parameters).map(([name, names]) => {
         const kernel = exports[name] as (...values: number[]) => void;

@@ -1,10 +1,18 @@
 import type { Operand } from '../backend.js';
 import type { Storage } from '../tensor.js';
 import { Allocator } from './allocator.js';
+import { webAssembly, type WasmMemory } from './webAssembly.js';
 
 const pageBytes = 65536;
 /** All that 32-bit addresses reach but the last page, so that the end of a block is never address 0 again. */
 const mostPages = 65535;
+
+interface Views {
+  readonly buffer: ArrayBuffer;
+  readonly floats: Float32Array;
+  readonly ints: Int32Array;
+  readonly bytes: Uint8Array;
+}
 
 /** A block of the memory. */
 export class Block implements Storage {
@@ -22,12 +30,12 @@ export class Block implements Storage {
 
 /** The WebAssembly memory of one backend: blocks, views, and frames of scratch. */
 export class Memory {
-  readonly wasm: WebAssembly.Memory;
+  readonly wasm: WasmMemory;
   readonly allocator: Allocator;
-  #views: { readonly buffer: ArrayBuffer; readonly floats: Float32Array; readonly ints: Int32Array; readonly bytes: Uint8Array };
+  #views: Views;
 
   constructor(limitPages = mostPages) {
-    this.wasm = new WebAssembly.Memory({ initial: 1, maximum: limitPages });
+    this.wasm = new webAssembly.Memory({ initial: 1, maximum: limitPages });
     this.#views = this.#look();
     this.allocator = new Allocator(pageBytes, limitPages * pageBytes, (bytes) => this.#grow(bytes));
   }
@@ -58,12 +66,12 @@ export class Memory {
   }
 
   /** A growth detaches the old views. */
-  #current(): typeof this.#views {
+  #current(): Views {
     if (this.#views.buffer !== this.wasm.buffer) this.#views = this.#look();
     return this.#views;
   }
 
-  #look(): typeof this.#views {
+  #look(): Views {
     const { buffer } = this.wasm;
     return { buffer, floats: new Float32Array(buffer), ints: new Int32Array(buffer), bytes: new Uint8Array(buffer) };
   }

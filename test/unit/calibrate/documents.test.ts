@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -21,11 +21,14 @@ const documents = async (path: string, field?: string): Promise<string[]> => {
 describe('documents', () => {
   it('of a .txt file lie between separators, stripped, empty ones left out', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('<|endof', '\n', '<|endoftext|', ''))), async (parts) => {
-        const text = parts.join(documentSeparator);
-        const expected = text.split(documentSeparator).map((part) => part.trim());
-        expect(await documents(fileOf('a.txt', text))).toEqual(expected.filter((part) => part));
-      }),
+      fc.asyncProperty(
+        fc.array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('<|endof', '\n', '<|endoftext|', ''))),
+        async (parts) => {
+          const text = parts.join(documentSeparator);
+          const expected = text.split(documentSeparator).map((part) => part.trim());
+          expect(await documents(fileOf('a.txt', text))).toEqual(expected.filter((part) => part));
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -38,7 +41,10 @@ describe('documents', () => {
   });
 
   it('of a .jsonl file are the texts of a field, as they are', async () => {
-    const path = fileOf('a.jsonl', `{"text":" one \\n","title":"1"}\r\n\n{"text":"","title":"2"}\n{"title":"3","text":"three"}`);
+    const path = fileOf(
+      'a.jsonl',
+      `{"text":" one \\n","title":"1"}\r\n\n{"text":"","title":"2"}\n{"title":"3","text":"three"}`,
+    );
     expect(await documents(path)).toEqual([' one \n', '', 'three']);
     expect(await documents(path, 'title')).toEqual(['1', '2', '3']);
   });
@@ -53,13 +59,29 @@ describe('documents', () => {
   });
 
   it.each<[what: string, path: () => string, message: RegExp]>([
-    ['a line that is not JSON', () => fileOf('a.jsonl', '{"text":"a"}\n\n{"text":'), /a\.jsonl, line 3: not valid JSON: .*one object a line/],
+    [
+      'a line that is not JSON',
+      () => fileOf('a.jsonl', '{"text":"a"}\n\n{"text":'),
+      /a\.jsonl, line 3: not valid JSON: .*one object a line/,
+    ],
     ['a line that is no object', () => fileOf('a.jsonl', '[1]'), /a\.jsonl, line 1: expected an object, found \[1\]/],
-    ['a line without the field', () => fileOf('a.jsonl', '{"content":"a","id":1}'), /line 1: there is no field text \(its fields are content, id\)/],
-    ['a field that is no string', () => fileOf('a.jsonl', '{"text":["a"]}'), /line 1: expected a string in the field text, found \["a"\]/],
+    [
+      'a line without the field',
+      () => fileOf('a.jsonl', '{"content":"a","id":1}'),
+      /line 1: there is no field text \(its fields are content, id\)/,
+    ],
+    [
+      'a field that is no string',
+      () => fileOf('a.jsonl', '{"text":["a"]}'),
+      /line 1: expected a string in the field text, found \["a"\]/,
+    ],
     ['another kind of file', () => fileOf('a.parquet', ''), /expected a \.txt or a \.jsonl file/],
     ['bytes that are not text', () => fileOf('a.txt', Uint8Array.of(0xff, 0xfe, 0)), /a\.txt is not UTF-8 text/],
-    ['a text that is cut within a character', () => fileOf('a.txt', Buffer.from('ä').subarray(0, 1)), /is not UTF-8 text/],
+    [
+      'a text that is cut within a character',
+      () => fileOf('a.txt', Buffer.from('ä').subarray(0, 1)),
+      /is not UTF-8 text/,
+    ],
     ['a missing file', () => join(root, 'none.txt'), /cannot read .*none\.txt: it does not exist/],
     ['an empty folder', () => mkdtempSync(join(root, 'empty-')), /holds no \.txt or \.jsonl file/],
   ])('of %s are refused', async (_, path, message) => {

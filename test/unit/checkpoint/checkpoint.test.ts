@@ -1,17 +1,27 @@
 import { copyFileSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openCheckpoint, planShards, safetensorsBytes, tensorOfBytes, writeSafetensors, writeWeights, type TensorToWrite } from '../../../src/checkpoint/index.js';
+import {
+  openCheckpoint,
+  planShards,
+  safetensorsBytes,
+  tensorOfBytes,
+  writeSafetensors,
+  writeWeights,
+  type TensorToWrite,
+} from '../../../src/checkpoint/index.js';
 import { UserError, decodeFloats } from '../../../src/engine/index.js';
 import { absent, inShared, temporaryFolder } from './places.js';
 
 const root = temporaryFolder();
 const newFolder = (config: unknown = { model_type: 'llama' }): string => {
   const folder = mkdtempSync(join(root, 'model-'));
-  if (config !== null) writeFileSync(join(folder, 'config.json'), typeof config === 'string' ? config : JSON.stringify(config));
+  if (config !== null)
+    writeFileSync(join(folder, 'config.json'), typeof config === 'string' ? config : JSON.stringify(config));
   return folder;
 };
-const f32 = (name: string, ...values: number[]): TensorToWrite => tensorOfBytes(name, 'F32', [values.length], new Uint8Array(Float32Array.from(values).buffer));
+const f32 = (name: string, ...values: number[]): TensorToWrite =>
+  tensorOfBytes(name, 'F32', [values.length], new Uint8Array(Float32Array.from(values).buffer));
 
 describe('a model folder', () => {
   it('of one file opens, and its tensors can be read, also after closing', async () => {
@@ -37,10 +47,20 @@ describe('a model folder', () => {
     expect(planShards(tensors, 8).map((shard) => shard.map(({ name }) => name))).toEqual([['a', 'b'], ['c'], ['d']]);
     const folder = newFolder();
     const bytes: number[] = [];
-    await writeWeights(folder, tensors, { shardBytes: 8, onProgress: ({ bytesDone, bytesTotal }) => bytes.push(bytesDone, bytesTotal) });
+    await writeWeights(folder, tensors, {
+      shardBytes: 8,
+      onProgress: ({ bytesDone, bytesTotal }) => bytes.push(bytesDone, bytesTotal),
+    });
     expect(bytes).toEqual([4, 28, 8, 28, 24, 28, 28, 28]);
-    expect(readdirSync(folder).sort()).toEqual(['config.json', ...[1, 2, 3].map((i) => `model-0000${i}-of-00003.safetensors`), 'model.safetensors.index.json']);
-    expect(JSON.parse(readFileSync(join(folder, 'model.safetensors.index.json'), 'utf8'))).toMatchObject({ metadata: { total_size: 28 }, weight_map: { d: 'model-00003-of-00003.safetensors' } });
+    expect(readdirSync(folder).sort()).toEqual([
+      'config.json',
+      ...[1, 2, 3].map((i) => `model-0000${i}-of-00003.safetensors`),
+      'model.safetensors.index.json',
+    ]);
+    expect(JSON.parse(readFileSync(join(folder, 'model.safetensors.index.json'), 'utf8'))).toMatchObject({
+      metadata: { total_size: 28 },
+      weight_map: { d: 'model-00003-of-00003.safetensors' },
+    });
     await using checkpoint = await openCheckpoint(folder);
     expect(checkpoint.tensorNames()).toEqual(['a', 'b', 'c', 'd']);
     expect([...decodeFloats(await checkpoint.source('c').readRows(0, 1), 'float32')]).toEqual([1, 2, 3, 4]);
@@ -52,18 +72,29 @@ describe('a model folder', () => {
     return folder;
   }
   const index = (folder: string, value: unknown): string => {
-    writeFileSync(join(folder, 'model.safetensors.index.json'), typeof value === 'string' ? value : JSON.stringify(value));
+    writeFileSync(
+      join(folder, 'model.safetensors.index.json'),
+      typeof value === 'string' ? value : JSON.stringify(value),
+    );
     return folder;
   };
 
   it.each<[what: string, folder: () => string | Promise<string>, message: string]>([
     ['does not exist', () => join(root, 'none'), 'there is no folder'],
     ['is a name on Hugging Face', () => 'meta-llama/Llama-3.1-8B', 'download it from Hugging Face first'],
-    ['is a file', () => join(newFolder(), 'config.json'), 'is a file, expected a model folder (did you mean its folder,'],
+    [
+      'is a file',
+      () => join(newFolder(), 'config.json'),
+      'is a file, expected a model folder (did you mean its folder,',
+    ],
     ['has no config', () => newFolder(null), 'has no config.json'],
     ['has a broken config', () => newFolder('{"a":'), 'config.json is not valid JSON'],
     ['has a config that is no object', () => newFolder('[1]'), 'config.json must hold a JSON object, found an array'],
-    ['has no weights', () => newFolder(), 'has neither model.safetensors nor model.safetensors.index.json (is the download complete?)'],
+    [
+      'has no weights',
+      () => newFolder(),
+      'has neither model.safetensors nor model.safetensors.index.json (is the download complete?)',
+    ],
     [
       'has weights of another kind',
       () => {
@@ -73,10 +104,26 @@ describe('a model folder', () => {
       },
       'it holds pytorch_model.bin',
     ],
-    ['has an index without a map', async () => index(await sharded(), {}), 'expected a weight_map of tensor names to files, found none'],
-    ['has an index that leaves the folder', async () => index(await sharded(), { weight_map: { a: '../a.safetensors' } }), 'weight_map of a: expected the name of a file in the folder'],
-    ['has an index of a missing shard', async () => index(await sharded(), { weight_map: { a: 'no.safetensors' } }), 'no.safetensors is missing, but model.safetensors.index.json names it for a'],
-    ['has an index of an absent tensor', async () => index(await sharded(), { weight_map: { z: 'model-00001-of-00002.safetensors' } }), 'places z in model-00001-of-00002.safetensors, which does not hold it'],
+    [
+      'has an index without a map',
+      async () => index(await sharded(), {}),
+      'expected a weight_map of tensor names to files, found none',
+    ],
+    [
+      'has an index that leaves the folder',
+      async () => index(await sharded(), { weight_map: { a: '../a.safetensors' } }),
+      'weight_map of a: expected the name of a file in the folder',
+    ],
+    [
+      'has an index of a missing shard',
+      async () => index(await sharded(), { weight_map: { a: 'no.safetensors' } }),
+      'no.safetensors is missing, but model.safetensors.index.json names it for a',
+    ],
+    [
+      'has an index of an absent tensor',
+      async () => index(await sharded(), { weight_map: { z: 'model-00001-of-00002.safetensors' } }),
+      'places z in model-00001-of-00002.safetensors, which does not hold it',
+    ],
     [
       'has a truncated shard',
       async () => {
@@ -96,7 +143,10 @@ describe('a model folder', () => {
     const [from, to] = [newFolder(), newFolder()];
     await writeWeights(from, [f32('a', 1, 2), tensorOfBytes('q', 'I32', [2, 1], new Uint8Array(8).fill(7))]);
     await using checkpoint = await openCheckpoint(from);
-    await writeSafetensors(join(to, 'model.safetensors'), checkpoint.tensorNames().map((name) => checkpoint.raw(name)));
+    await writeSafetensors(
+      join(to, 'model.safetensors'),
+      checkpoint.tensorNames().map((name) => checkpoint.raw(name)),
+    );
     expect(readFileSync(join(to, 'model.safetensors'))).toEqual(readFileSync(join(from, 'model.safetensors')));
   });
 });
@@ -107,7 +157,7 @@ describe.skipIf(absent(cases))('model folders written by transformers', () => {
     const names = absent(cases) ? [] : readdirSync(cases);
     for (const name of names) {
       await using checkpoint = await openCheckpoint(join(cases, name));
-      expect(checkpoint.config.model_type, name).toBeTypeOf('string');
+      expect(checkpoint.config.model_type).toBeTypeOf('string');
       for (const tensor of checkpoint.tensorNames()) {
         const { dtype, shape, bytes } = checkpoint.info(tensor);
         const source = checkpoint.source(tensor);
@@ -121,7 +171,10 @@ describe.skipIf(absent(cases))('model folders written by transformers', () => {
   it('without their shards are refused', async () => {
     const folder = newFolder();
     const from = join(cases, 'llama-v4-bf16-sharded');
-    for (const name of ['config.json', 'model.safetensors.index.json']) copyFileSync(join(from, name), join(folder, name));
-    await expect(openCheckpoint(folder)).rejects.toThrow('is missing, but model.safetensors.index.json names it for lm_head.weight');
+    for (const name of ['config.json', 'model.safetensors.index.json'])
+      copyFileSync(join(from, name), join(folder, name));
+    await expect(openCheckpoint(folder)).rejects.toThrow(
+      'is missing, but model.safetensors.index.json names it for lm_head.weight',
+    );
   });
 });

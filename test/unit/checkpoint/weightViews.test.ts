@@ -1,19 +1,29 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sliceExperts, sliceSource, stackedSource } from '../../../src/checkpoint/index.js';
 import { arraySource, decodeFloats, type WeightSource } from '../../../src/engine/index.js';
 
 const counting = (count: number, from = 0): Float32Array => Float32Array.from({ length: count }, (_, i) => from + i);
-const rows = async (source: WeightSource, start: number, end: number): Promise<number[]> => [...decodeFloats(await source.readRows(start, end), source.dtype)];
+const rows = async (source: WeightSource, start: number, end: number): Promise<number[]> => [
+  ...decodeFloats(await source.readRows(start, end), source.dtype),
+];
 
 describe('views of weights', () => {
   it('stack and slice are inverse, on any range of rows', async () => {
-    const sizes = fc.record({ experts: fc.integer({ min: 1, max: 4 }), out: fc.integer({ min: 1, max: 5 }), width: fc.integer({ min: 1, max: 3 }), a: fc.nat(), b: fc.nat() });
+    const sizes = fc.record({
+      experts: fc.integer({ min: 1, max: 4 }),
+      out: fc.integer({ min: 1, max: 5 }),
+      width: fc.integer({ min: 1, max: 3 }),
+      a: fc.nat(),
+      b: fc.nat(),
+    });
     await fc.assert(
       fc.asyncProperty(sizes, async ({ experts, out, width, a, b }) => {
         const values = counting(experts * out * width);
         const fused = arraySource(values, [experts, out, width], { name: 'w' });
-        const stacked = stackedSource(Array.from({ length: experts }, (_, e) => sliceSource(fused, e * out, (e + 1) * out)));
+        const stacked = stackedSource(
+          Array.from({ length: experts }, (_, e) => sliceSource(fused, e * out, (e + 1) * out)),
+        );
         expect(stacked.shape).toEqual([experts, out, width]);
         const [start, end] = [a % (experts * out + 1), b % (experts * out + 1)].sort((x, y) => x - y);
         expect(await rows(stacked, start, end)).toEqual([...values.subarray(start * width, end * width)]);
@@ -31,8 +41,12 @@ describe('views of weights', () => {
 
   it('say what does not fit', async () => {
     const w = arraySource(counting(6), [2, 3], { name: 'a' });
-    expect(() => stackedSource([w, arraySource(counting(6), [3, 2], { name: 'b' })])).toThrow('b is float32 [3,2], expected the same as a: float32 [2,3]');
-    expect(() => stackedSource([w, arraySource(counting(6), [2, 3], { name: 'b', dtype: 'float16' })])).toThrow('b is float16 [2,3]');
+    expect(() => stackedSource([w, arraySource(counting(6), [3, 2], { name: 'b' })])).toThrow(
+      'b is float32 [3,2], expected the same as a: float32 [2,3]',
+    );
+    expect(() => stackedSource([w, arraySource(counting(6), [2, 3], { name: 'b', dtype: 'float16' })])).toThrow(
+      'b is float16 [2,3]',
+    );
     expect(() => stackedSource([])).toThrow('nothing to stack');
     expect(() => sliceSource(w, 1, 3)).toThrow('rows [1, 3) do not lie within its 2 rows');
     expect(() => sliceExperts(w, 0, 1)).toThrow('a is [2,3], expected [experts, out, in]');

@@ -1,0 +1,44 @@
+import type { BackendName } from '../engine/index.js';
+import type { Drops } from '../models/index.js';
+import type { commonOptions, Option } from './options.js';
+import type { Ui } from './ui.js';
+
+export type Options = Readonly<Record<string, Option<unknown>>>;
+
+/** The parsed values of a command's options, by their names. */
+export type Values<O extends Options> = { readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never };
+
+export type CommonValues = Values<typeof commonOptions>;
+
+interface Definition<O extends Options> {
+  /** What the help says beyond the summary. */
+  readonly description?: string;
+  /** The model folder when none is given; without it, MODEL must be given. */
+  readonly defaultModel?: () => string;
+  readonly options: O;
+  /** Arguments behind `llm-drop`, and what they do. */
+  readonly examples: readonly (readonly [line: string, meaning: string])[];
+  run(values: Values<O> & CommonValues & { readonly model: string }, ui: Ui): Promise<void>;
+}
+
+/** A command as the program registers it; the types of its options are known to itself alone. */
+export interface Command extends Omit<Definition<Options>, 'run'> {
+  readonly name: string;
+  readonly summary: string;
+  run(values: object, ui: Ui): Promise<void>;
+}
+
+/** Every command takes one model; what sets it apart is its options and what it calls. */
+export function command<O extends Options>(name: string, summary: string, definition: Definition<O>): Command {
+  return { ...definition, name, summary, run: (values, ui) => definition.run(values as Parameters<Definition<O>['run']>[0], ui) };
+}
+
+/** The part of a command's values that `loadModel` takes. */
+export interface LoadValues {
+  readonly backend: BackendName;
+  readonly threads?: number;
+  readonly dropAttn?: readonly number[];
+  readonly dropMlp?: readonly number[];
+}
+
+export const dropsOf = ({ dropAttn = [], dropMlp = [] }: Pick<LoadValues, 'dropAttn' | 'dropMlp'>): Drops => ({ attention: dropAttn, mlp: dropMlp });

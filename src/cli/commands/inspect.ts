@@ -1,0 +1,84 @@
+import { openDropSource } from '../../drop/index.js';
+import { createEngine, type Abilities } from '../../engine/index.js';
+import { modelSize, type Drops, type ModelSize } from '../../models/index.js';
+import { command } from '../command.js';
+import { layerPicture } from '../layerPicture.js';
+import { version } from '../package.js';
+import { facts } from '../table.js';
+import { formatBytes, formatCount, formatLayers } from '../units.js';
+
+interface Inspection extends ModelSize {
+  readonly version: string;
+  readonly model: string;
+  readonly modelType: string;
+  readonly layers: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly attentionHeads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  readonly experts?: number;
+  readonly vocabulary: number;
+  readonly context: number;
+  readonly dtype: string;
+  readonly drop: Drops;
+  readonly backend: Abilities & { readonly name: string };
+}
+
+export const inspect = command('inspect', 'Show what a model is, what is dropped in it, and what the backend can do here', {
+  description: 'Reads config.json and the headers of the weight files, never the weights.',
+  options: {},
+  examples: [
+    ['inspect models/tiny-stories', 'the built-in model'],
+    ['inspect Llama-3.2-1B --json', 'the same facts for a program'],
+    ['inspect Llama-3.2-1B --backend tfjs', 'which TensorFlow.js backend would compute'],
+  ],
+  run: async (o, ui) => ui.show(await inspectModel(o), describe),
+});
+
+async function inspectModel(o: { model: string; backend: Parameters<typeof createEngine>[0]; threads?: number }): Promise<Inspection> {
+  await using source = await openDropSource(o.model);
+  using engine = await createEngine(o.backend, { threads: o.threads });
+  const { checkpoint, config, specs } = source;
+  const drop = { attention: config.dropAttention, mlp: config.dropMlp };
+  return {
+    version,
+    model: o.model,
+    modelType: config.modelType,
+    layers: config.numHiddenLayers,
+    hiddenSize: config.hiddenSize,
+    intermediateSize: config.intermediateSize,
+    attentionHeads: config.numAttentionHeads,
+    keyValueHeads: config.numKeyValueHeads,
+    headDim: config.headDim,
+    experts: config.numLocalExperts,
+    vocabulary: config.vocabSize,
+    context: config.maxPositionEmbeddings,
+    dtype: config.dtype,
+    drop,
+    ...modelSize(checkpoint, config, specs, drop),
+    backend: { name: engine.backend.name, ...engine.backend.abilities },
+  };
+}
+
+function describe(i: Inspection): string[] {
+  const { name, tier, threads, ...details } = i.backend;
+  const experts = i.experts ? ` in each of ${i.experts} experts` : '';
+  return [
+    ...facts([
+      ['model', `${i.model} (${i.modelType}, ${i.dtype})`],
+      ['layers', `${i.layers}: hidden ${i.hiddenSize}, MLP ${i.intermediateSize}${experts}`],
+      ['heads', `${i.attentionHeads} of ${i.headDim}, ${i.keyValueHeads} for keys and values`],
+      ['vocabulary', formatCount(i.vocabulary)],
+      ['context', `${formatCount(i.context)} tokens`],
+      ['parameters', formatCount(i.parameters)],
+      ['weights', formatBytes(i.bytes)],
+      ['key-value cache', `${formatBytes(i.kvBytesPerToken)} a token in float32`],
+      ['dropped', `attention = ${formatLayers(i.drop.attention)}, mlp = ${formatLayers(i.drop.mlp)}`],
+      ['backend', `${name} (${tier}), ${threads} ${threads === 1 ? 'thread' : 'threads'}`],
+      ...Object.entries(details).map(([ability, value]) => [`  ${ability}`, String(value)] as const),
+    ]),
+    '',
+    ...layerPicture(i.layers, i.drop),
+  ];
+}

@@ -1,0 +1,77 @@
+import { backendNames, UserError, type BackendName } from '../engine/index.js';
+import { parseLayerList } from './layerList.js';
+
+/** One option of a command; its flag is its name in the command, `dropAttn` being `--drop-attn`. */
+export interface Option<T> {
+  readonly description: string;
+  /** What the help calls the value; a flag without a value has none. */
+  readonly value?: string;
+  readonly default?: T;
+  readonly required?: boolean;
+  /** Takes several values, and may be given several times. */
+  readonly variadic?: boolean;
+  /** `flag` is for messages. */
+  readonly parse?: (text: string, flag: string) => T;
+}
+
+/** True when given. */
+export const flag = (description: string): Option<boolean> => ({ description, default: false });
+
+export const text = (description: string, value = 'text'): Option<string | undefined> => ({ description, value });
+
+export const requiredText = (description: string, value = 'text'): Option<string> => ({ description, value, required: true });
+
+export const files = (description: string): Option<readonly string[] | undefined> => ({ description, value: 'file', variadic: true });
+
+export const requiredFiles = (description: string): Option<readonly string[]> => ({ description, value: 'file', variadic: true, required: true });
+
+/** A whole number of at least `least`. */
+export function int(description: string, least: number, fallback: number): Option<number>;
+export function int(description: string, least: number): Option<number | undefined>;
+export function int(description: string, least: number, fallback?: number): Option<number | undefined> {
+  const parse = (given: string, name: string): number => {
+    const number = Number(given);
+    if (!/^[+-]?\d+$/.test(given.trim()) || !Number.isSafeInteger(number) || number < least)
+      throw new UserError(`${name} must be a whole number of at least ${least}, found '${given}'`);
+    return number;
+  };
+  return { description, value: 'n', default: fallback, parse };
+}
+
+export function number(description: string, fallback: number): Option<number>;
+export function number(description: string): Option<number | undefined>;
+export function number(description: string, fallback?: number): Option<number | undefined> {
+  const parse = (given: string, name: string): number => {
+    if (given.trim() === '' || !Number.isFinite(Number(given))) throw new UserError(`${name} must be a number, found '${given}'`);
+    return Number(given);
+  };
+  return { description, value: 'x', default: fallback, parse };
+}
+
+export function choice<T extends string>(description: string, choices: readonly T[], fallback: T): Option<T>;
+export function choice<T extends string>(description: string, choices: readonly T[]): Option<T | undefined>;
+export function choice<T extends string>(description: string, choices: readonly T[], fallback?: T): Option<T | undefined> {
+  const parse = (given: string, name: string): T => {
+    const found = choices.find((one) => one === given);
+    if (found === undefined) throw new UserError(`${name} must be one of ${choices.join(', ')}, found '${given}'`);
+    return found;
+  };
+  return { description, value: choices.join('|'), default: fallback, parse };
+}
+
+/** Layers such as `3,5` or `3-5`. */
+export const layers = (description: string): Option<readonly number[] | undefined> => ({ description, value: 'layers', parse: parseLayerList });
+
+/** Modules skipped from the start: their weights are not read. */
+export const dropOptions = {
+  dropAttn: layers('drop the attention of these layers, e.g. 3,5 or 3-5'),
+  dropMlp: layers('drop the MLP of these layers'),
+};
+
+/** What every command takes. */
+export const commonOptions = {
+  backend: choice<BackendName>('what computes', backendNames, 'wasm'),
+  threads: int('threads to compute with (default: what the backend makes good use of)', 1),
+  json: flag('print one JSON document on stdout and nothing else'),
+  verbose: flag('show the stack of an error'),
+};

@@ -1,0 +1,67 @@
+import type { Progress } from '../calibrate/index.js';
+import { ProgressLine, type Output } from './progress.js';
+
+/** What a command runs in: the streams, and the signal of Ctrl-C. */
+export interface Surroundings {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly signal?: AbortSignal;
+}
+
+/** How commands speak: results on stdout, progress and notes on stderr. */
+export class Ui {
+  readonly signal: AbortSignal;
+  #line: ProgressLine | undefined;
+
+  constructor(
+    private readonly surroundings: Surroundings,
+    /** One JSON document in place of text for people. */
+    readonly json: boolean,
+  ) {
+    this.signal = surroundings.signal ?? new AbortController().signal;
+  }
+
+  /** Columns of text for people. */
+  get width(): number {
+    return Math.min(this.surroundings.stdout.columns ?? 80, 120);
+  }
+
+  /** A command's one result. */
+  show<T>(result: T, forPeople: (result: T) => readonly string[]): void {
+    this.quiet();
+    if (this.json) this.surroundings.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+    else for (const line of forPeople(result)) this.surroundings.stdout.write(`${line}\n`);
+  }
+
+  /** Text for people as it comes; nothing with `--json`. */
+  stream(text: string): void {
+    if (this.json || text === '') return;
+    this.quiet();
+    this.surroundings.stdout.write(text);
+  }
+
+  /** Something people should know that is no error. */
+  note(text: string | undefined): void {
+    if (!text) return;
+    this.quiet();
+    this.surroundings.stderr.write(`note: ${text}\n`);
+  }
+
+  /** A stage of work: the callback to give to the library. It also ends the work after Ctrl-C. */
+  progress(label: string): Progress {
+    this.quiet();
+    const { stderr } = this.surroundings;
+    const line = this.json && !stderr.isTTY ? undefined : new ProgressLine(stderr, label);
+    this.#line = line;
+    return (done, total, unit) => {
+      this.signal.throwIfAborted();
+      if (done >= total) line?.clear();
+      else line?.update(done, total, unit);
+    };
+  }
+
+  /** Takes the progress line off the terminal. */
+  quiet(): void {
+    this.#line?.clear();
+  }
+}

@@ -1,0 +1,30 @@
+/** 1.23 MB: three digits, in powers of 1000. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  while (bytes >= 999.5 && unit < units.length - 1) {
+    bytes /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? Math.round(bytes) : Number(bytes.toPrecision(3))} ${units[unit]}`;
+}
+
+/** 1,234,567 */
+export const formatCount = (count: number): string => count.toLocaleString('en-US');
+
+/** What went, in percent: 25% of `before`. */
+export const formatSaving = (before: number, after: number): string => (before === 0 ? '0%' : `${((100 * (before - after)) / before).toFixed(1)}%`);
+
+/** 45 s, 3 min 8 s, 2 h 5 min. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** A rate: three digits. */
+export const formatRate = (rate: number): string => (rate >= 100 ? Math.round(rate).toString() : String(Number(rate.toPrecision(3))));
+
+/** [1, 2] as it is written in a config. */
+export const formatLayers = (layers: readonly number[]): string => `[${layers.join(', ')}]`;

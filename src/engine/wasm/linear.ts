@@ -1,0 +1,99 @@
+/** Launching matrix products, and what is fused around them. */
+import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../backend.js';
+import { elementwise } from './kernels/elementwise.js';
+import { pack } from './kernels/pack.js';
+import { rmsNorm } from './kernels/rmsNorm.js';
+import type { Machine } from './machine.js';
+import { addressOf, type Block, type Frame } from './memory.js';
+import { packLeft, panelsOf, rowMajor, type Panels } from './panels.js';
+
+/**
+ * c [rows, right.rows], rows `rowStride` bytes apart, = left right^T, left packed by `packLeft`. A row's result does not
+ * depend on how many rows there are.
+ */
+export function product(machine: Machine, left: number, rows: number, right: Panels, c: number, rowStride = 4 * right.rows, phase = 0): void {
+  const { block, panel } = machine.plan;
+  const { gemm } = machine.kernels(machine.gemm);
+  const full = Math.floor(right.rows / panel);
+  const rest = right.rows % panel;
+  using frame = machine.memory.frame();
+  const scratch = rest > 0 ? frame.take(4 * panel * Math.min(rows, block)) : 0;
+  for (let row = 0; row < rows; row += block) {
+    const count = Math.min(block, rows - row);
+    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, phase };
+    const target = c + row * rowStride;
+    if (full > 0) gemm({ ...common, c: target, from: 0, to: full, rowStride });
+    if (rest === 0) continue;
+    // A panel that is not full is written beside the result, whose rows it would overrun.
+    gemm({ ...common, b: right.address + full * right.stride, c: scratch, from: 0, to: 1, rowStride: 4 * panel });
+    const stripe = { source: scratch, target: target + 4 * panel * full, rows: count, columns: rest };
+    machine.kernels(pack).copyColumns({ ...stripe, sourceStride: 4 * panel, targetStride: rowStride });
+  }
+}
+
+/** c += bias, for each row. */
+function addBias(machine: Machine, c: number, rows: number, width: number, bias: Operand | undefined): void {
+  if (bias) machine.kernels(elementwise).add({ a: c, b: addressOf(bias), y: c, rows, width });
+}
+
+/** Rows of x under the norm, or as they are. */
+export function normed(machine: Machine, frame: Frame, x: number, rows: number, width: number, norm: Norm | undefined): number {
+  if (!norm) return x;
+  const y = frame.take(4 * rows * width);
+  machine.kernels(rmsNorm).rmsNorm({ x, gain: addressOf(norm.gain), y, rows, width, epsilon: norm.epsilon });
+  return y;
+}
+
+/** `chunk` rows at a time, so that intermediate results stay small whatever the batch. */
+export function chunks(rows: number, chunk: number, visit: (row: number, count: number) => void): void {
+  for (let row = 0; row < rows; row += chunk) visit(row, Math.min(chunk, rows - row));
+}
+
+export function linear(machine: Machine, x: Operand, projections: readonly Projection[], { norm, add }: Fusion): Block[] {
+  const [rows, width] = x.shape;
+  using results = machine.memory.frame();
+  const outputs = projections.map(({ weight }) => results.block(4 * rows * weight.shape[0]));
+  chunks(rows, machine.plan.chunk, (row, count) => {
+    using frame = machine.memory.frame();
+    const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
+    const left = packLeft(machine, frame, rowMajor(input, count, width));
+    projections.forEach(({ weight, bias }, i) => {
+      const out = weight.shape[0];
+      const c = outputs[i].address + 4 * row * out;
+      product(machine, left, count, panelsOf(weight), c);
+      addBias(machine, c, count, out, bias);
+      if (i === 0 && add) machine.kernels(elementwise).add({ a: c, b: addressOf(add) + 4 * row * out, y: c, rows: 1, width: count * out });
+    });
+  });
+  return outputs.map((output) => results.keep(output));
+}
+
+/** y [rows, D] = down(silu(gate(x)) * up(x)) of rows at `x`, with matrix `expert` of each weight. */
+export function gated(machine: Machine, x: number, rows: number, { gate, up, down }: GatedProjections, y: number, expert = 0): void {
+  using frame = machine.memory.frame();
+  const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => panelsOf(weight, expert));
+  const left = packLeft(machine, frame, rowMajor(x, rows, right.depth));
+  const inner = right.rows;
+  const [g, u] = [frame.take(4 * rows * inner), frame.take(4 * rows * inner)];
+  product(machine, left, rows, right, g);
+  addBias(machine, g, rows, inner, gate.bias);
+  product(machine, left, rows, upRight, u);
+  addBias(machine, u, rows, inner, up.bias);
+  machine.kernels(elementwise).siluMultiply({ gate: g, up: u, y: g, count: rows * inner });
+  product(machine, packLeft(machine, frame, rowMajor(g, rows, inner)), rows, downRight, y);
+  addBias(machine, y, rows, downRight.rows, down.bias);
+}
+
+export function gatedMlp(machine: Machine, x: Operand, weights: GatedProjections, { norm, add }: Fusion): Block {
+  const [rows, width] = x.shape;
+  using results = machine.memory.frame();
+  const output = results.block(4 * rows * width);
+  chunks(rows, machine.plan.chunk, (row, count) => {
+    using frame = machine.memory.frame();
+    const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
+    const y = output.address + 4 * row * width;
+    gated(machine, input, count, weights, y);
+    if (add) machine.kernels(elementwise).add({ a: y, b: addressOf(add) + 4 * row * width, y, rows: 1, width: count * width });
+  });
+  return results.keep(output);
+}

@@ -1,0 +1,104 @@
+import type { PackedWeight } from '../backend.js';
+import { bytesPerElement, type WeightSource } from '../weight.js';
+import { roundUp } from './allocator.js';
+import { halfFloat } from './kernels/halfFloat.js';
+import { pack } from './kernels/pack.js';
+import type { Machine } from './machine.js';
+import type { Block, Frame } from './memory.js';
+import { packBytes } from './tilePlan.js';
+
+/**
+ * A matrix [rows, depth] as panels of 8 rows, [depth][8] floats each; rows that lack in the last are zeros. One layout
+ * serves products with many rows, with one, and look-ups of a row.
+ */
+export interface Panels {
+  readonly address: number;
+  readonly rows: number;
+  readonly depth: number;
+  /** Bytes from panel to panel: 32 depth, or more where only a part of the depth is used. */
+  readonly stride: number;
+}
+
+/** Matrix `index` of a weight: the weight itself, or one of its experts. */
+export function panelsOf({ storage, shape }: PackedWeight, index = 0): Panels {
+  const [rows, depth] = shape.slice(-2);
+  const stride = 32 * depth;
+  return { address: (storage as Block).address + index * (roundUp(rows, 8) / 8) * stride, rows, depth, stride };
+}
+
+/** Reads a weight a few rows at a time, straight into its panels: no second copy of it is made. */
+export async function packWeight(machine: Machine, source: WeightSource): Promise<Block> {
+  const [rows, depth] = source.shape.slice(-2);
+  const matrices = source.shape.length === 3 ? source.shape[0] : 1;
+  const padded = roundUp(rows, 8);
+  const result = machine.memory.allocate(4 * matrices * padded * depth);
+  const step = Math.max(8, Math.floor(packBytes / (4 * depth) / 8) * 8);
+  try {
+    for (let matrix = 0; matrix < matrices; matrix++)
+      for (let row = 0; row < rows; row += step) {
+        const end = Math.min(rows, row + step);
+        const bytes = await source.readRows(matrix * rows + row, matrix * rows + end);
+        packChunk(machine, source, bytes, end - row, depth, result.address + 4 * (matrix * padded + row) * depth);
+      }
+  } catch (error) {
+    result.free();
+    throw error;
+  }
+  return result;
+}
+
+function packChunk(machine: Machine, source: WeightSource, bytes: Uint8Array, rows: number, depth: number, target: number): void {
+  using frame = machine.memory.frame();
+  const count = rows * depth;
+  const groups = Math.ceil(rows / 8);
+  const floats = frame.take(4 * groups * 8 * depth + 16);
+  if (source.dtype === 'float32') machine.memory.bytes(floats, bytes.length).set(bytes);
+  else {
+    const words = frame.take(roundUp(count * bytesPerElement[source.dtype], 16));
+    machine.memory.bytes(words, bytes.length).set(bytes);
+    const { widenFloat16, widenBfloat16 } = machine.kernels(halfFloat);
+    (source.dtype === 'float16' ? widenFloat16 : widenBfloat16)({ source: words, target: floats, count });
+  }
+  machine.memory.floats(floats + 4 * count, (8 * groups - rows) * depth).fill(0);
+  machine.kernels(pack).packRows8({ source: floats, target, groups, depth, stride: 4 * depth });
+}
+
+/** A matrix of which element (row, at) lies at `address` + row * rowStride + at * depthStride (bytes). */
+export interface Matrix {
+  readonly address: number;
+  readonly rows: number;
+  readonly depth: number;
+  readonly rowStride: number;
+  readonly depthStride: number;
+}
+
+export const rowMajor = (address: number, rows: number, depth: number): Matrix => ({ address, rows, depth, rowStride: 4 * depth, depthStride: 4 });
+
+/** Rows packed for products: groups of `width`, [depth][width] each; of the last group only what there is, or zeros. */
+function packMatrix(machine: Machine, { address, rows, depth, rowStride, depthStride }: Matrix, width: 4 | 8, target: number, fill: boolean): void {
+  const { packRows4, packRows8, packStrided } = machine.kernels(pack);
+  const groups = depthStride === 4 ? Math.floor(rows / width) : 0;
+  const fast = width === 4 ? packRows4 : packRows8;
+  if (groups > 0) fast({ source: address, target, groups, depth, stride: rowStride });
+  const strided = (from: number, count: number, groupWidth: number): void =>
+    packStrided({ source: address + from * rowStride, target: target + 4 * from * depth, count, width: groupWidth, depth, rowStride, depthStride });
+  const rest = fill ? rows : rows - (rows % width);
+  if (rest > groups * width) strided(groups * width, rest - groups * width, width);
+  if (rows > rest) strided(rest, rows - rest, rows - rest);
+}
+
+/** The left side of a product: tiles of 4 rows, the last narrower. A single row is its own tile. */
+export function packLeft(machine: Machine, frame: Frame, matrix: Matrix): number {
+  if (matrix.rows === 1 && matrix.depthStride === 4) return matrix.address;
+  const target = frame.take(4 * matrix.rows * matrix.depth);
+  packMatrix(machine, matrix, 4, target, false);
+  return target;
+}
+
+/** The right side of a product, for a matrix that is no weight. */
+export function packRight(machine: Machine, frame: Frame, matrix: Matrix): Panels {
+  const { rows, depth } = matrix;
+  const address = frame.take(4 * roundUp(rows, 8) * depth);
+  packMatrix(machine, matrix, 8, address, true);
+  return { address, rows, depth, stride: 32 * depth };
+}

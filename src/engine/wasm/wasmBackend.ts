@@ -1,0 +1,204 @@
+import type {
+  Abilities, AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Operand, PackedWeight, Projection,
+} from '../backend.js';
+import type { Batch } from '../batch.js';
+import type { EngineOptions } from '../createEngine.js';
+import type { CacheSpec, KvCache } from '../kvCache.js';
+import { sizeOf, type DType, type Storage } from '../tensor.js';
+import type { WeightSource, WeightUse } from '../weight.js';
+import { attention, createCacheLayer } from './attention.js';
+import { crossEntropy } from './crossEntropy.js';
+import { elementwise } from './kernels/elementwise.js';
+import { pack } from './kernels/pack.js';
+import { reduce } from './kernels/reduce.js';
+import { rmsNorm } from './kernels/rmsNorm.js';
+import { cosine, gram, gramTile } from './kernels/similarity.js';
+import { softmax } from './kernels/softmax.js';
+import { gatedMlp, linear, product } from './linear.js';
+import { Machine } from './machine.js';
+import { addressOf, type Block } from './memory.js';
+import { moe } from './moe.js';
+import { packLeft, packRight, packWeight, panelsOf, type Matrix } from './panels.js';
+
+/** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
+class WasmBackend implements Backend {
+  readonly name = 'wasm';
+  readonly abilities: Abilities = { tier: 'baseline', threads: 1 };
+  readonly #machine = new Machine();
+
+  upload(data: Float32Array | Int32Array): Block {
+    const block = this.#machine.memory.allocate(data.byteLength);
+    const { memory } = this.#machine;
+    if (data instanceof Float32Array) memory.floats(block.address, data.length).set(data);
+    else memory.ints(block.address, data.length).set(data);
+    return block;
+  }
+
+  async read(t: Operand): Promise<Float32Array | Int32Array> {
+    const { memory } = this.#machine;
+    return (t.dtype === 'int32' ? memory.ints(addressOf(t), sizeOf(t.shape)) : memory.floats(addressOf(t), sizeOf(t.shape))).slice();
+  }
+
+  matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean): Block {
+    const machine = this.#machine;
+    const left = matrix(a, transposeA);
+    const right = matrix(b, !transposeB);
+    using results = machine.memory.frame();
+    const c = results.block(4 * left.rows * right.rows);
+    if (left.depth === 0) machine.memory.floats(c.address, left.rows * right.rows).fill(0);
+    product(machine, packLeft(machine, results, left), left.rows, packRight(machine, results, right), c.address);
+    return results.keep(c);
+  }
+
+  add(a: Operand, b: Operand): Block {
+    const { add, addScalar } = this.#machine.kernels(elementwise);
+    return this.#binary(a, b, add, addScalar);
+  }
+
+  multiply(a: Operand, b: Operand): Block {
+    const { multiply, multiplyScalar } = this.#machine.kernels(elementwise);
+    return this.#binary(a, b, multiply, multiplyScalar);
+  }
+
+  #binary(a: Operand, b: Operand, rowwise: Rowwise, scalar: WithScalar): Block {
+    const [count, width] = [sizeOf(a.shape), sizeOf(b.shape)];
+    return this.#result(count, (y) => {
+      const operands = { a: addressOf(a), b: addressOf(b), y };
+      if (width === 1) scalar({ ...operands, count });
+      else if (width > 0) rowwise({ ...operands, rows: count / width, width });
+    });
+  }
+
+  softmax(x: Operand, outer: number, size: number, inner: number): Block {
+    const { memory } = this.#machine;
+    const kernels = this.#machine.kernels(softmax);
+    const { packStrided } = this.#machine.kernels(pack);
+    return this.#result(outer * size * inner, (y) => {
+      if (inner === 1) return kernels.softmax({ x: addressOf(x), y, rows: outer, width: size });
+      // Along another axis than the last: transposed, and back.
+      using frame = memory.frame();
+      const rows = frame.take(4 * size * inner);
+      for (let o = 0; o < outer; o++) {
+        const at = 4 * o * size * inner;
+        packStrided({ source: addressOf(x) + at, target: rows, count: inner, width: 1, depth: size, rowStride: 4, depthStride: 4 * inner });
+        kernels.softmax({ x: rows, y: rows, rows: inner, width: size });
+        packStrided({ source: rows, target: y + at, count: size, width: 1, depth: inner, rowStride: 4, depthStride: 4 * size });
+      }
+    });
+  }
+
+  reduce(x: Operand, kind: 'sum' | 'mean', outer: number, size: number, inner: number): Block {
+    const factor = kind === 'mean' ? 1 / size : 1;
+    return this.#result(outer * inner, (y) => this.#machine.kernels(reduce).sum({ x: addressOf(x), y, outer, size, inner, factor }));
+  }
+
+  argmax(x: Operand, outer: number, size: number, inner: number): Block {
+    return this.#result(outer * inner, (y) => this.#machine.kernels(reduce).argmax({ x: addressOf(x), y, outer, size, inner }));
+  }
+
+  cast(x: Operand, dtype: DType): Block {
+    const { memory } = this.#machine;
+    const { truncate, convert } = this.#machine.kernels(elementwise);
+    const count = sizeOf(x.shape);
+    return this.#result(count, (y) => {
+      if (x.dtype === dtype) memory.ints(y, count).set(memory.ints(addressOf(x), count));
+      else (dtype === 'int32' ? truncate : convert)({ x: addressOf(x), y, count });
+    });
+  }
+
+  pack(source: WeightSource, _use: WeightUse): Promise<Storage> {
+    return packWeight(this.#machine, source);
+  }
+
+  createCacheLayer(spec: CacheSpec): Block {
+    return createCacheLayer(this.#machine, spec);
+  }
+
+  embed(weight: PackedWeight, tokens: Int32Array): Block {
+    const { address: panels, depth } = panelsOf(weight);
+    using frame = this.#machine.memory.frame();
+    const ids = frame.ints(tokens);
+    return this.#result(tokens.length * depth, (target) =>
+      this.#machine.kernels(pack).gather({ panels, ids, target, count: tokens.length, depth }),
+    );
+  }
+
+  rmsNorm(x: Operand, norm: Norm): Block {
+    const [rows, width] = x.shape;
+    const { gain, epsilon } = norm;
+    return this.#result(rows * width, (y) =>
+      this.#machine.kernels(rmsNorm).rmsNorm({ x: addressOf(x), gain: addressOf(gain), y, rows, width, epsilon }),
+    );
+  }
+
+  linear(x: Operand, projections: readonly Projection[], fusion: Fusion): Block[] {
+    return linear(this.#machine, x, projections, fusion);
+  }
+
+  gatedMlp(x: Operand, weights: GatedProjections, fusion: Fusion): Block {
+    return gatedMlp(this.#machine, x, weights, fusion);
+  }
+
+  moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, fusion: Fusion): Block {
+    return moe(this.#machine, x, router, experts, spec, fusion);
+  }
+
+  attention(q: Operand, k: Operand, v: Operand, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec): Block {
+    return attention(this.#machine, q, k, v, cache, layer, batch, spec);
+  }
+
+  crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Block {
+    return crossEntropy(this.#machine, h, head, targets, norm);
+  }
+
+  createAccumulator(length: number): Block {
+    const block = this.#machine.memory.allocate(8 * length);
+    this.#machine.memory.doubles(block.address, length).fill(0);
+    return block;
+  }
+
+  cosine(a: Operand, b: Operand, into: Storage, index: number): void {
+    const [rows, width] = a.shape;
+    const at = (into as Block).address + 8 * index;
+    this.#machine.kernels(cosine).cosine({ a: addressOf(a), b: addressOf(b), into: at, rows, width });
+  }
+
+  gram(x: Operand, into: Storage): void {
+    const [rows, width] = x.shape;
+    const launch = this.#machine.kernels(gram);
+    using frame = this.#machine.memory.frame();
+    const groups = frame.take(8 * gramTile * Math.ceil(width / gramTile) * rows);
+    launch.widen({ x: addressOf(x), groups, rows, width });
+    launch.gram({ groups, tile: frame.take(8 * gramTile * gramTile), into: (into as Block).address, rows, width });
+  }
+
+  async readAccumulator(accumulator: Storage, length: number): Promise<Float64Array> {
+    return this.#machine.memory.doubles((accumulator as Block).address, length).slice();
+  }
+
+  dispose(): void {
+    // The memory goes with the last reference to it.
+  }
+
+  /** A block of `count` 32-bit elements that `fill` writes. */
+  #result(count: number, fill: (address: number) => void): Block {
+    using frame = this.#machine.memory.frame();
+    const block = frame.block(4 * count);
+    fill(block.address);
+    return frame.keep(block);
+  }
+}
+
+type Rowwise = (values: { a: number; b: number; y: number; rows: number; width: number }) => void;
+type WithScalar = (values: { a: number; b: number; y: number; count: number }) => void;
+
+/** A tensor [rows, depth], or [depth, rows] where transposed. */
+function matrix(t: Operand, transposed: boolean): Matrix {
+  const [rows, depth] = transposed ? [t.shape[1], t.shape[0]] : t.shape;
+  const [rowStride, depthStride] = transposed ? [4, 4 * rows] : [4 * depth, 4];
+  return { address: addressOf(t), rows, depth, rowStride, depthStride };
+}
+
+export async function createWasmBackend(_options: EngineOptions): Promise<Backend> {
+  return new WasmBackend();
+}

@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import type { PartialConfig } from '../models/index.js';
+
+/** What `createModel(config, { seed, engine })` makes a random model of. */
+export interface ModelSpec {
+  readonly config: PartialConfig;
+  readonly seed: number;
+}
+
+/** Configs of tiny models of every family: grouped heads, windows, biases, ties, rope scalings, experts. */
+export function modelConfigs(o: { maxLayers?: number; types?: readonly string[] } = {}): fc.Arbitrary<PartialConfig> {
+  const { maxLayers = 3, types = ['llama', 'mistral', 'mixtral'] } = o;
+  const theta = 10000;
+  return fc
+    .record({
+      modelType: fc.constantFrom(...types),
+      layers: fc.integer({ min: 1, max: maxLayers }),
+      keyValueHeads: fc.constantFrom(1, 2, 3),
+      group: fc.constantFrom(1, 2),
+      headDim: fc.constantFrom(2, 4, 6, 8),
+      hiddenSize: fc.integer({ min: 3, max: 24 }),
+      intermediateSize: fc.integer({ min: 1, max: 40 }),
+      vocabSize: fc.integer({ min: 5, max: 60 }),
+      tieWordEmbeddings: fc.boolean(),
+      bias: fc.boolean(),
+      window: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
+      rope: fc.constantFrom(
+        { type: 'default', theta } as const,
+        { type: 'linear', theta, factor: 2 } as const,
+        { type: 'llama3', theta, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 16 } as const,
+      ),
+      experts: fc.integer({ min: 1, max: 5 }),
+      topK: fc.integer({ min: 1, max: 5 }),
+    })
+    .map((c) => ({
+      modelType: c.modelType,
+      numHiddenLayers: c.layers,
+      numAttentionHeads: c.keyValueHeads * c.group,
+      numKeyValueHeads: c.keyValueHeads,
+      headDim: c.headDim,
+      hiddenSize: c.hiddenSize,
+      intermediateSize: c.intermediateSize,
+      vocabSize: c.vocabSize,
+      maxPositionEmbeddings: 64,
+      tieWordEmbeddings: c.tieWordEmbeddings,
+      attentionBias: c.modelType === 'llama' && c.bias,
+      mlpBias: c.modelType === 'llama' && c.bias,
+      slidingWindow: c.modelType === 'llama' ? undefined : c.window,
+      rope: c.rope,
+      ...(c.modelType === 'mixtral' ? { numLocalExperts: c.experts, numExpertsPerTok: Math.min(c.topK, c.experts) } : {}),
+    }));
+}
+
+/** Random models: a config and the seed of its weights. */
+export function modelSpecs(o: Parameters<typeof modelConfigs>[0] = {}): fc.Arbitrary<ModelSpec> {
+  return fc.record({ config: modelConfigs(o), seed: fc.nat(1e6) });
+}

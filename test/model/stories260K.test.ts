@@ -1,0 +1,32 @@
+/** A real trained checkpoint against transformers: scores, drop lists and losses on 32 rows of 256 tokens. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Engine } from '../../src/engine/index.js';
+import { loadModel, type LoadedModel } from '../../src/models/index.js';
+import { allBackends } from '../support/backends.js';
+import { shared, withoutShared } from '../support/oracleCases.js';
+import { expectLoss, expectScores, realRows, realScores, type RealScores } from '../support/realScores.js';
+
+const name = 'stories260K';
+
+describe.skipIf(withoutShared('stories260K')).each(allBackends)('stories260K on %s', (backend, create) => {
+  let engine: Engine, model: LoadedModel, expected: RealScores, rows: Int32Array[];
+  beforeAll(async () => {
+    engine = await create();
+    const folder = join(shared, 'models', name);
+    expected = realScores(name);
+    rows = await realRows(expected, folder);
+    model = await loadModel(folder, { engine });
+  });
+  afterAll(async () => {
+    await model.close();
+    expect(engine.memory()).toEqual({ tensors: 0, bytes: 0 });
+    engine.dispose();
+  });
+
+  it('meets every similarity and drop list', async () => void (await expectScores(model, rows, expected, 1e-5)), 240_000);
+
+  // The reference takes seconds for each loss: three of them there, all elsewhere.
+  const drops = withoutShared(name) ? [] : [undefined, ...Object.keys(realScores(name).drop)];
+  it.each(backend === 'reference' ? [undefined, 'attn-2', 'joint-4'] : drops)('meets the loss of %s', (drop) => expectLoss(model, rows, expected, drop, 1e-4), 120_000);
+});
