@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed
 import torch.multiprocessing
 import torch.nn.functional as F
 from torch import nn
@@ -37,7 +38,7 @@ from torch import nn
 # Legend: B sequences, T tokens, D hidden, L layers, H heads, K key-value heads, E head size, M MLP, V vocabulary.
 D, L, H, K, E, M, V = 128, 12, 4, 2, 32, 384, 1024
 CONTEXT, EPS, THETA = 512, 1e-5, 10000.0
-STEP_TOKENS = 8192
+STEP_TOKENS = 4096
 END = "<|endoftext|>"  # begins and ends every document; id 0
 ATTENTION = {"q_proj": H * E, "k_proj": K * E, "v_proj": K * E}
 GATED = {"gate_proj": M, "up_proj": M}
@@ -260,19 +261,25 @@ def orthogonal(g: torch.Tensor) -> torch.Tensor:
 
 
 class Muon:
-    """Momentum, then each matrix made orthogonal. `parts` splits a stack of matrices that only share their input."""
+    """Momentum, then each matrix made orthogonal. `parts` splits a stack of matrices that only share their input.
 
-    def __init__(self, stacks: list[tuple[nn.Parameter, list[int]]], momentum: float = 0.95, decay: float = 0.05):
-        self.stacks, self.momentum, self.decay = stacks, momentum, decay
-        self.buffers = [torch.zeros_like(p) for p, _ in stacks]
+    Every process steps its own share of the layers and receives the others'."""
+
+    def __init__(self, stacks: list[tuple[nn.Parameter, list[int]]], own: slice, momentum: float = 0.95, decay: float = 0.05):
+        self.stacks, self.own, self.momentum, self.decay = stacks, own, momentum, decay
+        self.buffers = [torch.zeros_like(p[own]) for p, _ in stacks]
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
         for (p, parts), buffer in zip(self.stacks, self.buffers):
-            buffer.lerp_(p.grad, 1 - self.momentum)
-            for weight, update in zip(p.split(parts, 1), p.grad.lerp(buffer, self.momentum).split(parts, 1)):
+            grad, stepped = p.grad[self.own], p[self.own].clone()
+            buffer.lerp_(grad, 1 - self.momentum)
+            for weight, update in zip(stepped.split(parts, 1), grad.lerp(buffer, self.momentum).split(parts, 1)):
                 scale = max(1.0, update.shape[-2] / update.shape[-1]) ** 0.5
                 weight.mul_(1 - rate * self.decay).add_(orthogonal(update), alpha=-rate * scale)
+            p.zero_()
+            p[self.own] = stepped
+            torch.distributed.all_reduce(p.data)
 
 
 def rows_of(documents: list[np.ndarray], random: np.random.Generator):
@@ -294,16 +301,14 @@ def held_out_rows(documents: list[np.ndarray], end: int = 0) -> list[np.ndarray]
 
 def real_share(progress: float) -> float:
     """Of the rows, how many are real text."""
-    return 0.6 if progress > 0.8 else 0.15 + 0.3 * progress
+    return 0.9 if progress > 0.8 else 0.3 + 0.4 * progress
 
 
 def train_process(process: int, processes: int, shared: Path, out: Path, work: Path, minutes: float, seed: int) -> None:
-    import torch.distributed as group
-
+    group = torch.distributed
     torch.set_num_threads(1)
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    os.environ.setdefault("MASTER_PORT", "29519")
-    group.init_process_group("gloo", rank=process, world_size=processes)
+    meeting = (work / "processes").resolve().as_uri()  # a file in which the processes find each other
+    group.init_process_group("gloo", init_method=meeting, rank=process, world_size=processes)
     training, held_out = real_documents(shared)
     sampled = [d for f in sorted(work.glob("sampled-*.txt")) for d in f.read_text(encoding="utf-8").split(f"\n{END}\n") if d]
     random = np.random.default_rng([seed, process])
@@ -316,10 +321,11 @@ def train_process(process: int, processes: int, shared: Path, out: Path, work: P
     torch.manual_seed(seed)
     model = TinyStories()
     parameters = list(model.parameters())
-    muon = Muon([(model.qkv, list(ATTENTION.values())), (model.gated, list(GATED.values())), (model.out, [D]), (model.down, [D])])
+    own = slice(process * L // processes, (process + 1) * L // processes)
+    stacks = [(model.qkv, list(ATTENTION.values())), (model.gated, list(GATED.values())), (model.out, [D]), (model.down, [D])]
+    muon = Muon(stacks, own)
     vectors = [model.embed, model.norm, model.attention_norm, model.mlp_norm]
     adam = torch.optim.AdamW(vectors, betas=(0.9, 0.95), weight_decay=0.0)
-    compiled = torch.compile(model, dynamic=False)
     flat = torch.zeros(sum(p.numel() for p in parameters) + 6)  # gradients; seconds; nats and rows of either source; tokens
     for p, view in zip(parameters, flat[:-6].split([p.numel() for p in parameters])):
         p.grad = view.view_as(p)
@@ -346,8 +352,6 @@ def train_process(process: int, processes: int, shared: Path, out: Path, work: P
         group.all_reduce(totals)
         return (totals[0] / totals[1]).item(), totals[0].item() / math.log(2) / held_out_bytes
 
-    short = torch.zeros(2, STEP_TOKENS // (CONTEXT // 2) // processes, CONTEXT // 2, dtype=torch.long)
-    compiled(short[0].clone(), short[1].clone()).mean().backward()  # compile before the clock starts; only the short rows
     group.barrier()
     started, progress, step, tokens_seen, best = time.time(), 0.0, 0, 0, math.inf
     next_validation, losses, since, tokens_since = 240.0, torch.zeros(4), 0.0, 0
@@ -356,8 +360,7 @@ def train_process(process: int, processes: int, shared: Path, out: Path, work: P
         kinds = (random.random(STEP_TOKENS // length // processes) < real_share(progress)).astype(int)
         batch = torch.from_numpy(np.stack([sources[kind].send(length) for kind in kinds]))
         flat.zero_()
-        forward = model if length == CONTEXT else compiled
-        row_losses = forward(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+        row_losses = model(batch[:, :-1], batch[:, 1:])
         row_losses.mean().backward()
         nats, real = row_losses.detach(), torch.from_numpy(kinds).float()
         flat[-6:] = torch.tensor([time.time() - started, nats @ (1 - real), nats @ real, (1 - real).sum(), real.sum(), STEP_TOKENS / processes])
@@ -366,7 +369,7 @@ def train_process(process: int, processes: int, shared: Path, out: Path, work: P
         seconds, step, tokens_seen = flat[-6].item(), step + 1, tokens_seen + int(flat[-1])
         losses += flat[-5:-1]
         progress = min(1.0, seconds / (60 * minutes))
-        schedule = min(1.0, step / 60, (1 - progress) / 0.7)
+        schedule = min(1.0, step / 40, (1 - progress) / 0.7)
         muon.step(0.02 * schedule)
         for g in adam.param_groups:
             g["lr"] = 0.004 * schedule
@@ -460,6 +463,7 @@ def main() -> None:
         spawn(sample_stories, (o.shared, o.work, o.sample_minutes, o.temperature, o.seed), nprocs=o.processes)
     if "train" in o.stages:
         write_config(o.out)
+        (o.work / "processes").unlink(missing_ok=True)
         spawn(train_process, (o.processes, o.shared, o.out, o.work, o.minutes, o.seed), nprocs=o.processes)
     if "report" in o.stages:
         report(o.shared, o.out, o.work)

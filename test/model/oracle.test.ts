@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBatch, type Engine } from '../../src/engine/index.js';
 import { generate, loadModel, type LoadedModel } from '../../src/models/index.js';
 import { scoreImportance } from '../../src/drop/index.js';
-import { allBackends } from '../support/backends.js';
-import { expectClose, largestMagnitude } from '../support/expectClose.js';
+import { allBackends, largestMagnitude } from '../support/allBackends.js';
+import { expectClose } from '../support/expectClose.js';
 import { oracleFolders, readOracleCase, type OracleCase } from '../support/oracleCases.js';
 
 /** Of the largest |logit|. Mixtral's own float32 results are 6e-5 away from float64's, so that ours may be twice as far. */
@@ -34,7 +34,7 @@ describe.each(allBackends)('%s', (_backend, create) => {
     const expectLogits = async (expected: Float32Array): Promise<void> => {
       using _scope = engine.scope();
       const logits = await engine.readFloats(model.logits(model.forward(createBatch(oracle.inputIds))));
-      expectClose(logits, expected, { absolute: logitTolerance(folder.name) * largestMagnitude(expected) });
+      expectClose(logits, expected, logitTolerance(folder.name) * largestMagnitude(expected));
     };
 
     it('gives the logits of transformers', () => expectLogits(oracle.logits));
@@ -42,7 +42,7 @@ describe.each(allBackends)('%s', (_backend, create) => {
     it('gives its similarities, with the residual, without, and of every window of blocks', async () => {
       const { similarity, blockConsecutive } = await scoreImportance(model, oracle.inputIds.map((row) => Int32Array.from(row)));
       for (const [kind, expected] of Object.entries(oracle.similarity))
-        expectClose(Float32Array.from(similarity[kind as keyof typeof oracle.similarity] as number[]), expected, { absolute: similarityTolerance });
+        expectClose(Float32Array.from(similarity[kind as keyof typeof oracle.similarity] as number[]), expected, similarityTolerance);
       const layers = blockConsecutive.length;
       const windows = blockConsecutive.flatMap((row) => row.map((value) => value ?? -Infinity));
       windows.forEach((value, i) => (oracle.blocks[i] === -Infinity ? expect(value).toBe(-Infinity) : expect(Math.abs(value - oracle.blocks[i])).toBeLessThanOrEqual(similarityTolerance)));

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine } from '../../src/engine/index.js';
 import { loadModel, type LoadedModel } from '../../src/models/index.js';
-import { allBackends } from '../support/backends.js';
+import { allBackends } from '../support/allBackends.js';
 import { shared, withoutShared } from '../support/oracleCases.js';
 import { expectLoss, expectScores, realRows, realScores, type RealScores } from '../support/realScores.js';
 

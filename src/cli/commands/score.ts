@@ -22,9 +22,9 @@ export interface ScoreResult extends Importance, Provenance {
 
 export const score = command('score', 'Score how redundant each attention, MLP and block is', {
   description:
-    'The score of a module is the mean cosine similarity of what enters and what leaves it, over all tokens of the\n' +
-    'calibration rows: the higher, the more redundant. One pass scores all. Rows are the first ones of the text; with\n' +
-    '--seed they are drawn in a seeded random order from the first 8 times as many. Of several files one row is taken\n' +
+    'The score of a module is the mean cosine similarity of what enters and what leaves it, over all tokens of the ' +
+    'calibration rows: the higher, the more redundant. One pass scores all. Rows are the first ones of the text; with ' +
+    '--seed they are drawn in a seeded random order from the first 8 times as many. Of several files one row is taken ' +
     'from each in turn.',
   options: {
     calibration: requiredFiles('text to calibrate on: .txt, .jsonl, or a folder of them'),
@@ -63,7 +63,8 @@ export const score = command('score', 'Score how redundant each attention, MLP a
 export function describeScores({ similarity, samples, length, tokens }: Importance, width: number): string[] {
   const { attention, mlp, block } = similarity;
   return [
-    `similarity of what enters and leaves, over ${formatCount(tokens)} tokens (${samples} rows of ${length}): the longer the bar, the more redundant`,
+    `similarity of what enters and what leaves, over ${formatCount(tokens)} tokens (${samples} rows of ${length});`,
+    'the longer the bar, the more redundant',
     ...barChart(
       [
         { name: 'attention', values: attention },

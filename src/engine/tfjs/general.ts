@@ -11,6 +11,10 @@ export function softmax(tf: Tf, x: Tensor): Tensor {
   return tf.div(powers, tf.sum(powers, 1, true));
 }
 
+/** [rows, size] float32: 1 in the column that a row's index [rows, 1] (int32) names, 0 elsewhere. */
+export const marked = (tf: Tf, index: Tensor, size: number): Tensor =>
+  tf.cast(tf.equal(index, tf.range(0, size, 1, 'int32')), 'float32');
+
 /** Index of the largest along an axis, the first of equals: which of them a backend's own argMax takes is its secret. */
 export function firstLargest(tf: Tf, x: Tensor, axis: number): Tensor {
   const size = x.shape[axis];

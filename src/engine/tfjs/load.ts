@@ -113,10 +113,9 @@ function fail(name: string, cause: unknown): never {
 
 /** What the native binding reads as it is loaded. */
 function prepareNative(threads: number | undefined): void {
-  // Node 23 took these away, and tfjs-node 4.22 still calls them.
-  const legacy = util as unknown as Record<string, unknown>;
-  legacy.isNullOrUndefined ??= (value: unknown): boolean => value === null || value === undefined;
-  legacy.isArray ??= Array.isArray;
+  // tfjs-node 4.22 still calls these: Node 23 took the first away, and warns of the second.
+  const isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
+  Object.assign(util, { isNullOrUndefined, isArray: Array.isArray });
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
   if (threads !== undefined) process.env.TF_NUM_INTRAOP_THREADS = String(threads);
 }

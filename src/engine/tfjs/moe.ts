@@ -5,7 +5,7 @@
  * Legend: T tokens, D hidden size, E experts.
  */
 import type { GatedProjections, MoeSpec, PackedWeight } from '../backend.js';
-import { firstLargest } from './general.js';
+import { firstLargest, marked } from './general.js';
 import type { Tensor, Tf } from './load.js';
 import { weightOf, type TensorStorage } from './storage.js';
 import { gated } from './transformer.js';
@@ -40,7 +40,7 @@ export function routing(tf: Tf, logits: Tensor, { topK, normalise }: MoeSpec): T
   let left = logits;
   let mask: Tensor = tf.zerosLike(logits);
   for (let i = 0; i < topK; i++) {
-    const chosen = tf.cast(tf.oneHot(firstLargest(tf, left, 1), experts), 'float32');
+    const chosen = marked(tf, tf.expandDims(firstLargest(tf, left, 1), 1), experts);
     mask = tf.add(mask, chosen);
     left = tf.sub(left, tf.mul(chosen, 1e30));
   }

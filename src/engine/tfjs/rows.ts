@@ -5,14 +5,15 @@ const mostSlices = 32;
 
 /**
  * Rows of a table [rows, width] by index. Never `tf.gather`, which first reads the indices back to check them. The
- * JavaScript backend reads the table back for `gatherND` too, so there any number of rows is sliced.
+ * JavaScript backend reads the table back for `gatherND` too, so there any number of rows is sliced; WebAssembly's
+ * copies the whole table for a slice, so there none is.
  */
 export function rowsAt(tf: Tf, table: Tensor, indices: Int32Array): Tensor {
   const width = table.shape[1]!;
   if (indices.length === 0) return tf.zeros([0, width]);
   const runs = consecutive(indices);
-  if (runs.length > mostSlices && tf.getBackend() !== 'cpu')
-    return tf.gatherND(table, tf.tensor2d(indices.slice(), [indices.length, 1], 'int32'));
+  const slices = { cpu: Infinity, wasm: 0 }[tf.getBackend()] ?? mostSlices;
+  if (runs.length > slices) return tf.gatherND(table, tf.tensor2d(indices.slice(), [indices.length, 1], 'int32'));
   return tf.concat(
     runs.map(({ first, count }) => tf.slice(table, [first, 0], [count, width])),
     0,

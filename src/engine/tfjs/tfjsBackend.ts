@@ -11,7 +11,6 @@ import type {
   Projection,
 } from '../backend.js';
 import type { Batch } from '../batch.js';
-import type { EngineOptions } from '../createEngine.js';
 import { UnsupportedOpError } from '../errors.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
 import type { DType, Storage } from '../tensor.js';
@@ -28,7 +27,9 @@ import { TensorStorage, view, weightOf, type Live } from './storage.js';
 import { added, crossEntropy, gated, normed, project, rmsNorm } from './transformer.js';
 
 /** The backend over TensorFlow.js, on the one that `options.tfjs` or LLM_DROP_TFJS names, or the first installed. */
-export async function createTfjsBackend(options: EngineOptions = {}): Promise<Backend> {
+export async function createTfjsBackend(
+  options: { readonly tfjs?: string; readonly threads?: number } = {},
+): Promise<Backend> {
   return new TfjsBackend(await loadTfjs(options.tfjs ?? (process.env.LLM_DROP_TFJS || undefined), options.threads));
 }
 
@@ -69,8 +70,8 @@ class TfjsBackend implements Backend {
     const tf = this.#current();
     const tensor = tf.tidy(() => view(tf, t));
     try {
-      const values = (await tensor.data()) as Float32Array | Int32Array;
-      return values.slice();
+      const values = await tensor.data(); // the JavaScript backend's own, and integers yet after a cast to float32
+      return t.dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values);
     } finally {
       tensor.dispose();
     }

@@ -1,5 +1,6 @@
 /** Norms, projections, the gated MLP and the loss. Legend: T tokens, D hidden size, V vocabulary. */
 import type { Fusion, GatedProjections, Norm, PackedWeight, Projection } from '../backend.js';
+import { marked } from './general.js';
 import type { Tensor, Tf } from './load.js';
 import { view, weightOf } from './storage.js';
 
@@ -58,7 +59,7 @@ function lossOfRows(tf: Tf, hidden: Tensor, head: Tensor, targets: Int32Array): 
   const logits = tf.matMul(hidden, head, false, true);
   const largest = tf.max(logits, 1, true);
   const logSum = tf.log(tf.sum(tf.exp(tf.sub(logits, largest)), 1));
-  const target = tf.oneHot(tf.tensor1d(targets, 'int32'), head.shape[0], 1, 0, 'float32');
+  const target = marked(tf, tf.tensor2d(targets, [targets.length, 1], 'int32'), head.shape[0]);
   const chosen = tf.sum(tf.mul(logits, target), 1);
   const loss = tf.add(logSum, tf.sub(tf.reshape(largest, [targets.length]), chosen));
   return tf.mul(loss, tf.tensor1d(Float32Array.from(targets, (each) => (each < 0 ? 0 : 1))));

@@ -9,7 +9,7 @@ import { product } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block, type Frame } from './memory.js';
 import { packLeft, rowMajor, type Panels } from './panels.js';
-import { attentionRows } from './tilePlan.js';
+import { attentionKeys, attentionRows } from './tilePlan.js';
 
 /**
  * Keys and values of a layer, laid out as right sides of products, so that attention is two of them. Per slot and head:
@@ -170,7 +170,8 @@ function attendBlock(machine: Machine, queries: number, block: QueryBlock, span:
   const { rows: padded, stride, address } = span.values;
   const sums = frame.take(4 * rows * padded);
   // Keys are split where their positions say, not where the block starts: a query's sum is the same in any block.
-  product(machine, weights, rows, { address: address + 32 * skipped, rows: padded, depth: count, stride }, sums, 4 * padded, first % machine.plan.depth);
+  const split = { part: attentionKeys, phase: first % attentionKeys };
+  product(machine, weights, rows, { address: address + 32 * skipped, rows: padded, depth: count, stride }, sums, 4 * padded, split);
   machine.kernels(kernels).finish({
     source: sums, inverses, target, tokens, group, size, sourceStride: 4 * padded, targetStride: 4 * spec.heads * size,
   });

@@ -6,21 +6,29 @@ import { rmsNorm } from './kernels/rmsNorm.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block, type Frame } from './memory.js';
 import { packLeft, panelsOf, rowMajor, type Panels } from './panels.js';
+import { partOf } from './tilePlan.js';
+
+/** How the depth of a product is split: see `gemm`. */
+interface Split {
+  readonly part: number;
+  readonly phase: number;
+}
 
 /**
  * c [rows, right.rows], rows `rowStride` bytes apart, = left right^T, left packed by `packLeft`. A row's result does not
  * depend on how many rows there are.
  */
-export function product(machine: Machine, left: number, rows: number, right: Panels, c: number, rowStride = 4 * right.rows, phase = 0): void {
+export function product(machine: Machine, left: number, rows: number, right: Panels, c: number, rowStride = 4 * right.rows, split?: Split): void {
   const { block, panel } = machine.plan;
   const { gemm } = machine.kernels(machine.gemm);
+  const { part, phase } = split ?? { part: partOf(right.depth, machine.plan), phase: 0 };
   const full = Math.floor(right.rows / panel);
   const rest = right.rows % panel;
   using frame = machine.memory.frame();
   const scratch = rest > 0 ? frame.take(4 * panel * Math.min(rows, block)) : 0;
   for (let row = 0; row < rows; row += block) {
     const count = Math.min(block, rows - row);
-    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, phase };
+    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, part, phase };
     const target = c + row * rowStride;
     if (full > 0) gemm({ ...common, c: target, from: 0, to: full, rowStride });
     if (rest === 0) continue;

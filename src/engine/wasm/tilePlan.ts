@@ -6,10 +6,7 @@ export interface TilePlan {
   readonly panel: number;
   /** Panels that a single row (a token being decoded) takes at once, to have enough independent sums. */
   readonly rowPanels: number;
-  /**
-   * Inner size whose products are summed before they join the result: keeps a panel in the first-level cache, and
-   * bounds the rounding error. The same for any number of rows, so that a row's result does not depend on the others.
-   */
+  /** Inner size, at most, whose products are summed before they join the result: keeps a panel in the first-level cache. */
   readonly depth: number;
   /** Rows of activations that stay in the second-level cache while the panels stream by. */
   readonly block: number;
@@ -19,9 +16,19 @@ export interface TilePlan {
 
 /**
  * 4 x 8: eight sums, two columns and a row's splat fit the 16 vector registers of x86-64, with one left for the product,
- * as strict SIMD has no fused multiply-add. A panel's 512 x 8 floats are 16 KiB; 64 x 512 activations 128 KiB.
+ * as strict SIMD has no fused multiply-add. A panel's 640 x 8 floats and a
+ * tile's 640 x 4 are 30 KiB; 64 x 640 activations 160 KiB.
  */
-export const strictTile: TilePlan = { rows: 4, panel: 8, rowPanels: 4, depth: 512, block: 64, chunk: 512 };
+export const strictTile: TilePlan = { rows: 4, panel: 8, rowPanels: 4, depth: 640, block: 64, chunk: 512 };
+
+/**
+ * The parts that an inner size is summed in, as equal as may be. They depend on nothing else, so that a row's result does
+ * not depend on how many rows there are.
+ */
+export const partOf = (depth: number, { depth: most }: TilePlan): number => Math.max(1, Math.ceil(depth / Math.ceil(depth / most)));
+
+/** Keys whose values attention sums before they join the result: by position, whatever the block. */
+export const attentionKeys = 512;
 
 /** Rows of queries (tokens times heads that share keys) that attention scores at once. */
 export const attentionRows = 48;

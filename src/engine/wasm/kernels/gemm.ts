@@ -16,15 +16,21 @@ function tile(scope: ModuleScope, plan: TilePlan, rows: number, panels: number):
     const sums = grid(rows, panels * vectors, () => k.let(constant('f32x4', 0)));
     const panel: Variable<'i32'>[] = [b];
     for (let p = 1; p < panels; p++) panel.push(k.let(panel[p - 1].plus(panelStride)));
-    k.repeat(depth, () => {
-      const columns = sums[0].map((_, j) => k.let(load.f32x4(panel[Math.floor(j / vectors)], 16 * (j % vectors))));
-      for (let i = 0; i < rows; i++) {
-        const x = k.let(load.f32Splat(a, 4 * i));
-        columns.forEach((column, j) => sums[i][j].add(x.times(column)));
-      }
-      a.add(4 * rows);
-      for (const at of panel) at.add(4 * plan.panel);
-    });
+    const end = k.let(b.plus(depth.times(4 * plan.panel)));
+    k.while(
+      () => b.differs(end),
+      () => {
+        const loads = sums[0].map((_, j) => load.f32x4(panel[Math.floor(j / vectors)], 16 * (j % vectors)));
+        // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
+        const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
+        for (let i = 0; i < rows; i++) {
+          const x = k.let(load.f32Splat(a, 4 * i));
+          columns.forEach((column, j) => sums[i][j].add(x.times(column)));
+        }
+        a.add(4 * rows);
+        for (const at of panel) at.add(4 * plan.panel);
+      },
+    );
     const write = (add: boolean): void => {
       const row = k.let(c);
       for (const line of sums) {
@@ -38,17 +44,18 @@ function tile(scope: ModuleScope, plan: TilePlan, rows: number, panels: number):
 
 /**
  * C [rows, panels x 8] = A B. A is packed in tiles of `plan.rows` rows, [depth][rows] each, the last narrower; B in
- * panels [depth][8]. `phase` shifts where the depth is split: the first part ends `phase` earlier.
+ * panels [depth][8]. The depth is summed in parts of `part`, the first `phase` shorter, which then join the result in
+ * order.
  */
 export const gemm = (plan: TilePlan) =>
   kernelModule('gemm', (scope) => {
     const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, i + 1, 1));
     const wide = tile(scope, plan, 1, plan.rowPanels);
-    const parameters = { a: 'i32', b: 'i32', c: 'i32', rows: 'i32', depth: 'i32', from: 'i32', to: 'i32', panelStride: 'i32', rowStride: 'i32', phase: 'i32' } as const;
+    const parameters = { a: 'i32', b: 'i32', c: 'i32', rows: 'i32', depth: 'i32', from: 'i32', to: 'i32', panelStride: 'i32', rowStride: 'i32', part: 'i32', phase: 'i32' } as const;
     return {
-      gemm: kernel(parameters, (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, phase }) => {
+      gemm: kernel(parameters, (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, part, phase }) => {
         const done = k.let(constant('i32', 0));
-        const part = k.let(constant('i32', 0));
+        const current = k.let(constant('i32', 0));
         const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
         const panelBytes = 4 * plan.panel;
 
@@ -59,7 +66,7 @@ export const gemm = (plan: TilePlan) =>
           panelStride,
           c: c.plus(row.times(rowStride)).plus(panel.times(panelBytes)),
           rowStride,
-          depth: part,
+          depth: current,
           first: done.equals(0),
         });
 
@@ -87,10 +94,10 @@ export const gemm = (plan: TilePlan) =>
         k.while(
           () => done.less(depth),
           () => {
-            part.set(depth.minus(done).min(k.let(constant('i32', plan.depth).minus(phase))));
+            current.set(depth.minus(done).min(k.let(part.minus(phase))));
             phase.set(0);
             k.if(rows.equals(1), oneRow, manyRows);
-            done.add(part);
+            done.add(current);
           },
         );
       }),
