@@ -15,6 +15,12 @@ export interface Drops {
   readonly mlp: readonly number[];
 }
 
+export interface PassOptions {
+  /** Holds what came before in each sequence, and takes what comes. */
+  readonly cache?: KvCache;
+  readonly observer?: Observer;
+}
+
 interface GlobalWeights {
   readonly embedding: Weight;
   readonly norm: Tensor;
@@ -122,12 +128,19 @@ export class Model {
   }
 
   /** The residual stream after the last layer, [T, D], before the final norm. Reads nothing back. */
-  forward(batch: Batch, { cache, observer }: { cache?: KvCache; observer?: Observer } = {}): Tensor {
+  forward(batch: Batch, { cache, observer }: PassOptions = {}): Tensor {
+    return this.forwardFrom(0, this.engine.embed(this.#loaded.embedding, batch), batch, { cache, observer });
+  }
+
+  /**
+   * The rest of a pass: from the residual stream [T, D] that enters layer `first`, which it frees, to that after the
+   * last layer. `forwardFrom(0, embedding)` is a whole pass.
+   */
+  forwardFrom(first: number, hidden: Tensor, batch: Batch, { cache, observer }: PassOptions = {}): Tensor {
     if (cache && this.#caches.get(cache) !== this.#flags)
       throw new CacheError('this key-value cache was made before the skip flags changed (or by another model): make a new one');
     const rotary = this.#rotary.upTo(batch.positions.reduce((most, position) => Math.max(most, position), 0) + 1);
-    let hidden = this.engine.embed(this.#loaded.embedding, batch);
-    for (const layer of this.layers) {
+    for (const layer of this.layers.slice(first)) {
       observer?.stream?.(layer.index, hidden);
       using scope = this.engine.scope();
       const before = hidden;

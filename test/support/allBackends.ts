@@ -4,7 +4,7 @@ import { createEngine, type Engine } from '../../src/engine/index.js';
 export const allBackends: [name: string, create: () => Promise<Engine>][] = [
   ['reference', () => createEngine('reference')],
   ['wasm', () => createEngine('wasm')],
-  ['tfjs', () => createEngine('tfjs', { tfjs: process.env.LLM_DROP_TFJS ?? 'cpu' })],
+  ['tfjs', () => createEngine('tfjs', { tfjs: process.env.LLM_DROP_TFJS || 'cpu' })],
 ];
 
 export const largestMagnitude = (values: Float32Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

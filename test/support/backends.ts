@@ -12,7 +12,7 @@ import type { Weight, WeightDType, WeightUse } from '../../src/engine/weight.js'
 export const backends: readonly (readonly [name: string, factory: () => Promise<Engine>])[] = [
   ['wasm', () => createEngine('wasm')],
   ...(existsSync(new URL('../../src/engine/tfjs/tfjsBackend.ts', import.meta.url))
-    ? [['tfjs', () => createEngine('tfjs', { tfjs: 'cpu' })] as const]
+    ? [['tfjs', () => createEngine('tfjs', { tfjs: process.env.LLM_DROP_TFJS || 'cpu' })] as const]
     : []),
 ];
 

@@ -28,7 +28,7 @@ export function product(machine: Machine, left: number, rows: number, right: Pan
   const scratch = rest > 0 ? frame.take(4 * panel * Math.min(rows, block)) : 0;
   for (let row = 0; row < rows; row += block) {
     const count = Math.min(block, rows - row);
-    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, part, phase };
+    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, part, phase, sums: machine.sums };
     const target = c + row * rowStride;
     if (full > 0) gemm({ ...common, c: target, from: 0, to: full, rowStride });
     if (rest === 0) continue;

@@ -9,6 +9,8 @@ export class Machine {
   readonly memory = new Memory();
   readonly plan: TilePlan = strictTile;
   readonly gemm = gemm(this.plan);
+  /** Address of room for the sums of one tile. */
+  readonly sums = this.memory.allocate(4 * this.plan.panel * Math.max(this.plan.rows, this.plan.rowPanels)).address;
   readonly #cache = new KernelCache(this.memory.wasm);
 
   kernels<E>(module: KernelModule<E>): Launch<E> {
