@@ -7,13 +7,14 @@ const mayImport = {
   evaluate: ['engine', 'checkpoint', 'models', 'calibrate'],
   drop: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate'],
   quant: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate'],
+  bench: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop'],
   export: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant'],
   serve: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
   report: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
   cli: [
     ...['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'serve', 'report'],
-    'index.ts',
+    ...['bench', 'index.ts'],
   ],
 };
 

@@ -20,7 +20,9 @@ export function barChart(series: readonly Series[], { width = 80 }: { width?: nu
     if (value === null || value === undefined) return '      -'.padEnd(8 + bars);
     return `${value.toFixed(4).padStart(7)} ${bar((value - low) / (high - low), bars)}`;
   };
-  const lines = Array.from({ length: rows }, (_, row) => [String(row).padStart(label), ...series.map(({ values }) => cell(values[row]))].join('  '));
+  const lines = Array.from({ length: rows }, (_, row) =>
+    [String(row).padStart(label), ...series.map(({ values }) => cell(values[row]))].join('  '),
+  );
   const head = ['layer'.padStart(label), ...series.map(({ name }) => name.padStart(7).padEnd(8 + bars))].join('  ');
   return [head, ...lines, `bars from ${low.toFixed(2)} to ${high.toFixed(2)}`].map((line) => line.trimEnd());
 }

@@ -30,7 +30,12 @@ export interface Command extends Omit<Definition<Options>, 'run'> {
 
 /** Every command takes one model; what sets it apart is its options and what it calls. */
 export function command<O extends Options>(name: string, summary: string, definition: Definition<O>): Command {
-  return { ...definition, name, summary, run: (values, ui) => definition.run(values as Parameters<Definition<O>['run']>[0], ui) };
+  return {
+    ...definition,
+    name,
+    summary,
+    run: (values, ui) => definition.run(values as Parameters<Definition<O>['run']>[0], ui),
+  };
 }
 
 /** The part of a command's values that `loadModel` takes. */
@@ -41,4 +46,7 @@ export interface LoadValues {
   readonly dropMlp?: readonly number[];
 }
 
-export const dropsOf = ({ dropAttn = [], dropMlp = [] }: Pick<LoadValues, 'dropAttn' | 'dropMlp'>): Drops => ({ attention: dropAttn, mlp: dropMlp });
+export const dropsOf = ({ dropAttn = [], dropMlp = [] }: Pick<LoadValues, 'dropAttn' | 'dropMlp'>): Drops => ({
+  attention: dropAttn,
+  mlp: dropMlp,
+});

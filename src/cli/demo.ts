@@ -25,7 +25,7 @@ export interface DemoResult {
 
 const prompt = 'Once upon a time';
 const sentenceTokens = 48;
-const speedRounds = 5;
+const speedRounds = 8;
 
 /** Shares of the layers that are dropped. */
 const shares = [1 / 6, 1 / 3, 1 / 2];
@@ -42,7 +42,10 @@ export async function runDemo(model: Model, tokenizer: Tokenizer, rows: SplitRow
       return { target, count, layers: selectDrops(importance, target, count)[target] };
     }),
   );
-  const drops = [now, ...choices.map(({ target, layers }) => mergeDrops(now, { attention: [], mlp: [], [target]: layers }))];
+  const drops = [
+    now,
+    ...choices.map(({ target, layers }) => mergeDrops(now, { attention: [], mlp: [], [target]: layers })),
+  ];
   try {
     const losses = await lossesUnder(model, drops, rows.heldOut, ui);
     const speeds = await speedsUnder(model, drops, start, ui);
@@ -68,7 +71,12 @@ export async function runDemo(model: Model, tokenizer: Tokenizer, rows: SplitRow
   }
 }
 
-async function lossesUnder(model: Model, drops: readonly Drops[], rows: readonly Int32Array[], ui: Ui): Promise<LossResult[]> {
+async function lossesUnder(
+  model: Model,
+  drops: readonly Drops[],
+  rows: readonly Int32Array[],
+  ui: Ui,
+): Promise<LossResult[]> {
   const progress = ui.progress('measuring losses');
   const losses: LossResult[] = [];
   for (const drop of drops) {
@@ -86,7 +94,7 @@ async function speedsUnder(model: Model, drops: readonly Drops[], start: readonl
   for (let round = 0; round < speedRounds; round++)
     for (const [i, drop] of drops.entries()) {
       model.setDrops(drop);
-      best[i] = Math.max(best[i], await decodeSpeed(model, start, { repeats: 1 }));
+      best[i] = Math.max(best[i], await decodeSpeed(model, start, { tokens: 24, repeats: 1 }));
       progress(round * drops.length + i + 1, speedRounds * drops.length, 'runs');
       await new Promise(setImmediate); // lets Ctrl-C and the progress line have their turn
     }
@@ -95,5 +103,8 @@ async function speedsUnder(model: Model, drops: readonly Drops[], start: readonl
 
 async function sentence(model: Model, tokenizer: Tokenizer, start: readonly number[]): Promise<string> {
   const { tokens } = await generate(model, start, { maxTokens: sentenceTokens, stopTokens: tokenizer.stopIds });
-  return tokenizer.decode([...start, ...tokens], { skipSpecialTokens: true }).replace(/\s+/g, ' ').trim();
+  return tokenizer
+    .decode([...start, ...tokens], { skipSpecialTokens: true })
+    .replace(/\s+/g, ' ')
+    .trim();
 }

@@ -3,8 +3,21 @@ import { facts, table } from './table.js';
 import { formatBytes, formatCount, formatLayers, formatSaving } from './units.js';
 
 /** A drop's report for people. */
-export function describeDrop({ drop, keep, before, after, loss, out, configOnly }: DropReport & { out: string; configOnly: boolean }): string[] {
-  const row = (name: string, was: number, is: number, format: (n: number) => string): string[] => [name, format(was), format(is), formatSaving(was, is)];
+export function describeDrop({
+  drop,
+  keep,
+  before,
+  after,
+  loss,
+  out,
+  configOnly,
+}: DropReport & { out: string; configOnly: boolean }): string[] {
+  const row = (name: string, was: number, is: number, format: (n: number) => string): string[] => [
+    name,
+    format(was),
+    format(is),
+    formatSaving(was, is),
+  ];
   return [
     ...facts([
       ['attention', `drop = ${formatLayers(drop.attention)}`],

@@ -6,7 +6,9 @@ const expected = [UserError, ShapeError, UnsupportedOpError, UseAfterFreeError, 
 /** An error as one line: what is wrong and, where known, what to do about it. */
 export function errorText(error: unknown, { verbose = false }: { verbose?: boolean } = {}): string {
   if (verbose) return `error: ${stackOf(error)}`;
-  const message = (error instanceof Error ? error.message || error.name : String(error)).replace(/\s*\n\s*/g, ' ').trim();
+  const message = (error instanceof Error ? error.message || error.name : String(error))
+    .replace(/\s*\n\s*/g, ' ')
+    .trim();
   if (error instanceof CommanderError) return message.replace(/\(Did you mean/, '(did you mean');
   const hint = expected.some((kind) => error instanceof kind) ? '' : ' (unexpected; run with --verbose for the stack)';
   return `error: ${message}${hint}`;

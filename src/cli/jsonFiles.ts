@@ -36,5 +36,6 @@ export async function checkOutputFile(path: string): Promise<void> {
     throw fileError(error, 'cannot write to', dirname(path));
   });
   if (!folder.isDirectory()) throw new UserError(`cannot write ${path}: ${dirname(path)} is not a folder`);
-  if ((await stat(path).catch(() => undefined))?.isDirectory()) throw new UserError(`cannot write ${path}: it is a folder, not a file`);
+  if ((await stat(path).catch(() => undefined))?.isDirectory())
+    throw new UserError(`cannot write ${path}: it is a folder, not a file`);
 }

@@ -10,7 +10,9 @@ export function parseLayerList(list: string, flag: string): number[] {
     const match = /^\s*(\d+)\s*(?:-\s*(\d+)\s*)?$/.exec(entry);
     const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
     if (!match || last < first || last > mostLayers)
-      throw new UserError(`${flag}: '${entry.trim()}' is neither a layer nor a range of layers`, { hint: 'write 3,5 or 3-5' });
+      throw new UserError(`${flag}: '${entry.trim()}' is neither a layer nor a range of layers`, {
+        hint: 'write 3,5 or 3-5',
+      });
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });
 }

@@ -19,11 +19,24 @@ export const flag = (description: string): Option<boolean> => ({ description, de
 
 export const text = (description: string, value = 'text'): Option<string | undefined> => ({ description, value });
 
-export const requiredText = (description: string, value = 'text'): Option<string> => ({ description, value, required: true });
+export const requiredText = (description: string, value = 'text'): Option<string> => ({
+  description,
+  value,
+  required: true,
+});
 
-export const files = (description: string): Option<readonly string[] | undefined> => ({ description, value: 'file', variadic: true });
+export const files = (description: string): Option<readonly string[] | undefined> => ({
+  description,
+  value: 'file',
+  variadic: true,
+});
 
-export const requiredFiles = (description: string): Option<readonly string[]> => ({ description, value: 'file', variadic: true, required: true });
+export const requiredFiles = (description: string): Option<readonly string[]> => ({
+  description,
+  value: 'file',
+  variadic: true,
+  required: true,
+});
 
 /** A whole number of at least `least`. */
 export function int(description: string, least: number, fallback: number): Option<number>;
@@ -42,7 +55,8 @@ export function number(description: string, fallback: number): Option<number>;
 export function number(description: string): Option<number | undefined>;
 export function number(description: string, fallback?: number): Option<number | undefined> {
   const parse = (given: string, name: string): number => {
-    if (given.trim() === '' || !Number.isFinite(Number(given))) throw new UserError(`${name} must be a number, found '${given}'`);
+    if (given.trim() === '' || !Number.isFinite(Number(given)))
+      throw new UserError(`${name} must be a number, found '${given}'`);
     return Number(given);
   };
   return { description, value: 'x', default: fallback, parse };
@@ -50,7 +64,11 @@ export function number(description: string, fallback?: number): Option<number | 
 
 export function choice<T extends string>(description: string, choices: readonly T[], fallback: T): Option<T>;
 export function choice<T extends string>(description: string, choices: readonly T[]): Option<T | undefined>;
-export function choice<T extends string>(description: string, choices: readonly T[], fallback?: T): Option<T | undefined> {
+export function choice<T extends string>(
+  description: string,
+  choices: readonly T[],
+  fallback?: T,
+): Option<T | undefined> {
   const parse = (given: string, name: string): T => {
     const found = choices.find((one) => one === given);
     if (found === undefined) throw new UserError(`${name} must be one of ${choices.join(', ')}, found '${given}'`);
@@ -60,7 +78,11 @@ export function choice<T extends string>(description: string, choices: readonly 
 }
 
 /** Layers such as `3,5` or `3-5`. */
-export const layers = (description: string): Option<readonly number[] | undefined> => ({ description, value: 'layers', parse: parseLayerList });
+export const layers = (description: string): Option<readonly number[] | undefined> => ({
+  description,
+  value: 'layers',
+  parse: parseLayerList,
+});
 
 /** Modules skipped from the start: their weights are not read. */
 export const dropOptions = {

@@ -15,5 +15,12 @@ export interface Provenance {
 
 export function provenance({ engine, config }: Pick<Model, 'engine' | 'config'>): Provenance {
   const { name, abilities } = engine.backend;
-  return { version, date: new Date().toISOString(), backend: name, tier: abilities.tier, modelType: config.modelType, layers: config.numHiddenLayers };
+  return {
+    version,
+    date: new Date().toISOString(),
+    backend: name,
+    tier: abilities.tier,
+    modelType: config.modelType,
+    layers: config.numHiddenLayers,
+  };
 }

@@ -1,6 +1,7 @@
 import { Command as Program, CommanderError, Option as ProgramOption } from 'commander';
 import { UserError } from '../engine/index.js';
 import type { Command } from './command.js';
+import { bench } from './commands/bench.js';
 import { demo } from './commands/demo.js';
 import { drop } from './commands/drop.js';
 import { evaluate } from './commands/eval.js';
@@ -13,7 +14,7 @@ import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
 import { Ui, type Surroundings } from './ui.js';
 
-const commands: readonly Command[] = [inspect, score, drop, evaluate, generate, logits, demo];
+const commands: readonly Command[] = [inspect, score, drop, evaluate, generate, logits, bench, demo];
 
 /** Runs a command line (without `node` and the script) and returns the exit code: 0, 1 for any error, 130 after Ctrl-C. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -39,7 +40,8 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   }
 }
 
-const isHelp = ({ code }: CommanderError): boolean => ['commander.helpDisplayed', 'commander.help', 'commander.version'].includes(code);
+const isHelp = ({ code }: CommanderError): boolean =>
+  ['commander.helpDisplayed', 'commander.help', 'commander.version'].includes(code);
 
 type Execute = (command: Command, values: Record<string, unknown>) => Promise<void>;
 
@@ -48,8 +50,15 @@ function createProgram({ stdout, stderr }: Surroundings, execute: Execute): Prog
     .description('Finds, removes and proves redundant layers of a language model.')
     .version(version)
     .exitOverride()
-    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text), outputError: () => undefined })
-    .addHelpText('after', '\nA model is a folder with config.json and model.safetensors. llm-drop <command> --help shows examples.');
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      outputError: () => undefined,
+    })
+    .addHelpText(
+      'after',
+      '\nA model is a folder with config.json and model.safetensors. llm-drop <command> --help shows examples.',
+    );
   for (const command of commands) register(program, command, execute);
   return program;
 }
@@ -62,16 +71,24 @@ function register(program: Program, command: Command, execute: Execute): void {
     .command(command.name)
     .summary(command.summary)
     .description([`${command.summary}.`, command.description].filter(Boolean).join('\n\n'))
-    .argument(defaultModel ? '[model]' : '<model>', defaultModel ? 'model folder (default: the built-in model)' : 'model folder')
+    .argument(
+      defaultModel ? '[model]' : '<model>',
+      defaultModel ? 'model folder (default: the built-in model)' : 'model folder',
+    )
     .addHelpText('after', examplesText(command))
-    .action((model: string | undefined, values: Record<string, unknown>) => execute(command, { ...defaults, ...values, model: model ?? defaultModel?.() }));
+    .action((model: string | undefined, values: Record<string, unknown>) =>
+      execute(command, { ...defaults, ...values, model: model ?? defaultModel?.() }),
+    );
   for (const [name, option] of options) sub.addOption(programOption(name, option));
 }
 
 /** Commander would name a missing option before one that it does not know. */
 function checkRequired({ name, options }: Command, values: Record<string, unknown>): void {
   const missing = Object.entries(options).find(([key, { required }]) => required && values[key] === undefined);
-  if (missing) throw new UserError(`${name} needs ${flagOf(missing[0])} <${missing[1].value}>`, { hint: `llm-drop ${name} --help shows examples` });
+  if (missing)
+    throw new UserError(`${name} needs ${flagOf(missing[0])} <${missing[1].value}>`, {
+      hint: `llm-drop ${name} --help shows examples`,
+    });
 }
 
 /** dropAttn -> --drop-attn */
@@ -80,7 +97,10 @@ const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) =>
 function programOption(name: string, option: Option<unknown>): ProgramOption {
   const flag = flagOf(name);
   const description = option.required ? `${option.description} (required)` : option.description;
-  const made = new ProgramOption(option.value ? `${flag} <${option.value}${option.variadic ? '...' : ''}>` : flag, description);
+  const made = new ProgramOption(
+    option.value ? `${flag} <${option.value}${option.variadic ? '...' : ''}>` : flag,
+    description,
+  );
   if (option.value && option.default !== undefined) made.default(option.default);
   const { parse } = option;
   if (parse) made.argParser((text) => parse(text, flag));

@@ -4,7 +4,12 @@ export function table(rows: readonly (readonly string[])[]): string[] {
   const cells = (column: number): string[] => rows.map((row) => row[column] ?? '');
   const widths = Array.from({ length: columns }, (_, c) => Math.max(...cells(c).map((cell) => cell.length)));
   const right = widths.map((_, c) => c > 0 && cells(c).slice(1).every(isNumber));
-  return rows.map((row) => widths.map((width, c) => (right[c] ? (row[c] ?? '').padStart(width) : (row[c] ?? '').padEnd(width))).join('  ').trimEnd());
+  return rows.map((row) =>
+    widths
+      .map((width, c) => (right[c] ? (row[c] ?? '').padStart(width) : (row[c] ?? '').padEnd(width)))
+      .join('  ')
+      .trimEnd(),
+  );
 }
 
 const isNumber = (cell: string): boolean => cell === '' || /^[+-]?[\d.,]/.test(cell);

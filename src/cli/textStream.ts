@@ -38,7 +38,8 @@ export class TextStream {
   }
 
   #piece(): string {
-    const decode = (to: number): string => this.tokenizer.decode(this.#ids.slice(this.#from, to), { skipSpecialTokens: true });
+    const decode = (to: number): string =>
+      this.tokenizer.decode(this.#ids.slice(this.#from, to), { skipSpecialTokens: true });
     return decode(this.#ids.length).slice(decode(this.#told).length);
   }
 }

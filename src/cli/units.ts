@@ -13,7 +13,8 @@ export function formatBytes(bytes: number): string {
 export const formatCount = (count: number): string => count.toLocaleString('en-US');
 
 /** What went, in percent: 25% of `before`. */
-export const formatSaving = (before: number, after: number): string => (before === 0 ? '0%' : `${((100 * (before - after)) / before).toFixed(1)}%`);
+export const formatSaving = (before: number, after: number): string =>
+  before === 0 ? '0%' : `${((100 * (before - after)) / before).toFixed(1)}%`;
 
 /** 45 s, 3 min 8 s, 2 h 5 min. */
 export function formatDuration(seconds: number): string {
@@ -24,7 +25,8 @@ export function formatDuration(seconds: number): string {
 }
 
 /** A rate: three digits. */
-export const formatRate = (rate: number): string => (rate >= 100 ? Math.round(rate).toString() : String(Number(rate.toPrecision(3))));
+export const formatRate = (rate: number): string =>
+  rate >= 100 ? Math.round(rate).toString() : String(Number(rate.toPrecision(3)));
 
 /** [1, 2] as it is written in a config. */
 export const formatLayers = (layers: readonly number[]): string => `[${layers.join(', ')}]`;

@@ -14,11 +14,23 @@ export interface DrawnRows {
 }
 
 /** The first `samples` rows of the text; with a seed, so many in a random order from the first 8 x `samples`. */
-export async function drawRows(tokenizer: CalibrationTokenizer, files: readonly string[], o: CalibrationOptions & { seed?: number } = {}): Promise<DrawnRows> {
+export async function drawRows(
+  tokenizer: CalibrationTokenizer,
+  files: readonly string[],
+  o: CalibrationOptions & { seed?: number } = {},
+): Promise<DrawnRows> {
   const { samples = 256, seed } = o;
-  const { rows, length, note } = await calibrationRows(tokenizer, files, { ...o, samples: seed === undefined ? samples : pool * samples });
+  const { rows, length, note } = await calibrationRows(tokenizer, files, {
+    ...o,
+    samples: seed === undefined ? samples : pool * samples,
+  });
   const told = rows.length < samples || length < (o.length ?? 2048) ? note : undefined;
-  return { rows: seed === undefined ? rows : shuffled(rows, seed).slice(0, samples), length, drawnFrom: rows.length, note: told };
+  return {
+    rows: seed === undefined ? rows : shuffled(rows, seed).slice(0, samples),
+    length,
+    drawnFrom: rows.length,
+    note: told,
+  };
 }
 
 /** Fisher and Yates; the same order for the same seed. */

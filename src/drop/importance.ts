@@ -1,7 +1,8 @@
-import { UserError, type Accumulator, type Tensor } from '../engine/index.js';
+import { UserError, type Tensor } from '../engine/index.js';
 import { walkRows, type WalkOptions } from '../calibrate/index.js';
 import type { Model, ModuleKind, Observer, SubLayerEvent } from '../models/index.js';
 import { cosine, type Metric } from './metric.js';
+import { MetricSums } from './metricSums.js';
 
 /** A score by original layer; null where the module was already dropped. */
 export type Scores = readonly (number | null)[];
@@ -47,43 +48,49 @@ export async function scoreImportance(model: Model, rows: readonly Int32Array[],
 /** Hangs on a pass as its observer, and keeps one row's residual streams until all windows over them are measured. */
 class Scorer implements Observer, Disposable {
   readonly #layers: number;
-  readonly #withResidual: Record<ModuleKind, Accumulator>;
-  readonly #bare: Record<ModuleKind, Accumulator>;
-  readonly #windows: Accumulator;
+  readonly #withResidual: Record<ModuleKind, MetricSums>;
+  readonly #bare: Record<ModuleKind, MetricSums>;
+  readonly #windows: MetricSums;
   #streams: Tensor[] = [];
 
   constructor(
     private readonly model: Model,
     readonly metric: Metric,
   ) {
-    const { engine, layers } = model;
-    this.#layers = layers.length;
-    const perLayer = (): Accumulator => engine.accumulator(layers.length);
-    this.#withResidual = { attention: perLayer(), mlp: perLayer() };
-    this.#bare = { attention: perLayer(), mlp: perLayer() };
-    this.#windows = engine.accumulator(layers.length ** 2);
+    this.#layers = model.layers.length;
+    const sums = (length: number): MetricSums => new MetricSums(model.engine, metric, length);
+    this.#withResidual = { attention: sums(this.#layers), mlp: sums(this.#layers) };
+    this.#bare = { attention: sums(this.#layers), mlp: sums(this.#layers) };
+    this.#windows = sums(this.#layers ** 2);
+  }
+
+  get #all(): MetricSums[] {
+    return [...Object.values(this.#withResidual), ...Object.values(this.#bare), this.#windows];
   }
 
   subLayer({ layer, kind, before, delta, after, norm }: SubLayerEvent): void {
-    const { engine } = this.model;
-    this.metric.measure(engine, before, after, this.#withResidual[kind], layer);
-    this.metric.measure(engine, engine.rmsNorm(before, norm), delta, this.#bare[kind], layer);
+    this.#withResidual[kind].add(before, after, layer);
+    this.#bare[kind].add(this.model.engine.rmsNorm(before, norm), delta, layer);
   }
 
   stream(layer: number, hidden: Tensor): void {
-    for (const [i, earlier] of this.#streams.entries())
-      this.metric.measure(this.model.engine, earlier, hidden, this.#windows, i * this.#layers + (layer - i - 1));
+    for (const [i, earlier] of this.#streams.entries()) this.#windows.add(earlier, hidden, i * this.#layers + (layer - i - 1));
     this.#streams.push(hidden.detach());
   }
 
-  endRow(): void {
+  async endRow(): Promise<void> {
+    this.#freeStreams();
+    for (const sums of this.#all) await sums.endRow();
+  }
+
+  #freeStreams(): void {
     for (const stream of this.#streams) stream.dispose();
     this.#streams = [];
   }
 
   async scores(tokens: number): Promise<Pick<Importance, 'similarity' | 'blockConsecutive'>> {
-    const { engine, layers } = this.model;
-    const means = async (sums: Accumulator): Promise<number[]> => Array.from(await engine.readAccumulator(sums), (sum) => sum / tokens);
+    const { layers } = this.model;
+    const means = async (sums: MetricSums): Promise<number[]> => Array.from(await sums.read(), (sum) => sum / tokens);
     const present = (values: number[], kind: ModuleKind): Scores => values.map((value, i) => (layers[i].skips(kind) ? null : value));
     const windows = await means(this.#windows);
     const L = this.#layers;
@@ -101,7 +108,7 @@ class Scorer implements Observer, Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.endRow();
-    for (const sums of [...Object.values(this.#withResidual), ...Object.values(this.#bare), this.#windows]) sums.dispose();
+    this.#freeStreams();
+    for (const sums of this.#all) sums[Symbol.dispose]();
   }
 }

@@ -1,5 +1,5 @@
 import { UserError } from '../engine/index.js';
-import { checkedIndices, type Drops } from '../models/index.js';
+import { checkedIndices, uniform, type Drops } from '../models/index.js';
 import type { Importance, Scores } from './importance.js';
 
 export type Target = 'attention' | 'mlp' | 'block' | 'joint';
@@ -21,6 +21,14 @@ export const mostRedundant: Selector = (scores, count) =>
     .slice(0, count)
     .map(({ index }) => index)
     .sort((a, b) => a - b);
+
+/** Any `count` of those that can be chosen, by a seed: the control that a metric must beat. */
+export function randomSelector(seed: number): Selector {
+  return (scores, count) => {
+    const next = uniform(seed);
+    return mostRedundant(scores.map((score) => (score === null ? null : next())), count);
+  };
+}
 
 /**
  * Which modules to drop: `count` attentions, MLPs, blocks, or (joint) sub-layers of either kind ranked together

@@ -1,8 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { copyTokenizerFiles, fileError, writeFolderAtomically, writeWeights, type Checkpoint } from '../checkpoint/index.js';
+import {
+  copyTokenizerFiles,
+  fileError,
+  writeFolderAtomically,
+  writeWeights,
+  type Checkpoint,
+} from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
-import { isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
+import { checkedIndices, isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
 import type { Target } from './select.js';
 
 export interface WriteDroppedOptions {
@@ -27,21 +33,39 @@ export interface DropSource {
  * dropped modules left out, all names and numbers as in the original. What was dropped before stays dropped. The
  * folder appears whole or not at all.
  */
-export async function writeDropped({ checkpoint, config, specs }: DropSource, drops: Drops, out: string, o: WriteDroppedOptions = {}): Promise<void> {
-  const all = mergeDrops({ attention: config.dropAttention, mlp: config.dropMlp }, drops);
+export async function writeDropped(
+  { checkpoint, config, specs }: DropSource,
+  drops: Drops,
+  out: string,
+  o: WriteDroppedOptions = {},
+): Promise<void> {
+  const given = {
+    attention: checkedIndices(drops.attention, config.numHiddenLayers, 'the attention drop list'),
+    mlp: checkedIndices(drops.mlp, config.numHiddenLayers, 'the MLP drop list'),
+  };
+  const all = mergeDrops({ attention: config.dropAttention, mlp: config.dropMlp }, given);
   const kept = checkpoint.tensorNames().filter((name) => !isDropped(specs, all, name));
   await writeFolderAtomically(
     out,
     async (folder) => {
       await copyTokenizerFiles(checkpoint.folder, folder);
-      await writeJson(join(folder, 'config.json'), { ...checkpoint.config, drop_attn_list: all.attention, drop_mlp_list: all.mlp }, 2);
+      await writeJson(
+        join(folder, 'config.json'),
+        { ...checkpoint.config, drop_attn_list: all.attention, drop_mlp_list: all.mlp },
+        2,
+      );
       const target = o.target ?? targetOf(all);
       await writeJson(join(folder, 'reserved_layers.json'), reservedLayers(all, config.numHiddenLayers, target), 4);
-      if (target === 'block') await writeJson(join(folder, 'layer_mapping.json'), layerMapping(all, config.numHiddenLayers), 4);
+      if (target === 'block')
+        await writeJson(join(folder, 'layer_mapping.json'), layerMapping(all, config.numHiddenLayers), 4);
       if (o.configOnly) return;
-      await writeWeights(folder, kept.map((name) => checkpoint.raw(name)), {
-        onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),
-      });
+      await writeWeights(
+        folder,
+        kept.map((name) => checkpoint.raw(name)),
+        {
+          onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),
+        },
+      );
     },
     { overwrite: o.overwrite },
   );
@@ -52,7 +76,8 @@ export const mergeDrops = (a: Drops, b: Drops): Drops => ({
   mlp: union(a.mlp, b.mlp),
 });
 
-const union = (a: readonly number[], b: readonly number[]): number[] => [...new Set([...a, ...b])].sort((x, y) => x - y);
+const union = (a: readonly number[], b: readonly number[]): number[] =>
+  [...new Set([...a, ...b])].sort((x, y) => x - y);
 
 function targetOf({ attention, mlp }: Drops): Target {
   if (mlp.length === 0) return 'attention';

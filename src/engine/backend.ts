@@ -7,6 +7,7 @@
 import type { Batch } from './batch.js';
 import type { CacheSpec, KvCache } from './kvCache.js';
 import type { Shape } from './errors.js';
+import type { Int4Source } from './int4.js';
 import type { DType, Storage } from './tensor.js';
 import type { WeightSource, WeightUse } from './weight.js';
 
@@ -107,7 +108,7 @@ export interface Backend {
   cast(x: Operand, dtype: DType): Storage;
 
   // Transformer kernels.
-  pack(source: WeightSource, use: WeightUse): Promise<Storage>;
+  pack(source: WeightSource | Int4Source, use: WeightUse): Promise<Storage>;
   /** Keys and values of one layer, for all slots. */
   createCacheLayer(spec: CacheSpec): Storage;
   /** -> [T, D] */
@@ -127,6 +128,9 @@ export interface Backend {
   attention(q: Operand, k: Operand, v: Operand, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec): Storage;
   /** -> [T]: negative log-likelihood of each target under `head(norm(h))`; a target of -1 gives 0. */
   crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage;
+
+  /** -> [T]: Kullback-Leibler divergence sum_v p log(p / q), p from `head(norm(reference))`, q from `head(norm(h))`. */
+  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Storage;
 
   // Running sums in float64 (or the nearest that the backend has).
   createAccumulator(length: number): Storage;

@@ -1,13 +1,7 @@
 import type { Backend, BackendName } from './backend.js';
 import { Engine } from './engine.js';
+import type { EngineOptions } from './engineOptions.js';
 import { UserError } from './errors.js';
-
-export interface EngineOptions {
-  /** Threads to compute with. @defaultValue as many as the backend makes good use of, at most one per core */
-  readonly threads?: number;
-  /** Which TensorFlow.js backend: its package's last word, e.g. 'node-gpu', 'node', 'wasm', 'cpu'. @defaultValue the first installed, in this order */
-  readonly tfjs?: string;
-}
 
 const backends: Record<BackendName, (o: EngineOptions) => Promise<Backend>> = {
   reference: async () => new (await import('./reference/referenceBackend.js')).ReferenceBackend(),

@@ -4,6 +4,7 @@ import type {
 import type { Batch } from './batch.js';
 import { Accumulator } from './accumulator.js';
 import { ShapeError, type Shape } from './errors.js';
+import type { Int4Source } from './int4.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
 import { Ledger, type Scope } from './ledger.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
@@ -33,7 +34,10 @@ export class Engine {
 
   // Lifetimes
 
-  /** Tensors made until the scope closes are freed with it, except `scope.keep(t)`. */
+  /**
+   * Tensors made until the scope closes are freed with it, except `scope.keep(t)`. Scopes nest: run what opens them one
+   * after another, not in parallel over an `await`.
+   */
   scope(): Scope {
     return this.#ledger.open();
   }
@@ -147,7 +151,7 @@ export class Engine {
   // Weights and caches
 
   /** Reads a weight and lays it out for this backend. Outlives scopes; free it with `dispose`. */
-  async pack(source: WeightSource, use: WeightUse): Promise<Weight> {
+  async pack(source: WeightSource | Int4Source, use: WeightUse): Promise<Weight> {
     const expected = use === 'experts' ? 3 : 2;
     if (source.shape.length !== expected)
       throw new ShapeError('pack', { [source.name]: source.shape }, `a weight for '${use}' has ${expected} axes`);
@@ -230,6 +234,14 @@ export class Engine {
     if (targets.length !== h.shape[0] || bad !== undefined)
       throw new ShapeError('crossEntropy', { h: h.shape, head: head.shape, targets: [targets.length] }, bad === undefined ? 'one target a row is needed' : `target ${bad} is not within -1 to ${vocabulary - 1}`, 0);
     return this.#tensor(this.backend.crossEntropy(h, head, targets, norm), [targets.length]);
+  }
+
+  /** [T]: KL(p || q) of the next-token distributions p of `reference` and q of `h`, both [T, D] before `norm` and `head`. */
+  divergence(reference: Tensor, h: Tensor, head: Weight, norm?: Norm<Tensor>): Tensor {
+    checkProjection('divergence', h.shape[1], { weight: head });
+    for (const x of [reference, h]) if (norm) checkNorm('divergence', x, norm);
+    if (reference.shape.join() !== h.shape.join()) throw new ShapeError('divergence', { reference: reference.shape, h: h.shape }, 'the shapes differ');
+    return this.#tensor(this.backend.divergence(reference, h, head, norm), [h.shape[0]]);
   }
 
   // Running sums

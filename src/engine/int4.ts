@@ -1,4 +1,6 @@
-import type { Shape } from './errors.js';
+import { UserError, type Shape } from './errors.js';
+import { float16ToFloat32 } from './halfFloat.js';
+import type { WeightSource } from './weight.js';
 
 /**
  * Integers of 4 bits in groups along a row, each group with a scale: `w = scale * (q - zero)`, q from 0 to 15. The last
@@ -34,3 +36,55 @@ export interface Int4Source {
 
 /** Groups of a row of `width` weights. */
 export const groupsOf = (width: number, { groupSize }: Int4Format): number => Math.ceil(width / groupSize);
+
+export const isInt4 = (source: WeightSource | Int4Source): source is Int4Source => source.dtype === 'int4';
+
+/** Zero of a group without zero points. */
+export const middle = 8;
+
+/** Rows [start, end) of a source, their sizes and scales checked: a quantizer or a file may be wrong. */
+export async function readInt4Rows(source: Int4Source, start: number, end: number): Promise<Int4Rows> {
+  const width = source.shape.at(-1)!;
+  const groups = groupsOf(width, source.format);
+  const rows = await source.readInt4(start, end);
+  const sizes = [
+    ['quants', rows.quants.length, Math.ceil(width / 2)],
+    ['scales', rows.scales.length, groups],
+    ['zeros', rows.zeros?.length ?? 0, source.format.zeroPoints ? groups : 0],
+  ] as const;
+  for (const [what, length, perRow] of sizes)
+    if (length !== (end - start) * perRow)
+      throw new UserError(`${source.name}: ${end - start} rows of ${width} need ${(end - start) * perRow} ${what}, not ${length}`);
+  if (rows.scales.some((half) => (half & 0x7c00) === 0x7c00)) throw new UserError(`${source.name}: a scale is not finite`);
+  if (rows.zeros?.some((zero) => zero > 15)) throw new UserError(`${source.name}: a zero point is not within 0 to 15`);
+  return rows;
+}
+
+/** The weights `scale * (q - zero)` of rows, row-major. Exact: a float16 times an integer of 5 bits. */
+export function dequantizeRows({ quants, scales, zeros }: Int4Rows, width: number, { groupSize }: Int4Format): Float32Array {
+  const rowBytes = Math.ceil(width / 2);
+  const groups = Math.ceil(width / groupSize);
+  const rows = quants.length / rowBytes;
+  const values = new Float32Array(rows * width);
+  for (let row = 0; row < rows; row++)
+    for (let group = 0; group < groups; group++) {
+      const scale = float16ToFloat32(scales[row * groups + group]);
+      const zero = zeros ? zeros[row * groups + group] : middle;
+      for (let i = group * groupSize; i < Math.min(width, (group + 1) * groupSize); i++) {
+        const byte = quants[row * rowBytes + (i >> 1)];
+        values[row * width + i] = scale * ((i % 2 === 0 ? byte & 15 : byte >> 4) - zero);
+      }
+    }
+  return values;
+}
+
+/** The same weight as float32, for backends without int4 kernels. */
+export function dequantized(source: Int4Source): WeightSource {
+  const width = source.shape.at(-1)!;
+  return {
+    name: source.name,
+    shape: source.shape,
+    dtype: 'float32',
+    readRows: async (start, end) => new Uint8Array(dequantizeRows(await readInt4Rows(source, start, end), width, source.format).buffer),
+  };
+}

@@ -1,7 +1,11 @@
 import { generate, type Model } from '../models/index.js';
 
 /** Tokens a second of greedy decoding after the prompt: the fastest of `repeats` runs, the prompt's own time left out. */
-export async function decodeSpeed(model: Model, prompt: ArrayLike<number>, { tokens = 32, repeats = 3 }: { tokens?: number; repeats?: number } = {}): Promise<number> {
+export async function decodeSpeed(
+  model: Model,
+  prompt: ArrayLike<number>,
+  { tokens = 32, repeats = 3 }: { tokens?: number; repeats?: number } = {},
+): Promise<number> {
   let best = 0;
   for (let run = 0; run < repeats; run++) {
     let first = 0;

@@ -9,9 +9,14 @@ export interface LogitsResult {
 }
 
 /** All logits of sequences of equal length, for comparing engines. */
-export async function computeLogits(model: Model, sequences: readonly (readonly number[])[], { onProgress, signal }: Omit<WalkOptions, 'observer'> = {}): Promise<LogitsResult> {
+export async function computeLogits(
+  model: Model,
+  sequences: readonly (readonly number[])[],
+  { onProgress, signal }: Omit<WalkOptions, 'observer'> = {},
+): Promise<LogitsResult> {
   const time = sequences[0]?.length ?? 0;
-  if (time === 0 || sequences.some(({ length }) => length !== time)) throw new UserError('logits need at least one sequence, all of one length of at least 1');
+  if (time === 0 || sequences.some(({ length }) => length !== time))
+    throw new UserError('logits need at least one sequence, all of one length of at least 1');
   const logits = new Float32Array(sequences.length * time * model.config.vocabSize);
   for (const [index, sequence] of sequences.entries()) {
     signal?.throwIfAborted();

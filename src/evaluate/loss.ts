@@ -12,8 +12,13 @@ export interface LossResult {
 }
 
 /** The model's loss on rows of tokens, each from its own start. */
-export async function evaluateLoss(model: Model, rows: readonly Int32Array[], options: Omit<WalkOptions, 'observer'> = {}): Promise<LossResult> {
-  if (rows.length === 0 || rows.some((row) => row.length < 2)) throw new UserError('a loss needs at least one row of two tokens');
+export async function evaluateLoss(
+  model: Model,
+  rows: readonly Int32Array[],
+  options: Omit<WalkOptions, 'observer'> = {},
+): Promise<LossResult> {
+  if (rows.length === 0 || rows.some((row) => row.length < 2))
+    throw new UserError('a loss needs at least one row of two tokens');
   const sums: number[] = [];
   await walkRows(model, rows, options, async (hidden, index) => {
     const row = rows[index];

@@ -1,8 +1,6 @@
-import { UserError, type GatedProjections, type Projection, type Tensor, type Weight } from '../engine/index.js';
+import type { GatedProjections, Projection, Tensor, Weight } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import type { Context } from './context.js';
-import { llama } from './llama.js';
-import { mixtral } from './mixtral.js';
 import type { WeightSpec } from './weightMap.js';
 
 export interface AttentionWeights {
@@ -34,14 +32,4 @@ export interface Family<A = AttentionWeights, M = MlpWeights | MoeWeights> {
   weights(config: ModelConfig): WeightSpec[];
   readonly attention: SubLayer<A>;
   readonly mlp: SubLayer<M>;
-}
-
-export const families: readonly Family[] = [llama, mixtral] as readonly Family<never, never>[] as readonly Family[];
-
-export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
-
-export function familyOf({ modelType }: Pick<ModelConfig, 'modelType'>, where: string): Family {
-  const family = families.find(({ types }) => types.includes(modelType));
-  if (!family) throw new UserError(`${where}: model type '${modelType}' is not supported`, { hint: `${modelTypes().join(', ')} are` });
-  return family;
 }

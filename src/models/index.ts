@@ -2,7 +2,8 @@
 export { completeConfig, parseConfig, type ModelConfig, type PartialConfig } from './config.js';
 export type { Observer, SubLayerEvent } from './context.js';
 export { checkedIndices, parseDropList } from './dropLists.js';
-export { families, familyOf, modelTypes, type Family } from './family.js';
+export { families, familyOf, modelTypes } from './families.js';
+export type { Family } from './family.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';

@@ -1,7 +1,7 @@
 import { createEngine, type BackendName, type Engine, type EngineOptions } from '../engine/index.js';
 import { openCheckpoint, type Checkpoint } from '../checkpoint/index.js';
 import { completeConfig, parseConfig, type PartialConfig } from './config.js';
-import { familyOf } from './family.js';
+import { familyOf } from './families.js';
 import { Model, type Drops } from './model.js';
 import { randomParameters } from './parameters.js';
 

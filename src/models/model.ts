@@ -162,6 +162,11 @@ export class Model {
     return this.engine.crossEntropy(hidden, this.head, targets, this.norm);
   }
 
+  /** [T]: KL divergence of the next-token distributions after `hidden` from those after `reference`, both [T, D]. */
+  divergences(reference: Tensor, hidden: Tensor): Tensor {
+    return this.engine.divergence(reference, hidden, this.head, this.norm);
+  }
+
   /** Frees weights and tables; the engine stays. */
   dispose(): void {
     for (const layer of this.layers) layer.unload();

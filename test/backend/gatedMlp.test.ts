@@ -42,7 +42,7 @@ againstReference('gated MLP', (pair) => {
       return engine.readFloats(y);
     });
     // A norm with gain 0.5 makes the mean square 0.25; biases of 0.1 are within twice the magnitudes.
-    const normed = o.norm ? scaled(input, rows, hidden) : input;
+    const normed = o.norm ? scaled(input, hidden) : input;
     const bound = gatedBound(normed, gate, up, down, rows, hidden, inner);
     const slack = o.bias ? 2 : 1;
     const biased = o.bias ? gatedBound(normed.map((v) => Math.abs(v) + 0.1), gate, up, down, rows, hidden, inner) : bound;
@@ -50,7 +50,8 @@ againstReference('gated MLP', (pair) => {
   });
 });
 
-function scaled(x: Float32Array, rows: number, width: number): Float32Array {
+/** Under a norm with gain 0.5. */
+function scaled(x: Float32Array, width: number): Float32Array {
   return x.map((value, at) => {
     const row = x.subarray(Math.floor(at / width) * width, (Math.floor(at / width) + 1) * width);
     return (value * 0.5) / Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / width + 1e-5);
@@ -76,7 +77,7 @@ againstReference('mixture of experts', (pair) => {
       });
       // Weights are at most 1 and sum to at most 1: an expert's bound holds for their mean; the weights themselves are off
       // by what the router's logits are, e^(2 * 3 * gamma_hidden * |x|_1), on results no larger than their magnitudes.
-      const normed = o.norm ? scaled(input, rows, hidden) : input;
+      const normed = o.norm ? scaled(input, hidden) : input;
       const part = (w: Float32Array, expert: number): Float32Array => w.subarray(expert * inner * hidden, (expert + 1) * inner * hidden);
       const bounds = Array.from({ length: experts }, (_, e) => gatedBound(normed, part(gate, e), part(up, e), part(down, e), rows, hidden, inner));
       const logits = 6 * (1.5 * hidden + 8) * unitRoundoff * hidden;

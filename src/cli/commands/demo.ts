@@ -1,9 +1,8 @@
-import { loadTokenizer } from '../../checkpoint/index.js';
-import { loadModel } from '../../models/index.js';
 import { command } from '../command.js';
 import { runDemo, type DemoResult } from '../demo.js';
 import { demoRows } from '../demoRows.js';
 import { formatDifference } from '../dropText.js';
+import { loadForText } from '../loadForText.js';
 import { builtInModel } from '../package.js';
 import { provenance, type Provenance } from '../provenance.js';
 import { table } from '../table.js';
@@ -17,7 +16,8 @@ interface Demo extends DemoResult, Provenance {
 }
 
 export const demo = command('demo', 'The whole job on the built-in model, in under a minute', {
-  description: 'Scores every module, drops more and more attentions and MLPs, and shows what each drop costs in loss and gives in speed.',
+  description:
+    'Scores every module, drops more and more attentions and MLPs, and shows what each drop costs in loss and gives in speed.',
   defaultModel: () => builtInModel,
   options: {},
   examples: [
@@ -26,12 +26,14 @@ export const demo = command('demo', 'The whole job on the built-in model, in und
   ],
   run: async (o, ui) => {
     const start = performance.now();
-    const tokenizer = await loadTokenizer(o.model);
-    await using model = await loadModel(o.model, { backend: o.backend, threads: o.threads, onProgress: ui.progress('loading') });
+    await using loaded = await loadForText(o.model, o, ui);
+    const { model, tokenizer } = loaded;
     const rows = await demoRows(model, tokenizer, o.model, ui);
     const result = await runDemo(model, tokenizer, rows, ui);
     const seconds = (performance.now() - start) / 1000;
-    ui.show<Demo>({ model: o.model, text: rows.from, ...result, seconds, ...provenance(model) }, (r) => describe(r, ui.width));
+    ui.show<Demo>({ model: o.model, text: rows.from, ...result, seconds, ...provenance(model) }, (r) =>
+      describe(r, ui.width),
+    );
   },
 });
 
@@ -51,7 +53,11 @@ function describe(r: Demo, width: number): string[] {
     ...describeScores(r.importance, width),
     '',
     `what dropping costs, on ${whole.rows} held-out rows, and gives, decoding token by token:`,
-    ...table([['dropped', 'loss', 'difference', 'tokens/s', 'speed', 'layers'], ['nothing', whole.loss.toFixed(4), '', formatRate(whole.tokensPerSecond), '1.00x', ''], ...rows]),
+    ...table([
+      ['dropped', 'loss', 'difference', 'tokens/s', 'speed', 'layers'],
+      ['nothing', whole.loss.toFixed(4), '', formatRate(whole.tokensPerSecond), '1.00x', ''],
+      ...rows,
+    ]),
     '',
     'whole:',
     `  ${sentences.before}`,

@@ -1,9 +1,9 @@
 import { calibrationRows } from '../../calibrate/index.js';
-import { loadTokenizer } from '../../checkpoint/index.js';
 import { evaluateLoss, type LossResult } from '../../evaluate/index.js';
-import { loadModel, type Drops } from '../../models/index.js';
+import type { Drops } from '../../models/index.js';
 import { fieldOption, watched } from '../calibration.js';
-import { command, dropsOf } from '../command.js';
+import { command } from '../command.js';
+import { loadForText } from '../loadForText.js';
 import { dropOptions, int, requiredFiles } from '../options.js';
 import { provenance, type Provenance } from '../provenance.js';
 import { facts } from '../table.js';
@@ -18,7 +18,8 @@ interface Evaluation extends LossResult, Provenance {
 }
 
 export const evaluate = command('eval', "Measure a model's loss and perplexity on a text", {
-  description: 'The text is packed into rows as for calibration: the first --rows rows of --length tokens, each from its own start.',
+  description:
+    'The text is packed into rows as for calibration: the first --rows rows of --length tokens, each from its own start.',
   options: {
     text: requiredFiles('text to measure on: .txt, .jsonl, or a folder of them'),
     rows: int('rows to measure on', 1, 16),
@@ -32,17 +33,29 @@ export const evaluate = command('eval', "Measure a model's loss and perplexity o
     ['eval models/tiny-stories --text stories.txt --rows 64 --json', "every row's loss too"],
   ],
   run: async (o, ui) => {
-    const tokenizer = await loadTokenizer(o.model);
-    await using model = await loadModel(o.model, { backend: o.backend, threads: o.threads, drops: dropsOf(o), onProgress: ui.progress('loading') });
-    const { rows, length, note } = await calibrationRows(watched(tokenizer, o.rows * o.length, ui.progress('tokenizing')), o.text, {
-      samples: o.rows,
-      length: o.length,
-      maxLength: model.config.maxPositionEmbeddings,
-      field: o.field,
-    });
+    await using loaded = await loadForText(o.model, o, ui);
+    const { model, tokenizer } = loaded;
+    const { rows, length, note } = await calibrationRows(
+      watched(tokenizer, o.rows * o.length, ui.progress('tokenizing')),
+      o.text,
+      {
+        samples: o.rows,
+        length: o.length,
+        maxLength: model.config.maxPositionEmbeddings,
+        field: o.field,
+      },
+    );
     ui.note(note);
     const loss = await evaluateLoss(model, rows, { onProgress: ui.progress('measuring'), signal: ui.signal });
-    const result: Evaluation = { model: o.model, ...loss, text: o.text, rows: rows.length, length, drop: model.drops, ...provenance(model) };
+    const result: Evaluation = {
+      model: o.model,
+      ...loss,
+      text: o.text,
+      rows: rows.length,
+      length,
+      drop: model.drops,
+      ...provenance(model),
+    };
     ui.show(result, describe);
   },
 });

@@ -1,6 +1,6 @@
-import { loadTokenizer } from '../../checkpoint/index.js';
-import { generate as generateTokens, loadModel } from '../../models/index.js';
-import { command, dropsOf } from '../command.js';
+import { generate as generateTokens } from '../../models/index.js';
+import { command } from '../command.js';
+import { loadForText } from '../loadForText.js';
 import { dropOptions, int, number, requiredText } from '../options.js';
 import { provenance } from '../provenance.js';
 import { TextStream } from '../textStream.js';
@@ -22,17 +22,16 @@ export const generate = command('generate', 'Continue a prompt', {
     ['generate Llama-3.2-1B --prompt "The moon" --drop-attn 10-13', 'without four attentions'],
   ],
   run: async (o, ui) => {
-    const tokenizer = await loadTokenizer(o.model);
-    await using model = await loadModel(o.model, { backend: o.backend, threads: o.threads, drops: dropsOf(o), onProgress: ui.progress('loading') });
+    await using loaded = await loadForText(o.model, o, ui);
+    const { model, tokenizer } = loaded;
     // The tokenizer's own post-processing decides whether a beginning-of-text token comes first.
     const prompt = tokenizer.encode(o.prompt, { addSpecialTokens: true });
     const pieces = new TextStream(tokenizer, prompt);
-    let text = '';
+    let text: string | undefined;
     const tell = (piece: string): void => {
-      text += piece;
-      ui.stream(piece);
+      ui.stream(text === undefined ? o.prompt + piece : piece);
+      text = (text ?? '') + piece;
     };
-    ui.stream(prompt.length ? o.prompt : '');
     const { tokens, stoppedBy } = await generateTokens(model, prompt, {
       ...o,
       stopTokens: [...new Set([...tokenizer.stopIds, ...model.config.eosTokenIds])],
@@ -42,6 +41,9 @@ export const generate = command('generate', 'Continue a prompt', {
     tell(pieces.end());
     ui.stream('\n');
     ui.signal.throwIfAborted();
-    ui.show({ model: o.model, prompt: o.prompt, text, tokens, stoppedBy, drop: model.drops, ...provenance(model) }, () => []);
+    ui.show(
+      { model: o.model, prompt: o.prompt, text, tokens, stoppedBy, drop: model.drops, ...provenance(model) },
+      () => [],
+    );
   },
 });

@@ -25,18 +25,26 @@ interface Inspection extends ModelSize {
   readonly backend: Abilities & { readonly name: string };
 }
 
-export const inspect = command('inspect', 'Show what a model is, what is dropped in it, and what the backend can do here', {
-  description: 'Reads config.json and the headers of the weight files, never the weights.',
-  options: {},
-  examples: [
-    ['inspect models/tiny-stories', 'the built-in model'],
-    ['inspect Llama-3.2-1B --json', 'the same facts for a program'],
-    ['inspect Llama-3.2-1B --backend tfjs', 'which TensorFlow.js backend would compute'],
-  ],
-  run: async (o, ui) => ui.show(await inspectModel(o), describe),
-});
+export const inspect = command(
+  'inspect',
+  'Show what a model is, what is dropped in it, and what the backend can do here',
+  {
+    description: 'Reads config.json and the headers of the weight files, never the weights.',
+    options: {},
+    examples: [
+      ['inspect models/tiny-stories', 'the built-in model'],
+      ['inspect Llama-3.2-1B --json', 'the same facts for a program'],
+      ['inspect Llama-3.2-1B --backend tfjs', 'which TensorFlow.js backend would compute'],
+    ],
+    run: async (o, ui) => ui.show(await inspectModel(o), describe),
+  },
+);
 
-async function inspectModel(o: { model: string; backend: Parameters<typeof createEngine>[0]; threads?: number }): Promise<Inspection> {
+async function inspectModel(o: {
+  model: string;
+  backend: Parameters<typeof createEngine>[0];
+  threads?: number;
+}): Promise<Inspection> {
   await using source = await openDropSource(o.model);
   using engine = await createEngine(o.backend, { threads: o.threads });
   const { checkpoint, config, specs } = source;

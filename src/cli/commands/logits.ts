@@ -8,7 +8,8 @@ import { dropOptions, requiredText } from '../options.js';
 import { provenance } from '../provenance.js';
 
 export const logits = command('logits', 'Write the logits of given tokens, for comparing engines', {
-  description: 'The tokens are JSON, [[id, ...], ...], all lists of one length. The file holds one tensor `logits`, float32 [batch, time, vocabulary].',
+  description:
+    'The tokens are JSON, [[id, ...], ...], all lists of one length. The file holds one tensor `logits`, float32 [batch, time, vocabulary].',
   options: {
     tokens: requiredText('JSON file of token ids', 'file'),
     out: requiredText('.safetensors file to write', 'file'),
@@ -21,19 +22,33 @@ export const logits = command('logits', 'Write the logits of given tokens, for c
   run: async (o, ui) => {
     await checkOutputFile(o.out);
     const sequences = tokenLists(await readJson(o.tokens), o.tokens);
-    await using model = await loadModel(o.model, { backend: o.backend, threads: o.threads, drops: dropsOf(o), onProgress: ui.progress('loading') });
-    const { shape, logits: values } = await computeLogits(model, sequences, { onProgress: ui.progress('computing'), signal: ui.signal });
+    await using model = await loadModel(o.model, {
+      backend: o.backend,
+      threads: o.threads,
+      drops: dropsOf(o),
+      onProgress: ui.progress('loading'),
+    });
+    const { shape, logits: values } = await computeLogits(model, sequences, {
+      onProgress: ui.progress('computing'),
+      signal: ui.signal,
+    });
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     await writeSafetensors(o.out, [tensorOfBytes('logits', 'F32', shape, bytes)]);
-    ui.show({ model: o.model, out: o.out, shape, drop: model.drops, ...provenance(model) }, (r) => [`${r.out}: logits [${r.shape.join(', ')}], float32`]);
+    ui.show({ model: o.model, out: o.out, shape, drop: model.drops, ...provenance(model) }, (r) => [
+      `${r.out}: logits [${r.shape.join(', ')}], float32`,
+    ]);
   },
 });
 
 function tokenLists(value: unknown, path: string): number[][] {
-  const isIds = (list: unknown): list is number[] => Array.isArray(list) && list.length > 0 && list.every((id) => Number.isInteger(id) && id >= 0);
+  const isIds = (list: unknown): list is number[] =>
+    Array.isArray(list) && list.length > 0 && list.every((id) => Number.isInteger(id) && id >= 0);
   if (!Array.isArray(value) || value.length === 0 || !value.every(isIds))
     throw new UserError(`${path} must hold lists of token ids`, { hint: 'such as [[1, 15, 7], [1, 9, 4]]' });
   const other = value.findIndex(({ length }) => length !== value[0].length);
-  if (other > 0) throw new UserError(`${path}: all lists must be of one length, but list 0 has ${value[0].length} ids and list ${other} has ${value[other].length}`);
+  if (other > 0)
+    throw new UserError(
+      `${path}: all lists must be of one length, but list 0 has ${value[0].length} ids and list ${other} has ${value[other].length}`,
+    );
   return value;
 }

@@ -1,10 +1,10 @@
-import { loadTokenizer } from '../../checkpoint/index.js';
 import { drawRows, scoreImportance, type Importance } from '../../drop/index.js';
-import { loadModel, type Drops } from '../../models/index.js';
+import type { Drops } from '../../models/index.js';
 import { barChart } from '../barChart.js';
 import { calibrationOptions, watched } from '../calibration.js';
 import { command } from '../command.js';
 import { checkOutputFile, writeJson } from '../jsonFiles.js';
+import { loadForText } from '../loadForText.js';
 import { int, requiredFiles, text } from '../options.js';
 import { provenance, type Provenance } from '../provenance.js';
 import { formatCount } from '../units.js';
@@ -34,17 +34,26 @@ export const score = command('score', 'Score how redundant each attention, MLP a
   },
   examples: [
     ['score Llama-3.2-1B --calibration c4.jsonl', '256 rows of 2048 tokens'],
-    ['score models/tiny-stories --calibration stories.txt --samples 32 --length 512 --out importance.json', 'for drop --importance'],
+    [
+      'score models/tiny-stories --calibration stories.txt --samples 32 --length 512 --out importance.json',
+      'for drop --importance',
+    ],
     ['score Mistral-7B --calibration code.jsonl prose.txt --seed 1', 'a row of each file in turn, drawn at random'],
   ],
   run: async (o, ui) => {
     if (o.out !== undefined) await checkOutputFile(o.out);
-    const tokenizer = await loadTokenizer(o.model);
-    await using model = await loadModel(o.model, { backend: o.backend, threads: o.threads, onProgress: ui.progress('loading') });
+    await using loaded = await loadForText(o.model, o, ui);
+    const { model, tokenizer } = loaded;
     const needed = o.samples * Math.min(o.length, model.config.maxPositionEmbeddings);
-    const drawn = await drawRows(watched(tokenizer, needed, ui.progress('tokenizing')), o.calibration, { ...o, maxLength: model.config.maxPositionEmbeddings });
+    const drawn = await drawRows(watched(tokenizer, needed, ui.progress('tokenizing')), o.calibration, {
+      ...o,
+      maxLength: model.config.maxPositionEmbeddings,
+    });
     ui.note(drawn.note);
-    const importance = await scoreImportance(model, drawn.rows, { onProgress: ui.progress('scoring'), signal: ui.signal });
+    const importance = await scoreImportance(model, drawn.rows, {
+      onProgress: ui.progress('scoring'),
+      signal: ui.signal,
+    });
     const result: ScoreResult = {
       model: o.model,
       ...importance,

@@ -1,6 +1,7 @@
 import type { AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Operand, PackedWeight, Projection } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { decodeFloats } from '../halfFloat.js';
+import { dequantized, isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
 import type { WeightSource } from '../weight.js';
@@ -53,9 +54,10 @@ export class ReferenceBackend implements Backend {
     return stored(dtype === 'int32' ? Int32Array.from(flat(x)) : Float32Array.from(flat(x)));
   }
 
-  async pack(source: WeightSource): Promise<Storage> {
+  async pack(source: WeightSource | Int4Source): Promise<Storage> {
     const rows = sizeOf(source.shape.slice(0, -1));
-    return stored(decodeFloats(await source.readRows(0, rows), source.dtype));
+    const floats = isInt4(source) ? dequantized(source) : source;
+    return stored(decodeFloats(await floats.readRows(0, rows), floats.dtype));
   }
 
   createCacheLayer({ slots, capacity, keyValueHeads, headDim }: CacheSpec): Storage {
@@ -93,6 +95,10 @@ export class ReferenceBackend implements Backend {
 
   crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage {
     return stored(transformer.crossEntropy(normed(h, norm), head, targets));
+  }
+
+  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Storage {
+    return stored(transformer.divergence(normed(reference, norm), normed(h, norm), head));
   }
 
   createAccumulator(length: number): Storage {

@@ -92,6 +92,20 @@ export function crossEntropy(h: Floats, head: PackedWeight, targets: Int32Array)
   });
 }
 
+/** sum_v p log(p / q) per row, p and q the softmax of head(reference) and head(h). */
+export function divergence(reference: Floats, h: Floats, head: PackedWeight): Float32Array {
+  const logProbabilities = (x: Floats, row: number): Float64Array => {
+    const logits = project(x.lo(row, 0).hi(1, x.shape[1]), view(head));
+    const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+    const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
+    return Float64Array.from(logits, (logit) => logit - most - total);
+  };
+  return Float32Array.from({ length: h.shape[0] }, (_, row) => {
+    const [p, q] = [logProbabilities(reference, row), logProbabilities(h, row)];
+    return p.reduce((sum, logP, v) => sum + Math.exp(logP) * (logP - q[v]), 0);
+  });
+}
+
 /** Sum over rows of cos(a_row, b_row), norms floored at 1e-8 as torch does. */
 export function cosineSum(a: Floats, b: Floats): number {
   let sum = 0;

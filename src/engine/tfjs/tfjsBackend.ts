@@ -12,6 +12,7 @@ import type {
 } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { UnsupportedOpError } from '../errors.js';
+import { dequantized, isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
 import type { DType, Storage } from '../tensor.js';
 import type { WeightSource, WeightUse } from '../weight.js';
@@ -24,7 +25,7 @@ import { moe } from './moe.js';
 import { readWeight } from './pack.js';
 import { rowsAt } from './rows.js';
 import { TensorStorage, view, weightOf, type Live } from './storage.js';
-import { added, crossEntropy, gated, normed, project, rmsNorm } from './transformer.js';
+import { added, crossEntropy, divergence, gated, normed, project, rmsNorm } from './transformer.js';
 
 /** The backend over TensorFlow.js, on the one that `options.tfjs` or LLM_DROP_TFJS names, or the first installed. */
 export async function createTfjsBackend(
@@ -105,11 +106,11 @@ class TfjsBackend implements Backend {
     return this.#run((tf) => tf.cast(view(tf, x), dtype));
   }
 
-  async pack(source: WeightSource, use: WeightUse): Promise<Storage> {
+  async pack(source: WeightSource | Int4Source, use: WeightUse): Promise<Storage> {
     const shape = use === 'experts' ? source.shape.slice(1) : source.shape;
     const parts: Tensor[] = [];
     try {
-      for await (const values of readWeight(source, use === 'experts' ? source.shape[0] : 1)) {
+      for await (const values of readWeight(isInt4(source) ? dequantized(source) : source, use === 'experts' ? source.shape[0] : 1)) {
         const tf = this.#current();
         parts.push(tf.keep(tf.tensor(values, [...shape], 'float32')));
       }
@@ -163,6 +164,10 @@ class TfjsBackend implements Backend {
 
   crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage {
     return this.#run((tf) => crossEntropy(tf, view(tf, h), head, targets, norm));
+  }
+
+  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Storage {
+    return this.#run((tf) => divergence(tf, view(tf, reference), view(tf, h), head, norm));
   }
 
   createAccumulator(length: number): Storage {

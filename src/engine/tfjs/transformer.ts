@@ -64,3 +64,29 @@ function lossOfRows(tf: Tf, hidden: Tensor, head: Tensor, targets: Int32Array): 
   const loss = tf.add(logSum, tf.sub(tf.reshape(largest, [targets.length]), chosen));
   return tf.mul(loss, tf.tensor1d(Float32Array.from(targets, (each) => (each < 0 ? 0 : 1))));
 }
+
+/** [T]: `sum(p * log(p / q))`, some rows of logits at a time. */
+export function divergence(
+  tf: Tf,
+  reference: Tensor,
+  h: Tensor,
+  head: PackedWeight,
+  norm: Norm | undefined,
+  budget = logitBudget,
+): Tensor {
+  const rows = Math.max(1, Math.floor(budget / head.shape[0]));
+  const [left, right] = [reference, h].map((x) => normed(tf, x, norm));
+  const parts: Tensor[] = [tf.zeros([0])];
+  for (let start = 0; start < h.shape[0]; start += rows)
+    parts.push(
+      tf.tidy(() => {
+        const logProbabilities = (x: Tensor): Tensor => {
+          const part = tf.slice(x, [start, 0], [Math.min(rows, h.shape[0] - start), -1]);
+          return tf.logSoftmax(tf.matMul(part, weightOf(head), false, true));
+        };
+        const [p, q] = [logProbabilities(left), logProbabilities(right)];
+        return tf.sum(tf.mul(tf.exp(p), tf.sub(p, q)), 1);
+      }),
+    );
+  return tf.concat(parts);
+}

@@ -124,8 +124,8 @@ function spanOf(machine: Machine, frame: Frame, head: number, layout: Layout, fr
   const values = head + keyBytes(layout);
   if (bytes === 4)
     return {
-      keys: { address: head + 4 * from * size, rows: to - from, depth: size, stride: 32 * size },
-      values: { address: values + 32 * from, rows: padded, depth: to - from, stride: 32 * capacity },
+      keys: { address: head + 4 * from * size, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
+      values: { address: values + 32 * from, rows: padded, depth: to - from, stride: 32 * capacity, stored: 'float32' },
     };
   const count = roundUp(to - from, 8);
   const [wideKeys, wideValues] = [frame.take(4 * count * size), frame.take(4 * count * padded)];
@@ -134,8 +134,8 @@ function spanOf(machine: Machine, frame: Frame, head: number, layout: Layout, fr
   for (let panel = 0; panel < padded / 8; panel++)
     widenFloat16({ source: values + 16 * (panel * capacity + from), target: wideValues + 32 * panel * count, count: 8 * count });
   return {
-    keys: { address: wideKeys, rows: to - from, depth: size, stride: 32 * size },
-    values: { address: wideValues, rows: padded, depth: to - from, stride: 32 * count },
+    keys: { address: wideKeys, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
+    values: { address: wideValues, rows: padded, depth: to - from, stride: 32 * count, stored: 'float32' },
   };
 }
 
@@ -167,11 +167,11 @@ function attendBlock(machine: Machine, queries: number, block: QueryBlock, span:
   const { scale, softCap = 0 } = spec;
   machine.kernels(softmax).causalWeights({ scores, inverses, rows, width, group, position, firstKey: first, window, scale, softCap });
   const weights = packLeft(machine, frame, { address: scores, rows, depth: count, rowStride: 4 * width, depthStride: 4 });
-  const { rows: padded, stride, address } = span.values;
+  const { rows: padded, address } = span.values;
   const sums = frame.take(4 * rows * padded);
   // Keys are split where their positions say, not where the block starts: a query's sum is the same in any block.
   const split = { part: attentionKeys, phase: first % attentionKeys };
-  product(machine, weights, rows, { address: address + 32 * skipped, rows: padded, depth: count, stride }, sums, 4 * padded, split);
+  product(machine, weights, rows, { ...span.values, address: address + 32 * skipped, depth: count }, sums, 4 * padded, split);
   machine.kernels(kernels).finish({
     source: sums, inverses, target, tokens, group, size, sourceStride: 4 * padded, targetStride: 4 * spec.heads * size,
   });

@@ -1,9 +1,10 @@
 import type { Norm, Operand, PackedWeight } from '../backend.js';
 import { crossEntropy as kernels } from './kernels/softmax.js';
-import { chunks, normed, product } from './linear.js';
+import { chunks, normed, project } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
-import { packLeft, panelsOf, rowMajor, type Panels } from './panels.js';
+import { Left, rightOf, stripeOf, type Right } from './operands.js';
+import { rowMajor } from './panels.js';
 import { crossEntropyColumns, crossEntropyRows } from './tilePlan.js';
 
 /** Logits exist for a stripe of the vocabulary and some rows at a time; a running log-sum-exp goes over the stripes. */
@@ -14,14 +15,14 @@ export function crossEntropy(machine: Machine, h: Operand, head: PackedWeight, t
   chunks(rows, crossEntropyRows, (row, count) => {
     using frame = machine.memory.frame();
     const input = normed(machine, frame, addressOf(h) + 4 * row * width, count, width, norm);
-    const left = packLeft(machine, frame, rowMajor(input, count, width));
-    const losses = lossesOf(machine, left, panelsOf(head), targets.subarray(row, row + count));
+    const left = new Left(machine, frame, rowMajor(input, count, width));
+    const losses = lossesOf(machine, left, rightOf(head), targets.subarray(row, row + count));
     machine.memory.floats(output.address + 4 * row, count).set(losses);
   });
   return results.keep(output);
 }
 
-function lossesOf(machine: Machine, left: number, head: Panels, targets: Int32Array): Float64Array {
+function lossesOf(machine: Machine, left: Left, head: Right, targets: Int32Array): Float64Array {
   using frame = machine.memory.frame();
   const rows = targets.length;
   const [logits, maxima, sums] = [frame.take(4 * rows * Math.min(crossEntropyColumns, head.rows)), frame.take(4 * rows), frame.take(8 * rows)];
@@ -29,8 +30,7 @@ function lossesOf(machine: Machine, left: number, head: Panels, targets: Int32Ar
   machine.memory.doubles(sums, rows).fill(0);
   const chosen = new Float64Array(rows);
   chunks(head.rows, crossEntropyColumns, (first, columns) => {
-    const stripe = { ...head, address: head.address + (first / machine.plan.panel) * head.stride, rows: columns };
-    product(machine, left, rows, stripe, logits);
+    project(machine, left, stripeOf(head, first, columns), logits);
     machine.kernels(kernels).accumulate({ logits, maxima, sums, rows, columns });
     const values = machine.memory.floats(logits, rows * columns);
     targets.forEach((target, row) => {
@@ -39,4 +39,30 @@ function lossesOf(machine: Machine, left: number, head: Panels, targets: Int32Ar
   });
   const [most, total] = [machine.memory.floats(maxima, rows), machine.memory.doubles(sums, rows)];
   return chosen.map((logit, row) => (targets[row] < 0 ? 0 : Math.log(total[row]) + most[row] - logit));
+}
+
+/** Rows of which divergence holds both whole distributions. */
+const divergenceRows = 32;
+
+/** KL = sum p (logit_p - logit_q) - log-sum-exp_p + log-sum-exp_q, a few whole rows of logits at a time. */
+export function divergence(machine: Machine, reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Block {
+  const [rows, width] = h.shape;
+  using results = machine.memory.frame();
+  const output = results.block(4 * rows);
+  chunks(rows, divergenceRows, (row, count) => {
+    using frame = machine.memory.frame();
+    const logitsOf = (x: Operand): number => {
+      const logits = frame.take(4 * count * head.shape[0]);
+      using scratch = machine.memory.frame();
+      const input = normed(machine, scratch, addressOf(x) + 4 * row * width, count, width, norm);
+      project(machine, new Left(machine, scratch, rowMajor(input, count, width)), rightOf(head), logits);
+      return logits;
+    };
+    const [p, q] = [logitsOf(reference), logitsOf(h)];
+    const [y, ratios] = [output.address + 4 * row, frame.take(4 * count)];
+    machine.kernels(kernels).divergence({ p, q, y, ratios, rows: count, columns: head.shape[0] });
+    const logs = machine.memory.floats(ratios, count).map(Math.log);
+    machine.memory.floats(y, count).forEach((mean, i, all) => (all[i] = mean + logs[i]));
+  });
+  return results.keep(output);
 }

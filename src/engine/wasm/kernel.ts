@@ -127,7 +127,7 @@ export class ModuleScope {
 
 type Exports = Readonly<Record<string, Definition<Parameters>>>;
 
-interface Definition<P extends Parameters> {
+export interface Definition<P extends Parameters> {
   readonly parameters: P;
   // Method syntax: a definition with more parameters is still a definition.
   emit(k: Kernel, p: Locals<P>): void;

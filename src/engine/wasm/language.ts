@@ -193,6 +193,7 @@ const loading =
 /** Reads at an address, `offset` bytes on. */
 export const load = {
   i32: loading('i32', 'i32.load'),
+  i8: loading('i32', 'i32.load8_u'),
   i16: loading('i32', 'i32.load16_u'),
   f32: loading('f32', 'f32.load'),
   f64: loading('f64', 'f64.load'),

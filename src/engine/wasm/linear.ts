@@ -1,12 +1,15 @@
 /** Launching matrix products, and what is fused around them. */
 import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../backend.js';
+import { dequantize, int4Stripe } from './int4/int4Panels.js';
+import { int4Product } from './int4/int4Product.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { rmsNorm } from './kernels/rmsNorm.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block, type Frame } from './memory.js';
-import { packLeft, panelsOf, rowMajor, type Panels } from './panels.js';
-import { partOf } from './tilePlan.js';
+import { Left, isInt4Right, rightOf, type Right } from './operands.js';
+import { rowMajor, type Panels } from './panels.js';
+import { exactColumns, partOf } from './tilePlan.js';
 
 /** How the depth of a product is split: see `gemm`. */
 interface Split {
@@ -20,7 +23,7 @@ interface Split {
  */
 export function product(machine: Machine, left: number, rows: number, right: Panels, c: number, rowStride = 4 * right.rows, split?: Split): void {
   const { block, panel } = machine.plan;
-  const { gemm } = machine.kernels(machine.gemm);
+  const { gemm } = machine.kernels(machine.gemm[right.stored]);
   const { part, phase } = split ?? { part: partOf(right.depth, machine.plan), phase: 0 };
   const full = Math.floor(right.rows / panel);
   const rest = right.rows % panel;
@@ -28,7 +31,7 @@ export function product(machine: Machine, left: number, rows: number, right: Pan
   const scratch = rest > 0 ? frame.take(4 * panel * Math.min(rows, block)) : 0;
   for (let row = 0; row < rows; row += block) {
     const count = Math.min(block, rows - row);
-    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, part, phase, sums: machine.sums };
+    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, part, phase, sums: machine.sums, wide: machine.wide };
     const target = c + row * rowStride;
     if (full > 0) gemm({ ...common, c: target, from: 0, to: full, rowStride });
     if (rest === 0) continue;
@@ -37,6 +40,17 @@ export function product(machine: Machine, left: number, rows: number, right: Pan
     const stripe = { source: scratch, target: target + 4 * panel * full, rows: count, columns: rest };
     machine.kernels(pack).copyColumns({ ...stripe, sourceStride: 4 * panel, targetStride: rowStride });
   }
+}
+
+/** c [rows, right.rows] = left right^T for a weight of either kind, as `product`. */
+export function project(machine: Machine, left: Left, right: Right, c: number): void {
+  if (!isInt4Right(right)) return product(machine, left.floats, left.rows, right, c);
+  if (!machine.exactInt4) return int4Product(machine, left.quantized(right.groupSize), right, c);
+  chunks(right.rows, exactColumns, (first, columns) => {
+    using frame = machine.memory.frame();
+    const floats = dequantize(machine, frame, int4Stripe(right, first, columns));
+    product(machine, left.floats, left.rows, floats, c + 4 * first, 4 * right.rows);
+  });
 }
 
 /** c += bias, for each row. */
@@ -64,11 +78,11 @@ export function linear(machine: Machine, x: Operand, projections: readonly Proje
   chunks(rows, machine.plan.chunk, (row, count) => {
     using frame = machine.memory.frame();
     const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
-    const left = packLeft(machine, frame, rowMajor(input, count, width));
+    const left = new Left(machine, frame, rowMajor(input, count, width));
     projections.forEach(({ weight, bias }, i) => {
       const out = weight.shape[0];
       const c = outputs[i].address + 4 * row * out;
-      product(machine, left, count, panelsOf(weight), c);
+      project(machine, left, rightOf(weight), c);
       addBias(machine, c, count, out, bias);
       if (i === 0 && add) machine.kernels(elementwise).add({ a: c, b: addressOf(add) + 4 * row * out, y: c, rows: 1, width: count * out });
     });
@@ -79,16 +93,16 @@ export function linear(machine: Machine, x: Operand, projections: readonly Proje
 /** y [rows, D] = down(silu(gate(x)) * up(x)) of rows at `x`, with matrix `expert` of each weight. */
 export function gated(machine: Machine, x: number, rows: number, { gate, up, down }: GatedProjections, y: number, expert = 0): void {
   using frame = machine.memory.frame();
-  const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => panelsOf(weight, expert));
-  const left = packLeft(machine, frame, rowMajor(x, rows, right.depth));
+  const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => rightOf(weight, expert));
+  const left = new Left(machine, frame, rowMajor(x, rows, right.depth));
   const inner = right.rows;
   const [g, u] = [frame.take(4 * rows * inner), frame.take(4 * rows * inner)];
-  product(machine, left, rows, right, g);
+  project(machine, left, right, g);
   addBias(machine, g, rows, inner, gate.bias);
-  product(machine, left, rows, upRight, u);
+  project(machine, left, upRight, u);
   addBias(machine, u, rows, inner, up.bias);
   machine.kernels(elementwise).siluMultiply({ gate: g, up: u, y: g, count: rows * inner });
-  product(machine, packLeft(machine, frame, rowMajor(g, rows, inner)), rows, downRight, y);
+  project(machine, new Left(machine, frame, rowMajor(g, rows, inner)), downRight, y);
   addBias(machine, y, rows, downRight.rows, down.bias);
 }
 

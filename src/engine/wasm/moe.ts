@@ -1,10 +1,11 @@
 import type { Fusion, GatedProjections, MoeSpec, Operand, PackedWeight } from '../backend.js';
 import { elementwise } from './kernels/elementwise.js';
 import { softmax } from './kernels/softmax.js';
-import { chunks, gated, normed, product } from './linear.js';
+import { chunks, gated, normed, project } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
-import { packLeft, panelsOf, rowMajor } from './panels.js';
+import { Left, rightOf } from './operands.js';
+import { rowMajor } from './panels.js';
 
 /** A row that visits an expert, and the weight of what comes back. */
 export interface Visit {
@@ -45,9 +46,9 @@ export function moe(machine: Machine, x: Operand, router: PackedWeight, weights:
 
 function probabilities(machine: Machine, x: number, rows: number, router: PackedWeight, spec: MoeSpec): Visit[][] {
   using frame = machine.memory.frame();
-  const right = panelsOf(router);
+  const right = rightOf(router);
   const logits = frame.take(4 * rows * right.rows);
-  product(machine, packLeft(machine, frame, rowMajor(x, rows, right.depth)), rows, right, logits);
+  project(machine, new Left(machine, frame, rowMajor(x, rows, right.depth)), right, logits);
   machine.kernels(softmax).softmax({ x: logits, y: logits, rows, width: right.rows });
   return route(machine.memory.floats(logits, rows * right.rows), right.rows, spec);
 }

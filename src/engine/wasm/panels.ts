@@ -1,29 +1,45 @@
 import type { PackedWeight } from '../backend.js';
 import { bytesPerElement, type WeightSource } from '../weight.js';
 import { roundUp } from './allocator.js';
+import type { Stored } from './kernels/gemm.js';
 import { halfFloat } from './kernels/halfFloat.js';
 import { pack } from './kernels/pack.js';
 import type { Machine } from './machine.js';
-import type { Block, Frame } from './memory.js';
+import { Block, type Frame, type Memory } from './memory.js';
 import { packBytes } from './tilePlan.js';
 
 /**
- * A matrix [rows, depth] as panels of 8 rows, [depth][8] floats each; rows that lack in the last are zeros. One layout
+ * A matrix [rows, depth] as panels of 8 rows, [depth][8] elements each; rows that lack in the last are zeros. One layout
  * serves products with many rows, with one, and look-ups of a row.
  */
 export interface Panels {
   readonly address: number;
   readonly rows: number;
   readonly depth: number;
-  /** Bytes from panel to panel: 32 depth, or more where only a part of the depth is used. */
+  /** Bytes from panel to panel, which is more than a panel takes where only a part of the depth is used. */
   readonly stride: number;
+  readonly stored: Stored;
 }
+
+/** A weight's panels. A weight that came in bfloat16 stays so: half the memory to hold, and to read for each token. */
+class PanelBlock extends Block {
+  constructor(
+    { allocator }: Memory,
+    bytes: number,
+    readonly stored: Stored,
+  ) {
+    super(allocator, allocator.allocate(bytes), bytes);
+  }
+}
+
+const bytesOf = (stored: Stored): number => (stored === 'float32' ? 4 : 2);
 
 /** Matrix `index` of a weight: the weight itself, or one of its experts. */
 export function panelsOf({ storage, shape }: PackedWeight, index = 0): Panels {
   const [rows, depth] = shape.slice(-2);
-  const stride = 32 * depth;
-  return { address: (storage as Block).address + index * (roundUp(rows, 8) / 8) * stride, rows, depth, stride };
+  const { address, stored } = storage as PanelBlock;
+  const stride = 8 * bytesOf(stored) * depth;
+  return { address: address + index * (roundUp(rows, 8) / 8) * stride, rows, depth, stride, stored };
 }
 
 /** Reads a weight a few rows at a time, straight into its panels: no second copy of it is made. */
@@ -31,14 +47,16 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
   const [rows, depth] = source.shape.slice(-2);
   const matrices = source.shape.length === 3 ? source.shape[0] : 1;
   const padded = roundUp(rows, 8);
-  const result = machine.memory.allocate(4 * matrices * padded * depth);
+  const stored = source.dtype === 'bfloat16' ? 'bfloat16' : 'float32';
+  const elementBytes = bytesOf(stored);
+  const result = new PanelBlock(machine.memory, elementBytes * matrices * padded * depth, stored);
   const step = Math.max(8, Math.floor(packBytes / (4 * depth) / 8) * 8);
   try {
     for (let matrix = 0; matrix < matrices; matrix++)
       for (let row = 0; row < rows; row += step) {
         const end = Math.min(rows, row + step);
         const bytes = await source.readRows(matrix * rows + row, matrix * rows + end);
-        packChunk(machine, source, bytes, end - row, depth, result.address + 4 * (matrix * padded + row) * depth);
+        packChunk(machine, source, bytes, end - row, depth, result.address + elementBytes * (matrix * padded + row) * depth);
       }
   } catch (error) {
     result.free();
@@ -60,7 +78,10 @@ function packChunk(machine: Machine, source: WeightSource, bytes: Uint8Array, ro
     (source.dtype === 'float16' ? widenFloat16 : widenBfloat16)({ source: words, target: floats, count });
   }
   machine.memory.floats(floats + 4 * count, (8 * groups - rows) * depth).fill(0);
-  machine.kernels(pack).packRows8({ source: floats, target, groups, depth, stride: 4 * depth });
+  const { packRows8, narrow } = machine.kernels(pack);
+  const panels = source.dtype === 'bfloat16' ? frame.take(32 * groups * depth) : target;
+  packRows8({ source: floats, target: panels, groups, depth, stride: 4 * depth });
+  if (panels !== target) narrow({ source: panels, target, rows: groups * depth });
 }
 
 /** A matrix of which element (row, at) lies at `address` + row * rowStride + at * depthStride (bytes). */
@@ -100,5 +121,5 @@ export function packRight(machine: Machine, frame: Frame, matrix: Matrix): Panel
   const { rows, depth } = matrix;
   const address = frame.take(4 * roundUp(rows, 8) * depth);
   packMatrix(machine, matrix, 8, address, true);
-  return { address, rows, depth, stride: 32 * depth };
+  return { address, rows, depth, stride: 32 * depth, stored: 'float32' };
 }

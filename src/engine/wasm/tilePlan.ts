@@ -37,5 +37,8 @@ export const attentionRows = 48;
 export const crossEntropyColumns = 1024;
 export const crossEntropyRows = 256;
 
+/** Rows of an int4 weight that are float32 at a time, where they are multiplied as such. */
+export const exactColumns = 256;
+
 /** Bytes of a weight decoded to float32 at once while it is packed. */
 export const packBytes = 1 << 21;

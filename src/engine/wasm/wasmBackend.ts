@@ -2,12 +2,15 @@ import type {
   Abilities, AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Operand, PackedWeight, Projection,
 } from '../backend.js';
 import type { Batch } from '../batch.js';
-import type { EngineOptions } from '../createEngine.js';
+import type { EngineOptions } from '../engineOptions.js';
+import { UserError } from '../errors.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
+import { isInt4, type Int4Source } from '../int4.js';
 import type { WeightSource, WeightUse } from '../weight.js';
+import { gatherInt4, packInt4 } from './int4/int4Panels.js';
 import { attention, createCacheLayer } from './attention.js';
-import { crossEntropy } from './crossEntropy.js';
+import { crossEntropy, divergence } from './crossEntropy.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { reduce } from './kernels/reduce.js';
@@ -18,13 +21,23 @@ import { gatedMlp, linear, product } from './linear.js';
 import { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
 import { moe } from './moe.js';
-import { packLeft, packRight, packWeight, panelsOf, type Matrix } from './panels.js';
+import { isInt4Right, rightOf } from './operands.js';
+import { packLeft, packRight, packWeight, type Matrix } from './panels.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
 class WasmBackend implements Backend {
   readonly name = 'wasm';
   readonly abilities: Abilities = { tier: 'baseline', threads: 1 };
-  readonly #machine = new Machine();
+  #held: Machine | undefined;
+
+  constructor({ int4 = 'fast' }: EngineOptions) {
+    this.#held = new Machine(undefined, int4 === 'exact');
+  }
+
+  get #machine(): Machine {
+    if (!this.#held) throw new UserError('the wasm backend was used after it was disposed');
+    return this.#held;
+  }
 
   upload(data: Float32Array | Int32Array): Block {
     const block = this.#machine.memory.allocate(data.byteLength);
@@ -46,7 +59,7 @@ class WasmBackend implements Backend {
     using results = machine.memory.frame();
     const c = results.block(4 * left.rows * right.rows);
     if (left.depth === 0) machine.memory.floats(c.address, left.rows * right.rows).fill(0);
-    product(machine, packLeft(machine, results, left), left.rows, packRight(machine, results, right), c.address);
+    else product(machine, packLeft(machine, results, left), left.rows, packRight(machine, results, right), c.address);
     return results.keep(c);
   }
 
@@ -106,8 +119,8 @@ class WasmBackend implements Backend {
     });
   }
 
-  pack(source: WeightSource, _use: WeightUse): Promise<Storage> {
-    return packWeight(this.#machine, source);
+  pack(source: WeightSource | Int4Source, _use: WeightUse): Promise<Storage> {
+    return isInt4(source) ? packInt4(this.#machine, source) : packWeight(this.#machine, source);
   }
 
   createCacheLayer(spec: CacheSpec): Block {
@@ -115,12 +128,14 @@ class WasmBackend implements Backend {
   }
 
   embed(weight: PackedWeight, tokens: Int32Array): Block {
-    const { address: panels, depth } = panelsOf(weight);
+    const right = rightOf(weight);
+    const { address: panels, depth } = right;
     using frame = this.#machine.memory.frame();
     const ids = frame.ints(tokens);
-    return this.#result(tokens.length * depth, (target) =>
-      this.#machine.kernels(pack).gather({ panels, ids, target, count: tokens.length, depth }),
-    );
+    return this.#result(tokens.length * depth, (target) => {
+      if (isInt4Right(right)) gatherInt4(this.#machine, right, ids, tokens.length, target);
+      else this.#machine.kernels(pack).gather({ panels, ids, target, count: tokens.length, depth });
+    });
   }
 
   rmsNorm(x: Operand, norm: Norm): Block {
@@ -151,6 +166,10 @@ class WasmBackend implements Backend {
     return crossEntropy(this.#machine, h, head, targets, norm);
   }
 
+  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Block {
+    return divergence(this.#machine, reference, h, head, norm);
+  }
+
   createAccumulator(length: number): Block {
     const block = this.#machine.memory.allocate(8 * length);
     this.#machine.memory.doubles(block.address, length).fill(0);
@@ -177,7 +196,7 @@ class WasmBackend implements Backend {
   }
 
   dispose(): void {
-    // The memory goes with the last reference to it.
+    this.#held = undefined;
   }
 
   /** A block of `count` 32-bit elements that `fill` writes. */
@@ -199,6 +218,6 @@ function matrix(t: Operand, transposed: boolean): Matrix {
   return { address: addressOf(t), rows, depth, rowStride, depthStride };
 }
 
-export async function createWasmBackend(_options: EngineOptions): Promise<Backend> {
-  return new WasmBackend();
+export async function createWasmBackend(options: EngineOptions): Promise<Backend> {
+  return new WasmBackend(options);
 }

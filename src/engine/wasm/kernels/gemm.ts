@@ -1,7 +1,21 @@
-import { constant, load, type Int } from '../language.js';
+import { constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { grid } from '../loops.js';
 import type { TilePlan } from '../tilePlan.js';
+
+/** How a panel's elements are stored: float32, or in pairs of 16 bits (see `bfloat16Pairs`). */
+export type Stored = 'float32' | 'bfloat16';
+
+/** Bytes of a panel's row. */
+const rowBytes = (plan: TilePlan, stored: Stored): number => (stored === 'float32' ? 4 : 2) * plan.panel;
+
+/**
+ * Eight bfloat16 as two vectors: word j of the four holds element j in its low half and element j + 4 in its high half,
+ * so that a shift and a mask widen them.
+ */
+export function bfloat16Pairs(words: Value<'i32x4'>): Value<'f32x4'>[] {
+  return [words.shiftLeft(16).asFloat(), words.and(-65536).asFloat()];
+}
 
 const tileParameters = { a: 'i32', b: 'i32', panelStride: 'i32', sums: 'i32', depth: 'i32' } as const;
 const joinParameters = { sums: 'i32', c: 'i32', rowStride: 'i32', first: 'i32' } as const;
@@ -18,17 +32,19 @@ interface Tile {
  * of depth. The inner loop is rolled (unrolled, its loads move to the top and spill the sums), and joining the result is
  * a function of its own: with it in here, compilers allot registers to the loop a fifth worse.
  */
-const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number): Tile['multiply'] =>
+const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number, stored: Stored): Tile['multiply'] =>
   scope.function(tileParameters, (k, { a, b, panelStride, sums, depth }) => {
     const vectors = plan.panel / 4;
     const totals = grid(rows, panels * vectors, () => k.let(constant('f32x4', 0)));
     const panel: Variable<'i32'>[] = [b];
     for (let p = 1; p < panels; p++) panel.push(k.let(panel[p - 1].plus(panelStride)));
-    const end = k.let(b.plus(depth.times(4 * plan.panel)));
+    const end = k.let(a.plus(depth.times(4 * rows)));
     k.while(
-      () => b.differs(end),
+      () => a.differs(end),
       () => {
-        const loads = totals[0].map((_, j) => load.f32x4(panel[Math.floor(j / vectors)], 16 * (j % vectors)));
+        const loads = panel.flatMap((at) =>
+          stored === 'float32' ? grid(1, vectors, (_, j) => load.f32x4(at, 16 * j))[0] : bfloat16Pairs(k.let(load.f32x4(at).bits())),
+        );
         // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
         const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
         for (let i = 0; i < rows; i++) {
@@ -36,7 +52,7 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
           columns.forEach((column, j) => totals[i][j].add(x.times(column)));
         }
         a.add(4 * rows);
-        for (const at of panel) at.add(4 * plan.panel);
+        for (const at of panel) at.add(rowBytes(plan, stored));
       },
     );
     totals.flat().forEach((total, at) => k.store(sums, total, 16 * at));
@@ -58,45 +74,59 @@ const join = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number):
     k.if(first, () => write(false), () => write(true));
   });
 
+const widenParameters = { source: 'i32', target: 'i32', depth: 'i32' } as const;
+
+/** Rows of a 16-bit panel as float32. */
+const widen = (scope: ModuleScope, plan: TilePlan): KernelFunction<typeof widenParameters> =>
+  scope.function(widenParameters, (k, { source, target, depth }) =>
+    k.repeat(depth, () => {
+      bfloat16Pairs(k.let(load.f32x4(source).bits())).forEach((column, j) => k.store(target, column, 16 * j));
+      source.add(rowBytes(plan, 'bfloat16'));
+      target.add(rowBytes(plan, 'float32'));
+    }),
+  );
+
 /**
  * C [rows, panels x 8] = A B. A is packed in tiles of `plan.rows` rows, [depth][rows] each, the last narrower; B in
- * panels [depth][8]. The depth is summed in parts of `part`, the first `phase` shorter, which then join the result in
- * order. `sums` has room for a tile.
+ * panels [depth][8], as `stored`. The depth is summed in parts of `part`, the first `phase` shorter, which then join the
+ * result in order. `sums` has room for a tile, `wide` for a part of a panel in float32.
+ *
+ * Many rows use a 16-bit panel widened; one row widens as it goes, since it reads each element once.
  */
-export const gemm = (plan: TilePlan) =>
-  kernelModule('gemm', (scope) => {
-    const tile = (rows: number, panels: number): Tile => ({ panels, multiply: multiply(scope, plan, rows, panels), join: join(scope, plan, rows, panels) });
-    const tiles = Array.from({ length: plan.rows }, (_, i) => tile(i + 1, 1));
-    const wide = tile(1, plan.rowPanels);
-    const panelBytes = 4 * plan.panel;
+export const gemm = (plan: TilePlan, stored: Stored) =>
+  kernelModule(`gemm of ${stored}`, (scope) => {
+    const tile = (rows: number, panels: number, of: Stored): Tile => ({
+      panels,
+      multiply: multiply(scope, plan, rows, panels, of),
+      join: join(scope, plan, rows, panels),
+    });
+    const tiles = Array.from({ length: plan.rows }, (_, i) => tile(i + 1, 1, 'float32'));
+    const rowTiles = [tile(1, plan.rowPanels, stored), stored === 'float32' ? tiles[0] : tile(1, 1, stored)];
+    const widened = stored === 'float32' ? undefined : widen(scope, plan);
     const parameters = {
       a: 'i32', b: 'i32', c: 'i32', rows: 'i32', depth: 'i32', from: 'i32', to: 'i32', panelStride: 'i32', rowStride: 'i32',
-      part: 'i32', phase: 'i32', sums: 'i32',
+      part: 'i32', phase: 'i32', sums: 'i32', wide: 'i32',
     } as const;
     return {
-      gemm: kernel(parameters, (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, part, phase, sums }) => {
+      gemm: kernel(parameters, (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, part, phase, sums, wide }) => {
         const done = k.let(constant('i32', 0));
         const current = k.let(constant('i32', 0));
         const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
+        const panelAt = (panel: Int): Int => b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
 
-        const compute = ({ multiply, join }: Tile, row: Int, panel: Int, height: number): void => {
-          k.call(multiply, {
-            a: a.plus(row.times(depth).plus(done.times(height)).times(4)),
-            b: b.plus(panel.times(panelStride)).plus(done.times(panelBytes)),
-            panelStride,
-            sums,
-            depth: current,
-          });
-          k.call(join, { sums, c: c.plus(row.times(rowStride)).plus(panel.times(panelBytes)), rowStride, first: done.equals(0) });
+        const compute = ({ multiply, join }: Tile, row: Int, height: number, panel: Int, right: Int): void => {
+          const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
+          k.call(multiply, { a: left, b: right, panelStride, sums, depth: current });
+          k.call(join, { sums, c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)), rowStride, first: done.equals(0) });
         };
 
         const oneRow = (): void => {
           const panel = k.let(from);
-          for (const step of [wide, tiles[0]])
+          for (const step of rowTiles)
             k.while(
               () => panel.plus(step.panels - 1).less(to),
               () => {
-                compute(step, constant('i32', 0), panel, 1);
+                compute(step, constant('i32', 0), 1, panel, panelAt(panel));
                 panel.add(step.panels);
               },
             );
@@ -104,9 +134,11 @@ export const gemm = (plan: TilePlan) =>
 
         const manyRows = (): void =>
           k.for(from, to, 1, (panel) => {
-            k.for(0, fullRows, plan.rows, (row) => compute(tiles[plan.rows - 1], row, panel, plan.rows));
+            const right = widened ? wide : k.let(panelAt(panel));
+            if (widened) k.call(widened, { source: panelAt(panel), target: wide, depth: current });
+            k.for(0, fullRows, plan.rows, (row) => compute(tiles[plan.rows - 1], row, plan.rows, panel, right));
             for (let height = 1; height < plan.rows; height++)
-              k.if(rows.minus(fullRows).equals(height), () => compute(tiles[height - 1], fullRows, panel, height));
+              k.if(rows.minus(fullRows).equals(height), () => compute(tiles[height - 1], fullRows, height, panel, right));
           });
 
         k.while(

@@ -47,6 +47,24 @@ const packRows = (width: number) =>
     }),
   );
 
+/**
+ * Rows `ids` of a matrix in panels of 8 rows, to [count, depth]. A panel's row takes `bytes`; `within` is where a lane
+ * lies in it.
+ */
+const gather = (bytes: number, within: (lane: Int) => Int, read: (address: Int) => Value<'f32'>) =>
+  kernel({ panels: 'i32', ids: 'i32', target: 'i32', count: 'i32', depth: 'i32' }, (k, { panels, ids, target, count, depth }) =>
+    k.repeat(count, () => {
+      const id = k.let(load.i32(ids));
+      const source = k.let(panels.plus(id.shiftRight(3).times(depth).times(bytes)).plus(within(id.and(7))));
+      k.repeat(depth, () => {
+        k.store(target, read(source));
+        source.add(bytes);
+        target.add(4);
+      });
+      ids.add(4);
+    }),
+  );
+
 export const pack = kernelModule('pack', () => ({
   packRows4: packRows(4),
   packRows8: packRows(8),
@@ -70,19 +88,18 @@ export const pack = kernelModule('pack', () => ({
       ),
   ),
 
-  /** Rows `ids` of a matrix in panels of 8 rows, to [count, depth]. */
-  gather: kernel({ panels: 'i32', ids: 'i32', target: 'i32', count: 'i32', depth: 'i32' }, (k, { panels, ids, target, count, depth }) =>
-    k.repeat(count, () => {
-      const id = k.let(load.i32(ids));
-      const source: Variable<'i32'> = k.let(panels.plus(id.shiftRight(3).times(depth).shiftLeft(5)).plus(id.and(7).shiftLeft(2)));
-      k.repeat(depth, () => {
-        k.store(target, load.f32(source));
-        source.add(32);
-        target.add(4);
-      });
-      ids.add(4);
+  /** Panels of float32 to pairs of bfloat16 (see `bfloat16Pairs`), for numbers that are ones. `rows` of 8 elements. */
+  narrow: kernel({ source: 'i32', target: 'i32', rows: 'i32' }, (k, { source, target, rows }) =>
+    k.repeat(rows, () => {
+      const [low, high] = [load.f32x4(source).bits(), load.f32x4(source, 16).bits()];
+      k.store(target, low.shiftRight(16).or(high.and(-65536)));
+      source.add(32);
+      target.add(16);
     }),
   ),
+
+  gather: gather(32, (lane) => lane.shiftLeft(2), (address) => load.f32(address)),
+  gatherNarrow: gather(16, (lane) => lane.and(3).shiftLeft(2).plus(lane.shiftRight(2).shiftLeft(1)), (address) => load.i16(address).shiftLeft(16).asFloat()),
 
   /** `columns` floats of each row; strides in bytes. */
   copyColumns: kernel(

@@ -79,4 +79,26 @@ export const crossEntropy = kernelModule('crossEntropy', () => ({
       sums.add(8);
     }),
   ),
+
+  /**
+   * Of rows of `columns` logits, P and Q their exponentials less the largest: y[r] = sum(P (p - max p - q + max q)) /
+   * sum(P), and ratios[r] = sum(Q) / sum(P). KL(softmax(p) || softmax(q)) = y + log(ratio).
+   */
+  divergence: kernel({ p: 'i32', q: 'i32', y: 'i32', ratios: 'i32', rows: 'i32', columns: 'i32' }, (k, { p, q, y, ratios, rows, columns }) =>
+    k.repeat(rows, () => {
+      const [mostP, mostQ] = [p, q].map((logits) => maximum(k, columns, [logits], (at) => at.load()));
+      const [sumP, sumQ] = [k.let(constant('f32', 0)), k.let(constant('f32', 0))];
+      sumP.set(sum(k, columns, [p], (at) => exp(k, at.load().minus(mostP))));
+      sumQ.set(sum(k, columns, [q], (at) => exp(k, at.load().minus(mostQ))));
+      // Differences to the maxima, so that nothing large cancels.
+      const mean = sum(k, columns, [p, q], (a, b) => {
+        const shifted = k.let(a.load().minus(mostP));
+        return exp(k, shifted).times(shifted.minus(b.load().minus(mostQ)));
+      });
+      k.store(y, mean.over(sumP));
+      k.store(ratios, sumQ.over(sumP));
+      for (const at of [p, q]) at.add(columns.times(4));
+      for (const at of [y, ratios]) at.add(4);
+    }),
+  ),
 }));

@@ -1,0 +1,99 @@
+import { sizeOf } from '../engine/index.js';
+import { moduleSpecs, type Model, type ModuleKind } from '../models/index.js';
+import type { BenchTest } from './benchTest.js';
+
+/** What one test must move and compute at least, all its tokens together. */
+export interface Work {
+  /** Weights read once a pass, and keys and values read once a token that sees them. */
+  readonly bytes: number;
+  /** Multiplications and additions. */
+  readonly operations: number;
+}
+
+/** Bytes of a model's weights that a decoding step reads: of the modules that run, and of the head. */
+export interface WeightBytes {
+  readonly layers: number;
+  readonly head: number;
+}
+
+/** Of one token, or of all experts that `tokens` random tokens visit of a mixture. */
+function share({ config }: Model, tokens: number): number {
+  const { numLocalExperts: experts, numExpertsPerTok: chosen = 2 } = config;
+  return experts ? 1 - (1 - Math.min(1, chosen / experts)) ** tokens : 1;
+}
+
+function elements(model: Model, kind: ModuleKind, expertShare: number): number {
+  return moduleSpecs(model.specs, kind).reduce(
+    (sum, { shape, use }) => sum + sizeOf(shape) * (use === 'experts' ? expertShare : 1),
+    0,
+  );
+}
+
+/** Weights that run now, as the backend holds them, read by a pass over `tokens` tokens. */
+export function weightBytes(model: Model, tokens = 1): WeightBytes {
+  const kinds = ['attention', 'mlp'] as const;
+  const layers = model.layers.reduce((sum, layer) => {
+    const loaded = kinds
+      .filter((kind) => layer.isLoaded(kind))
+      .reduce((held, kind) => held + elements(model, kind, 1), 0);
+    const read = kinds
+      .filter((kind) => !layer.skips(kind))
+      .reduce((run, kind) => run + elements(model, kind, share(model, tokens)), 0);
+    return sum + (loaded > 0 ? (layer.bytes * read) / loaded : 0);
+  }, 0);
+  return { layers, head: model.head.bytes };
+}
+
+/** What a test costs under the model's present skip flags. */
+export function workOf(model: Model, test: BenchTest, kv: 'float32' | 'float16'): Work {
+  const { config } = model;
+  const { kind, tokens, depth, batch } = test;
+  const passes = kind === 'prefill' ? 1 : tokens;
+  const weights = weightBytes(model, (batch * tokens) / passes);
+  const headRows = kind === 'prefill' ? batch : batch * tokens;
+  const seen = keysSeen(depth, tokens, config.slidingWindow ?? Infinity);
+  // A prefill reads keys and values from the cache once, not once a token.
+  const keysRead = kind === 'prefill' ? Math.min(depth + tokens, (config.slidingWindow ?? Infinity) + tokens) : seen;
+  const attending = model.layers.filter(({ skipAttention }) => !skipAttention).length;
+  const chosen = config.numLocalExperts ? (config.numExpertsPerTok ?? 2) / config.numLocalExperts : 1;
+  const perToken = model.layers.reduce(
+    (sum, layer) =>
+      sum +
+      (layer.skipAttention ? 0 : elements(model, 'attention', 1)) +
+      (layer.skipMlp ? 0 : elements(model, 'mlp', chosen)),
+    0,
+  );
+  return {
+    bytes: passes * (weights.layers + weights.head) + batch * keysRead * model.kvBytesPerToken(kv),
+    operations:
+      2 * perToken * batch * tokens +
+      2 * config.vocabSize * config.hiddenSize * headRows +
+      4 * attending * config.numAttentionHeads * config.headDim * batch * seen,
+  };
+}
+
+/** Keys that all of `tokens` tokens after `depth` see together, each at most `window`. */
+function keysSeen(depth: number, tokens: number, window: number): number {
+  let seen = 0;
+  for (let i = 0; i < tokens; i++) seen += Math.min(depth + i + 1, window);
+  return seen;
+}
+
+/** How much faster less work can be. */
+export interface DropBound {
+  /** Bytes of the first variant over bytes of this one. */
+  readonly bytes: number;
+  readonly operations: number;
+  /** What the speedup is held against: the bytes of a decoding step, the operations of a prefill. */
+  readonly speedup: number;
+}
+
+/**
+ * The bound for dropping. A decoding step reads every weight and every key and value for a handful of operations each, so
+ * its time is bytes over bandwidth; a prefill uses each weight for all its tokens, so its time is operations over the
+ * processor's rate. What is the same before and after (bandwidth, rate) cancels.
+ */
+export function dropBound(test: BenchTest, whole: Work, dropped: Work): DropBound {
+  const ratios = { bytes: whole.bytes / dropped.bytes, operations: whole.operations / dropped.operations };
+  return { ...ratios, speedup: test.kind === 'decode' ? ratios.bytes : ratios.operations };
+}

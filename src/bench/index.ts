@@ -1,0 +1,16 @@
+/** Prefill and decoding speed in llama-bench's terms, variants in turns, beside what dropping can give. */
+export {
+  benchmark,
+  type BenchOptions,
+  type BenchReport,
+  type BenchResult,
+  type BenchVariant,
+  type BenchVariantFacts,
+} from './benchmark.js';
+export { benchCsv, benchMarkdown, comparisonMarkdown } from './benchTables.js';
+export { parseTest, testName, testsOf, type BenchTest, type TestSizes } from './benchTest.js';
+export { compareResults, parseReport, type Comparable, type Comparison } from './compareResults.js';
+export { dropBound, weightBytes, workOf, type DropBound, type WeightBytes, type Work } from './dropBound.js';
+export { benchMachine, type BenchMachine } from './machine.js';
+export { measureTest, type MeasureOptions } from './measureTest.js';
+export { median, statistics, type Statistics } from './statistics.js';

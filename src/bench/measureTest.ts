@@ -1,0 +1,71 @@
+import { createBatch, type Engine, type KvCache } from '../engine/index.js';
+import { uniform, type Model } from '../models/index.js';
+import type { BenchTest } from './benchTest.js';
+
+export interface MeasureOptions {
+  /** Of keys and values. @defaultValue 'float32' */
+  readonly kv?: 'float32' | 'float16';
+  /** Of the random tokens. @defaultValue 0 */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Tokens of each sequence that a pass takes while the cache is filled to the test's depth. */
+const fillTokens = 512;
+
+/**
+ * One sample of a test, in tokens a second over all sequences. The tokens are random, also those that are decoded: what a
+ * model likes to say must not decide which experts it visits. The clock runs over the forward pass and the logits of each
+ * sequence's last token, through the head, until they are read; filling the cache to the depth comes before.
+ */
+export async function measureTest(model: Model, test: BenchTest, options: MeasureOptions = {}): Promise<number> {
+  const { kind, tokens, depth, batch } = test;
+  const next = uniform(options.seed ?? 0);
+  const draw = (count: number): Int32Array =>
+    Int32Array.from({ length: count }, () => Math.floor(next() * model.config.vocabSize));
+  const sequences = (count: number): Int32Array[] => Array.from({ length: batch }, () => draw(count));
+  using cache = model.createCache({ slots: batch, capacity: depth + tokens, dtype: options.kv ?? 'float32' });
+  for (let at = 0; at < depth; at += fillTokens) {
+    options.signal?.throwIfAborted();
+    fill(model, cache, sequences(Math.min(fillTokens, depth - at)), at);
+    await turn();
+  }
+  const steps = kind === 'prefill' ? [sequences(tokens)] : Array.from({ length: tokens }, () => sequences(1));
+  await settle(model.engine); // what was enqueued before is done
+  const start = performance.now();
+  for (const [i, step] of steps.entries()) await stepOf(model, cache, step, depth + i);
+  return (batch * tokens * 1000) / (performance.now() - start);
+}
+
+function fill(model: Model, cache: KvCache, sequences: readonly Int32Array[], start: number): void {
+  for (const [slot, sequence] of sequences.entries()) {
+    using _scope = model.engine.scope();
+    model.forward(createBatch([sequence], [start], [slot]), { cache });
+  }
+}
+
+/** One pass over the next tokens of all sequences, to the logits of the last token of each. */
+async function stepOf(model: Model, cache: KvCache, sequences: readonly Int32Array[], start: number): Promise<void> {
+  const { engine } = model;
+  using _scope = engine.scope();
+  const hidden = model.forward(
+    createBatch(
+      sequences,
+      sequences.map(() => start),
+    ),
+    { cache },
+  );
+  const length = sequences[0].length;
+  if (length === 1) return void (await engine.readFloats(model.logits(hidden)));
+  const last = sequences.map((_, i) => model.logits(hidden.rows((i + 1) * length - 1, (i + 1) * length)));
+  for (const logits of last) await engine.readFloats(logits);
+}
+
+/** Waits for the device by reading a number back. */
+async function settle(engine: Engine): Promise<void> {
+  using _scope = engine.scope();
+  await engine.read(engine.add(engine.tensor([0]), engine.tensor([0])));
+}
+
+/** Lets signals and progress have their turn. */
+export const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

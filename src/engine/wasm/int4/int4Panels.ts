@@ -1,0 +1,130 @@
+import type { PackedWeight } from '../../backend.js';
+import { groupsOf, readInt4Rows, type Int4Format, type Int4Rows, type Int4Source } from '../../int4.js';
+import type { Storage } from '../../tensor.js';
+import { int4Pack } from '../kernels/int4Pack.js';
+import type { Machine } from '../machine.js';
+import type { Block, Frame } from '../memory.js';
+import type { Panels } from '../panels.js';
+import { packBytes } from '../tilePlan.js';
+import { blockBytes, blockWidth, scaleBytes } from './int4Plan.js';
+
+/**
+ * A matrix [rows, depth] of int4 weights as panels of 8 rows. Along the depth, groups of `group` blocks of 32 weights,
+ * the last perhaps of fewer: 128 bytes a block, then the group's 8 scales. Zero points, where there are any, are
+ * bytes [panels][groups][8] of their own.
+ */
+export interface Int4Panels {
+  readonly address: number;
+  /** 0 without zero points. */
+  readonly zeros: number;
+  readonly rows: number;
+  readonly depth: number;
+  readonly groupSize: Int4Format['groupSize'];
+  readonly blocks: number;
+  /** Blocks of a group. */
+  readonly group: number;
+  readonly groups: number;
+  /** Bytes from panel to panel. */
+  readonly stride: number;
+}
+
+/** An int4 weight in a machine's memory: panels of all its matrices, then all their zero points. */
+export class Int4Storage implements Storage {
+  constructor(
+    readonly block: Block,
+    readonly format: Int4Format,
+  ) {}
+
+  get bytes(): number {
+    return this.block.bytes;
+  }
+
+  free(): void {
+    this.block.free();
+  }
+}
+
+/** Sizes of one matrix, or of `matrices` of them. */
+function layout(rows: number, depth: number, format: Int4Format): Omit<Int4Panels, 'address' | 'zeros'> & { panels: number } {
+  const blocks = Math.ceil(depth / blockWidth);
+  const groups = groupsOf(depth, format);
+  return { rows, depth, groupSize: format.groupSize, blocks, group: format.groupSize / blockWidth, groups, stride: blocks * blockBytes + groups * scaleBytes, panels: Math.ceil(rows / 8) };
+}
+
+/** Matrix `index` of an int4 weight: the weight itself, or one of its experts. */
+export function int4PanelsOf({ shape }: PackedWeight, { block, format }: Int4Storage, index = 0): Int4Panels {
+  const [rows, depth] = shape.slice(-2);
+  const { panels, ...sizes } = layout(rows, depth, format);
+  const matrices = shape.length === 3 ? shape[0] : 1;
+  const zeros = block.address + matrices * panels * sizes.stride + index * panels * sizes.groups * 8;
+  return { ...sizes, address: block.address + index * panels * sizes.stride, zeros: format.zeroPoints ? zeros : 0 };
+}
+
+/** Rows [first, first + rows) of panels; `first` is a multiple of 8. */
+export function int4Stripe(panels: Int4Panels, first: number, rows: number): Int4Panels {
+  const { address, zeros, stride, groups } = panels;
+  return { ...panels, rows, address: address + (first / 8) * stride, zeros: zeros && zeros + first * groups };
+}
+
+/** Reads an int4 weight a few rows at a time, straight into its panels: no second copy of it is made. */
+export async function packInt4(machine: Machine, source: Int4Source): Promise<Int4Storage> {
+  const { shape, format } = source;
+  const [rows, depth] = shape.slice(-2);
+  const matrices = shape.length === 3 ? shape[0] : 1;
+  const { panels, stride, groups, blocks } = layout(rows, depth, format);
+  const block = machine.memory.allocate(matrices * panels * (stride + (format.zeroPoints ? 8 * groups : 0)));
+  const storage = new Int4Storage(block, format);
+  const step = Math.max(8, Math.floor(packBytes / (16 * blocks) / 8) * 8);
+  try {
+    for (let matrix = 0; matrix < matrices; matrix++) {
+      const to = int4PanelsOf({ storage, shape }, storage, matrix);
+      for (let row = 0; row < rows; row += step) {
+        const end = Math.min(rows, row + step);
+        packChunk(machine, await readInt4Rows(source, matrix * rows + row, matrix * rows + end), int4Stripe(to, row, end - row));
+      }
+    }
+  } catch (error) {
+    storage.free();
+    throw error;
+  }
+  return storage;
+}
+
+/** Rows that lack in the last panel, and weights that lack in the last block, are zeros. */
+function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: Int4Panels): void {
+  using frame = machine.memory.frame();
+  const { rows, depth, blocks, group, groups, address } = to;
+  const panels = Math.ceil(rows / 8);
+  const [rowBytes, paddedBytes] = [Math.ceil(depth / 2), 16 * blocks];
+  const quantsAt = frame.take(panels * 8 * paddedBytes);
+  const scalesAt = frame.take(panels * 8 * groups * 2);
+  const padded = machine.memory.bytes(quantsAt, panels * 8 * paddedBytes);
+  if (rowBytes === paddedBytes) padded.fill(0, quants.length).set(quants);
+  else {
+    padded.fill(0);
+    for (let row = 0; row < rows; row++) padded.set(quants.subarray(row * rowBytes, (row + 1) * rowBytes), row * paddedBytes);
+  }
+  const halves = machine.memory.bytes(scalesAt, panels * 8 * groups * 2);
+  halves.fill(0).set(new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength));
+  machine.kernels(int4Pack).pack({ quants: quantsAt, scales: scalesAt, target: address, panels, blocks, group, groups });
+  if (!zeros) return;
+  const target = machine.memory.bytes(to.zeros, panels * 8 * groups).fill(0);
+  for (let row = 0; row < rows; row++)
+    for (let at = 0; at < groups; at++) target[((row >> 3) * groups + at) * 8 + (row & 7)] = zeros[row * groups + at];
+}
+
+/** Panels as float32, for a stripe that is not too large. */
+export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Panels {
+  const panels = Math.ceil(from.rows / 8);
+  const stride = 32 * blockWidth * from.blocks;
+  const target = frame.take(panels * stride);
+  machine.kernels(int4Pack).dequantize({ source: from.address, zeros: from.zeros, target, panels, blocks: from.blocks, group: from.group });
+  return { address: target, rows: from.rows, depth: from.depth, stride };
+}
+
+/** Rows of an embedding, as float32 [ids, depth] at `target`. */
+export function gatherInt4(machine: Machine, from: Int4Panels, ids: number, count: number, target: number): void {
+  const { address: panels, zeros, depth: width, groups, stride: panelStride } = from;
+  machine.kernels(int4Pack).gather({ panels, zeros, ids, target, count, width, group: from.group * blockWidth, groups, panelStride });
+}
+

@@ -1,0 +1,138 @@
+import { constant, load, type Int, type Value } from '../language.js';
+import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
+import { blockBytes, scaleBytes } from '../int4/int4Plan.js';
+import { halfScale, halfScales, zeroPoints } from './int4Scale.js';
+
+/** Nibble `at` of each lane. */
+const nibble = (q: Value<'i32x4'>, at: number): Value<'i32x4'> => q.shiftRight(4 * at).and(15);
+
+export const int4Pack = kernelModule('int4Pack', () => ({
+  /**
+   * Panels of 8 rows from rows of nibbles, `rowBytes` apart (whole blocks of 16 bytes), and their scales [rows, groups].
+   * Words of 8 weights of the 8 rows lie side by side; behind each group of `group` blocks its scales.
+   */
+  pack: kernel(
+    { quants: 'i32', scales: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32', groups: 'i32' },
+    (k, { quants, scales, target, panels, blocks, group, groups }) => {
+      const rowBytes = k.let(blocks.shiftLeft(4));
+      const rowScales = k.let(groups.shiftLeft(1));
+      k.repeat(panels, () => {
+        const left = k.let(blocks);
+        const [source, scale] = [k.let(quants), k.let(scales)];
+        k.while(
+          () => left.differs(0),
+          () => {
+            const count = k.let(left.min(group));
+            k.repeat(count.shiftLeft(2), () => {
+              const row = k.let(source);
+              for (let lane = 0; lane < 8; lane++) {
+                k.store(target, load.i32(row), 4 * lane);
+                row.add(rowBytes);
+              }
+              source.add(4);
+              target.add(32);
+            });
+            const row = k.let(scale);
+            for (let lane = 0; lane < 8; lane++) {
+              k.store16(target, load.i16(row), 2 * lane);
+              row.add(rowScales);
+            }
+            scale.add(2);
+            target.add(scaleBytes);
+            left.set(left.minus(count));
+          },
+        );
+        quants.add(rowBytes.shiftLeft(3));
+        scales.add(rowScales.shiftLeft(3));
+      });
+    },
+  ),
+
+  /** Panels as floats, [32 blocks][8] each: scale * (q - zero). Without zero points `zeros` is 0. */
+  dequantize: kernel(
+    { source: 'i32', zeros: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32' },
+    (k, { source, zeros, target, panels, blocks, group }) =>
+      k.repeat(panels, () => {
+        const left = k.let(blocks);
+        k.while(
+          () => left.differs(0),
+          () => {
+            const count = k.let(left.min(group));
+            const [low, high] = [k.let(constant('i32x4', 8)), k.let(constant('i32x4', 8))];
+            k.if(zeros.differs(0), () => {
+              const [first, second] = zeroPoints(k, zeros);
+              low.set(first);
+              high.set(second);
+              zeros.add(8);
+            });
+            const end = k.let(source.plus(count.times(blockBytes)));
+            const scales = [k.let(halfScales(end)), k.let(halfScales(end, 8))];
+            k.while(
+              () => source.differs(end),
+              () => {
+                [low, high].forEach((zero, j) => {
+                  const q = k.let(load.f32x4(source, 16 * j).bits());
+                  for (let at = 0; at < 8; at++)
+                    k.store(target, nibble(q, at).minus(zero).toFloat().times(scales[j] as Value<'f32x4'>), 32 * at + 16 * j);
+                });
+                source.add(32);
+                target.add(8 * 32);
+              },
+            );
+            source.add(scaleBytes);
+            left.set(left.minus(count));
+          },
+        );
+      }),
+  ),
+
+  /** Rows `ids` as floats, to [count, width]. `group` in floats, `panelStride` in bytes. */
+  gather: kernel(
+    { panels: 'i32', zeros: 'i32', ids: 'i32', target: 'i32', count: 'i32', width: 'i32', group: 'i32', groups: 'i32', panelStride: 'i32' },
+    (k, { panels, zeros, ids, target, count, width, group, groups, panelStride }) =>
+      k.repeat(count, () => {
+        const id = k.let(load.i32(ids));
+        const [panel, lane] = [k.let(id.shiftRight(3)), k.let(id.and(7))];
+        const source = k.let(panels.plus(panel.times(panelStride)));
+        const zeroAt = k.let(zeros.plus(panel.times(groups).shiftLeft(3)).plus(lane));
+        const left = k.let(width);
+        k.while(
+          () => left.differs(0),
+          () => {
+            const size = k.let(left.min(group));
+            const bytes = k.let(size.plus(31).shiftRight(5).times(blockBytes));
+            const scale = k.let(halfScale(k, source.plus(bytes).plus(lane.shiftLeft(1))));
+            const zero = k.let(constant('i32', 8));
+            k.if(zeros.differs(0), () => {
+              zero.set(load.i8(zeroAt));
+              zeroAt.add(8);
+            });
+            gatherGroup(k, source.plus(lane.shiftLeft(2)), size, target, scale, zero);
+            source.add(bytes.plus(scaleBytes));
+            left.set(left.minus(size));
+          },
+        );
+        ids.add(4);
+      }),
+  ),
+}));
+
+/** `size` weights of one row, from words 32 bytes apart. */
+function gatherGroup(k: Kernel, from: Int, size: Int, target: Variable<'i32'>, scale: Value<'f32'>, zero: Int): void {
+  const words = k.let(from);
+  const left = k.let(size);
+  k.while(
+    () => left.differs(0),
+    () => {
+      const word = k.let(load.i32(words));
+      const count = k.let(left.min(8));
+      k.repeat(count, () => {
+        k.store(target, word.and(15).minus(zero).toFloat().times(scale) as Value<'f32'>);
+        word.set(word.shiftRight(4));
+        target.add(4);
+      });
+      words.add(32);
+      left.set(left.minus(count));
+    },
+  );
+}

@@ -1,0 +1,31 @@
+import { constant, load, Value, type Int } from '../language.js';
+import type { Kernel } from '../kernel.js';
+import { scaleBytes } from '../int4/int4Plan.js';
+import { widenHigh, widenLow, type Ints } from './nibbles.js';
+
+/** Four finite float16, subnormal ones too, as float32. */
+export function halfScales(address: Int, offset = 0): Value<'f32x4'> {
+  const halves: Ints = new Value('i32x4', (code) => (address.emit(code), code.memory('v128.load16x4_s', offset)));
+  // The sign fills the upper half: it and the exponent move up, and the bits between them go. Biases differ by 112.
+  return halves.shiftLeft(13).and(0x8fffe000).asFloat().times(2 ** 112);
+}
+
+/** One of them. */
+export function halfScale(k: Kernel, address: Int): Value<'f32'> {
+  const half = k.let(load.i16(address));
+  return half.and(0x7fff).shiftLeft(13).or(half.and(0x8000).shiftLeft(16)).asFloat().times(2 ** 112);
+}
+
+/** The zero points of a group's 8 rows, a byte each, as two vectors. */
+export function zeroPoints(k: Kernel, address: Int): [Ints, Ints] {
+  const pairs = k.let(new Value('i32x4', (code) => (address.emit(code), code.memory('v128.load8x8_u', 0))));
+  return [widenLow(pairs), widenHigh(pairs)];
+}
+
+/** One integer in all four lanes. */
+export const splatInt = (address: Int, offset = 0): Ints => load.f32Splat(address, offset).bits();
+
+export const zeros = (): Ints => constant('i32x4', 0);
+
+/** Bytes from panel to panel, of `blocks` blocks and `groups` groups. */
+export const panelBytes = (blocks: Int, groups: Int): Int => blocks.shiftLeft(7).plus(groups.times(scaleBytes));

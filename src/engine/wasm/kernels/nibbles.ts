@@ -1,0 +1,91 @@
+/**
+ * Products of nibbles with 8-bit activations. A vector of weights holds 4 rows, one in each 32-bit lane, with 8 weights
+ * along the depth from the lowest nibble up. Activations meet them as 32-bit words, the same in all lanes.
+ */
+import type { Code } from '../assembler.js';
+import { Value, constant, shuffle } from '../language.js';
+import type { Kernel, Variable } from '../kernel.js';
+import type { PlainOp } from '../opcodes.js';
+import type { Int4Plan } from '../int4/int4Plan.js';
+
+export type Ints = Value<'i32x4'>;
+
+const of =
+  (op: PlainOp) =>
+  (...operands: readonly Ints[]): Ints =>
+    new Value('i32x4', (code: Code) => {
+      for (const operand of operands) operand.emit(code);
+      code.op(op);
+    });
+
+const dotPairs = of('i32x4.dot_i16x8_s');
+const dotBytes = of('i32x4.relaxed_dot_i8x16_i7x16_add_s');
+const timesPairs = of('i16x8.mul');
+const narrowToPairs = of('i16x8.narrow_i32x4_s');
+const narrowToBytes = of('i8x16.narrow_i16x8_s');
+export const widenLow = of('i32x4.extend_low_i16x8_u');
+export const widenHigh = of('i32x4.extend_high_i16x8_u');
+
+/** Shifts each 16-bit half, zeros coming in. */
+const shiftPairs = (a: Ints, bits: number): Ints =>
+  new Value('i32x4', (code) => (a.emit(code), code.constant('i32', bits), code.op('i16x8.shr_u')));
+
+const vector = (...words: readonly number[]): Ints => new Value('i32x4', (code) => code.vector(words));
+/** Four words of two 16-bit halves each. */
+const halves = (...values: readonly number[]): Ints =>
+  vector(...[0, 2, 4, 6].map((i) => (values[i] & 0xffff) | (values[i + 1] << 16)));
+
+/** One way to multiply, within a kernel. */
+export interface NibbleDot {
+  /** Words of activations that meet 8 weights. */
+  readonly words: number;
+  /** By how much a product comes out too large. */
+  readonly factor: number;
+  /** The nibbles of a vector of weights, apart: one operand for each word. */
+  parts(q: Ints): Ints[];
+  /** sum + x part */
+  add(sum: Ints, x: Ints, part: Ints): Ints;
+  /** 8 activations (two vectors of integers from -127 to 127) as `words` words, in the first lanes. */
+  arrange(low: Ints, high: Ints): Ints;
+}
+
+/**
+ * Nibbles stay where they are in their 16-bit half, so that only one of four is shifted; the activations make up for it:
+ * word i holds elements i and i + 4, times 256, 16, 1 and 256.
+ */
+function pairs(k: Kernel): NibbleDot {
+  const masks = [0xf, 0xf0, 0xf00].map((mask) => k.let(constant('i32x4', mask | (mask << 16))));
+  return {
+    words: 4,
+    factor: 256,
+    parts: (q) => [...masks.map((mask) => q.and(mask)), shiftPairs(q, 12)],
+    add: (sum, x, part) => sum.plus(dotPairs(x, part)),
+    arrange: (low, high) => {
+      const scaled = k.let(timesPairs(narrowToPairs(low, high), halves(256, 16, 1, 256, 256, 16, 1, 256)));
+      const places = [0, 4, 1, 5, 2, 6, 3, 7];
+      return shuffle(scaled, scaled, places.flatMap((at) => [2 * at, 2 * at + 1]));
+    },
+  };
+}
+
+/** Even nibbles are masked, odd ones shifted down: word 0 holds elements 0, 2, 4, 6 and word 1 the others. */
+function bytes(k: Kernel): NibbleDot {
+  const mask = k.let(constant('i32x4', 0x0f0f0f0f));
+  return {
+    words: 2,
+    factor: 1,
+    parts: (q) => [q.and(mask), shiftPairs(q, 4).and(mask)],
+    add: (sum, x, part) => dotBytes(x, part, sum),
+    arrange: (low, high) => {
+      const narrow: Variable<'i32x4'> = k.let(narrowToPairs(low, high));
+      const all = k.let(narrowToBytes(narrow, narrow));
+      return shuffle(all, all, [0, 2, 4, 6, 1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7]);
+    },
+  };
+}
+
+/** The plan's way to multiply. Declares its constants in the kernel: call it before any loop. */
+export const nibbleDot = (k: Kernel, { dot }: Int4Plan): NibbleDot => ({ pairs, bytes })[dot](k);
+
+/** What `nibbleDot` says about the layout of activations, for who launches. */
+export const wordsOf = ({ dot }: Int4Plan): number => (dot === 'pairs' ? 4 : 2);

@@ -1,0 +1,52 @@
+/** The two sides of a product with a weight, of either kind. */
+import type { PackedWeight } from '../backend.js';
+import type { Int4Format } from '../int4.js';
+import { Int4Storage, int4PanelsOf, int4Stripe, type Int4Panels } from './int4/int4Panels.js';
+import { quantizeRows, type QuantizedRows } from './int4/int4Product.js';
+import type { Machine } from './machine.js';
+import type { Frame } from './memory.js';
+import { packLeft, panelsOf, type Matrix, type Panels } from './panels.js';
+
+/** Activations, laid out once for each kind of weight that they meet. */
+export class Left {
+  #floats: number | undefined;
+  readonly #quantized = new Map<number, QuantizedRows>();
+
+  constructor(
+    private readonly machine: Machine,
+    private readonly frame: Frame,
+    private readonly matrix: Matrix,
+  ) {}
+
+  get rows(): number {
+    return this.matrix.rows;
+  }
+
+  /** Address of its tiles of floats. */
+  get floats(): number {
+    return (this.#floats ??= packLeft(this.machine, this.frame, this.matrix));
+  }
+
+  /** As integers with a scale a group; for rows that lie one behind another. */
+  quantized(groupSize: Int4Format['groupSize']): QuantizedRows {
+    let found = this.#quantized.get(groupSize);
+    if (!found) {
+      const { address, rows, depth } = this.matrix;
+      found = quantizeRows(this.machine, this.frame, address, rows, depth, groupSize);
+      this.#quantized.set(groupSize, found);
+    }
+    return found;
+  }
+}
+
+export type Right = Panels | Int4Panels;
+
+export const isInt4Right = (right: Right): right is Int4Panels => 'group' in right;
+
+/** Matrix `index` of a weight: the weight itself, or one of its experts. */
+export const rightOf = (weight: PackedWeight, index = 0): Right =>
+  weight.storage instanceof Int4Storage ? int4PanelsOf(weight, weight.storage, index) : panelsOf(weight, index);
+
+/** Rows [first, first + rows) of a weight; `first` is a multiple of 8. */
+export const stripeOf = (right: Right, first: number, rows: number): Right =>
+  isInt4Right(right) ? int4Stripe(right, first, rows) : { ...right, address: right.address + (first / 8) * right.stride, rows };

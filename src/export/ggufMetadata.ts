@@ -1,0 +1,85 @@
+import { UserError } from '../engine/index.js';
+import type { ModelConfig } from '../models/index.js';
+import type { ExportPlan } from './exportPlan.js';
+import { bool, f32, i32s, string, u32, type GgufMetadata } from './ggufFormat.js';
+import { zeroMlpWidth, type GgufType } from './ggufTensors.js';
+
+/** `deci` alone can leave out an attention; everything else is a plain `llama` (spec 2.2, 2.4, 2.9). */
+export type GgufArchitecture = 'llama' | 'deci';
+
+/** `general.file_type` (spec 2.2). */
+const fileTypes: Readonly<Record<GgufType, number>> = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, bf16: 32 };
+
+export const architectureOf = ({ layers }: ExportPlan): GgufArchitecture =>
+  layers.some(({ attention, mlp }) => attention === 'absent' || mlp === 'absent') ? 'deci' : 'llama';
+
+/** What llama.cpp must know of the model beside its vocabulary. */
+export function ggufMetadata(config: ModelConfig, plan: ExportPlan, o: { type: GgufType; name: string }): GgufMetadata {
+  const architecture = architectureOf(plan);
+  const keys: GgufMetadata = {
+    block_count: u32(plan.layers.length),
+    context_length: u32(exactContext(config)),
+    embedding_length: u32(config.hiddenSize),
+    ...(architecture === 'deci' ? layerLists(config, plan) : layerCounts(config)),
+    'attention.layer_norm_rms_epsilon': f32(config.rmsNormEps),
+    'attention.key_length': u32(config.headDim),
+    'attention.value_length': u32(config.headDim),
+    vocab_size: u32(config.vocabSize),
+    ...ropeKeys(config),
+    ...(config.numLocalExperts === undefined
+      ? {}
+      : { expert_count: u32(config.numLocalExperts), expert_used_count: u32(config.numExpertsPerTok ?? 2) }),
+  };
+  return {
+    'general.architecture': string(architecture),
+    'general.type': string('model'),
+    'general.name': string(o.name),
+    'general.file_type': u32(fileTypes[o.type]),
+    'general.quantization_version': u32(2),
+    ...Object.fromEntries(Object.entries(keys).map(([key, value]) => [`${architecture}.${key}`, value])),
+  };
+}
+
+const layerCounts = (config: ModelConfig): GgufMetadata => ({
+  feed_forward_length: u32(config.intermediateSize),
+  'attention.head_count': u32(config.numAttentionHeads),
+  'attention.head_count_kv': u32(config.numKeyValueHeads),
+});
+
+/** A number a layer: heads 0 for a dropped attention, but for layer 0, which keeps its head count without keys and values. */
+function layerLists(config: ModelConfig, { layers }: ExportPlan): GgufMetadata {
+  const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, intermediateSize } = config;
+  return {
+    feed_forward_length: i32s(layers.map(({ mlp }) => (mlp === 'absent' ? zeroMlpWidth(config) : intermediateSize))),
+    'attention.head_count': i32s(layers.map(({ attention }, layer) => (attention === 'absent' && layer > 0 ? 0 : heads))),
+    'attention.head_count_kv': i32s(layers.map(({ attention }) => (attention === 'absent' ? 0 : keyValueHeads))),
+  };
+}
+
+/** llama.cpp's graphs of these architectures have no sliding window, so they are exact up to its length only. */
+export const exactContext = ({ maxPositionEmbeddings, slidingWindow }: ModelConfig): number =>
+  Math.min(maxPositionEmbeddings, slidingWindow ?? Infinity);
+
+function ropeKeys({ rope, headDim }: ModelConfig): GgufMetadata {
+  const plain: GgufMetadata = { 'rope.dimension_count': u32(headDim), 'rope.freq_base': f32(rope.theta) };
+  switch (rope.type) {
+    case 'default':
+    // Its divisors are a tensor, rope_freqs.
+    case 'llama3':
+      return plain;
+    case 'linear':
+      return { ...plain, 'rope.scaling.type': string('linear'), 'rope.scaling.factor': f32(rope.factor) };
+    case 'yarn': {
+      const usual = rope.factor <= 1 ? 1 : 0.1 * Math.log(rope.factor) + 1;
+      if (!rope.truncate || Math.abs(rope.attentionFactor - usual) > 1e-6 || rope.betaFast !== 32 || rope.betaSlow !== 1)
+        throw new UserError("llama.cpp knows this model's YaRN scaling only with its usual attention factor and betas");
+      return {
+        ...plain,
+        'rope.scaling.type': string('yarn'),
+        'rope.scaling.factor': f32(rope.factor),
+        'rope.scaling.original_context_length': u32(rope.originalMaxPositions),
+        'rope.scaling.finetuned': bool(true),
+      };
+    }
+  }
+}

@@ -1,0 +1,174 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../engine/index.js';
+import { loadTokenizer, readJsonObject, type JsonObject } from '../checkpoint/index.js';
+import type { ModelConfig } from '../models/index.js';
+import { bool, f32s, i32s, string, strings, u32, type GgufMetadata } from './ggufFormat.js';
+
+/** `tokenizer.ggml.token_type` (spec 2.7). */
+const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+
+export interface GgufTokenizer {
+  readonly metadata: GgufMetadata;
+  readonly notes: readonly string[];
+}
+
+/** The tokenizer of a model folder as llama.cpp wants it (spec 2.7): a byte-level BPE as `gpt2`, a SentencePiece-like one as `llama`. */
+export async function ggufTokenizer(folder: string, config: ModelConfig): Promise<GgufTokenizer> {
+  const tokenizer = await readJsonObject(join(folder, 'tokenizer.json'));
+  if (!tokenizer)
+    return {
+      metadata: { 'tokenizer.ggml.model': string('none') },
+      notes: [`${folder} has no tokenizer.json, so the file takes token ids only`],
+    };
+  const model = (tokenizer.model ?? {}) as JsonObject;
+  const vocab = model.vocab as Record<string, number> | undefined;
+  if ((model.type ?? 'BPE') !== 'BPE' || !vocab || typeof vocab !== 'object' || Array.isArray(vocab))
+    throw new UserError(`${folder}/tokenizer.json is a ${String(model.type)} tokenizer, and only BPE ones are written to GGUF`);
+  const merges = mergesOf(model);
+  const tokens = tokensOf(tokenizer, vocab, config.vocabSize, `${folder}/tokenizer.json`);
+  const { metadata, notes } = model.byte_fallback === true ? sentencePiece(tokenizer, tokens, merges) : byteLevel(tokenizer, tokens, merges);
+  return { metadata: { ...metadata, ...(await specialTokens(folder, tokenizer, config)) }, notes };
+}
+
+interface Tokens {
+  readonly text: string[];
+  readonly types: Int32Array;
+}
+
+/** As many as the model's vocabulary has; ids without a token are unused ones. */
+function tokensOf(tokenizer: JsonObject, vocab: Record<string, number>, size: number, where: string): Tokens {
+  const text = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
+  const types = new Int32Array(size).fill(tokenTypes.unused);
+  const place = (token: string, id: number, type: number): void => {
+    if (!Number.isInteger(id) || id < 0 || id >= size)
+      throw new UserError(`${where}: token ${JSON.stringify(token)} has the id ${id}, but config.json has a vocab_size of ${size}`);
+    text[id] = token;
+    types[id] = type;
+  };
+  for (const [token, id] of Object.entries(vocab)) place(token, id, tokenTypes.normal);
+  for (const { content, id, special } of addedTokens(tokenizer)) place(content, id, special ? tokenTypes.control : tokenTypes.userDefined);
+  return { text, types };
+}
+
+interface AddedToken {
+  readonly content: string;
+  readonly id: number;
+  readonly special: boolean;
+}
+
+const addedTokens = (tokenizer: JsonObject): AddedToken[] => (Array.isArray(tokenizer.added_tokens) ? (tokenizer.added_tokens as AddedToken[]) : []);
+
+/** `a b`, or as newer files have it `['a', 'b']`. */
+function mergesOf({ merges }: JsonObject): [left: string, right: string][] {
+  return (Array.isArray(merges) ? merges : []).map((merge: unknown) => {
+    if (Array.isArray(merge)) return merge as [string, string];
+    const text = String(merge);
+    // A space may only stand between the two: bytes and SentencePiece write their own otherwise.
+    const space = text.indexOf(' ', 1);
+    return [text.slice(0, space), text.slice(space + 1)];
+  });
+}
+
+function byteLevel(tokenizer: JsonObject, { text, types }: Tokens, merges: readonly [string, string][]): GgufTokenizer {
+  const pre = preTokenizerName(tokenizer.pre_tokenizer as JsonObject | null);
+  return {
+    metadata: {
+      'tokenizer.ggml.model': string('gpt2'),
+      'tokenizer.ggml.pre': string(pre ?? 'default'),
+      'tokenizer.ggml.tokens': strings(text),
+      'tokenizer.ggml.token_type': i32s(types),
+      'tokenizer.ggml.merges': strings(merges.map((pair) => pair.join(' '))),
+    },
+    notes: pre ? [] : ['llama.cpp knows no name for how this tokenizer cuts text into words: tokens of some texts may differ'],
+  };
+}
+
+const llama3Split = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
+
+/** llama.cpp's names of the ways to cut text into words, by the expression that a `Split` holds. */
+const splitNames: Readonly<Record<string, string>> = {
+  [llama3Split]: 'llama-bpe',
+  [llama3Split.replace(String.raw`\p{N}{1,3}`, String.raw`\p{N}`)]: 'qwen2',
+  [String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`]:
+    'tekken',
+};
+
+/** undefined where llama.cpp has no name that is known here. */
+export function preTokenizerName(given: JsonObject | null | undefined): string | undefined {
+  const steps = (given?.type === 'Sequence' ? (given.pretokenizers as JsonObject[]) : [given]).filter(Boolean) as JsonObject[];
+  const kinds = steps.map(({ type }) => type).join();
+  const usesRegex = steps.at(-1)?.use_regex !== false;
+  if (kinds === 'ByteLevel' && usesRegex) return 'gpt-2';
+  if (kinds === 'Digits,ByteLevel' && usesRegex && steps[0].individual_digits === true) return 'smollm';
+  if (kinds === 'Split,ByteLevel' && !usesRegex) {
+    const { pattern, behavior, invert } = steps[0] as { pattern?: { Regex?: string }; behavior?: string; invert?: boolean };
+    if (behavior === 'Isolated' && !invert) return splitNames[pattern?.Regex ?? ''];
+  }
+  return undefined;
+}
+
+/**
+ * llama.cpp joins the pair whose joined piece has the highest score. SentencePiece's scores are gone from a
+ * tokenizer.json, but its merges were sorted by them, so minus a piece's first rank orders pieces the same.
+ */
+function sentencePiece(tokenizer: JsonObject, { text, types }: Tokens, merges: readonly [string, string][]): GgufTokenizer {
+  const ranks = new Map<string, number>();
+  for (const [rank, [left, right]] of merges.entries()) if (!ranks.has(left + right)) ranks.set(left + right, rank);
+  const unknown = (tokenizer.model as JsonObject).unk_token;
+  for (const [id, token] of text.entries()) {
+    if (token === unknown) types[id] = tokenTypes.unknown;
+    else if (/^<0x[0-9A-F]{2}>$/.test(token)) types[id] = tokenTypes.byte;
+  }
+  return {
+    metadata: {
+      'tokenizer.ggml.model': string('llama'),
+      'tokenizer.ggml.pre': string('default'),
+      'tokenizer.ggml.tokens': strings(text.map((token, id) => (types[id] === tokenTypes.userDefined ? token.replaceAll('▁', ' ') : token))),
+      'tokenizer.ggml.scores': f32s(text.map((token) => -(ranks.get(token) ?? (token.length > 1 ? merges.length : 0)))),
+      'tokenizer.ggml.token_type': i32s(types),
+      'tokenizer.ggml.add_space_prefix': bool(prependsSpace(tokenizer)),
+    },
+    notes: [],
+  };
+}
+
+function prependsSpace({ normalizer, pre_tokenizer: pre }: JsonObject): boolean {
+  const steps = (value: unknown, key: string): JsonObject[] => {
+    const step = value as JsonObject | null | undefined;
+    return !step ? [] : step.type === 'Sequence' ? (step[key] as JsonObject[]) : [step];
+  };
+  return (
+    steps(normalizer, 'normalizers').some(({ type }) => type === 'Prepend') ||
+    steps(pre, 'pretokenizers').some((step) => step.type === 'Metaspace' && (step.prepend_scheme ?? 'always') !== 'never')
+  );
+}
+
+async function specialTokens(folder: string, tokenizer: JsonObject, config: ModelConfig): Promise<GgufMetadata> {
+  const known = await loadTokenizer(folder);
+  const own = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {};
+  const id = (key: 'unk_token' | 'pad_token'): number | undefined => {
+    const token = own[key] as string | { content?: string } | null | undefined;
+    const text = typeof token === 'string' ? token : token?.content;
+    return text === undefined ? undefined : known.idOf(text);
+  };
+  const ids = { bos: known.bosId ?? config.bosTokenId, eos: known.eosId ?? config.eosTokenIds[0], unknown: id('unk_token'), padding: id('pad_token') };
+  const template = known.chatTemplate ?? (await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined));
+  const adds = templateEnds(tokenizer.post_processor as JsonObject | null | undefined);
+  return {
+    ...Object.fromEntries(Object.entries(ids).flatMap(([name, value]) => (value === undefined ? [] : [[`tokenizer.ggml.${name}_token_id`, u32(value)]]))),
+    'tokenizer.ggml.add_bos_token': bool(adds.first !== undefined && adds.first === known.bosToken),
+    'tokenizer.ggml.add_eos_token': bool(adds.last !== undefined && adds.last === known.eosToken),
+    ...(template === undefined ? {} : { 'tokenizer.chat_template': string(template) }),
+  };
+}
+
+/** The special tokens that the tokenizer itself puts before and behind a text. */
+function templateEnds(post: JsonObject | null | undefined): { first?: string; last?: string } {
+  if (post?.type === 'Sequence')
+    return (post.processors as JsonObject[]).map(templateEnds).find(({ first, last }) => first !== undefined || last !== undefined) ?? {};
+  if (post?.type !== 'TemplateProcessing') return {};
+  const special = (item: unknown): string | undefined => (item as { SpecialToken?: { id: string } } | undefined)?.SpecialToken?.id;
+  const single = post.single as unknown[];
+  return { first: special(single[0]), last: special(single.at(-1)) };
+}

@@ -1,0 +1,146 @@
+/**
+ * `nemotron-nas` (DeciLM), the architecture of vLLM whose layers may lack an attention or an MLP (spec 3). D hidden, I
+ * intermediate, H heads, K key-value heads.
+ */
+import { UserError, type WeightDType } from '../engine/index.js';
+import { tensorOfSource, type JsonObject, type TensorToWrite } from '../checkpoint/index.js';
+import { completeConfig, type ModelConfig } from '../models/index.js';
+import { exactContext } from './ggufMetadata.js';
+import { typeKeys } from './huggingFaceFolder.js';
+import { namedSources, type PlannedWeight, type PlannedWeights } from './plannedWeights.js';
+import { castSource, paddedSource } from './rowViews.js';
+import type { ExportPlan, PlannedLayer } from './exportPlan.js';
+
+export const configModule = 'configuration_nemotron_nas.py';
+
+/** vLLM reads `block_configs` by attribute, so it needs a config class; this is all it needs (spec 3.2). */
+export const configModuleText = `"""Config of a model whose layers may lack an attention or an MLP, for vLLM (trust_remote_code)."""
+from types import SimpleNamespace
+
+from transformers import PretrainedConfig
+
+
+class DeciLMConfig(PretrainedConfig):
+    model_type = "nemotron-nas"
+
+    def __init__(self, block_configs=None, **kwargs):
+        self.block_configs = [
+            SimpleNamespace(**{part: SimpleNamespace(**values) for part, values in block.items()})
+            for block in block_configs or []
+        ]
+        super().__init__(**kwargs)
+
+    def to_dict(self):
+        made = super().to_dict()
+        made["block_configs"] = [
+            {part: dict(vars(values)) for part, values in vars(block).items()} for block in self.block_configs
+        ]
+        return made
+`;
+
+/** The engine makes the MLP's width of `ffn_mult` and rounds it up to this. */
+const widthStep = 256;
+
+/** I rounded up to what `ffn_mult` can say. */
+export const paddedWidth = ({ intermediateSize }: ModelConfig): number => Math.ceil(intermediateSize / widthStep) * widthStep;
+
+/** What an engine makes of `ffn_mult` (spec 3.1). */
+export const widthOfMultiplier = (multiplier: number, hidden: number): number =>
+  Math.ceil(Math.trunc((2 * multiplier * hidden) / 3) / widthStep) * widthStep;
+
+/** `ffn_mult` of six decimals. */
+export function multiplierOf(config: ModelConfig): number {
+  const [D, width] = [config.hiddenSize, paddedWidth(config)];
+  // The middle of the last step where the width itself, rounded, would fall into the next.
+  for (const aim of [width, width - widthStep / 2]) {
+    const multiplier = Math.round(((1.5 * aim) / D) * 1e6) / 1e6;
+    if (widthOfMultiplier(multiplier, D) === width) return multiplier;
+  }
+  throw new UserError(`an MLP of ${width} beside a hidden size of ${D} cannot be said as an ffn_mult`);
+}
+
+/** A zero attention stands in layer 0, whose normalisation vLLM would otherwise take apart wrongly (spec 3.2). */
+export const nemotronPlan = ({ layers }: ExportPlan): ExportPlan => ({
+  layers: layers.map((layer, i) => (i === 0 && layer.attention === 'absent' ? { ...layer, attention: 'zero' } : layer)),
+});
+
+export function nemotronConfig(raw: JsonObject, config: ModelConfig, { layers }: ExportPlan, type?: WeightDType): JsonObject {
+  const { drop_attn_list: _attention, drop_mlp_list: _mlp, sliding_window: _window, layer_types: _types, ...rest } = raw;
+  return {
+    ...rest,
+    architectures: ['DeciLMForCausalLM'],
+    model_type: 'nemotron-nas',
+    auto_map: { AutoConfig: `${configModule.replace('.py', '')}.DeciLMConfig` },
+    num_hidden_layers: layers.length,
+    num_key_value_heads: null,
+    intermediate_size: null,
+    hidden_act: 'silu',
+    head_dim: config.headDim,
+    max_position_embeddings: exactContext(config),
+    attention_bias: config.attentionBias,
+    mlp_bias: config.mlpBias,
+    tie_word_embeddings: config.tieWordEmbeddings,
+    rms_norm_eps: config.rmsNormEps,
+    ...ropeKeys(raw),
+    ...typeKeys(raw, type),
+    block_configs: layers.map((layer) => blockConfig(config, layer)),
+  };
+}
+
+/** Both forms, v4's and v5's: the class sets neither right by itself. */
+function ropeKeys(raw: JsonObject): JsonObject {
+  const parameters = raw.rope_parameters as JsonObject | null | undefined;
+  if (!parameters) return { rope_theta: raw.rope_theta ?? 10000, rope_scaling: raw.rope_scaling ?? null };
+  const { rope_theta: theta = 10000, ...scaling } = parameters;
+  const isPlain = (scaling.rope_type ?? 'default') === 'default';
+  return { rope_theta: theta, rope_scaling: isPlain ? null : scaling };
+}
+
+function blockConfig(config: ModelConfig, { attention, mlp }: PlannedLayer): JsonObject {
+  const [noAttention, noMlp] = [attention === 'absent', mlp === 'absent'];
+  return {
+    attention: {
+      n_heads_in_group: noAttention ? null : config.numAttentionHeads / config.numKeyValueHeads,
+      no_op: noAttention,
+      num_sink_tokens: null,
+      replace_with_linear: false,
+      sparsify: null,
+      unshifted_sink: false,
+      use_prefill_window_in_sink_attention: false,
+      window_length: null,
+    },
+    ffn: { ffn_mult: noMlp ? null : multiplierOf(config), no_op: noMlp, replace_with_linear: false, sparsify: null },
+  };
+}
+
+/** Llama's names; MLPs padded with zero rows of gate and up and zero columns of down, which changes nothing. */
+export function nemotronTensors(weights: PlannedWeights, type?: WeightDType): TensorToWrite[] {
+  const width = paddedWidth(weights.config);
+  return weights.all().flatMap((weight) => namedSources(padded(weight, width)).map(({ name, source }) => tensorOfSource(castSource(source, type ?? source.dtype), name)));
+}
+
+function padded(weight: PlannedWeight, width: number): PlannedWeight {
+  const { spec, source } = weight;
+  if (/^mlp\.(gate|up)\./.test(spec.path)) return { ...weight, source: paddedSource(source, [width, ...source.shape.slice(1)]) };
+  if (spec.path === 'mlp.down.weight') return { ...weight, source: paddedSource(source, [source.shape[0], width]) };
+  return weight;
+}
+
+/** The config of a folder in this architecture as the engine sees it, for the check of an export: a Llama with drops. */
+export function parseNemotron(raw: JsonObject, source: ModelConfig, where: string): ModelConfig {
+  const blocks = raw.block_configs as { attention: { no_op: boolean; n_heads_in_group: number | null }; ffn: { no_op: boolean; ffn_mult: number | null } }[];
+  const group = blocks.find(({ attention }) => !attention.no_op)?.attention.n_heads_in_group;
+  const multiplier = blocks.find(({ ffn }) => !ffn.no_op)?.ffn.ffn_mult;
+  if (!group) throw new UserError(`${where}: every attention is left out, which the engine refuses`);
+  const indices = (part: 'attention' | 'ffn'): number[] => blocks.flatMap((block, i) => (block[part].no_op ? [i] : []));
+  return completeConfig({
+    ...source,
+    modelType: 'llama',
+    slidingWindow: undefined,
+    numHiddenLayers: blocks.length,
+    numKeyValueHeads: source.numAttentionHeads / group,
+    intermediateSize: multiplier ? widthOfMultiplier(multiplier, source.hiddenSize) : source.intermediateSize,
+    dropAttention: indices('attention'),
+    dropMlp: indices('ffn'),
+  });
+}

@@ -1,0 +1,117 @@
+import { UserError, createBatch, decodeFloats, type Tensor } from '../engine/index.js';
+import { Context } from '../models/context.js';
+import { RotaryTable } from '../models/rope.js';
+import type { Model } from '../models/index.js';
+import { ggmlTypes, roundingBound } from './ggmlBlocks.js';
+import type { GgufFile } from './ggufFile.js';
+import type { GgufTensor } from './ggufWriter.js';
+import { rowsOf, widthOf } from './rowViews.js';
+
+/** What an exported model was found to compute, read back from the disk. */
+export interface Proof {
+  /** The prompt, as token ids. */
+  readonly prompt: readonly number[];
+  /** The likeliest next token, of the result and of the model that was exported. */
+  readonly token: number;
+  readonly sourceToken: number;
+  /** Of the next token's logits: between the two, and the source's largest magnitude. */
+  readonly largestDifference: number;
+  readonly largestLogit: number;
+}
+
+/** Logits [V] of the token behind `prompt`. One layer at a time is in memory, beside the embeddings. */
+export async function nextLogits(model: Model, prompt: readonly number[], onLayer: () => void = () => undefined): Promise<Float32Array> {
+  const { engine, config, drops } = model;
+  const all = model.layers.map(({ index }) => index);
+  const rotaryTable = new RotaryTable(engine, config.rope, config.headDim);
+  using scope = engine.scope();
+  try {
+    // Loads what belongs to no layer.
+    model.setDrops({ attention: all, mlp: all });
+    await model.load();
+    model.setDrops(drops);
+    const batch = createBatch([prompt]);
+    const rotary = rotaryTable.upTo(prompt.length);
+    let hidden: Tensor = engine.embed(model.embedding, batch);
+    for (const layer of model.layers) {
+      await layer.load();
+      const before = hidden;
+      hidden = layer.run(before, new Context(engine, config, batch, layer.index, rotary));
+      if (hidden !== before) before.dispose();
+      // Work on the weights may only be enqueued so far.
+      await engine.readFloats(hidden);
+      layer.unload();
+      onLayer();
+    }
+    scope.keep(hidden);
+    using last = hidden;
+    const logits = await engine.readFloats(model.logits(last));
+    return logits.slice(-config.vocabSize);
+  } finally {
+    rotaryTable.dispose();
+    model.dispose();
+  }
+}
+
+/** Fails unless the result computes finite logits, and within `relative` of the source's where that is given. */
+export async function proveRun(
+  source: Model,
+  result: Model,
+  { relative, onProgress }: { relative?: number; onProgress?: (done: number, total: number, unit: string) => void },
+): Promise<Proof> {
+  const total = source.layers.length + result.layers.length;
+  let done = 0;
+  const onLayer = (): void => onProgress?.(++done, total, 'layers');
+  const prompt = promptOf(source.config.vocabSize);
+  const expected = await nextLogits(source, prompt, onLayer);
+  const found = await nextLogits(result, prompt, onLayer);
+  if (found.length !== expected.length || found.some((value) => !Number.isFinite(value)))
+    throw new UserError(`what was written to ${result.parameters.folder} does not compute finite logits when it is read back`);
+  const largestDifference = found.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
+  const largestLogit = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  if (relative !== undefined && !(largestDifference <= relative * Math.max(1e-3, largestLogit)))
+    throw new UserError(
+      `what was written to ${result.parameters.folder} computes other logits when it is read back: they are off by ${largestDifference.toPrecision(3)}, and the largest is ${largestLogit.toPrecision(3)}`,
+    );
+  return { prompt, token: likeliest(found), sourceToken: likeliest(expected), largestDifference, largestLogit };
+}
+
+/** Several different tokens: with one alone, queries and keys would not matter. */
+const promptOf = (vocabSize: number): number[] => [1, 2, 3, 5, 8].map((n) => Math.floor((n * vocabSize) / 11) % vocabSize);
+
+const likeliest = (logits: Float32Array): number => logits.reduce((best, value, id) => (value > logits[best] ? id : best), 0);
+
+/** Every tensor of a GGUF file against what was to be written: their list, shapes, types, and each value within its format's rounding. */
+export async function proveTensors(file: GgufFile, tensors: readonly GgufTensor[], onProgress?: (done: number, total: number, unit: string) => void): Promise<void> {
+  const fail = (problem: string): never => {
+    throw new UserError(`${file.path} ${problem} when it is read back`);
+  };
+  const names = file.tensorNames();
+  if (names.join('\n') !== tensors.map(({ name }) => name).join('\n')) fail(`lists ${names.length} tensors other than the ${tensors.length} that were written`);
+  for (const [i, tensor] of tensors.entries()) {
+    const { name, type, source } = tensor;
+    const read = file.source(name);
+    if (file.type(name) !== type || read.shape.join() !== source.shape.join()) fail(`holds ${name} as ${file.type(name)} [${read.shape.join(',')}]`);
+    const step = Math.max(1, Math.floor((1 << 20) / widthOf(source)));
+    for (let row = 0; row < rowsOf(source); row += step) {
+      const end = Math.min(row + step, rowsOf(source));
+      const wanted = decodeFloats(await source.readRows(row, end), source.dtype).slice();
+      const found = decodeFloats(await read.readRows(row, end), read.dtype);
+      const off = firstBeyond(wanted, found, tensor);
+      if (off >= 0) fail(`holds ${found[off]} for ${wanted[off]} in ${name}`);
+    }
+    onProgress?.(i + 1, tensors.length, 'tensors');
+  }
+}
+
+function firstBeyond(wanted: Float32Array, found: Float32Array, { type }: GgufTensor): number {
+  const { block } = ggmlTypes[type];
+  for (let start = 0; start < wanted.length; start += block) {
+    let most = 0;
+    for (let i = start; i < start + block; i++) most = Math.max(most, Math.abs(wanted[i]));
+    const bound = roundingBound(type, most);
+    for (let i = start; i < start + block; i++) if (!(Math.abs(wanted[i] - found[i]) <= bound)) return i;
+  }
+  return -1;
+}
+
