@@ -34,6 +34,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     ),
   );
   if (!tokenizer) {
+    if (!(await stat(folder).catch(() => undefined))) throw new UserError(`there is no folder ${folder}`);
     const hint = (await stat(join(folder, 'tokenizer.model')).catch(() => undefined))
       ? 'its tokenizer.model is not read; save the tokenizer as a fast one with transformers'
       : 'copy it from the original model';

@@ -9,7 +9,7 @@ const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /**
  * Bars by layer, the series side by side, all on one scale: from just below the smallest value to the largest, since
- * similarities differ in their last digits. The last line states the scale.
+ * similarities differ in their last digits. The last line states the scale; what lies below it has no bar.
  */
 export function barChart(series: readonly Series[], { width = 80 }: { width?: number } = {}): string[] {
   const rows = Math.max(...series.map(({ values }) => values.length));
@@ -27,9 +27,16 @@ export function barChart(series: readonly Series[], { width = 80 }: { width?: nu
   return [head, ...lines, `bars from ${low.toFixed(2)} to ${high.toFixed(2)}`].map((line) => line.trimEnd());
 }
 
+/**
+ * From the smallest value that is no outlier (Tukey's fence: the first layer is often far below the others, and bars
+ * would all look alike) to the largest.
+ */
 function scale(values: readonly number[]): [low: number, high: number] {
   if (values.length === 0) return [0, 1];
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const sorted = [...values].sort((a, b) => a - b);
+  const [lower, upper] = [0.25, 0.75].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
+  const most = sorted[sorted.length - 1];
+  const least = sorted.find((value) => value >= lower - 1.5 * (upper - lower)) ?? most;
   const low = Math.floor((least - 0.05 * (most - least)) * 100) / 100;
   const high = Math.ceil(most * 100) / 100;
   return high > low ? [low, high] : [low, low + 0.01];

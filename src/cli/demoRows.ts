@@ -63,7 +63,6 @@ async function sampledRows(
     });
     stream.push(...tokens, end);
     progress(Math.min(stream.length, needed), needed, 'tokens');
-    await new Promise(setImmediate); // lets Ctrl-C and the progress line have their turn
   }
   return Array.from({ length: count }, (_, i) => Int32Array.from(stream.slice(i * length, (i + 1) * length)));
 }

@@ -25,7 +25,8 @@ const plain: Readonly<Partial<Record<GgmlType, WeightDType>>> = { F32: 'float32'
 /** The engine's name of a type without blocks. */
 export const floatType = (type: GgmlType): WeightDType | undefined => plain[type];
 
-export const ggmlBytes = (type: GgmlType, elements: number): number => (elements / ggmlTypes[type].block) * ggmlTypes[type].bytes;
+export const ggmlBytes = (type: GgmlType, elements: number): number =>
+  (elements / ggmlTypes[type].block) * ggmlTypes[type].bytes;
 
 const fround = Math.fround;
 
@@ -106,7 +107,8 @@ function encodeQ4WithMinimum(values: Float32Array): Uint8Array {
     const d = fround(fround(max - min) / 15);
     const inverse = d ? fround(1 / d) : 0;
     [scales[b], minima[b]] = [d, min];
-    const quant = (i: number): number => Math.min(15, Math.trunc(fround(fround(fround(values[32 * b + i] - min) * inverse) + 0.5)));
+    const quant = (i: number): number =>
+      Math.min(15, Math.trunc(fround(fround(fround(values[32 * b + i] - min) * inverse) + 0.5)));
     for (let j = 0; j < 16; j++) out[20 * b + 4 + j] = quant(j) | (quant(j + 16) << 4);
   }
   placeHalves(out, scales, 20, 0);

@@ -111,7 +111,8 @@ function parseHead(path: string, bytes: Uint8Array, size: number): Head {
   for (const { name, shape, type, offset } of list) {
     if (entries.has(name)) throw new UserError(`${path} holds the tensor ${name} twice`);
     const end = start + offset + ggmlBytes(type, sizeOf(shape));
-    if (end > size) throw new UserError(`${path} is truncated: tensor ${name} ends at byte ${end}, the file at ${size}`);
+    if (end > size)
+      throw new UserError(`${path} is truncated: tensor ${name} ends at byte ${end}, the file at ${size}`);
     entries.set(name, { shape, type, begin: start + offset });
   }
   return [metadata, entries];
@@ -119,7 +120,10 @@ function parseHead(path: string, bytes: Uint8Array, size: number): Head {
 
 function typeOf(path: string, name: string, id: number): GgmlType {
   const found = Object.entries(ggmlTypes).find(([, layout]) => layout.id === id);
-  if (!found) throw new UserError(`${path}: tensor ${name} is of ggml type ${id}`, { hint: `${Object.keys(ggmlTypes).join(', ')} are read` });
+  if (!found)
+    throw new UserError(`${path}: tensor ${name} is of ggml type ${id}`, {
+      hint: `${Object.keys(ggmlTypes).join(', ')} are read`,
+    });
   return found[0] as GgmlType;
 }
 
@@ -127,7 +131,8 @@ async function readAt(handle: FileHandle, path: string, position: number, length
   const into = new Uint8Array(length);
   for (let done = 0; done < length;) {
     const { bytesRead } = await handle.read(into, done, Math.min(length - done, 1 << 30), position + done);
-    if (bytesRead === 0) throw new UserError(`${path} ends at byte ${position + done}, expected at least ${position + length}`);
+    if (bytesRead === 0)
+      throw new UserError(`${path} ends at byte ${position + done}, expected at least ${position + length}`);
     done += bytesRead;
   }
   return into;

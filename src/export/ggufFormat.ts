@@ -19,7 +19,21 @@ export const f32s = (value: ArrayLike<number>): GgufValue => ({ type: 'f32[]', v
 export const strings = (value: readonly string[]): GgufValue => ({ type: 'string[]', value });
 
 /** The format's numbers of the types. */
-export const valueTypes = { u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10, i64: 11, f64: 12 } as const;
+export const valueTypes = {
+  u8: 0,
+  i8: 1,
+  u16: 2,
+  i16: 3,
+  u32: 4,
+  i32: 5,
+  f32: 6,
+  bool: 7,
+  string: 8,
+  array: 9,
+  u64: 10,
+  i64: 11,
+  f64: 12,
+} as const;
 
 export const magic = 0x46554747; // 'GGUF', little-endian
 export const version = 3;
@@ -149,7 +163,8 @@ export class ByteReader {
 
   u64(): number {
     const value = this.#view.getBigUint64(this.#take(8), true);
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new UserError(`${this.path} holds the count ${value}, which cannot be`);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+      throw new UserError(`${this.path} holds the count ${value}, which cannot be`);
     return Number(value);
   }
 

@@ -51,7 +51,9 @@ function layerLists(config: ModelConfig, { layers }: ExportPlan): GgufMetadata {
   const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, intermediateSize } = config;
   return {
     feed_forward_length: i32s(layers.map(({ mlp }) => (mlp === 'absent' ? zeroMlpWidth(config) : intermediateSize))),
-    'attention.head_count': i32s(layers.map(({ attention }, layer) => (attention === 'absent' && layer > 0 ? 0 : heads))),
+    'attention.head_count': i32s(
+      layers.map(({ attention }, layer) => (attention === 'absent' && layer > 0 ? 0 : heads)),
+    ),
     'attention.head_count_kv': i32s(layers.map(({ attention }) => (attention === 'absent' ? 0 : keyValueHeads))),
   };
 }
@@ -71,7 +73,12 @@ function ropeKeys({ rope, headDim }: ModelConfig): GgufMetadata {
       return { ...plain, 'rope.scaling.type': string('linear'), 'rope.scaling.factor': f32(rope.factor) };
     case 'yarn': {
       const usual = rope.factor <= 1 ? 1 : 0.1 * Math.log(rope.factor) + 1;
-      if (!rope.truncate || Math.abs(rope.attentionFactor - usual) > 1e-6 || rope.betaFast !== 32 || rope.betaSlow !== 1)
+      if (
+        !rope.truncate ||
+        Math.abs(rope.attentionFactor - usual) > 1e-6 ||
+        rope.betaFast !== 32 ||
+        rope.betaSlow !== 1
+      )
         throw new UserError("llama.cpp knows this model's YaRN scaling only with its usual attention factor and betas");
       return {
         ...plain,

@@ -1,5 +1,14 @@
 import { UserError, type Engine, type WeightSource } from '../engine/index.js';
-import { Model, completeConfig, familyOf, ropeFrequencies, tensorNames, type ModelConfig, type Parameters, type RopeParameters } from '../models/index.js';
+import {
+  Model,
+  completeConfig,
+  familyOf,
+  ropeFrequencies,
+  tensorNames,
+  type ModelConfig,
+  type Parameters,
+  type RopeParameters,
+} from '../models/index.js';
 import { sliceSource } from '../checkpoint/index.js';
 import type { GgufFile } from './ggufFile.js';
 import { ggufName, ggufNames } from './ggufTensors.js';
@@ -30,7 +39,9 @@ async function ggufConfig(file: GgufFile, rope: RopeParameters): Promise<ModelCo
     const value = get(key);
     return Array.isArray(value) ? (value as number[]) : Array.from({ length: layers }, () => number(key));
   };
-  const [heads, keyValueHeads, widths] = ['attention.head_count', 'attention.head_count_kv', 'feed_forward_length'].map(perLayer);
+  const [heads, keyValueHeads, widths] = ['attention.head_count', 'attention.head_count_kv', 'feed_forward_length'].map(
+    perLayer,
+  );
   const inner = Math.max(...widths);
   const experts = get('expert_count') as number | undefined;
   const config = completeConfig({
@@ -69,7 +80,13 @@ async function checkDropped(file: GgufFile, { dropAttention, dropMlp }: ModelCon
       throw new UserError(`${file.path}: ${name} stands for a dropped module, but is not zero`);
 }
 
-async function checkRope(file: GgufFile, base: number, { rope, headDim }: ModelConfig, type: unknown, factor: unknown): Promise<void> {
+async function checkRope(
+  file: GgufFile,
+  base: number,
+  { rope, headDim }: ModelConfig,
+  type: unknown,
+  factor: unknown,
+): Promise<void> {
   const wanted = ropeFrequencies(rope, headDim).inverse;
   const divisors = file.has('rope_freqs.weight') ? await readValues(file.source('rope_freqs.weight')) : undefined;
   if (rope.type === 'yarn') {
@@ -77,7 +94,9 @@ async function checkRope(file: GgufFile, base: number, { rope, headDim }: ModelC
     return;
   }
   const scale = type === 'linear' ? Number(factor) : 1;
-  const found = ropeFrequencies({ type: 'default', theta: base }, headDim).inverse.map((f, k) => f / (divisors?.[k] ?? 1) / scale);
+  const found = ropeFrequencies({ type: 'default', theta: base }, headDim).inverse.map(
+    (f, k) => f / (divisors?.[k] ?? 1) / scale,
+  );
   const off = found.findIndex((f, k) => Math.abs(f - wanted[k]) > 1e-5 * wanted[k]);
   if (off >= 0) throw new UserError(`${file.path}: rotary frequency ${off} is ${found[off]}, expected ${wanted[off]}`);
 }
@@ -94,7 +113,9 @@ class GgufParameters implements Parameters {
         const name = ggufName(spec.path, layer);
         if (!file.has(name)) continue;
         const source = (): WeightSource =>
-          /^attention\.[qk]\./.test(spec.path) ? rotaryOrdered(file.source(name), config.headDim, 'halves') : file.source(name);
+          /^attention\.[qk]\./.test(spec.path)
+            ? rotaryOrdered(file.source(name), config.headDim, 'halves')
+            : file.source(name);
         const names = tensorNames(spec, layer);
         const rows = spec.shape.length === 3 ? spec.shape[1] : 0;
         for (const [expert, own] of names.entries())

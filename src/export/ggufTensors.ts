@@ -56,7 +56,9 @@ export function ggufTensors(weights: PlannedWeights, type: GgufType): GgufTensor
     return { name: source.name, type: ggufTypeOf(path, source, type), source };
   };
   const layers = plan.layers.flatMap(({ attention, mlp }, layer) => [
-    ...(attention === 'absent' && layer === 0 ? linearAttention(config, made) : weights.module('attention', layer).map(tensor)),
+    ...(attention === 'absent' && layer === 0
+      ? linearAttention(config, made)
+      : weights.module('attention', layer).map(tensor)),
     ...(mlp === 'absent' ? zeroMlp(config, layer, made) : weights.module('mlp', layer).map(tensor)),
   ]);
   return [...weights.global().map(tensor), ...ropeDivisors(config), ...layers];
@@ -85,7 +87,14 @@ const zeroMlp = (config: ModelConfig, layer: number, made: Make): GgufTensor[] =
   ];
 };
 
-const fileTypes: Readonly<Record<GgufType, GgmlType>> = { f32: 'F32', f16: 'F16', bf16: 'BF16', q8_0: 'Q8_0', q4_0: 'Q4_0', q4_1: 'Q4_1' };
+const fileTypes: Readonly<Record<GgufType, GgmlType>> = {
+  f32: 'F32',
+  f16: 'F16',
+  bf16: 'BF16',
+  q8_0: 'Q8_0',
+  q4_0: 'Q4_0',
+  q4_1: 'Q4_1',
+};
 
 function ggufTypeOf(path: string, { shape }: Pick<WeightSource, 'shape'>, type: GgufType): GgmlType {
   if (shape.length === 1 || path === 'mlp.router.weight') return 'F32';
@@ -101,9 +110,18 @@ function ropeDivisors({ rope, headDim }: ModelConfig): GgufTensor[] {
   const plain = ropeFrequencies({ type: 'default', theta: rope.theta }, headDim).inverse;
   const stretched = ropeFrequencies(rope, headDim).inverse;
   const divisors = Float32Array.from(plain, (frequency, k) => frequency / stretched[k]);
-  return [{ name: 'rope_freqs.weight', type: 'F32', source: arraySource(divisors, [divisors.length], { name: "rope_freqs.weight" }) }];
+  return [
+    {
+      name: 'rope_freqs.weight',
+      type: 'F32',
+      source: arraySource(divisors, [divisors.length], { name: 'rope_freqs.weight' }),
+    },
+  ];
 }
 
 /** The type of a GGUF file that holds weights as a checkpoint has them. */
-export const ggufTypeOfDType: Readonly<Record<WeightDType, GgufType>> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
-
+export const ggufTypeOfDType: Readonly<Record<WeightDType, GgufType>> = {
+  float32: 'f32',
+  float16: 'f16',
+  bfloat16: 'bf16',
+};

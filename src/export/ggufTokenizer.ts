@@ -24,10 +24,13 @@ export async function ggufTokenizer(folder: string, config: ModelConfig): Promis
   const model = (tokenizer.model ?? {}) as JsonObject;
   const vocab = model.vocab as Record<string, number> | undefined;
   if ((model.type ?? 'BPE') !== 'BPE' || !vocab || typeof vocab !== 'object' || Array.isArray(vocab))
-    throw new UserError(`${folder}/tokenizer.json is a ${String(model.type)} tokenizer, and only BPE ones are written to GGUF`);
+    throw new UserError(
+      `${folder}/tokenizer.json is a ${String(model.type)} tokenizer, and only BPE ones are written to GGUF`,
+    );
   const merges = mergesOf(model);
   const tokens = tokensOf(tokenizer, vocab, config.vocabSize, `${folder}/tokenizer.json`);
-  const { metadata, notes } = model.byte_fallback === true ? sentencePiece(tokenizer, tokens, merges) : byteLevel(tokenizer, tokens, merges);
+  const { metadata, notes } =
+    model.byte_fallback === true ? sentencePiece(tokenizer, tokens, merges) : byteLevel(tokenizer, tokens, merges);
   return { metadata: { ...metadata, ...(await specialTokens(folder, tokenizer, config)) }, notes };
 }
 
@@ -42,12 +45,15 @@ function tokensOf(tokenizer: JsonObject, vocab: Record<string, number>, size: nu
   const types = new Int32Array(size).fill(tokenTypes.unused);
   const place = (token: string, id: number, type: number): void => {
     if (!Number.isInteger(id) || id < 0 || id >= size)
-      throw new UserError(`${where}: token ${JSON.stringify(token)} has the id ${id}, but config.json has a vocab_size of ${size}`);
+      throw new UserError(
+        `${where}: token ${JSON.stringify(token)} has the id ${id}, but config.json has a vocab_size of ${size}`,
+      );
     text[id] = token;
     types[id] = type;
   };
   for (const [token, id] of Object.entries(vocab)) place(token, id, tokenTypes.normal);
-  for (const { content, id, special } of addedTokens(tokenizer)) place(content, id, special ? tokenTypes.control : tokenTypes.userDefined);
+  for (const { content, id, special } of addedTokens(tokenizer))
+    place(content, id, special ? tokenTypes.control : tokenTypes.userDefined);
   return { text, types };
 }
 
@@ -57,7 +63,8 @@ interface AddedToken {
   readonly special: boolean;
 }
 
-const addedTokens = (tokenizer: JsonObject): AddedToken[] => (Array.isArray(tokenizer.added_tokens) ? (tokenizer.added_tokens as AddedToken[]) : []);
+const addedTokens = (tokenizer: JsonObject): AddedToken[] =>
+  Array.isArray(tokenizer.added_tokens) ? (tokenizer.added_tokens as AddedToken[]) : [];
 
 /** `a b`, or as newer files have it `['a', 'b']`. */
 function mergesOf({ merges }: JsonObject): [left: string, right: string][] {
@@ -80,7 +87,9 @@ function byteLevel(tokenizer: JsonObject, { text, types }: Tokens, merges: reado
       'tokenizer.ggml.token_type': i32s(types),
       'tokenizer.ggml.merges': strings(merges.map((pair) => pair.join(' '))),
     },
-    notes: pre ? [] : ['llama.cpp knows no name for how this tokenizer cuts text into words: tokens of some texts may differ'],
+    notes: pre
+      ? []
+      : ['llama.cpp knows no name for how this tokenizer cuts text into words: tokens of some texts may differ'],
   };
 }
 
@@ -96,13 +105,19 @@ const splitNames: Readonly<Record<string, string>> = {
 
 /** undefined where llama.cpp has no name that is known here. */
 export function preTokenizerName(given: JsonObject | null | undefined): string | undefined {
-  const steps = (given?.type === 'Sequence' ? (given.pretokenizers as JsonObject[]) : [given]).filter(Boolean) as JsonObject[];
+  const steps = (given?.type === 'Sequence' ? (given.pretokenizers as JsonObject[]) : [given]).filter(
+    Boolean,
+  ) as JsonObject[];
   const kinds = steps.map(({ type }) => type).join();
   const usesRegex = steps.at(-1)?.use_regex !== false;
   if (kinds === 'ByteLevel' && usesRegex) return 'gpt-2';
   if (kinds === 'Digits,ByteLevel' && usesRegex && steps[0].individual_digits === true) return 'smollm';
   if (kinds === 'Split,ByteLevel' && !usesRegex) {
-    const { pattern, behavior, invert } = steps[0] as { pattern?: { Regex?: string }; behavior?: string; invert?: boolean };
+    const { pattern, behavior, invert } = steps[0] as {
+      pattern?: { Regex?: string };
+      behavior?: string;
+      invert?: boolean;
+    };
     if (behavior === 'Isolated' && !invert) return splitNames[pattern?.Regex ?? ''];
   }
   return undefined;
@@ -112,7 +127,11 @@ export function preTokenizerName(given: JsonObject | null | undefined): string |
  * llama.cpp joins the pair whose joined piece has the highest score. SentencePiece's scores are gone from a
  * tokenizer.json, but its merges were sorted by them, so minus a piece's first rank orders pieces the same.
  */
-function sentencePiece(tokenizer: JsonObject, { text, types }: Tokens, merges: readonly [string, string][]): GgufTokenizer {
+function sentencePiece(
+  tokenizer: JsonObject,
+  { text, types }: Tokens,
+  merges: readonly [string, string][],
+): GgufTokenizer {
   const ranks = new Map<string, number>();
   for (const [rank, [left, right]] of merges.entries()) if (!ranks.has(left + right)) ranks.set(left + right, rank);
   const unknown = (tokenizer.model as JsonObject).unk_token;
@@ -124,7 +143,9 @@ function sentencePiece(tokenizer: JsonObject, { text, types }: Tokens, merges: r
     metadata: {
       'tokenizer.ggml.model': string('llama'),
       'tokenizer.ggml.pre': string('default'),
-      'tokenizer.ggml.tokens': strings(text.map((token, id) => (types[id] === tokenTypes.userDefined ? token.replaceAll('▁', ' ') : token))),
+      'tokenizer.ggml.tokens': strings(
+        text.map((token, id) => (types[id] === tokenTypes.userDefined ? token.replaceAll('▁', ' ') : token)),
+      ),
       'tokenizer.ggml.scores': f32s(text.map((token) => -(ranks.get(token) ?? (token.length > 1 ? merges.length : 0)))),
       'tokenizer.ggml.token_type': i32s(types),
       'tokenizer.ggml.add_space_prefix': bool(prependsSpace(tokenizer)),
@@ -140,7 +161,9 @@ function prependsSpace({ normalizer, pre_tokenizer: pre }: JsonObject): boolean 
   };
   return (
     steps(normalizer, 'normalizers').some(({ type }) => type === 'Prepend') ||
-    steps(pre, 'pretokenizers').some((step) => step.type === 'Metaspace' && (step.prepend_scheme ?? 'always') !== 'never')
+    steps(pre, 'pretokenizers').some(
+      (step) => step.type === 'Metaspace' && (step.prepend_scheme ?? 'always') !== 'never',
+    )
   );
 }
 
@@ -152,11 +175,21 @@ async function specialTokens(folder: string, tokenizer: JsonObject, config: Mode
     const text = typeof token === 'string' ? token : token?.content;
     return text === undefined ? undefined : known.idOf(text);
   };
-  const ids = { bos: known.bosId ?? config.bosTokenId, eos: known.eosId ?? config.eosTokenIds[0], unknown: id('unk_token'), padding: id('pad_token') };
-  const template = known.chatTemplate ?? (await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined));
+  const ids = {
+    bos: known.bosId ?? config.bosTokenId,
+    eos: known.eosId ?? config.eosTokenIds[0],
+    unknown: id('unk_token'),
+    padding: id('pad_token'),
+  };
+  const template =
+    known.chatTemplate ?? (await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined));
   const adds = templateEnds(tokenizer.post_processor as JsonObject | null | undefined);
   return {
-    ...Object.fromEntries(Object.entries(ids).flatMap(([name, value]) => (value === undefined ? [] : [[`tokenizer.ggml.${name}_token_id`, u32(value)]]))),
+    ...Object.fromEntries(
+      Object.entries(ids).flatMap(([name, value]) =>
+        value === undefined ? [] : [[`tokenizer.ggml.${name}_token_id`, u32(value)]],
+      ),
+    ),
     'tokenizer.ggml.add_bos_token': bool(adds.first !== undefined && adds.first === known.bosToken),
     'tokenizer.ggml.add_eos_token': bool(adds.last !== undefined && adds.last === known.eosToken),
     ...(template === undefined ? {} : { 'tokenizer.chat_template': string(template) }),
@@ -166,9 +199,14 @@ async function specialTokens(folder: string, tokenizer: JsonObject, config: Mode
 /** The special tokens that the tokenizer itself puts before and behind a text. */
 function templateEnds(post: JsonObject | null | undefined): { first?: string; last?: string } {
   if (post?.type === 'Sequence')
-    return (post.processors as JsonObject[]).map(templateEnds).find(({ first, last }) => first !== undefined || last !== undefined) ?? {};
+    return (
+      (post.processors as JsonObject[])
+        .map(templateEnds)
+        .find(({ first, last }) => first !== undefined || last !== undefined) ?? {}
+    );
   if (post?.type !== 'TemplateProcessing') return {};
-  const special = (item: unknown): string | undefined => (item as { SpecialToken?: { id: string } } | undefined)?.SpecialToken?.id;
+  const special = (item: unknown): string | undefined =>
+    (item as { SpecialToken?: { id: string } } | undefined)?.SpecialToken?.id;
   const single = post.single as unknown[];
   return { first: special(single[0]), last: special(single.at(-1)) };
 }

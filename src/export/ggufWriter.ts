@@ -16,13 +16,20 @@ const pieceElements = 1 << 20;
 export const tensorBytes = ({ type, source }: GgufTensor): number => ggmlBytes(type, sizeOf(source.shape));
 
 /** A tensor's bytes, encoded about a million elements at a time. */
-export async function* encodedPieces({ type, source }: GgufTensor): AsyncGenerator<{ row: number; end: number; bytes: Uint8Array }> {
+export async function* encodedPieces({
+  type,
+  source,
+}: GgufTensor): AsyncGenerator<{ row: number; end: number; bytes: Uint8Array }> {
   const rows = rowsOf(source);
   const step = Math.max(1, Math.floor(pieceElements / widthOf(source)));
   for (let row = 0; row < rows; row += step) {
     const end = Math.min(row + step, rows);
     const bytes = await source.readRows(row, end);
-    yield { row, end, bytes: floatType(type) === source.dtype ? bytes : encodeGgml(decodeFloats(bytes, source.dtype), type) };
+    yield {
+      row,
+      end,
+      bytes: floatType(type) === source.dtype ? bytes : encodeGgml(decodeFloats(bytes, source.dtype), type),
+    };
   }
 }
 
@@ -105,6 +112,9 @@ function checkTensors(tensors: readonly GgufTensor[]): void {
     if (names.has(name)) throw new UserError(`the tensor name ${name} is used twice`);
     names.add(name);
     const { block } = ggmlTypes[type];
-    if (widthOf(source) % block) throw new UserError(`tensor ${name} has rows of ${widthOf(source)}, which ${type} cannot store: they are no multiple of ${block}`);
+    if (widthOf(source) % block)
+      throw new UserError(
+        `tensor ${name} has rows of ${widthOf(source)}, which ${type} cannot store: they are no multiple of ${block}`,
+      );
   }
 }

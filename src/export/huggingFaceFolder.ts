@@ -1,13 +1,25 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { copyTokenizerFiles, fileError, tensorOfSource, writeWeights, type Checkpoint, type JsonObject, type TensorToWrite } from '../checkpoint/index.js';
+import {
+  copyTokenizerFiles,
+  fileError,
+  tensorOfSource,
+  writeWeights,
+  type Checkpoint,
+  type JsonObject,
+  type TensorToWrite,
+} from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
 import type { WeightDType } from '../engine/index.js';
 import { namedSources, type PlannedWeights } from './plannedWeights.js';
 import { castSource } from './rowViews.js';
 import type { ExportPlan } from './exportPlan.js';
 
-const architectures: Readonly<Record<string, string>> = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', mixtral: 'MixtralForCausalLM' };
+const architectures: Readonly<Record<string, string>> = {
+  llama: 'LlamaForCausalLM',
+  mistral: 'MistralForCausalLM',
+  mixtral: 'MixtralForCausalLM',
+};
 
 /** A plain checkpoint's config: the layers of the plan, without drop lists, and without the code that reads them. */
 export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: WeightDType): JsonObject {
@@ -17,7 +29,9 @@ export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: W
     ...rest,
     architectures: rest.architectures ?? [architectures[String(config.model_type)]],
     num_hidden_layers: layers.length,
-    ...(Array.isArray(layerTypes) ? { layer_types: layers.map(({ original }) => layerTypes[original] as unknown) } : {}),
+    ...(Array.isArray(layerTypes)
+      ? { layer_types: layers.map(({ original }) => layerTypes[original] as unknown) }
+      : {}),
     ...typeKeys(config, type),
   };
 }
@@ -25,7 +39,9 @@ export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: W
 /** `torch_dtype` of transformers v4, `dtype` of v5: whichever the config has. */
 export function typeKeys(config: JsonObject, type: WeightDType | undefined): JsonObject {
   if (type === undefined) return {};
-  return 'dtype' in config ? { dtype: type, ...('torch_dtype' in config ? { torch_dtype: type } : {}) } : { torch_dtype: type };
+  return 'dtype' in config
+    ? { dtype: type, ...('torch_dtype' in config ? { torch_dtype: type } : {}) }
+    : { torch_dtype: type };
 }
 
 /** The weights of a plan as tensors of a checkpoint, in the file's own types or in `type`. */
@@ -36,10 +52,18 @@ export const plainTensors = (weights: PlannedWeights, type?: WeightDType): Tenso
     .map(({ name, source }) => tensorOfSource(castSource(source, type ?? source.dtype), name));
 
 /** Config, weights, and the tokenizer's files as they are. */
-export async function writeCheckpoint(folder: string, from: Checkpoint, config: JsonObject, tensors: readonly TensorToWrite[], onProgress?: Progress): Promise<void> {
+export async function writeCheckpoint(
+  folder: string,
+  from: Checkpoint,
+  config: JsonObject,
+  tensors: readonly TensorToWrite[],
+  onProgress?: Progress,
+): Promise<void> {
   await copyTokenizerFiles(from.folder, folder);
   await writeText(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  await writeWeights(folder, tensors, { onProgress: ({ bytesDone, bytesTotal }) => onProgress?.(bytesDone, bytesTotal, 'bytes') });
+  await writeWeights(folder, tensors, {
+    onProgress: ({ bytesDone, bytesTotal }) => onProgress?.(bytesDone, bytesTotal, 'bytes'),
+  });
 }
 
 export async function writeText(path: string, text: string): Promise<void> {

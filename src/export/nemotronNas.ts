@@ -42,7 +42,8 @@ class DeciLMConfig(PretrainedConfig):
 const widthStep = 256;
 
 /** I rounded up to what `ffn_mult` can say. */
-export const paddedWidth = ({ intermediateSize }: ModelConfig): number => Math.ceil(intermediateSize / widthStep) * widthStep;
+export const paddedWidth = ({ intermediateSize }: ModelConfig): number =>
+  Math.ceil(intermediateSize / widthStep) * widthStep;
 
 /** What an engine makes of `ffn_mult` (spec 3.1). */
 export const widthOfMultiplier = (multiplier: number, hidden: number): number =>
@@ -64,8 +65,19 @@ export const nemotronPlan = ({ layers }: ExportPlan): ExportPlan => ({
   layers: layers.map((layer, i) => (i === 0 && layer.attention === 'absent' ? { ...layer, attention: 'zero' } : layer)),
 });
 
-export function nemotronConfig(raw: JsonObject, config: ModelConfig, { layers }: ExportPlan, type?: WeightDType): JsonObject {
-  const { drop_attn_list: _attention, drop_mlp_list: _mlp, sliding_window: _window, layer_types: _types, ...rest } = raw;
+export function nemotronConfig(
+  raw: JsonObject,
+  config: ModelConfig,
+  { layers }: ExportPlan,
+  type?: WeightDType,
+): JsonObject {
+  const {
+    drop_attn_list: _attention,
+    drop_mlp_list: _mlp,
+    sliding_window: _window,
+    layer_types: _types,
+    ...rest
+  } = raw;
   return {
     ...rest,
     architectures: ['DeciLMForCausalLM'],
@@ -116,19 +128,29 @@ function blockConfig(config: ModelConfig, { attention, mlp }: PlannedLayer): Jso
 /** Llama's names; MLPs padded with zero rows of gate and up and zero columns of down, which changes nothing. */
 export function nemotronTensors(weights: PlannedWeights, type?: WeightDType): TensorToWrite[] {
   const width = paddedWidth(weights.config);
-  return weights.all().flatMap((weight) => namedSources(padded(weight, width)).map(({ name, source }) => tensorOfSource(castSource(source, type ?? source.dtype), name)));
+  return weights
+    .all()
+    .flatMap((weight) =>
+      namedSources(padded(weight, width)).map(({ name, source }) =>
+        tensorOfSource(castSource(source, type ?? source.dtype), name),
+      ),
+    );
 }
 
 function padded(weight: PlannedWeight, width: number): PlannedWeight {
   const { spec, source } = weight;
-  if (/^mlp\.(gate|up)\./.test(spec.path)) return { ...weight, source: paddedSource(source, [width, ...source.shape.slice(1)]) };
+  if (/^mlp\.(gate|up)\./.test(spec.path))
+    return { ...weight, source: paddedSource(source, [width, ...source.shape.slice(1)]) };
   if (spec.path === 'mlp.down.weight') return { ...weight, source: paddedSource(source, [source.shape[0], width]) };
   return weight;
 }
 
 /** The config of a folder in this architecture as the engine sees it, for the check of an export: a Llama with drops. */
 export function parseNemotron(raw: JsonObject, source: ModelConfig, where: string): ModelConfig {
-  const blocks = raw.block_configs as { attention: { no_op: boolean; n_heads_in_group: number | null }; ffn: { no_op: boolean; ffn_mult: number | null } }[];
+  const blocks = raw.block_configs as {
+    attention: { no_op: boolean; n_heads_in_group: number | null };
+    ffn: { no_op: boolean; ffn_mult: number | null };
+  }[];
   const group = blocks.find(({ attention }) => !attention.no_op)?.attention.n_heads_in_group;
   const multiplier = blocks.find(({ ffn }) => !ffn.no_op)?.ffn.ffn_mult;
   if (!group) throw new UserError(`${where}: every attention is left out, which the engine refuses`);

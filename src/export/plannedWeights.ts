@@ -1,6 +1,15 @@
 import { sizeOf, type WeightDType, type WeightSource } from '../engine/index.js';
 import { sliceSource } from '../checkpoint/index.js';
-import { globalSpecs, moduleSpecs, tensorNames, weightSource, type ModelConfig, type ModuleKind, type Parameters, type WeightSpec } from '../models/index.js';
+import {
+  globalSpecs,
+  moduleSpecs,
+  tensorNames,
+  weightSource,
+  type ModelConfig,
+  type ModuleKind,
+  type Parameters,
+  type WeightSpec,
+} from '../models/index.js';
 import type { ExportPlan, PlannedLayer } from './exportPlan.js';
 import { constantSource } from './rowViews.js';
 
@@ -55,12 +64,17 @@ export class PlannedWeights {
     if (treatment[kind] === 'whole') return weightSource(this.parameters, spec, original);
     const isNorm = spec.path === `${kind}.norm`;
     const made = constantSource(tensorNames(spec, original)[0], spec.shape, isNorm ? 1 : 0, this.dtype);
-    return outputs.test(spec.path) || !this.#holds(spec, original) ? made : weightSource(this.parameters, spec, original);
+    return outputs.test(spec.path) || !this.#holds(spec, original)
+      ? made
+      : weightSource(this.parameters, spec, original);
   }
 
   #holds(spec: WeightSpec, layer: number): boolean {
     const fused = spec.fused?.name.replace('*', String(layer));
-    return tensorNames(spec, layer).every((name) => this.parameters.has(name)) || (fused !== undefined && this.parameters.has(fused));
+    return (
+      tensorNames(spec, layer).every((name) => this.parameters.has(name)) ||
+      (fused !== undefined && this.parameters.has(fused))
+    );
   }
 }
 

@@ -20,11 +20,15 @@ export interface Proof {
 }
 
 /** Logits [V] of the token behind `prompt`. One layer at a time is in memory, beside the embeddings. */
-export async function nextLogits(model: Model, prompt: readonly number[], onLayer: () => void = () => undefined): Promise<Float32Array> {
+export async function nextLogits(
+  model: Model,
+  prompt: readonly number[],
+  onLayer: () => void = () => undefined,
+): Promise<Float32Array> {
   const { engine, config, drops } = model;
   const all = model.layers.map(({ index }) => index);
   const rotaryTable = new RotaryTable(engine, config.rope, config.headDim);
-  using scope = engine.scope();
+  using _scope = engine.scope();
   try {
     // Loads what belongs to no layer.
     model.setDrops({ attention: all, mlp: all });
@@ -43,10 +47,7 @@ export async function nextLogits(model: Model, prompt: readonly number[], onLaye
       layer.unload();
       onLayer();
     }
-    scope.keep(hidden);
-    using last = hidden;
-    const logits = await engine.readFloats(model.logits(last));
-    return logits.slice(-config.vocabSize);
+    return (await engine.readFloats(model.logits(hidden))).slice(-config.vocabSize);
   } finally {
     rotaryTable.dispose();
     model.dispose();
@@ -62,11 +63,13 @@ export async function proveRun(
   const total = source.layers.length + result.layers.length;
   let done = 0;
   const onLayer = (): void => onProgress?.(++done, total, 'layers');
-  const prompt = promptOf(source.config.vocabSize);
+  const prompt = promptOf(source.config.vocabSize).slice(0, result.config.maxPositionEmbeddings);
   const expected = await nextLogits(source, prompt, onLayer);
   const found = await nextLogits(result, prompt, onLayer);
   if (found.length !== expected.length || found.some((value) => !Number.isFinite(value)))
-    throw new UserError(`what was written to ${result.parameters.folder} does not compute finite logits when it is read back`);
+    throw new UserError(
+      `what was written to ${result.parameters.folder} does not compute finite logits when it is read back`,
+    );
   const largestDifference = found.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
   const largestLogit = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   if (relative !== undefined && !(largestDifference <= relative * Math.max(1e-3, largestLogit)))
@@ -77,21 +80,29 @@ export async function proveRun(
 }
 
 /** Several different tokens: with one alone, queries and keys would not matter. */
-const promptOf = (vocabSize: number): number[] => [1, 2, 3, 5, 8].map((n) => Math.floor((n * vocabSize) / 11) % vocabSize);
+const promptOf = (vocabSize: number): number[] =>
+  [1, 2, 3, 5, 8].map((n) => Math.floor((n * vocabSize) / 11) % vocabSize);
 
-const likeliest = (logits: Float32Array): number => logits.reduce((best, value, id) => (value > logits[best] ? id : best), 0);
+const likeliest = (logits: Float32Array): number =>
+  logits.reduce((best, value, id) => (value > logits[best] ? id : best), 0);
 
 /** Every tensor of a GGUF file against what was to be written: their list, shapes, types, and each value within its format's rounding. */
-export async function proveTensors(file: GgufFile, tensors: readonly GgufTensor[], onProgress?: (done: number, total: number, unit: string) => void): Promise<void> {
+export async function proveTensors(
+  file: GgufFile,
+  tensors: readonly GgufTensor[],
+  onProgress?: (done: number, total: number, unit: string) => void,
+): Promise<void> {
   const fail = (problem: string): never => {
     throw new UserError(`${file.path} ${problem} when it is read back`);
   };
   const names = file.tensorNames();
-  if (names.join('\n') !== tensors.map(({ name }) => name).join('\n')) fail(`lists ${names.length} tensors other than the ${tensors.length} that were written`);
+  if (names.join('\n') !== tensors.map(({ name }) => name).join('\n'))
+    fail(`lists ${names.length} tensors other than the ${tensors.length} that were written`);
   for (const [i, tensor] of tensors.entries()) {
     const { name, type, source } = tensor;
     const read = file.source(name);
-    if (file.type(name) !== type || read.shape.join() !== source.shape.join()) fail(`holds ${name} as ${file.type(name)} [${read.shape.join(',')}]`);
+    if (file.type(name) !== type || read.shape.join() !== source.shape.join())
+      fail(`holds ${name} as ${file.type(name)} [${read.shape.join(',')}]`);
     const step = Math.max(1, Math.floor((1 << 20) / widthOf(source)));
     for (let row = 0; row < rowsOf(source); row += step) {
       const end = Math.min(row + step, rowsOf(source));
@@ -114,4 +125,3 @@ function firstBeyond(wanted: Float32Array, found: Float32Array, { type }: GgufTe
   }
   return -1;
 }
-

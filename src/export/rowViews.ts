@@ -1,4 +1,12 @@
-import { bytesPerElement, decodeFloats, encodeFloats, sizeOf, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
+import {
+  bytesPerElement,
+  decodeFloats,
+  encodeFloats,
+  sizeOf,
+  type Shape,
+  type WeightDType,
+  type WeightSource,
+} from '../engine/index.js';
 
 /** Sources made of other sources, row by row: nothing is read before it is asked for. */
 
@@ -7,7 +15,12 @@ export const rowsOf = ({ shape }: Pick<WeightSource, 'shape'>): number => sizeOf
 export const widthOf = ({ shape }: Pick<WeightSource, 'shape'>): number => shape[shape.length - 1];
 
 /** One value everywhere. */
-export function constantSource(name: string, shape: Shape, value: number, dtype: WeightDType = 'float32'): WeightSource {
+export function constantSource(
+  name: string,
+  shape: Shape,
+  value: number,
+  dtype: WeightDType = 'float32',
+): WeightSource {
   const width = widthOf({ shape });
   const one = encodeFloats(Float32Array.of(value), dtype);
   const readRows = async (start: number, end: number): Promise<Uint8Array> => {
@@ -88,4 +101,3 @@ export function paddedSource(source: WeightSource, shape: Shape): WeightSource {
 export async function readValues(source: WeightSource): Promise<Float32Array> {
   return decodeFloats(await source.readRows(0, rowsOf(source)), source.dtype);
 }
-

@@ -43,6 +43,7 @@ export async function generate(model: Model, prompt: ArrayLike<number>, options:
       tokens.push(token);
       onToken?.(token);
       fresh = [token];
+      await new Promise(setImmediate); // lets timers, signals and whoever prints have their turn
     }
     return { tokens, stoppedBy: 'length' };
   } finally {

@@ -21,19 +21,26 @@ export function createSampler({ temperature = 0, topK, topP = 1, seed = 0 }: Sam
   if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, found ${topP}`);
   if (temperature === 0) return argmax;
   const next = uniform(seed);
+  const narrow = (weighted: Weighted[]): Weighted[] => {
+    if (topK === undefined && topP === 1) return weighted;
+    const ranked = weighted.sort((a, b) => b.weight - a.weight || a.token - b.token).slice(0, topK);
+    return withinMass(ranked, topP);
+  };
   return (logits) => {
     const most = logits[argmax(logits)];
-    const ranked = Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - most) / temperature) }))
-      .sort((a, b) => b.weight - a.weight || a.token - b.token)
-      .slice(0, topK);
-    const nucleus = withinMass(ranked, topP);
-    let rest = next() * nucleus.reduce((sum, { weight }) => sum + weight, 0);
-    return (nucleus.find(({ weight }) => (rest -= weight) < 0) ?? nucleus[0]).token;
+    const open = narrow(Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - most) / temperature) })));
+    let rest = next() * open.reduce((sum, { weight }) => sum + weight, 0);
+    return (open.find(({ weight }) => (rest -= weight) < 0) ?? open[0]).token;
   };
 }
 
+interface Weighted {
+  readonly token: number;
+  readonly weight: number;
+}
+
 /** The shortest head of a ranked list that holds a share `mass` of all weight. */
-function withinMass<T extends { weight: number }>(ranked: T[], mass: number): T[] {
+function withinMass(ranked: Weighted[], mass: number): Weighted[] {
   const enough = mass * ranked.reduce((sum, { weight }) => sum + weight, 0);
   let sum = 0;
   const end = ranked.findIndex(({ weight }) => (sum += weight) >= enough);

@@ -64,6 +64,12 @@ describe('bars', () => {
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(60);
   });
 
+  it('are not flattened by one outlier', () => {
+    const lines = barChart([{ name: 'a', values: [0.1, 0.96, 0.97, 0.98, 0.99] }]);
+    expect(lines[1]).toMatch(/ 0\.1000$/);
+    expect(lines.at(-1)).toBe('bars from 0.95 to 0.99');
+  });
+
   it('are drawn of scores that are all the same, or all missing', () => {
     expect(barChart([{ name: 'a', values: [1, 1] }])).toHaveLength(4);
     expect(barChart([{ name: 'a', values: [null] }])).toHaveLength(3);

@@ -5,7 +5,8 @@ import { arraySource } from '../../src/engine/arraySource.js';
 import { createEngine } from '../../src/engine/createEngine.js';
 import type { Engine } from '../../src/engine/engine.js';
 import type { Shape } from '../../src/engine/errors.js';
-import { sizeOf, Tensor } from '../../src/engine/tensor.js';
+import type { Tensor } from '../../src/engine/tensor.js';
+import { sizeOf } from '../../src/engine/tensor.js';
 import type { Weight, WeightDType, WeightUse } from '../../src/engine/weight.js';
 
 /** Every backend that is compared with the reference. */

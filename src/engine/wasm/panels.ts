@@ -84,6 +84,12 @@ function packChunk(machine: Machine, source: WeightSource, bytes: Uint8Array, ro
   if (panels !== target) narrow({ source: panels, target, rows: groups * depth });
 }
 
+/** Rows `ids` (an address of int32) of a matrix, to [count, depth] at `target`. */
+export function gatherRows(machine: Machine, { address: panels, depth, stored }: Panels, ids: number, count: number, target: number): void {
+  const { gather, gatherNarrow } = machine.kernels(pack);
+  (stored === 'float32' ? gather : gatherNarrow)({ panels, ids, target, count, depth });
+}
+
 /** A matrix of which element (row, at) lies at `address` + row * rowStride + at * depthStride (bytes). */
 export interface Matrix {
   readonly address: number;

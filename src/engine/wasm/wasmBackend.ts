@@ -22,7 +22,7 @@ import { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
 import { moe } from './moe.js';
 import { isInt4Right, rightOf } from './operands.js';
-import { packLeft, packRight, packWeight, type Matrix } from './panels.js';
+import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './panels.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
 class WasmBackend implements Backend {
@@ -129,12 +129,11 @@ class WasmBackend implements Backend {
 
   embed(weight: PackedWeight, tokens: Int32Array): Block {
     const right = rightOf(weight);
-    const { address: panels, depth } = right;
     using frame = this.#machine.memory.frame();
     const ids = frame.ints(tokens);
-    return this.#result(tokens.length * depth, (target) => {
+    return this.#result(tokens.length * right.depth, (target) => {
       if (isInt4Right(right)) gatherInt4(this.#machine, right, ids, tokens.length, target);
-      else this.#machine.kernels(pack).gather({ panels, ids, target, count: tokens.length, depth });
+      else gatherRows(this.#machine, right, ids, tokens.length, target);
     });
   }
 

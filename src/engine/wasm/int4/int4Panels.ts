@@ -119,7 +119,7 @@ export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Pa
   const stride = 32 * blockWidth * from.blocks;
   const target = frame.take(panels * stride);
   machine.kernels(int4Pack).dequantize({ source: from.address, zeros: from.zeros, target, panels, blocks: from.blocks, group: from.group });
-  return { address: target, rows: from.rows, depth: from.depth, stride };
+  return { address: target, rows: from.rows, depth: from.depth, stride, stored: 'float32' };
 }
 
 /** Rows of an embedding, as float32 [ids, depth] at `target`. */

@@ -1,0 +1,260 @@
+import { readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { readJsonObject } from '../checkpoint/index.js';
+import { parseImportance, type DropReport, type DropSource, type Importance } from '../drop/index.js';
+import { UserError } from '../engine/index.js';
+import type { Drops } from '../models/index.js';
+import type { Proof } from './proof.js';
+
+/** What is known of how the drops were chosen: given, or found in the model's folder. */
+export interface Evidence {
+  readonly importance?: Importance;
+  readonly report?: Partial<Pick<DropReport, 'loss' | 'before' | 'after'>>;
+}
+
+/** Where `score --out` and `drop --json` results are looked for, in the model's folder. */
+const importanceFile = 'importance.json';
+const reportFile = 'drop-report.json';
+
+export async function findEvidence({ checkpoint, config }: DropSource, given: Evidence): Promise<Evidence> {
+  const read = (name: string): ReturnType<typeof readJsonObject> => readJsonObject(join(checkpoint.folder, name));
+  const importance = given.importance ? undefined : await read(importanceFile);
+  const report = given.report ? undefined : await read(reportFile);
+  return {
+    importance:
+      given.importance ??
+      (importance && parseImportance(importance, config.numHiddenLayers, join(checkpoint.folder, importanceFile))),
+    report: given.report ?? (report && parseReport(report, join(checkpoint.folder, reportFile))),
+  };
+}
+
+/** The part of a drop's result that a card shows. */
+export function parseReport(value: Record<string, unknown>, where: string): NonNullable<Evidence['report']> {
+  const sizes = (key: 'before' | 'after'): DropReport['before'] | undefined =>
+    numbersOf(value[key], ['parameters', 'bytes', 'kvBytesPerToken'], `${key} of ${where}`);
+  return {
+    before: sizes('before'),
+    after: sizes('after'),
+    loss: numbersOf(value.loss, ['rows', 'before', 'after', 'difference', 'standardError'], `loss of ${where}`),
+  };
+}
+
+function numbersOf<K extends string>(value: unknown, keys: readonly K[], where: string): Record<K, number> | undefined {
+  if (value === undefined || value === null) return undefined;
+  const held = value as Record<string, unknown>;
+  const missing = keys.find((key) => typeof held[key] !== 'number');
+  if (missing !== undefined) throw new UserError(`${where} holds no number ${missing}`);
+  return held as Record<K, number>;
+}
+
+export interface CardFacts {
+  readonly to: 'llm-drop' | 'hf' | 'gguf' | 'vllm';
+  readonly out: string;
+  readonly type: string;
+  readonly architecture: string;
+  readonly zero: boolean;
+  readonly drops: Drops;
+  /** Original numbers of the layers that the result has, in its order. */
+  readonly layers: readonly number[];
+  readonly notes: readonly string[];
+  readonly proof: Proof;
+  /** A custom config class comes with the folder. */
+  readonly remoteCode: boolean;
+}
+
+/** The model card (`README.md`) of an export. */
+export async function modelCard(source: DropSource, facts: CardFacts, evidence: Evidence): Promise<string> {
+  const { config } = source;
+  const base = await baseModel(source);
+  const { drops, layers, notes } = facts;
+  return [
+    ...frontMatter(base, facts),
+    `# ${nameOf(base)} without ${modules(drops)}`,
+    '',
+    `Made with [llm-drop](https://www.npmjs.com/package/llm-drop) from \`${base}\` (${config.modelType}, ${config.numHiddenLayers} layers). ${savings(drops, config.numHiddenLayers)}`,
+    '',
+    '## What was dropped',
+    '',
+    '| | layers of the original |',
+    '|---|---|',
+    `| attention | ${drops.attention.join(', ') || 'none'} |`,
+    `| MLP | ${drops.mlp.join(', ') || 'none'} |`,
+    '',
+    methodWords(facts, config.numHiddenLayers),
+    ...(layers.length < config.numHiddenLayers
+      ? ['', `Layers of the result, by their numbers in the original: ${layers.join(', ')}.`]
+      : []),
+    '',
+    ...scoreSection(evidence, drops),
+    ...lossSection(evidence),
+    '## Reproduce',
+    '',
+    '```sh',
+    ...reproduction(base, facts, evidence),
+    '```',
+    '',
+    '## Run',
+    '',
+    ...running(facts),
+    '',
+    '## Checked',
+    '',
+    `Read back from the disk and run on ${facts.proof.prompt.length} tokens: the next token's logits are within ${facts.proof.largestDifference.toPrecision(2)} of those of the model it was made from, whose largest is ${facts.proof.largestLogit.toPrecision(3)}${facts.proof.token === facts.proof.sourceToken ? '; the likeliest token is the same' : ''}.`,
+    ...(notes.length ? ['', '## Notes', '', ...notes.map((note) => `- ${note}`)] : []),
+    '',
+  ].join('\n');
+}
+
+/** What the source's own card, config or folder calls the model it came from. */
+async function baseModel({ checkpoint }: DropSource): Promise<string> {
+  const card = await readFile(join(checkpoint.folder, 'README.md'), 'utf8').catch(() => '');
+  const [, told] =
+    /^base_model:\s*["']?([^\s"'[\]]+)["']?\s*$/m.exec(/^---\n([\s\S]*?)\n---/.exec(card)?.[1] ?? '') ?? [];
+  const { _name_or_path: path } = checkpoint.config;
+  return told ?? (typeof path === 'string' && path ? path : basename(resolve(checkpoint.folder)));
+}
+
+const nameOf = (base: string): string => basename(base);
+
+function frontMatter(base: string, { to, drops }: CardFacts): string[] {
+  return [
+    '---',
+    `base_model: ${JSON.stringify(base)}`,
+    ...(to === 'hf' || to === 'llm-drop' ? ['library_name: transformers'] : []),
+    'pipeline_tag: text-generation',
+    'tags:',
+    '  - llm-drop',
+    '  - layer-dropping',
+    ...(to === 'gguf' ? ['  - gguf'] : []),
+    `drop_attn_list: [${drops.attention.join(', ')}]`,
+    `drop_mlp_list: [${drops.mlp.join(', ')}]`,
+    '---',
+    '',
+  ];
+}
+
+function modules({ attention, mlp }: Drops): string {
+  const count = (n: number, one: string, many: string): string[] => (n ? [`${n} ${n === 1 ? one : many}`] : []);
+  return (
+    [...count(attention.length, 'attention', 'attentions'), ...count(mlp.length, 'MLP', 'MLPs')].join(' and ') ||
+    'any drop'
+  );
+}
+
+function savings({ attention }: Drops, layers: number): string {
+  return attention.length
+    ? `Its key-value cache is ${Math.round((100 * attention.length) / layers)} % smaller where the engine keeps none for a missing attention.`
+    : '';
+}
+
+function methodWords({ to, zero, architecture }: CardFacts, layers: number): string {
+  if (zero)
+    return `All ${layers} layers are kept; the output projections of the dropped modules are zero, which computes the same and saves nothing. Any engine that runs the original runs this.`;
+  switch (to) {
+    case 'llm-drop':
+      return "The weights of dropped modules are left out and `config.json` lists them (LLM-Drop's format); layers keep their numbers.";
+    case 'hf':
+      return 'Layers of which nothing is left are taken out and the others renumbered: a plain checkpoint.';
+    case 'vllm':
+      return architecture === 'nemotron-nas'
+        ? 'Architecture `nemotron-nas` (DeciLM): `block_configs` says which layers lack an attention or an MLP.'
+        : 'Layers of which nothing is left are taken out and the others renumbered: a plain checkpoint.';
+    case 'gguf':
+      return architecture === 'deci'
+        ? 'GGUF architecture `deci`, which knows layers without an attention. A dropped MLP is one of zeros, of a width of 32.'
+        : 'GGUF architecture `llama`: layers of which nothing is left are taken out; other dropped modules, if any, have zero output projections.';
+  }
+}
+
+function scoreSection({ importance }: Evidence, drops: Drops): string[] {
+  if (!importance) return [];
+  const { similarity, samples, length, tokens, metric } = importance;
+  const cell = (score: number | null | undefined, dropped: boolean): string =>
+    typeof score !== 'number' ? '' : dropped ? `**${score.toFixed(4)}**` : score.toFixed(4);
+  return [
+    '## Scores',
+    '',
+    `Similarity (${metric}) of what enters and what leaves each module, over ${samples} calibration rows of ${length} tokens (${tokens} in all); the higher, the more redundant. Dropped ones are bold.`,
+    '',
+    '| layer | attention | MLP | block |',
+    '|--:|--:|--:|--:|',
+    ...similarity.attention.map((score, i) => {
+      const [a, m] = [drops.attention.includes(i), drops.mlp.includes(i)];
+      return `| ${i} | ${cell(score, a)} | ${cell(similarity.mlp[i], m)} | ${cell(similarity.block[i], a && m)} |`;
+    }),
+    '',
+  ];
+}
+
+function lossSection({ report }: Evidence): string[] {
+  if (!report?.loss) return [];
+  const { rows, before, after, difference, standardError } = report.loss;
+  return [
+    '## Loss',
+    '',
+    '| | nats a token |',
+    '|---|--:|',
+    `| before | ${before.toFixed(4)} |`,
+    `| after | ${after.toFixed(4)} |`,
+    `| difference | ${difference.toFixed(4)} ± ${standardError.toFixed(4)} |`,
+    '',
+    `On ${rows} rows that the scores have not seen.`,
+    '',
+  ];
+}
+
+function reproduction(base: string, { to, type, zero, drops, out }: CardFacts, { importance }: Evidence): string[] {
+  const lists = [
+    ...(drops.attention.length ? [`--drop-attn ${drops.attention.join(',')}`] : []),
+    ...(drops.mlp.length ? [`--drop-mlp ${drops.mlp.join(',')}`] : []),
+  ];
+  const name = basename(out);
+  const model = lists.length ? 'dropped' : base;
+  return [
+    ...(importance
+      ? [
+          `llm-drop score ${base} --calibration TEXT --samples ${importance.samples} --length ${importance.length} --out importance.json`,
+        ]
+      : []),
+    ...(lists.length ? [`llm-drop drop ${base} ${lists.join(' ')} --out dropped`] : []),
+    `llm-drop export ${model} --to ${to}${type === 'as stored' ? '' : ` --type ${type}`}${zero ? ' --zero' : ''} --out ${name}`,
+  ];
+}
+
+function running({ to, out, remoteCode, zero, architecture }: CardFacts): string[] {
+  const name = basename(out);
+  const shell = (...lines: string[]): string[] => ['```sh', ...lines, '```'];
+  const llmDrop = `llm-drop generate ${name} --prompt "Once upon a time"`;
+  const vllm = `vllm serve ./${name} --tensor-parallel-size 2${remoteCode ? ' --trust-remote-code' : ''}`;
+  const transformers = [
+    '```python',
+    'from transformers import AutoModelForCausalLM, AutoTokenizer',
+    '',
+    `tokenizer = AutoTokenizer.from_pretrained("./${name}")`,
+    `model = AutoModelForCausalLM.from_pretrained("./${name}", device_map="auto")`,
+    'inputs = tokenizer("Once upon a time", return_tensors="pt").to(model.device)',
+    'print(tokenizer.decode(model.generate(**inputs, max_new_tokens=64)[0]))',
+    '```',
+  ];
+  const parallel = 'The number after `--tensor-parallel-size` is of devices; 1 is the default.';
+  switch (to) {
+    case 'gguf':
+      return shell(`llama-cli -m ${name} -p "Once upon a time" -n 64`, `llama-server -m ${name}`);
+    case 'llm-drop':
+      return [
+        ...shell(llmDrop),
+        '',
+        "With LLM-Drop's own modeling files beside it, transformers loads the folder with `trust_remote_code=True`; for other engines, export it to `hf`, `gguf` or `vllm`.",
+      ];
+    case 'vllm':
+      return [...shell(vllm), '', parallel, ...(architecture === 'nemotron-nas' ? [] : ['', ...transformers])];
+    case 'hf':
+      return [
+        ...transformers,
+        '',
+        ...shell(vllm, llmDrop),
+        '',
+        zero ? `${parallel} Zeroed modules are computed all the same.` : parallel,
+      ];
+  }
+}

@@ -1,0 +1,77 @@
+import { UserError, decodeFloats, float16ToFloat32, float32ToFloat16, groupsOf, middle, type Int4Format, type Int4Rows, type Int4Source, type WeightSource } from '../engine/index.js';
+import { int4Format, type Int4Options } from './int4Options.js';
+
+/**
+ * Round to nearest: each group on its own, without looking at activations.
+ *
+ * - Symmetric: scale = largest magnitude / 7, q from 1 to 15, zero 8.
+ * - Asymmetric: scale = (largest - smallest) / 15 over the weights and 0, q from 0 to 15, zero the integer nearest to
+ *   where 0 lies.
+ *
+ * The scale is rounded up to a float16, so that nothing needs clamping by more than a rounding: for every weight
+ * `|w - scale * (q - zero)| <= scale / 2`. Zeros stay zeros, and order within a group is kept.
+ */
+export function rtn(source: WeightSource, options: Int4Options = {}): Int4Source {
+  const format = int4Format(options);
+  const width = source.shape[source.shape.length - 1];
+  return {
+    name: source.name,
+    shape: source.shape,
+    dtype: 'int4',
+    format,
+    readInt4: async (start, end) => quantizeRows(decodeFloats(await source.readRows(start, end), source.dtype), width, format, source.name, start),
+  };
+}
+
+/** Rows of floats [rows, width]; `name` and `firstRow` are for messages. */
+export function quantizeRows(values: Float32Array, width: number, format: Int4Format, name: string, firstRow = 0): Int4Rows {
+  const groups = groupsOf(width, format);
+  const rows = values.length / width;
+  const rowBytes = Math.ceil(width / 2);
+  const quants = new Uint8Array(rows * rowBytes);
+  const scales = new Uint16Array(rows * groups);
+  const zeros = format.zeroPoints ? new Uint8Array(rows * groups) : undefined;
+  for (let row = 0; row < rows; row++)
+    for (let group = 0; group < groups; group++) {
+      const from = row * width + group * format.groupSize;
+      const to = Math.min((row + 1) * width, from + format.groupSize);
+      const [low, high] = range(values, from, to);
+      const most = Math.max(-low, high);
+      if (!(most < Infinity)) throw new UserError(`tensor ${name} holds a value that is not finite, in row ${firstRow + row}`);
+      const half = roundUp(zeros ? (high - low) / 15 : most / 7);
+      const scale = float16ToFloat32(half);
+      if (scale === Infinity)
+        throw new UserError(`tensor ${name} reaches ${most} in row ${firstRow + row}: its int4 scale is more than float16 holds (65504)`);
+      const zero = zeros ? (scale === 0 ? 0 : Math.round(-low / scale)) : middle;
+      scales[row * groups + group] = half;
+      if (zeros) zeros[row * groups + group] = zero;
+      // A group of zeros takes any factor; this one leaves them at `zero`.
+      const inverse = scale === 0 ? 0 : 1 / scale;
+      const shift = zero + 0.5;
+      let at = row * rowBytes + ((group * format.groupSize) >> 1);
+      for (let i = from; i < to; i += 2, at++) {
+        const even = Math.max(0, Math.min(15, values[i] * inverse + shift)) & 15;
+        const odd = i + 1 < to ? Math.max(0, Math.min(15, values[i + 1] * inverse + shift)) & 15 : 0;
+        quants[at] = even | (odd << 4);
+      }
+    }
+  return { quants, scales, zeros };
+}
+
+/** The least and greatest of [from, to) and 0; NaN where one is. */
+function range(values: Float32Array, from: number, to: number): [number, number] {
+  let [low, high] = [0, 0];
+  for (let i = from; i < to; i++) {
+    const value = values[i];
+    if (value < low) low = value;
+    else if (value > high) high = value;
+    else if (value !== value) return [NaN, NaN];
+  }
+  return [low, high];
+}
+
+/** The least float16 that is not below a value from 0 up; infinite where there is none. */
+function roundUp(value: number): number {
+  const half = float32ToFloat16(value);
+  return float16ToFloat32(half) < value ? half + 1 : half;
+}

@@ -1,0 +1,67 @@
+import { float16ToFloat32 } from '../../src/engine/halfFloat.js';
+import { middle, type Int4Format, type Int4Rows } from '../../src/engine/int4.js';
+
+/** A group of activations as the fast int4 mode sees them. */
+interface Group {
+  readonly q: Int32Array;
+  readonly scale: number;
+}
+
+/** Groups whose largest magnitude is less count as zeros. */
+const smallest = 2 ** -100;
+
+function nearestEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
+}
+
+/** One group to integers from -127 to 127, every operation rounded to float32. */
+function quantizeGroup(x: Float32Array): Group {
+  const most = x.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+  if (most < smallest) return { q: new Int32Array(x.length), scale: 0 };
+  const inverse = Math.fround(127 / most);
+  return { q: Int32Array.from(x, (value) => nearestEven(Math.fround(value * inverse))), scale: Math.fround(most / 127) };
+}
+
+/**
+ * What the fast int4 mode computes, [rows, out]: integers summed exactly within a group, groups in order in float32. The
+ * kernels must give the same bits.
+ */
+export function int4Model(x: Float32Array, weights: Int4Rows, width: number, { groupSize }: Int4Format): Float32Array {
+  const rows = x.length / width;
+  const groups = Math.ceil(width / groupSize);
+  const rowBytes = Math.ceil(width / 2);
+  const out = weights.scales.length / groups;
+  const y = new Float32Array(rows * out);
+  for (let row = 0; row < rows; row++) {
+    const input = Array.from({ length: groups }, (_, group) => quantizeGroup(x.subarray(row * width + group * groupSize, row * width + Math.min(width, (group + 1) * groupSize))));
+    for (let o = 0; o < out; o++) {
+      let total = 0;
+      input.forEach(({ q, scale }, group) => {
+        const zero = weights.zeros ? weights.zeros[o * groups + group] : middle;
+        let sum = 0;
+        q.forEach((value, i) => {
+          const column = group * groupSize + i;
+          const byte = weights.quants[o * rowBytes + (column >> 1)];
+          sum += value * ((column % 2 === 0 ? byte & 15 : byte >> 4) - zero);
+        });
+        const factor = Math.fround(scale * float16ToFloat32(weights.scales[o * groups + group]));
+        total = Math.fround(total + Math.fround(Math.fround(sum) * factor));
+      });
+      y[row * out + o] = total;
+    }
+  }
+  return y;
+}
+
+/** An int4 weight of random integers, scales of about `scale` (some negative, one zero) and zero points. */
+export function randomInt4Rows(random: () => number, rows: number, width: number, { groupSize, zeroPoints }: Int4Format): Int4Rows {
+  const groups = Math.ceil(width / groupSize);
+  return {
+    quants: Uint8Array.from({ length: rows * Math.ceil(width / 2) }, () => random() * 256),
+    // Exponents from the subnormals up.
+    scales: Uint16Array.from({ length: rows * groups }, () => (random() < 0.1 ? 0x8000 : 0) | (random() < 0.1 ? random() * 2048 : 0x1800 + random() * 0x1000)),
+    ...(zeroPoints ? { zeros: Uint8Array.from({ length: rows * groups }, () => random() * 16) } : {}),
+  };
+}
