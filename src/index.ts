@@ -5,3 +5,4 @@ export * from './drop/index.js';
 export * from './engine/index.js';
 export * from './evaluate/index.js';
 export * from './models/index.js';
+export * from './quant/index.js';

@@ -1,5 +1,5 @@
 // ggml's Q4_0, which is llm-drop's int4 in groups of 32 without zero points: w = scale * (q - 8).
-import { fromHalf, toHalf } from './halfFloat.mjs';
+import { toHalf } from './halfFloat.mjs';
 
 /**
  * `values` [rows, width] to quants [rows, width], 0 to 15, and scales [rows, width / group] as float16 bits. The value of
@@ -15,7 +15,8 @@ export function quantize(values, group) {
     const scale = most / -8;
     scales[g] = toHalf(scale);
     const inverse = scale === 0 ? 0 : 1 / scale;
-    for (let i = start; i < start + group; i++) quants[i] = Math.min(15, Math.max(0, Math.floor(values[i] * inverse + 8.5)));
+    for (let i = start; i < start + group; i++)
+      quants[i] = Math.min(15, Math.max(0, Math.floor(values[i] * inverse + 8.5)));
   }
   return { quants, scales };
 }
@@ -30,23 +31,3 @@ export function q4_0(values) {
   }
   return bytes;
 }
-
-/** A source of llm-drop's engine around another one, quantized as it is read: two quants a byte, the even one low. */
-export function int4Source(source, group, decodeFloats) {
-  const width = source.shape.at(-1);
-  if (width % group) throw new Error(`${source.name}: ${width} columns do not divide into groups of ${group}`);
-  return {
-    name: source.name,
-    shape: source.shape,
-    dtype: 'int4',
-    format: { groupSize: group, zeroPoints: false },
-    async readInt4(start, end) {
-      const { quants, scales } = quantize(decodeFloats(await source.readRows(start, end), source.dtype), group);
-      const packed = new Uint8Array(quants.length / 2);
-      for (let i = 0; i < packed.length; i++) packed[i] = quants[2 * i] | (quants[2 * i + 1] << 4);
-      return { quants: packed, scales };
-    },
-  };
-}
-
-export { fromHalf };

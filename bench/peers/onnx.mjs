@@ -19,7 +19,12 @@ const types = { float: 1, uint8: 2 };
 
 /** A TensorProto. */
 export const initializer = (name, type, shape, { buffer, byteOffset, byteLength }) =>
-  Buffer.concat([...shape.map((size) => int(1, size)), int(2, types[type]), bytes(8, name), bytes(9, Buffer.from(buffer, byteOffset, byteLength))]);
+  Buffer.concat([
+    ...shape.map((size) => int(1, size)),
+    int(2, types[type]),
+    bytes(8, name),
+    bytes(9, Buffer.from(buffer, byteOffset, byteLength)),
+  ]);
 
 /** An AttributeProto of a whole number. */
 export const attribute = (name, value) => Buffer.concat([bytes(1, name), int(3, value), int(20, 2)]);
@@ -37,7 +42,10 @@ export const node = (operator, inputs, outputs, domain = '', attributes = []) =>
 /** A ValueInfoProto of a float tensor. */
 function value(name, shape) {
   const sizes = shape.map((size) => bytes(1, int(1, size)));
-  return Buffer.concat([bytes(1, name), bytes(2, bytes(1, Buffer.concat([int(1, types.float), bytes(2, Buffer.concat(sizes))])))]);
+  return Buffer.concat([
+    bytes(1, name),
+    bytes(2, bytes(1, Buffer.concat([int(1, types.float), bytes(2, Buffer.concat(sizes))]))),
+  ]);
 }
 
 /** A ModelProto around one graph. */

@@ -1,7 +1,7 @@
 // The child's side: one JSON line out when ready, then one for each command line in.
 import { createInterface } from 'node:readline';
 
-/** `facts` say what runs; each of `measures` answers `NAME ARGUMENT...` with a rate. The pool of every engine rests in between. */
+/** `facts` say what runs; each of `measures` answers `NAME ARGUMENT...` with a rate or an object. */
 export async function serve(facts, measures) {
   const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
   say({ ...facts, node: process.versions.node });
@@ -9,7 +9,8 @@ export async function serve(facts, measures) {
     const [name, ...given] = line.split(' ');
     if (name === 'quit') break;
     try {
-      say({ rate: await measures[name](...given) });
+      const answer = await measures[name](...given);
+      say(typeof answer === 'number' ? { rate: answer } : answer);
     } catch (error) {
       say({ error: String(error?.stack ?? error) });
     }

@@ -43,7 +43,7 @@ function scale(values: readonly number[]): [low: number, high: number] {
 }
 
 /** A share of `width` columns, in eighths of one. */
-function bar(share: number, width: number): string {
+export function bar(share: number, width: number): string {
   const parts = Math.round(Math.min(1, Math.max(0, share)) * width * 8);
   return ('█'.repeat(Math.floor(parts / 8)) + eighths[parts % 8]).padEnd(width);
 }

@@ -1,5 +1,5 @@
 import type { BackendName } from '../engine/index.js';
-import type { Drops } from '../models/index.js';
+import type { Drops, MemoryLimit } from '../models/index.js';
 import type { commonOptions, Option } from './options.js';
 import type { Ui } from './ui.js';
 
@@ -15,10 +15,12 @@ interface Definition<O extends Options> {
   readonly description?: string;
   /** The model folder when none is given; without it, MODEL must be given. */
   readonly defaultModel?: () => string;
+  /** What a command takes that takes files and no model. */
+  readonly inputs?: string;
   readonly options: O;
   /** Arguments behind `llm-drop`, and what they do. */
   readonly examples: readonly (readonly [line: string, meaning: string])[];
-  run(values: Values<O> & CommonValues & { readonly model: string }, ui: Ui): Promise<void>;
+  run(values: Values<O> & CommonValues & { readonly model: string; readonly inputs: readonly string[] }, ui: Ui): Promise<void>;
 }
 
 /** A command as the program registers it; the types of its options are known to itself alone. */
@@ -28,7 +30,7 @@ export interface Command extends Omit<Definition<Options>, 'run'> {
   run(values: object, ui: Ui): Promise<void>;
 }
 
-/** Every command takes one model; what sets it apart is its options and what it calls. */
+/** Every command takes one model, or files; what sets it apart is its options and what it calls. */
 export function command<O extends Options>(name: string, summary: string, definition: Definition<O>): Command {
   return {
     ...definition,
@@ -44,6 +46,7 @@ export interface LoadValues {
   readonly threads?: number;
   readonly dropAttn?: readonly number[];
   readonly dropMlp?: readonly number[];
+  readonly memory?: MemoryLimit;
 }
 
 export const dropsOf = ({ dropAttn = [], dropMlp = [] }: Pick<LoadValues, 'dropAttn' | 'dropMlp'>): Drops => ({

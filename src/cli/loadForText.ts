@@ -17,6 +17,7 @@ export async function loadForText(path: string, o: LoadValues, ui: Ui): Promise<
     backend: o.backend,
     threads: o.threads,
     drops: dropsOf(o),
+    memory: o.memory,
     onProgress: ui.progress('loading'),
   });
   return { model, tokenizer, [Symbol.asyncDispose]: () => model.close() };

@@ -77,6 +77,38 @@ export function choice<T extends string>(
   return { description, value: choices.join('|'), default: fallback, parse };
 }
 
+/** Whole numbers such as `1,2,4`. */
+export const numbers = (description: string, least: number, fallback: readonly number[]): Option<readonly number[]> => ({
+  description,
+  value: 'n,...',
+  default: fallback,
+  parse: (given, name) =>
+    given.split(',').map((entry) => {
+      const value = Number(entry);
+      if (!/^\s*\d+\s*$/.test(entry) || !Number.isSafeInteger(value) || value < least)
+        throw new UserError(`${name} must be whole numbers of at least ${least}, such as ${least},8, found '${given}'`);
+      return value;
+    }),
+});
+
+/** Several of some words, such as `attention,mlp`. */
+export const choices = <T extends string>(
+  description: string,
+  known: readonly T[],
+  fallback: readonly T[],
+): Option<readonly T[]> => ({
+  description,
+  value: 'name,...',
+  default: fallback,
+  parse: (given, name) =>
+    given.split(',').map((entry) => {
+      const found = known.find((one) => one === entry.trim());
+      if (found === undefined)
+        throw new UserError(`${name} must be some of ${known.join(',')}, found '${entry.trim()}'`);
+      return found;
+    }),
+});
+
 /** Layers such as `3,5` or `3-5`. */
 export const layers = (description: string): Option<readonly number[] | undefined> => ({
   description,

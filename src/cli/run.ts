@@ -8,13 +8,15 @@ import { evaluate } from './commands/eval.js';
 import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { logits } from './commands/logits.js';
+import { merge } from './commands/merge.js';
 import { score } from './commands/score.js';
+import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
 import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
 import { Ui, type Surroundings } from './ui.js';
 
-const commands: readonly Command[] = [inspect, score, drop, evaluate, generate, logits, bench, demo];
+const commands: readonly Command[] = [inspect, score, merge, drop, sweep, evaluate, generate, logits, bench, demo];
 
 /** Runs a command line (without `node` and the script) and returns the exit code: 0, 1 for any error, 130 after Ctrl-C. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -66,18 +68,18 @@ function createProgram({ stdout, stderr }: Surroundings, execute: Execute): Prog
 function register(program: Program, command: Command, execute: Execute): void {
   const options = Object.entries({ ...command.options, ...commonOptions });
   const defaults = Object.fromEntries(options.map(([name, option]) => [name, option.default]));
-  const { defaultModel } = command;
+  const { defaultModel, inputs } = command;
   const sub = program
     .command(command.name)
     .summary(command.summary)
     .description([`${command.summary}.`, command.description].filter(Boolean).join('\n\n'))
     .argument(
-      defaultModel ? '[model]' : '<model>',
-      defaultModel ? 'model folder (default: the built-in model)' : 'model folder',
+      inputs ? '<files...>' : defaultModel ? '[model]' : '<model>',
+      inputs ?? (defaultModel ? 'model folder (default: the built-in model)' : 'model folder'),
     )
     .addHelpText('after', examplesText(command))
-    .action((model: string | undefined, values: Record<string, unknown>) =>
-      execute(command, { ...defaults, ...values, model: model ?? defaultModel?.() }),
+    .action((given: string | string[] | undefined, values: Record<string, unknown>) =>
+      execute(command, { ...defaults, ...values, ...(inputs ? { inputs: given } : { model: given ?? defaultModel?.() }) }),
     );
   for (const [name, option] of options) sub.addOption(programOption(name, option));
 }

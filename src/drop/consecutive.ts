@@ -15,6 +15,7 @@ export interface WindowOptions extends Constraints {
 export function selectWindow(importance: Importance, count: number, { keep = [], compat = false }: WindowOptions = {}): Drops {
   const scores = importance.blockConsecutive;
   const layers = scores.length;
+  if (layers === 0) throw new UserError('these scores hold no windows of blocks');
   const kept = checkedIndices(keep, layers, '--keep');
   const column = compat ? count : count - 1;
   if (!Number.isInteger(count) || count < 1 || column >= layers)

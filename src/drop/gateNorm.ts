@@ -1,22 +1,56 @@
 import { decodeFloats, sizeOf, type Engine, type Tensor } from '../engine/index.js';
-import { weightSource, type Model } from '../models/index.js';
-import type { Scores } from './importance.js';
+import { weightSource, type Drops, type ModelConfig, type Parameters, type WeightSpec } from '../models/index.js';
+import type { Importance, Scores } from './importance.js';
+
+/** What Gate-Norm reads: a `Model`, loaded or not. */
+export interface GateSource {
+  readonly engine: Engine;
+  readonly config: ModelConfig;
+  readonly specs: readonly WeightSpec[];
+  readonly parameters: Parameters;
+  readonly drops: Drops;
+}
 
 /**
  * Gate-Norm (Saikumar and Varghese, arXiv 2512.20636): ranks attentions by how strongly their queries and keys are
  * coupled, from the weights alone. Here the coupling of a layer is the Frobenius norm over all heads of W_q^T W_k, of
  * each query head with the key head that it shares; the score is its negative, so that the weakest is the most redundant.
  */
-export async function gateNormScores(model: Model): Promise<Scores> {
+export async function gateNormScores(model: GateSource): Promise<Scores> {
   const scores: (number | null)[] = [];
-  for (const layer of model.layers) scores.push(layer.skipAttention ? null : -(await coupling(model, layer.index)));
+  for (let layer = 0; layer < model.config.numHiddenLayers; layer++)
+    scores.push(model.drops.attention.includes(layer) ? null : -(await coupling(model, layer)));
   return scores;
 }
 
-async function coupling(model: Model, layer: number): Promise<number> {
-  const { engine, config } = model;
+/** Gate-Norm's scores in the form of the others: of attentions only, over no token. */
+export async function gateNormImportance(model: GateSource): Promise<Importance> {
+  const blank = blankImportance('gate-norm', model.config.numHiddenLayers);
+  return { ...blank, similarity: { ...blank.similarity, attention: await gateNormScores(model) } };
+}
+
+/** Scores of nothing. */
+export function blankImportance(metric: string, layers: number, score: number | null = null): Importance {
+  const scores = Array.from({ length: layers }, () => score);
+  return {
+    metric,
+    samples: 0,
+    length: 0,
+    tokens: 0,
+    similarity: { attention: scores, mlp: scores, block: scores, attentionBare: scores, mlpBare: scores },
+    blockConsecutive: [],
+  };
+}
+
+async function coupling({ engine, config, parameters, specs }: GateSource, layer: number): Promise<number> {
   using _scope = engine.scope();
-  const [q, k] = [await readMatrix(model, 'attention.q.weight', layer), await readMatrix(model, 'attention.k.weight', layer)];
+  const read = async (path: string): Promise<Tensor> => {
+    const spec = specs.find((one) => one.path === path)!;
+    const source = weightSource(parameters, spec, layer);
+    const rows = sizeOf(source.shape.slice(0, -1));
+    return engine.tensor(decodeFloats(await source.readRows(0, rows), source.dtype), source.shape);
+  };
+  const [q, k] = [await read('attention.q.weight'), await read('attention.k.weight')];
   const { headDim: d, numAttentionHeads: heads, numKeyValueHeads: keyHeads } = config;
   let squares = 0;
   for (let keyHead = 0; keyHead < keyHeads; keyHead++) {
@@ -32,10 +66,5 @@ async function coupling(model: Model, layer: number): Promise<number> {
 }
 
 /** W W^T, [d, d]. */
-const gram = (engine: Engine, w: Tensor): Promise<Float32Array> => engine.readFloats(engine.matmul(w, w, { transposeB: true }));
-
-async function readMatrix(model: Model, path: string, layer: number): Promise<Tensor> {
-  const source = weightSource(model.parameters, model.specs.find((spec) => spec.path === path)!, layer);
-  const rows = sizeOf(source.shape.slice(0, -1));
-  return model.engine.tensor(decodeFloats(await source.readRows(0, rows), source.dtype), source.shape);
-}
+const gram = (engine: Engine, w: Tensor): Promise<Float32Array> =>
+  engine.readFloats(engine.matmul(w, w, { transposeB: true }));

@@ -1,6 +1,8 @@
 import { UserError } from '../engine/index.js';
 import type { Drops } from '../models/index.js';
-import type { Importance, Scores } from './importance.js';
+import type { Fingerprint } from './fingerprint.js';
+import { sumsLength, type Importance, type ScoreSums, type Scores } from './importance.js';
+import type { ShardSums } from './mergeShards.js';
 
 const similarities = ['attention', 'mlp', 'block', 'attentionBare', 'mlpBare'] as const;
 
@@ -17,7 +19,7 @@ export function parseImportance(value: unknown, layers: number, where: string): 
       : fail(`holds no object ${name}`);
   const count = (key: string): number => {
     const number = all[key];
-    return typeof number === 'number' && Number.isInteger(number) && number > 0
+    return typeof number === 'number' && Number.isInteger(number) && number >= least
       ? number
       : fail(`holds no whole number '${key}'`);
   };
@@ -31,6 +33,8 @@ export function parseImportance(value: unknown, layers: number, where: string): 
       : fail(`holds ${JSON.stringify(bad)} in '${name}', where a number or null belongs`);
   };
   const all = object(value, 'of scores');
+  // Gate-Norm's scores are of weights, not of tokens.
+  const least = all.metric === 'gate-norm' ? 0 : 1;
   const similarity = object(all.similarity, `'similarity'`);
   const windows = Array.isArray(all.blockConsecutive) ? all.blockConsecutive : [];
   return {
@@ -42,6 +46,57 @@ export function parseImportance(value: unknown, layers: number, where: string): 
       similarities.map((name) => [name, scores(similarity[name], `similarity.${name}`)]),
     ) as unknown as Importance['similarity'],
     blockConsecutive: windows.map((row: unknown, i) => scores(row, `blockConsecutive[${i}]`)),
+  };
+}
+
+/** What the scores of a shard hold besides: JSON keeps numbers to the last bit. */
+export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'> {
+  readonly sums: ScoreSums;
+}
+
+/** The sums of a shard as JSON holds them. UserError where it is no shard's. */
+export function parseShard(value: unknown, where: string): ShardSums {
+  const fail = (problem: string): never => {
+    throw new UserError(`${where} ${problem}`, { hint: 'shards are written by llm-drop score --shard i/n --out' });
+  };
+  const object = (part: unknown, name: string): Record<string, unknown> =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? (part as Record<string, unknown>)
+      : fail(`holds no object '${name}'`);
+  const count = (part: Record<string, unknown>, key: string): number =>
+    Number.isInteger(part[key]) && (part[key] as number) > 0
+      ? (part[key] as number)
+      : fail(`holds no whole number '${key}'`);
+  const indices = (list: unknown, name: string): number[] =>
+    Array.isArray(list) && list.every((i) => Number.isInteger(i))
+      ? (list as number[])
+      : fail(`holds no list of whole numbers '${name}'`);
+  const all = object(value, 'of scores');
+  if (all.shard === undefined) fail('holds whole scores, not those of a shard');
+  const shard = object(all.shard, 'shard');
+  const fingerprint = object(all.fingerprint, 'fingerprint');
+  const sums = object(all.sums, 'sums');
+  const drop = object(sums.drop, 'sums.drop');
+  const [layers, gaps] = [count(sums, 'layers'), indices(sums.gaps, 'sums.gaps')];
+  const numbers = sums.sums;
+  if (!Array.isArray(numbers) || numbers.length !== sumsLength(layers, gaps.length) || !numbers.every(Number.isFinite))
+    return fail(`holds no list of ${sumsLength(layers, gaps.length)} numbers 'sums.sums'`);
+  if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
+    fail(`holds something else than text in 'fingerprint'`);
+  return {
+    shard: { index: count(shard, 'index'), count: count(shard, 'count') },
+    fingerprint: fingerprint as Fingerprint,
+    scored: {
+      metric: String(sums.metric),
+      samples: count(sums, 'samples'),
+      length: count(sums, 'length'),
+      tokens: count(sums, 'tokens'),
+      layers,
+      gaps,
+      drop: { attention: indices(drop.attention, 'sums.drop.attention'), mlp: indices(drop.mlp, 'sums.drop.mlp') },
+      sums: numbers as number[],
+    },
+    where,
   };
 }
 

@@ -1,46 +1,60 @@
 import type { Accumulator, Engine, Tensor } from '../engine/index.js';
 import type { Metric } from './metric.js';
 
-/** Sums of a metric over tokens, by element: on the device where the metric is one kernel there, else a row at a time here. */
+/**
+ * Sums of a metric over tokens, by element: each row's on the device where the metric is one kernel there, and all rows'
+ * here in float64, in the order of the rows. So an element's sum is the same to the last bit whether rows or layers run
+ * first, and when a run continues where another was interrupted.
+ */
 export class MetricSums implements Disposable {
-  readonly #device: Accumulator | undefined;
-  readonly #host: Float64Array;
+  /** Of the rows that have ended. */
+  readonly sums: Float64Array;
+  #row: Accumulator | undefined;
   #waiting: { index: number; products: Tensor[] }[] = [];
 
   constructor(
     private readonly engine: Engine,
     private readonly metric: Metric,
     readonly length: number,
+    from?: ArrayLike<number>,
   ) {
-    if (metric.fused) this.#device = engine.accumulator(length);
-    this.#host = new Float64Array(metric.fused ? 0 : length);
+    this.sums = from ? Float64Array.from(from) : new Float64Array(length);
   }
 
   /** Adds the tokens of a and b, both [T, D], to element `index`. */
   add(a: Tensor, b: Tensor, index: number): void {
-    if (this.#device) return this.metric.fused!(this.engine, a, b, this.#device, index);
+    if (this.metric.fused) {
+      this.#row ??= this.engine.accumulator(this.length);
+      return this.metric.fused(this.engine, a, b, this.#row, index);
+    }
     const products = [[a, b], [a, a], [b, b]].map(([x, y]) => this.engine.sum(this.engine.multiply(x, y)).detach());
     this.#waiting.push({ index, products });
   }
 
   /** Takes in what the row has added. */
   async endRow(): Promise<void> {
-    const rows = this.#waiting;
-    this.#waiting = [];
-    for (const { index, products } of rows) {
-      const [dot, aa, bb] = await Promise.all(products.map((t) => this.engine.readFloats(t)));
-      dot.forEach((_, token) => (this.#host[index] += this.metric.similarity(dot[token], aa[token], bb[token])));
-      products.forEach((t) => t.dispose());
-    }
+    const added = this.#row ? await this.engine.readAccumulator(this.#row) : await this.#similarities();
+    this.#forget();
+    added.forEach((sum, index) => (this.sums[index] += sum));
   }
 
-  async read(): Promise<Float64Array> {
-    return this.#device ? this.engine.readAccumulator(this.#device) : this.#host;
+  async #similarities(): Promise<Float64Array> {
+    const added = new Float64Array(this.length);
+    for (const { index, products } of this.#waiting) {
+      const [dot, aa, bb] = await Promise.all(products.map((t) => this.engine.readFloats(t)));
+      dot.forEach((_, token) => (added[index] += this.metric.similarity(dot[token], aa[token], bb[token])));
+    }
+    return added;
+  }
+
+  #forget(): void {
+    this.#row?.dispose();
+    this.#row = undefined;
+    for (const { products } of this.#waiting) products.forEach((t) => t.dispose());
+    this.#waiting = [];
   }
 
   [Symbol.dispose](): void {
-    this.#device?.dispose();
-    for (const { products } of this.#waiting) products.forEach((t) => t.dispose());
-    this.#waiting = [];
+    this.#forget();
   }
 }

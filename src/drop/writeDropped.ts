@@ -9,6 +9,7 @@ import {
 } from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
 import { checkedIndices, isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
+import { dropRecordFile, type DropRecord } from './dropRecord.js';
 import type { Target } from './select.js';
 
 export interface WriteDroppedOptions {
@@ -18,6 +19,8 @@ export interface WriteDroppedOptions {
   readonly overwrite?: boolean;
   /** Decides the numbering of `reserved_layers.json`. @defaultValue what the drops are: of one kind, of blocks, or joint */
   readonly target?: Target;
+  /** Written beside the weights as `drop_report.json`. @defaultValue none is written */
+  readonly report?: DropRecord;
   readonly onProgress?: Progress;
 }
 
@@ -58,6 +61,7 @@ export async function writeDropped(
       await writeJson(join(folder, 'reserved_layers.json'), reservedLayers(all, config.numHiddenLayers, target), 4);
       if (target === 'block')
         await writeJson(join(folder, 'layer_mapping.json'), layerMapping(all, config.numHiddenLayers), 4);
+      if (o.report) await writeJson(join(folder, dropRecordFile), o.report, 2);
       if (o.configOnly) return;
       await writeWeights(
         folder,

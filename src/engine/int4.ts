@@ -54,14 +54,21 @@ export async function readInt4Rows(source: Int4Source, start: number, end: numbe
   ] as const;
   for (const [what, length, perRow] of sizes)
     if (length !== (end - start) * perRow)
-      throw new UserError(`${source.name}: ${end - start} rows of ${width} need ${(end - start) * perRow} ${what}, not ${length}`);
-  if (rows.scales.some((half) => (half & 0x7c00) === 0x7c00)) throw new UserError(`${source.name}: a scale is not finite`);
+      throw new UserError(
+        `${source.name}: ${end - start} rows of ${width} need ${(end - start) * perRow} ${what}, not ${length}`,
+      );
+  if (rows.scales.some((half) => (half & 0x7c00) === 0x7c00))
+    throw new UserError(`${source.name}: a scale is not finite`);
   if (rows.zeros?.some((zero) => zero > 15)) throw new UserError(`${source.name}: a zero point is not within 0 to 15`);
   return rows;
 }
 
 /** The weights `scale * (q - zero)` of rows, row-major. Exact: a float16 times an integer of 5 bits. */
-export function dequantizeRows({ quants, scales, zeros }: Int4Rows, width: number, { groupSize }: Int4Format): Float32Array {
+export function dequantizeRows(
+  { quants, scales, zeros }: Int4Rows,
+  width: number,
+  { groupSize }: Int4Format,
+): Float32Array {
   const rowBytes = Math.ceil(width / 2);
   const groups = Math.ceil(width / groupSize);
   const rows = quants.length / rowBytes;
@@ -85,6 +92,7 @@ export function dequantized(source: Int4Source): WeightSource {
     name: source.name,
     shape: source.shape,
     dtype: 'float32',
-    readRows: async (start, end) => new Uint8Array(dequantizeRows(await readInt4Rows(source, start, end), width, source.format).buffer),
+    readRows: async (start, end) =>
+      new Uint8Array(dequantizeRows(await readInt4Rows(source, start, end), width, source.format).buffer),
   };
 }

@@ -11,10 +11,10 @@ import { floatType } from './ggmlBlocks.js';
 import { GgufFile } from './ggufFile.js';
 import { architectureOf, exactContext, ggufMetadata } from './ggufMetadata.js';
 import { ggufModel } from './ggufModel.js';
-import { ggufTensors, ggufTypeOfDType, type GgufType } from './ggufTensors.js';
+import { deciPlan, ggufTensors, ggufTypeOfDType, type GgufType } from './ggufTensors.js';
 import { ggufTokenizer } from './ggufTokenizer.js';
 import { writeGguf } from './ggufWriter.js';
-import { plainConfig, plainTensors, writeCheckpoint, writeText } from './huggingFaceFolder.js';
+import { configText, plainConfig, plainTensors, writeCheckpoint, writeText } from './huggingFaceFolder.js';
 import { findEvidence, modelCard, type CardFacts, type Evidence } from './modelCard.js';
 import {
   configModule,
@@ -22,6 +22,7 @@ import {
   nemotronConfig,
   nemotronPlan,
   nemotronTensors,
+  nemotronText,
   paddedWidth,
   parseNemotron,
 } from './nemotronNas.js';
@@ -80,7 +81,7 @@ export type ExportSource = string | DropSource | (DropSource & { readonly drops:
 export async function exportModel(model: ExportSource, options: ExportOptions): Promise<ExportResult> {
   if (typeof model === 'string') {
     await using source = await openDropSource(model);
-    return exportModel(source, options);
+    return await exportModel(source, options);
   }
   checkOptions(options);
   const live = 'drops' in model ? model : undefined;
@@ -185,7 +186,7 @@ class Exporter {
     await writeCheckpoint(
       folder,
       checkpoint,
-      plainConfig(checkpoint.config, plan, this.#dtype),
+      configText(plainConfig(checkpoint.config, plan, this.#dtype)),
       plainTensors(this.#weights(plan), this.#dtype),
       this.o.onProgress,
     );
@@ -215,11 +216,11 @@ class Exporter {
     const { checkpoint, config } = this.source;
     const reduced = reducedPlan(config, this.#drops, 'absent');
     const plan = nemotronPlan(reduced);
-    const raw = nemotronConfig(checkpoint.config, config, plan, this.#dtype);
+    const text = nemotronText(nemotronConfig(checkpoint.config, config, plan, this.#dtype));
     await writeCheckpoint(
       folder,
       checkpoint,
-      raw,
+      text,
       nemotronTensors(this.#weights(plan), this.#dtype),
       this.o.onProgress,
     );
@@ -243,15 +244,13 @@ class Exporter {
   }
 
   async #gguf(): Promise<ExportResult> {
-    const { out, zero, overwrite = false, onProgress } = this.o;
+    const { out, overwrite = false, onProgress } = this.o;
     const { checkpoint, config } = this.source;
     if (extname(out) !== '.gguf')
       throw new UserError(`${out} is no name of a GGUF file`, { hint: 'it must end in .gguf' });
     await checkVacant(out, overwrite);
     const evidence = await findEvidence(this.source, this.o);
-    const plan = zero
-      ? zeroedPlan(config, this.#drops)
-      : reducedPlan(config, this.#drops, config.modelType === 'mixtral' ? 'zero' : 'absent');
+    const plan = this.#ggufPlan();
     const weights = this.#weights(plan);
     const type = this.o.type ?? ggufTypeOfDType[weights.dtype];
     const tokenizer = await ggufTokenizer(checkpoint.folder, config);
@@ -283,12 +282,25 @@ class Exporter {
     );
   }
 
+  /** `deci` has no mixture of experts. */
+  #ggufPlan(): ExportPlan {
+    const { config } = this.source;
+    if (this.o.zero) return zeroedPlan(config, this.#drops);
+    if (config.modelType === 'mixtral') return reducedPlan(config, this.#drops, 'zero');
+    return deciPlan(reducedPlan(config, this.#drops, 'absent'));
+  }
+
   #ggufNotes({ layers }: ExportPlan): string[] {
     return [
       ...(layers[0].attention === 'absent'
         ? ['layer 0 keeps a zero attn_output, without keys and values: llama.cpp cannot do without one there']
         : []),
-      ...(layers.some(({ attention, mlp }) => attention === 'zero' || mlp === 'zero') && !this.o.zero
+      ...(layers[0].attention === 'zero' && this.source.config.modelType !== 'mixtral' && !this.o.zero
+        ? ['layer 0 keeps an attention with a zero attn_output: llama.cpp cannot do without any keys and values']
+        : []),
+      ...(layers.some(({ attention, mlp }) => attention === 'zero' || mlp === 'zero') &&
+      this.source.config.modelType === 'mixtral' &&
+      !this.o.zero
         ? [
             'llama.cpp has no mixture of experts that lacks modules, so their output projections are zero, and nothing is saved',
           ]

@@ -1,6 +1,7 @@
 import { arraySource, type WeightDType, type WeightSource } from '../engine/index.js';
 import { ropeFrequencies, type ModelConfig } from '../models/index.js';
 import { ggmlTypes, type GgmlType } from './ggmlBlocks.js';
+import type { ExportPlan } from './exportPlan.js';
 import type { GgufTensor } from './ggufWriter.js';
 import type { PlannedWeight, PlannedWeights } from './plannedWeights.js';
 import { constantSource, rotaryOrdered, widthOf } from './rowViews.js';
@@ -62,6 +63,12 @@ export function ggufTensors(weights: PlannedWeights, type: GgufType): GgufTensor
     ...(mlp === 'absent' ? zeroMlp(config, layer, made) : weights.module('mlp', layer).map(tensor)),
   ]);
   return [...weights.global().map(tensor), ...ropeDivisors(config), ...layers];
+}
+
+/** Where every attention is dropped, layer 0 keeps one with a zero output: llama.cpp makes no context without any keys and values. */
+export function deciPlan({ layers }: ExportPlan): ExportPlan {
+  const none = layers.every(({ attention }) => attention === 'absent');
+  return { layers: layers.map((layer, i) => (none && i === 0 ? { ...layer, attention: 'zero' } : layer)) };
 }
 
 type Make = (path: string, layer: number, shape: readonly number[], value: number) => GgufTensor;

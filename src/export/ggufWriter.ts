@@ -84,9 +84,10 @@ function encodeHead(metadata: GgufMetadata, tensors: readonly GgufTensor[]): Uin
 
 /** What stock llama.cpp reads wrongly or crashes on (spec 2.4), whoever made the metadata. */
 function checkLayers(metadata: GgufMetadata): void {
-  const architecture = metadata['general.architecture']?.value;
+  const named = metadata['general.architecture'];
+  const architecture = named?.type === 'string' ? named.value : '';
   const counts = (key: string): number[] => {
-    const found = metadata[`${String(architecture)}.${key}`];
+    const found = metadata[`${architecture}.${key}`];
     if (!found) return [];
     return found.type === 'i32[]' ? Array.from(found.value) : [Number(found.value)];
   };
@@ -102,7 +103,7 @@ function checkLayers(metadata: GgufMetadata): void {
     });
   const layers = counts('block_count')[0];
   for (const key of ['feed_forward_length', 'attention.head_count', 'attention.head_count_kv'])
-    if (metadata[`${String(architecture)}.${key}`]?.type === 'i32[]' && counts(key).length !== layers)
+    if (metadata[`${architecture}.${key}`]?.type === 'i32[]' && counts(key).length !== layers)
       throw new UserError(`${key} lists ${counts(key).length} layers, but block_count is ${layers}`);
 }
 

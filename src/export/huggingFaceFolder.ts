@@ -36,6 +36,8 @@ export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: W
   };
 }
 
+export const configText = (config: JsonObject): string => `${JSON.stringify(config, null, 2)}\n`;
+
 /** `torch_dtype` of transformers v4, `dtype` of v5: whichever the config has. */
 export function typeKeys(config: JsonObject, type: WeightDType | undefined): JsonObject {
   if (type === undefined) return {};
@@ -55,12 +57,12 @@ export const plainTensors = (weights: PlannedWeights, type?: WeightDType): Tenso
 export async function writeCheckpoint(
   folder: string,
   from: Checkpoint,
-  config: JsonObject,
+  config: string,
   tensors: readonly TensorToWrite[],
   onProgress?: Progress,
 ): Promise<void> {
   await copyTokenizerFiles(from.folder, folder);
-  await writeText(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  await writeText(join(folder, 'config.json'), config);
   await writeWeights(folder, tensors, {
     onProgress: ({ bytesDone, bytesTotal }) => onProgress?.(bytesDone, bytesTotal, 'bytes'),
   });

@@ -29,13 +29,14 @@ export async function findEvidence({ checkpoint, config }: DropSource, given: Ev
 }
 
 /** The part of a drop's result that a card shows. */
-export function parseReport(value: Record<string, unknown>, where: string): NonNullable<Evidence['report']> {
-  const sizes = (key: 'before' | 'after'): DropReport['before'] | undefined =>
-    numbersOf(value[key], ['parameters', 'bytes', 'kvBytesPerToken'], `${key} of ${where}`);
+export function parseReport(value: unknown, where: string): NonNullable<Evidence['report']> {
+  if (typeof value !== 'object' || value === null) throw new UserError(`${where} holds no report of a drop`);
+  const { before, after, loss } = value as Record<string, unknown>;
+  const size = ['parameters', 'bytes', 'kvBytesPerToken'] as const;
   return {
-    before: sizes('before'),
-    after: sizes('after'),
-    loss: numbersOf(value.loss, ['rows', 'before', 'after', 'difference', 'standardError'], `loss of ${where}`),
+    before: numbersOf(before, size, `before of ${where}`),
+    after: numbersOf(after, size, `after of ${where}`),
+    loss: numbersOf(loss, ['rows', 'before', 'after', 'difference', 'standardError'], `loss of ${where}`),
   };
 }
 
@@ -86,6 +87,7 @@ export async function modelCard(source: DropSource, facts: CardFacts, evidence: 
       : []),
     '',
     ...scoreSection(evidence, drops),
+    ...sizeSection(evidence),
     ...lossSection(evidence),
     '## Reproduce',
     '',
@@ -182,6 +184,23 @@ function scoreSection({ importance }: Evidence, drops: Drops): string[] {
       const [a, m] = [drops.attention.includes(i), drops.mlp.includes(i)];
       return `| ${i} | ${cell(score, a)} | ${cell(similarity.mlp[i], m)} | ${cell(similarity.block[i], a && m)} |`;
     }),
+    '',
+  ];
+}
+
+function sizeSection({ report }: Evidence): string[] {
+  const { before, after } = report ?? {};
+  if (!before || !after) return [];
+  const row = (name: string, key: 'parameters' | 'bytes' | 'kvBytesPerToken'): string =>
+    `| ${name} | ${before[key].toLocaleString('en-US')} | ${after[key].toLocaleString('en-US')} |`;
+  return [
+    '## Size',
+    '',
+    '| | before | after |',
+    '|---|--:|--:|',
+    row('parameters', 'parameters'),
+    row('bytes of weights', 'bytes'),
+    row('key-value bytes a token (float32)', 'kvBytesPerToken'),
     '',
   ];
 }

@@ -28,6 +28,9 @@ class DeciLMConfig(PretrainedConfig):
             SimpleNamespace(**{part: SimpleNamespace(**values) for part, values in block.items()})
             for block in block_configs or []
         ]
+        # transformers checks how positions are stretched before it sets the rest.
+        for name in ("max_position_embeddings", "rope_theta", "head_dim", "hidden_size", "num_attention_heads"):
+            setattr(self, name, kwargs.get(name))
         super().__init__(**kwargs)
 
     def to_dict(self):
@@ -107,6 +110,10 @@ function ropeKeys(raw: JsonObject): JsonObject {
   const isPlain = (scaling.rope_type ?? 'default') === 'default';
   return { rope_theta: theta, rope_scaling: isPlain ? null : scaling };
 }
+
+/** The config as text, `ffn_mult` as a float even where it is whole: some readers want one (spec 2.5). */
+export const nemotronText = (config: JsonObject): string =>
+  `${JSON.stringify(config, null, 2)}\n`.replace(/("ffn_mult": \d+)(?=,?\n)/g, '$1.0');
 
 function blockConfig(config: ModelConfig, { attention, mlp }: PlannedLayer): JsonObject {
   const [noAttention, noMlp] = [attention === 'absent', mlp === 'absent'];

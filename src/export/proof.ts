@@ -2,7 +2,7 @@ import { UserError, createBatch, decodeFloats, type Tensor } from '../engine/ind
 import { Context } from '../models/context.js';
 import { RotaryTable } from '../models/rope.js';
 import type { Model } from '../models/index.js';
-import { ggmlTypes, roundingBound } from './ggmlBlocks.js';
+import { ggmlTypes, roundingBound, type GgmlType } from './ggmlBlocks.js';
 import type { GgufFile } from './ggufFile.js';
 import type { GgufTensor } from './ggufWriter.js';
 import { rowsOf, widthOf } from './rowViews.js';
@@ -108,20 +108,30 @@ export async function proveTensors(
       const end = Math.min(row + step, rowsOf(source));
       const wanted = decodeFloats(await source.readRows(row, end), source.dtype).slice();
       const found = decodeFloats(await read.readRows(row, end), read.dtype);
-      const off = firstBeyond(wanted, found, tensor);
+      const off = firstBeyond(wanted, found, type);
       if (off >= 0) fail(`holds ${found[off]} for ${wanted[off]} in ${name}`);
     }
     onProgress?.(i + 1, tensors.length, 'tensors');
   }
 }
 
-function firstBeyond(wanted: Float32Array, found: Float32Array, { type }: GgufTensor): number {
+/** The first value that is off by more than its type rounds; -1 where none is. */
+function firstBeyond(wanted: Float32Array, found: Float32Array, type: GgmlType): number {
   const { block } = ggmlTypes[type];
   for (let start = 0; start < wanted.length; start += block) {
     let most = 0;
-    for (let i = start; i < start + block; i++) most = Math.max(most, Math.abs(wanted[i]));
-    const bound = roundingBound(type, most);
-    for (let i = start; i < start + block; i++) if (!(Math.abs(wanted[i] - found[i]) <= bound)) return i;
+    let worst = 0;
+    let at = -1;
+    for (let i = start; i < start + block; i++) {
+      const off = Math.abs(wanted[i] - found[i]);
+      most = Math.max(most, Math.abs(wanted[i]));
+      // Also where it is no number.
+      if (!(off <= worst)) {
+        worst = off;
+        at = i;
+      }
+    }
+    if (at >= 0 && !(worst <= roundingBound(type, most))) return at;
   }
   return -1;
 }

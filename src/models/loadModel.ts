@@ -2,8 +2,9 @@ import { createEngine, type BackendName, type Engine, type EngineOptions } from 
 import { openCheckpoint, type Checkpoint } from '../checkpoint/index.js';
 import { completeConfig, parseConfig, type PartialConfig } from './config.js';
 import { familyOf } from './families.js';
+import { fitsMemory, type MemoryLimit } from './memoryNeeds.js';
 import { Model, type Drops } from './model.js';
-import { randomParameters } from './parameters.js';
+import { randomParameters, withQuantizer, type Quantize } from './parameters.js';
 
 export interface LoadOptions extends EngineOptions {
   /** Load onto this engine, or a new one of a backend by name. @defaultValue a new `wasm` engine */
@@ -11,6 +12,10 @@ export interface LoadOptions extends EngineOptions {
   readonly backend?: BackendName;
   /** Skipped from the start, besides what the config drops: their weights are not read. */
   readonly drops?: Partial<Drops>;
+  /** Holds matrices in another form, e.g. `rtnQuantizer({ groupSize: 32 })` for int4. @defaultValue as they are stored */
+  readonly quantize?: Quantize;
+  /** Where the weights do not fit, they stay on the disk (`isLoaded` is false), to be streamed. @defaultValue load all */
+  readonly memory?: MemoryLimit;
   readonly onProgress?: (done: number, total: number, unit: string) => void;
 }
 
@@ -20,9 +25,10 @@ export class LoadedModel extends Model implements AsyncDisposable {
     engine: Engine,
     readonly checkpoint: Checkpoint,
     private readonly ownsEngine: boolean,
+    quantize?: Quantize,
   ) {
     const config = parseConfig(checkpoint.config, `${checkpoint.folder}/config.json`);
-    super(engine, config, familyOf(config, `${checkpoint.folder}/config.json`), checkpoint);
+    super(engine, config, familyOf(config, `${checkpoint.folder}/config.json`), quantize ? withQuantizer(checkpoint, quantize) : checkpoint);
   }
 
   async close(): Promise<void> {
@@ -42,9 +48,9 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   let model: LoadedModel | undefined;
   const engine = options.engine ?? (await createEngine(options.backend, options));
   try {
-    model = new LoadedModel(engine, checkpoint, !options.engine);
+    model = new LoadedModel(engine, checkpoint, !options.engine, options.quantize);
     model.skip(options.drops ?? {});
-    await model.load((done, total) => options.onProgress?.(done, total, 'layers'));
+    if (!options.memory || fitsMemory(model, options.memory)) await model.load((done, total) => options.onProgress?.(done, total, 'layers'));
     return model;
   } catch (error) {
     model?.dispose();
@@ -55,9 +61,9 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
 }
 
 /** A model of random weights, the same for the same seed: for experiments. */
-export async function createModel(config: PartialConfig, { seed = 0, engine }: { seed?: number; engine: Engine }): Promise<Model> {
+export async function createModel(config: PartialConfig, { seed = 0, engine, quantize }: { seed?: number; engine: Engine; quantize?: Quantize }): Promise<Model> {
   const complete = completeConfig(config);
   const family = familyOf(complete, 'createModel');
   const parameters = randomParameters(family.weights(complete), complete.numHiddenLayers, seed);
-  return new Model(engine, complete, family, parameters).load();
+  return new Model(engine, complete, family, quantize ? withQuantizer(parameters, quantize) : parameters).load();
 }

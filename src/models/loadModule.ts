@@ -16,7 +16,7 @@ export async function loadModule<W extends object>(engine: Engine, parameters: P
   try {
     for (const spec of specs) {
       const source = weightSource(parameters, spec, layer);
-      const item = spec.use === 'vector' ? await readVector(engine, source) : await engine.pack(source, spec.use);
+      const item = spec.use === 'vector' ? await readVector(engine, source) : await engine.pack(parameters.quantize?.(source, spec) ?? source, spec.use);
       loaded.push(item);
       place(tree, prefix ? spec.path.slice(prefix.length + 1) : spec.path, item);
     }

@@ -1,4 +1,4 @@
-import { CacheError, type Batch, type Engine, type KvCache, type Norm, type Tensor, type Weight } from '../engine/index.js';
+import { CacheError, type Batch, type Engine, type KvCache, type Norm, type Rotary, type Tensor, type Weight } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import { Context, type Observer } from './context.js';
 import { checkedIndices } from './dropLists.js';
@@ -57,6 +57,11 @@ export class Model {
       onLayer?.(i + 1, this.layers.length);
     }
     return this;
+  }
+
+  /** False before `load`: then layers can still be loaded and run one at a time. */
+  get isLoaded(): boolean {
+    return this.#globals !== undefined;
   }
 
   get #loaded(): GlobalWeights {
@@ -139,17 +144,36 @@ export class Model {
   forwardFrom(first: number, hidden: Tensor, batch: Batch, { cache, observer }: PassOptions = {}): Tensor {
     if (cache && this.#caches.get(cache) !== this.#flags)
       throw new CacheError('this key-value cache was made before the skip flags changed (or by another model): make a new one');
-    const rotary = this.#rotary.upTo(batch.positions.reduce((most, position) => Math.max(most, position), 0) + 1);
+    const rotary = this.#rotaryOf(batch);
+    observer?.stream?.(first, hidden);
     for (const layer of this.layers.slice(first)) {
-      observer?.stream?.(layer.index, hidden);
-      using scope = this.engine.scope();
-      const before = hidden;
-      hidden = scope.keep(layer.run(before, new Context(this.engine, this.config, batch, layer.index, rotary, cache, observer)));
-      if (hidden !== before) before.dispose();
+      hidden = this.#run(layer, hidden, new Context(this.engine, this.config, batch, layer.index, rotary, cache, observer));
+      observer?.stream?.(layer.index + 1, hidden);
     }
-    observer?.stream?.(this.layers.length, hidden);
     cache?.advance(batch);
     return hidden;
+  }
+
+  /**
+   * One layer of a pass without a cache: from the residual stream [T, D] that enters it, which it frees, to that which
+   * leaves it. No other layer need be loaded.
+   */
+  runLayer(index: number, hidden: Tensor, batch: Batch, { observer }: Pick<PassOptions, 'observer'> = {}): Tensor {
+    const context = new Context(this.engine, this.config, batch, index, this.#rotaryOf(batch), undefined, observer);
+    const after = this.#run(this.layers[index], hidden, context);
+    observer?.stream?.(index + 1, after);
+    return after;
+  }
+
+  #run(layer: Layer, before: Tensor, context: Context): Tensor {
+    using scope = this.engine.scope();
+    const hidden = scope.keep(layer.run(before, context));
+    if (hidden !== before) before.dispose();
+    return hidden;
+  }
+
+  #rotaryOf({ positions }: Batch): Rotary<Tensor> {
+    return this.#rotary.upTo(positions.reduce((most, position) => Math.max(most, position), 0) + 1);
   }
 
   /** hidden [T, D] -> logits [T, V], through the final norm. */

@@ -1,4 +1,4 @@
-import { UserError, arraySource, sizeOf, type WeightSource } from '../engine/index.js';
+import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
 import { sliceExperts, stackedSource } from '../checkpoint/index.js';
 import { normalNumbers } from './random.js';
 import { tensorName, tensorNames, type WeightSpec } from './weightMap.js';
@@ -9,7 +9,19 @@ export interface Parameters {
   readonly folder: string;
   has(name: string): boolean;
   source(name: string): WeightSource;
+  /** Another form of a weight, which is packed instead: see `Quantize`. */
+  readonly quantize?: Quantize;
 }
+
+/** Turns a matrix of a model into what is packed in its place (an int4 weight, say), or returns it. */
+export type Quantize = (source: WeightSource, spec: WeightSpec) => WeightSource | Int4Source;
+
+export const withQuantizer = (parameters: Parameters, quantize: Quantize): Parameters => ({
+  folder: parameters.folder,
+  has: (name) => parameters.has(name),
+  source: (name) => parameters.source(name),
+  quantize,
+});
 
 /** The source of one weight, its shape checked against the config's. */
 export function weightSource(parameters: Parameters, spec: WeightSpec, layer?: number): WeightSource {
@@ -49,10 +61,15 @@ export function randomParameters(specs: readonly WeightSpec[], layers: number, s
     source: (name) => {
       const spec = shapes.get(name)!;
       const shape = spec.use === 'experts' ? spec.shape.slice(1) : spec.shape;
-      const normal = normalNumbers(`${seed} ${name}`, sizeOf(shape));
       const isNorm = spec.use === 'vector' && spec.path.endsWith('norm');
       const scale = spec.use === 'vector' ? 0.1 : shape[shape.length - 1] ** -0.5;
-      return arraySource(normal.map((x) => (isNorm ? 1 : 0) + scale * x), shape, { name });
+      const draw = (): WeightSource => {
+        const normal = normalNumbers(`${seed} ${name}`, sizeOf(shape));
+        return arraySource(normal.map((x) => (isNorm ? 1 : 0) + scale * x), shape, { name });
+      };
+      // Drawn when first read: what a quantizer replaces is never made.
+      let drawn: WeightSource | undefined;
+      return { name, shape, dtype: 'float32', readRows: (start, end) => (drawn ??= draw()).readRows(start, end) };
     },
   };
 }

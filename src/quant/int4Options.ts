@@ -16,6 +16,9 @@ export const groupSizes: readonly number[] = [32, 64, 128] satisfies Int4Format[
 
 /** The format that options ask for, checked: they may come from a command line. */
 export function int4Format({ groupSize = 32, symmetric = true }: Int4Options): Int4Format {
-  if (!groupSizes.includes(groupSize)) throw new UserError(`a group of ${groupSize} int4 weights is not supported`, { hint: `${groupSizes.join(', ')} are` });
+  if (!groupSizes.includes(groupSize))
+    throw new UserError(`a group of ${groupSize} int4 weights is not supported`, {
+      hint: `${groupSizes.join(', ')} are`,
+    });
   return { groupSize, zeroPoints: !symmetric };
 }

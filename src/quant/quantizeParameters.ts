@@ -12,9 +12,14 @@ export function storedAs({ use, path }: WeightSpec, { head = 'bf16' }: Int4Optio
 /** The hook by which `loadModel` and `createModel` hold a model's weights in int4, rounded to nearest. */
 export const rtnQuantizer =
   (options: Int4Options = {}): Quantize =>
-  (source, spec) => storedWeight(source, storedAs(spec, options), options);
+  (source, spec) =>
+    storedWeight(source, storedAs(spec, options), options);
 
-function storedWeight(source: WeightSource, stored: 'int4' | 'bf16' | 'float', options: Int4Options): WeightSource | Int4Source {
+function storedWeight(
+  source: WeightSource,
+  stored: 'int4' | 'bf16' | 'float',
+  options: Int4Options,
+): WeightSource | Int4Source {
   if (stored === 'int4') return rtn(source, options);
   return stored === 'bf16' && source.dtype !== 'bfloat16' ? asBfloat16(source) : source;
 }
@@ -28,5 +33,6 @@ export const asBfloat16 = (source: WeightSource): WeightSource => ({
   name: source.name,
   shape: source.shape,
   dtype: 'bfloat16',
-  readRows: async (start, end) => encodeFloats(decodeFloats(await source.readRows(start, end), source.dtype), 'bfloat16'),
+  readRows: async (start, end) =>
+    encodeFloats(decodeFloats(await source.readRows(start, end), source.dtype), 'bfloat16'),
 });

@@ -1,4 +1,15 @@
-import { UserError, decodeFloats, float16ToFloat32, float32ToFloat16, groupsOf, middle, type Int4Format, type Int4Rows, type Int4Source, type WeightSource } from '../engine/index.js';
+import {
+  UserError,
+  decodeFloats,
+  float16ToFloat32,
+  float32ToFloat16,
+  groupsOf,
+  middle,
+  type Int4Format,
+  type Int4Rows,
+  type Int4Source,
+  type WeightSource,
+} from '../engine/index.js';
 import { int4Format, type Int4Options } from './int4Options.js';
 
 /**
@@ -19,12 +30,19 @@ export function rtn(source: WeightSource, options: Int4Options = {}): Int4Source
     shape: source.shape,
     dtype: 'int4',
     format,
-    readInt4: async (start, end) => quantizeRows(decodeFloats(await source.readRows(start, end), source.dtype), width, format, source.name, start),
+    readInt4: async (start, end) =>
+      quantizeRows(decodeFloats(await source.readRows(start, end), source.dtype), width, format, source.name, start),
   };
 }
 
 /** Rows of floats [rows, width]; `name` and `firstRow` are for messages. */
-export function quantizeRows(values: Float32Array, width: number, format: Int4Format, name: string, firstRow = 0): Int4Rows {
+export function quantizeRows(
+  values: Float32Array,
+  width: number,
+  format: Int4Format,
+  name: string,
+  firstRow = 0,
+): Int4Rows {
   const groups = groupsOf(width, format);
   const rows = values.length / width;
   const rowBytes = Math.ceil(width / 2);
@@ -37,11 +55,14 @@ export function quantizeRows(values: Float32Array, width: number, format: Int4Fo
       const to = Math.min((row + 1) * width, from + format.groupSize);
       const [low, high] = range(values, from, to);
       const most = Math.max(-low, high);
-      if (!(most < Infinity)) throw new UserError(`tensor ${name} holds a value that is not finite, in row ${firstRow + row}`);
+      if (!(most < Infinity))
+        throw new UserError(`tensor ${name} holds a value that is not finite, in row ${firstRow + row}`);
       const half = roundUp(zeros ? (high - low) / 15 : most / 7);
       const scale = float16ToFloat32(half);
       if (scale === Infinity)
-        throw new UserError(`tensor ${name} reaches ${most} in row ${firstRow + row}: its int4 scale is more than float16 holds (65504)`);
+        throw new UserError(
+          `tensor ${name} reaches ${most} in row ${firstRow + row}: its int4 scale is more than float16 holds (65504)`,
+        );
       const zero = zeros ? (scale === 0 ? 0 : Math.round(-low / scale)) : middle;
       scales[row * groups + group] = half;
       if (zeros) zeros[row * groups + group] = zero;

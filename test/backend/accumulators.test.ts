@@ -4,15 +4,31 @@ import { againstReference, floats, holds, seed, size } from '../support/backends
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
 
 againstReference('accumulators', (pair, backend) => {
-  holds('cosine adds up rows over calls', fc.record({ seed, rows: size(20), width: size(100), calls: fc.integer({ min: 1, max: 3 }), scale: fc.constantFrom(1e-3, 1, 1e3) }), async ({ seed, rows, width, calls, scale }) => {
-    const [actual, expected] = await pair().run(async (engine) => {
-      using sums = engine.accumulator(3);
-      for (let call = 0; call < calls; call++) engine.cosine(floats(engine, seed + call, [rows, width], scale), floats(engine, seed + 9 + call, [rows, width]), sums, 1);
-      return engine.readAccumulator(sums);
-    });
-    // Cosines of float32 rows in float64: width roundings of 2^-53; 1e-7 a row is what a backend without float64 may take.
-    expectClose(actual, expected, backend === 'wasm' ? 1e-12 : 1e-7 * rows * calls);
-  });
+  holds(
+    'cosine adds up rows over calls',
+    fc.record({
+      seed,
+      rows: size(20),
+      width: size(100),
+      calls: fc.integer({ min: 1, max: 3 }),
+      scale: fc.constantFrom(1e-3, 1, 1e3),
+    }),
+    async ({ seed, rows, width, calls, scale }) => {
+      const [actual, expected] = await pair().run(async (engine) => {
+        using sums = engine.accumulator(3);
+        for (let call = 0; call < calls; call++)
+          engine.cosine(
+            floats(engine, seed + call, [rows, width], scale),
+            floats(engine, seed + 9 + call, [rows, width]),
+            sums,
+            1,
+          );
+        return engine.readAccumulator(sums);
+      });
+      // Cosines of float32 rows in float64: width roundings of 2^-53; 1e-7 a row is what a backend without float64 may take.
+      expectClose(actual, expected, backend === 'wasm' ? 1e-12 : 1e-7 * rows * calls);
+    },
+  );
 
   it('cosine of a zero row is 0', async () => {
     const [actual] = await pair().run(async (engine) => {
@@ -23,13 +39,17 @@ againstReference('accumulators', (pair, backend) => {
     expect([...Array.from(actual)]).toEqual([0]);
   });
 
-  holds('gram adds up over calls', fc.record({ seed, rows: size(40), width: size(30), calls: fc.integer({ min: 1, max: 3 }) }), async ({ seed, rows, width, calls }) => {
-    const [actual, expected] = await pair().run(async (engine) => {
-      using sums = engine.accumulator(width ** 2);
-      for (let call = 0; call < calls; call++) engine.gram(floats(engine, seed + call, [rows, width]), sums);
-      return engine.readAccumulator(sums);
-    });
-    // Products of float32 are exact in float64; without it each call's sum has `rows` roundings of terms below 1.
-    expectClose(actual, expected, backend === 'wasm' ? 1e-12 : (rows + 1) * rows * calls * unitRoundoff);
-  });
+  holds(
+    'gram adds up over calls',
+    fc.record({ seed, rows: size(40), width: size(30), calls: fc.integer({ min: 1, max: 3 }) }),
+    async ({ seed, rows, width, calls }) => {
+      const [actual, expected] = await pair().run(async (engine) => {
+        using sums = engine.accumulator(width ** 2);
+        for (let call = 0; call < calls; call++) engine.gram(floats(engine, seed + call, [rows, width]), sums);
+        return engine.readAccumulator(sums);
+      });
+      // Products of float32 are exact in float64; without it each call's sum has `rows` roundings of terms below 1.
+      expectClose(actual, expected, backend === 'wasm' ? 1e-12 : (rows + 1) * rows * calls * unitRoundoff);
+    },
+  );
 });

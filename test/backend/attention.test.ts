@@ -6,8 +6,16 @@ import type { Engine } from '../../src/engine/engine.js';
 import { againstReference, floats, holds, random, seed, unchanged } from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
 
-const heads = fc.record({ keyValueHeads: fc.constantFrom(1, 2, 3), group: fc.constantFrom(1, 2, 3, 5), headDim: fc.constantFrom(2, 4, 6, 8, 12, 16, 18, 32, 64) });
-const options = fc.record({ rotary: fc.boolean(), window: fc.option(fc.integer({ min: 1, max: 30 }), { nil: undefined }), softCap: fc.option(fc.constantFrom(2, 30), { nil: undefined }) });
+const heads = fc.record({
+  keyValueHeads: fc.constantFrom(1, 2, 3),
+  group: fc.constantFrom(1, 2, 3, 5),
+  headDim: fc.constantFrom(2, 4, 6, 8, 12, 16, 18, 32, 64),
+});
+const options = fc.record({
+  rotary: fc.boolean(),
+  window: fc.option(fc.integer({ min: 1, max: 30 }), { nil: undefined }),
+  softCap: fc.option(fc.constantFrom(2, 30), { nil: undefined }),
+});
 
 interface Case {
   readonly seed: number;
@@ -16,24 +24,47 @@ interface Case {
 }
 
 /** Attention over passes of several sequences; rows of all passes one after another. */
-async function attend(engine: Engine, { seed, heads, options }: Case, passes: readonly (readonly number[])[], cacheType?: 'float32' | 'float16'): Promise<Float32Array> {
+async function attend(
+  engine: Engine,
+  { seed, heads, options }: Case,
+  passes: readonly (readonly number[])[],
+  cacheType?: 'float32' | 'float16',
+): Promise<Float32Array> {
   const { keyValueHeads, group, headDim } = heads;
   const slots = passes[0].length;
   const lengths = passes[0].map((_, slot) => passes.reduce((sum, pass) => sum + pass[slot], 0));
   const longest = Math.max(...lengths);
   const half = headDim / 2;
-  const angles = Float32Array.from({ length: longest * half }, (_, i) => Math.floor(i / half) * 10 ** (-(i % half) / half));
-  const rotary = options.rotary ? { cos: engine.tensor(angles.map(Math.cos), [longest, half]), sin: engine.tensor(angles.map(Math.sin), [longest, half]) } : undefined;
+  const angles = Float32Array.from(
+    { length: longest * half },
+    (_, i) => Math.floor(i / half) * 10 ** (-(i % half) / half),
+  );
+  const rotary = options.rotary
+    ? {
+        cos: engine.tensor(angles.map(Math.cos), [longest, half]),
+        sin: engine.tensor(angles.map(Math.sin), [longest, half]),
+      }
+    : undefined;
   const spec = { heads: keyValueHeads * group, keyValueHeads, headDim, scale: headDim ** -0.5, ...options, rotary };
-  const cache = cacheType && engine.createCache({ layers: [3], slots, capacity: longest, keyValueHeads, headDim, dtype: cacheType });
+  const cache =
+    cacheType &&
+    engine.createCache({ layers: [3], slots, capacity: longest, keyValueHeads, headDim, dtype: cacheType });
   const results: number[] = [];
   const starts = lengths.map(() => 0);
   for (const [at, pass] of passes.entries()) {
     const some = pass.flatMap((length, slot) => (length > 0 ? [slot] : []));
-    const batch = createBatch(some.map((slot) => new Array<number>(pass[slot]).fill(0)), some.map((slot) => starts[slot]), some);
+    const batch = createBatch(
+      some.map((slot) => new Int32Array(pass[slot])),
+      some.map((slot) => starts[slot]),
+      some,
+    );
     const rows = batch.tokens.length;
     const input = (offset: number, count: number) => floats(engine, seed + 3 * at + offset, [rows, count * headDim]);
-    results.push(...(await engine.readFloats(engine.attention(input(0, spec.heads), input(1, keyValueHeads), input(2, keyValueHeads), cache, 3, batch, spec))));
+    results.push(
+      ...(await engine.readFloats(
+        engine.attention(input(0, spec.heads), input(1, keyValueHeads), input(2, keyValueHeads), cache, 3, batch, spec),
+      )),
+    );
     cache?.advance(batch);
     pass.forEach((length, slot) => (starts[slot] += length));
   }
@@ -52,12 +83,30 @@ function tolerance(headDim: number, keys: number, storage = 0): number {
 }
 
 againstReference('attention', (pair, backend) => {
-  holds('within a batch of sequences', fc.record({ seed, heads, options, lengths: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 3 }) }), async ({ lengths, ...one }) => {
-    const [actual, expected] = await pair().run((engine) => attend(engine, one, [lengths]));
-    expectClose(actual, expected, tolerance(one.heads.headDim, 40));
-  });
+  holds(
+    'within a batch of sequences',
+    fc.record({
+      seed,
+      heads,
+      options,
+      lengths: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 3 }),
+    }),
+    async ({ lengths, ...one }) => {
+      const [actual, expected] = await pair().run((engine) => attend(engine, one, [lengths]));
+      expectClose(actual, expected, tolerance(one.heads.headDim, 40));
+    },
+  );
 
-  const passes = fc.integer({ min: 1, max: 3 }).chain((slots) => fc.array(fc.array(fc.integer({ min: 0, max: 20 }), { minLength: slots, maxLength: slots }), { minLength: 1, maxLength: 4 }).filter((all) => all.every((pass) => pass.some((n) => n > 0))));
+  const passes = fc
+    .integer({ min: 1, max: 3 })
+    .chain((slots) =>
+      fc
+        .array(fc.array(fc.integer({ min: 0, max: 20 }), { minLength: slots, maxLength: slots }), {
+          minLength: 1,
+          maxLength: 4,
+        })
+        .filter((all) => all.every((pass) => pass.some((n) => n > 0))),
+    );
 
   holds('continued in a cache', fc.record({ seed, heads, options, passes }), async ({ passes, ...one }) => {
     const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, 'float32'));
@@ -69,11 +118,17 @@ againstReference('attention', (pair, backend) => {
       const spec = { layers: [0], slots: 1, capacity: 1, keyValueHeads: 1, headDim: 2, dtype: 'float16' as const };
       expect(() => pair().device.createCache(spec)).toThrow(UnsupportedOpError);
     });
-  else holds('continued in a 16-bit cache', fc.record({ seed, heads, options, passes }), async ({ passes, ...one }) => {
-    const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, 'float16'));
-    // Where rounding to float32 differs, rounding to float16 may too: by 2^-10 of an element.
-    expectClose(actual, expected, tolerance(one.heads.headDim, 80, 2 ** -10));
-  }, 15);
+  else
+    holds(
+      'continued in a 16-bit cache',
+      fc.record({ seed, heads, options, passes }),
+      async ({ passes, ...one }) => {
+        const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, 'float16'));
+        // Where rounding to float32 differs, rounding to float16 may too: by 2^-10 of an element.
+        expectClose(actual, expected, tolerance(one.heads.headDim, 80, 2 ** -10));
+      },
+      15,
+    );
 
   it('goes on over many keys', async () => {
     const one = { seed: 1, heads: { keyValueHeads: 1, group: 2, headDim: 8 }, options: { rotary: true, window: 600 } };
@@ -89,12 +144,31 @@ it('wasm: a token is the same in one pass and one at a time', async () => {
     const [rows, headDim] = [70, 16];
     for (const window of [undefined, 21]) {
       const spec = { heads: 6, keyValueHeads: 2, headDim, scale: 0.25, window };
-      const [q, k, v] = [random(1, [rows, 96]), random(2, [rows, 32]), random(3, [rows, 32])].map((values, i) => engine.tensor(values, [rows, i ? 32 : 96]));
-      const whole = await engine.readFloats(engine.attention(q, k, v, undefined, 0, createBatch([new Int32Array(rows)]), spec));
-      using cache = engine.createCache({ layers: [0], slots: 1, capacity: rows, keyValueHeads: 2, headDim, dtype: 'float32' });
+      const [q, k, v] = [random(1, [rows, 96]), random(2, [rows, 32]), random(3, [rows, 32])].map((values, i) =>
+        engine.tensor(values, [rows, i ? 32 : 96]),
+      );
+      const whole = await engine.readFloats(
+        engine.attention(q, k, v, undefined, 0, createBatch([new Int32Array(rows)]), spec),
+      );
+      using cache = engine.createCache({
+        layers: [0],
+        slots: 1,
+        capacity: rows,
+        keyValueHeads: 2,
+        headDim,
+        dtype: 'float32',
+      });
       for (let row = 0; row < rows; row++) {
         const batch = createBatch([[0]], [row]);
-        const y = engine.attention(q.rows(row, row + 1), k.rows(row, row + 1), v.rows(row, row + 1), cache, 0, batch, spec);
+        const y = engine.attention(
+          q.rows(row, row + 1),
+          k.rows(row, row + 1),
+          v.rows(row, row + 1),
+          cache,
+          0,
+          batch,
+          spec,
+        );
         cache.advance(batch);
         expect(await engine.readFloats(y)).toEqual(whole.slice(row * 96, (row + 1) * 96));
       }

@@ -5,30 +5,54 @@ import { expectClose, unitRoundoff } from '../support/expectClose.js';
 againstReference('crossEntropy', (pair) => {
   holds(
     'any vocabulary, with targets left out',
-    fc.record({ seed, rows: size(30), hidden: size(40), vocabulary: fc.oneof(size(200), fc.constantFrom(1023, 1024, 1025, 2500)), norm: fc.boolean(), targets: fc.array(fc.nat(), { minLength: 30, maxLength: 30 }) }),
+    fc.record({
+      seed,
+      rows: size(30),
+      hidden: size(40),
+      vocabulary: fc.oneof(size(200), fc.constantFrom(1023, 1024, 1025, 2500)),
+      norm: fc.boolean(),
+      targets: fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
+    }),
     async ({ seed, rows, hidden, vocabulary, norm, targets }) => {
       const head = random(seed, [vocabulary, hidden]);
       const chosen = Int32Array.from({ length: rows }, (_, i) => (targets[i] % 5 === 0 ? -1 : targets[i] % vocabulary));
       const input = random(seed + 1, [rows, hidden], norm ? 1 : 3);
       const [actual, expected] = await pair().run(async (engine) => {
         using packed = await weight(engine, head, [vocabulary, hidden], 'linear');
-        return engine.readFloats(engine.crossEntropy(engine.tensor(input, [rows, hidden]), packed, chosen, norm ? { gain: floats(engine, seed + 2, [hidden]), epsilon: 1e-5 } : undefined));
+        return engine.readFloats(
+          engine.crossEntropy(
+            engine.tensor(input, [rows, hidden]),
+            packed,
+            chosen,
+            norm ? { gain: floats(engine, seed + 2, [hidden]), epsilon: 1e-5 } : undefined,
+          ),
+        );
       });
       // Two logits' errors (a normed row's norm is at most sqrt(hidden)), exp's 2 ulp with its argument's rounding, and the sums within and over stripes of 1024 columns.
-      const sizes = norm ? new Float64Array(rows * vocabulary).fill(hidden) : magnitudes(input, head, rows, hidden, vocabulary);
+      const sizes = norm
+        ? new Float64Array(rows * vocabulary).fill(hidden)
+        : magnitudes(input, head, rows, hidden, vocabulary);
       expectClose(actual, expected, (row) => {
-        const largest = sizes.subarray(row * vocabulary, (row + 1) * vocabulary).reduce((most, s) => Math.max(most, s), 0);
+        const largest = sizes
+          .subarray(row * vocabulary, (row + 1) * vocabulary)
+          .reduce((most, s) => Math.max(most, s), 0);
         return unitRoundoff * ((2 * (1.5 * hidden + 8) + 4) * largest + 1024 / 4 + 16 + Math.abs(expected[row]));
       });
     },
   );
 
-  holds('stays finite with large logits', fc.record({ seed, rows: size(5), vocabulary: size(50) }), async ({ seed, rows, vocabulary }) => {
-    const [actual, expected] = await pair().run(async (engine) => {
-      using packed = await weight(engine, random(seed, [vocabulary, 8], 100), [vocabulary, 8], 'linear');
-      return engine.readFloats(engine.crossEntropy(floats(engine, seed + 1, [rows, 8], 10), packed, new Int32Array(rows), undefined));
-    });
-    // Logits up to 8000, each off by 9 roundings.
-    expectClose(actual, expected, 20 * 8000 * unitRoundoff);
-  });
+  holds(
+    'stays finite with large logits',
+    fc.record({ seed, rows: size(5), vocabulary: size(50) }),
+    async ({ seed, rows, vocabulary }) => {
+      const [actual, expected] = await pair().run(async (engine) => {
+        using packed = await weight(engine, random(seed, [vocabulary, 8], 100), [vocabulary, 8], 'linear');
+        return engine.readFloats(
+          engine.crossEntropy(floats(engine, seed + 1, [rows, 8], 10), packed, new Int32Array(rows), undefined),
+        );
+      });
+      // Logits up to 8000, each off by 9 roundings.
+      expectClose(actual, expected, 20 * 8000 * unitRoundoff);
+    },
+  );
 });

@@ -4,7 +4,13 @@ import { route } from '../../src/engine/wasm/moe.js';
 import { againstReference, floats, holds, magnitudes, random, seed, size, weight } from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
 
-const product = (x: ArrayLike<number>, w: ArrayLike<number>, rows: number, depth: number, columns: number): Float64Array =>
+const product = (
+  x: ArrayLike<number>,
+  w: ArrayLike<number>,
+  rows: number,
+  depth: number,
+  columns: number,
+): Float64Array =>
   Float64Array.from({ length: rows * columns }, (_, at) => {
     let sum = 0;
     for (let i = 0; i < depth; i++) sum += x[Math.floor(at / columns) * depth + i] * w[(at % columns) * depth + i];
@@ -12,12 +18,25 @@ const product = (x: ArrayLike<number>, w: ArrayLike<number>, rows: number, depth
   });
 
 /** How far down(silu(gate(x)) up(x)) may be off in float32, from the errors of each product. */
-function gatedBound(x: ArrayLike<number>, gate: ArrayLike<number>, up: ArrayLike<number>, down: ArrayLike<number>, rows: number, hidden: number, inner: number): Float64Array {
+function gatedBound(
+  x: ArrayLike<number>,
+  gate: ArrayLike<number>,
+  up: ArrayLike<number>,
+  down: ArrayLike<number>,
+  rows: number,
+  hidden: number,
+  inner: number,
+): Float64Array {
   const [g, u] = [product(x, gate, rows, hidden, inner), product(x, up, rows, hidden, inner)];
   const [gm, um] = [magnitudes(x, gate, rows, hidden, inner), magnitudes(x, up, rows, hidden, inner)];
   // silu is 1.1-Lipschitz and at most |g|; exp and the four operations around it are off by 8 ulp together. The input's norm adds hidden / 2 + 6.
   const gamma = (1.5 * hidden + 7) * unitRoundoff;
-  const h = g.map((value, i) => Math.abs(u[i]) * 1.1 * gamma * gm[i] + Math.abs(value) * gamma * um[i] + 8 * unitRoundoff * Math.abs(value * u[i]));
+  const h = g.map(
+    (value, i) =>
+      Math.abs(u[i]) * 1.1 * gamma * gm[i] +
+      Math.abs(value) * gamma * um[i] +
+      8 * unitRoundoff * Math.abs(value * u[i]),
+  );
   const size = g.map((value, i) => Math.abs(value * u[i]));
   const propagated = magnitudes(h, down, rows, inner, hidden);
   const rounded = magnitudes(size, down, rows, inner, hidden);
@@ -25,29 +44,66 @@ function gatedBound(x: ArrayLike<number>, gate: ArrayLike<number>, up: ArrayLike
 }
 
 againstReference('gated MLP', (pair) => {
-  holds('with norm, bias and residual', fc.record({ seed, rows: size(20), hidden: size(40), inner: size(50), norm: fc.boolean(), bias: fc.boolean(), add: fc.boolean() }), async ({ seed, rows, hidden, inner, ...o }) => {
-    const [gate, up, down] = [random(seed, [inner, hidden]), random(seed + 1, [inner, hidden]), random(seed + 2, [hidden, inner])];
-    const input = random(seed + 3, [rows, hidden]);
-    const [actual, expected] = await pair().run(async (engine) => {
-      using g = await weight(engine, gate, [inner, hidden], 'linear');
-      using u = await weight(engine, up, [inner, hidden], 'linear');
-      using d = await weight(engine, down, [hidden, inner], 'linear');
-      const bias = (at: number, count: number) => (o.bias ? floats(engine, seed + at, [count], 0.1) : undefined);
-      const norm = o.norm ? { gain: engine.tensor(new Float32Array(hidden).fill(0.5)), epsilon: 1e-5 } : undefined;
-      const y = engine.gatedMlp(
-        engine.tensor(input, [rows, hidden]),
-        { gate: { weight: g, bias: bias(4, inner) }, up: { weight: u, bias: bias(5, inner) }, down: { weight: d, bias: bias(6, hidden) } },
-        { norm, add: o.add ? floats(engine, seed + 7, [rows, hidden]) : undefined },
+  holds(
+    'with norm, bias and residual',
+    fc.record({
+      seed,
+      rows: size(20),
+      hidden: size(40),
+      inner: size(50),
+      norm: fc.boolean(),
+      bias: fc.boolean(),
+      add: fc.boolean(),
+    }),
+    async ({ seed, rows, hidden, inner, ...o }) => {
+      const [gate, up, down] = [
+        random(seed, [inner, hidden]),
+        random(seed + 1, [inner, hidden]),
+        random(seed + 2, [hidden, inner]),
+      ];
+      const input = random(seed + 3, [rows, hidden]);
+      const [actual, expected] = await pair().run(async (engine) => {
+        using g = await weight(engine, gate, [inner, hidden], 'linear');
+        using u = await weight(engine, up, [inner, hidden], 'linear');
+        using d = await weight(engine, down, [hidden, inner], 'linear');
+        const bias = (at: number, count: number) => (o.bias ? floats(engine, seed + at, [count], 0.1) : undefined);
+        const norm = o.norm ? { gain: engine.tensor(new Float32Array(hidden).fill(0.5)), epsilon: 1e-5 } : undefined;
+        const y = engine.gatedMlp(
+          engine.tensor(input, [rows, hidden]),
+          {
+            gate: { weight: g, bias: bias(4, inner) },
+            up: { weight: u, bias: bias(5, inner) },
+            down: { weight: d, bias: bias(6, hidden) },
+          },
+          { norm, add: o.add ? floats(engine, seed + 7, [rows, hidden]) : undefined },
+        );
+        return engine.readFloats(y);
+      });
+      // A norm with gain 0.5 makes the mean square 0.25; biases of 0.1 are within twice the magnitudes.
+      const normed = o.norm ? scaled(input, hidden) : input;
+      const bound = gatedBound(normed, gate, up, down, rows, hidden, inner);
+      const slack = o.bias ? 2 : 1;
+      const biased = o.bias
+        ? gatedBound(
+            normed.map((v) => Math.abs(v) + 0.1),
+            gate,
+            up,
+            down,
+            rows,
+            hidden,
+            inner,
+          )
+        : bound;
+      expectClose(
+        actual,
+        expected,
+        (i) =>
+          slack * Math.max(bound[i], biased[i]) +
+          (o.bias || o.add ? 4 * unitRoundoff * (1 + Math.abs(expected[i])) : 0) +
+          (o.bias ? 1e-6 * inner : 0),
       );
-      return engine.readFloats(y);
-    });
-    // A norm with gain 0.5 makes the mean square 0.25; biases of 0.1 are within twice the magnitudes.
-    const normed = o.norm ? scaled(input, hidden) : input;
-    const bound = gatedBound(normed, gate, up, down, rows, hidden, inner);
-    const slack = o.bias ? 2 : 1;
-    const biased = o.bias ? gatedBound(normed.map((v) => Math.abs(v) + 0.1), gate, up, down, rows, hidden, inner) : bound;
-    expectClose(actual, expected, (i) => slack * Math.max(bound[i], biased[i]) + (o.bias || o.add ? 4 * unitRoundoff * (1 + Math.abs(expected[i])) : 0) + (o.bias ? 1e-6 * inner : 0));
-  });
+    },
+  );
 });
 
 /** Under a norm with gain 0.5. */
@@ -61,10 +117,24 @@ function scaled(x: Float32Array, width: number): Float32Array {
 againstReference('mixture of experts', (pair) => {
   holds(
     'any number of experts, chosen and empty ones',
-    fc.record({ seed, rows: size(20), hidden: size(24), inner: size(20), experts: size(9), k: fc.nat(), normalise: fc.boolean(), norm: fc.boolean(), add: fc.boolean() }),
+    fc.record({
+      seed,
+      rows: size(20),
+      hidden: size(24),
+      inner: size(20),
+      experts: size(9),
+      k: fc.nat(),
+      normalise: fc.boolean(),
+      norm: fc.boolean(),
+      add: fc.boolean(),
+    }),
     async ({ seed, rows, hidden, inner, experts, k, normalise, ...o }) => {
       const topK = 1 + (k % experts);
-      const [gate, up, down] = [random(seed, [experts, inner, hidden]), random(seed + 1, [experts, inner, hidden]), random(seed + 2, [experts, hidden, inner])];
+      const [gate, up, down] = [
+        random(seed, [experts, inner, hidden]),
+        random(seed + 1, [experts, inner, hidden]),
+        random(seed + 2, [experts, hidden, inner]),
+      ];
       const input = random(seed + 3, [rows, hidden]);
       const [actual, expected] = await pair().run(async (engine) => {
         using router = await weight(engine, random(seed + 4, [experts, hidden], 3), [experts, hidden], 'linear');
@@ -73,31 +143,59 @@ againstReference('mixture of experts', (pair) => {
         using d = await weight(engine, down, [experts, hidden, inner], 'experts');
         const norm = o.norm ? { gain: engine.tensor(new Float32Array(hidden).fill(0.5)), epsilon: 1e-5 } : undefined;
         const add = o.add ? floats(engine, seed + 7, [rows, hidden]) : undefined;
-        return engine.readFloats(engine.moe(engine.tensor(input, [rows, hidden]), router, { gate: { weight: g }, up: { weight: u }, down: { weight: d } }, { topK, normalise }, { norm, add }));
+        return engine.readFloats(
+          engine.moe(
+            engine.tensor(input, [rows, hidden]),
+            router,
+            { gate: { weight: g }, up: { weight: u }, down: { weight: d } },
+            { topK, normalise },
+            { norm, add },
+          ),
+        );
       });
       // Weights are at most 1 and sum to at most 1: an expert's bound holds for their mean; the weights themselves are off
       // by what the router's logits are, e^(2 * 3 * gamma_hidden * |x|_1), on results no larger than their magnitudes.
       const normed = o.norm ? scaled(input, hidden) : input;
-      const part = (w: Float32Array, expert: number): Float32Array => w.subarray(expert * inner * hidden, (expert + 1) * inner * hidden);
-      const bounds = Array.from({ length: experts }, (_, e) => gatedBound(normed, part(gate, e), part(up, e), part(down, e), rows, hidden, inner));
+      const part = (w: Float32Array, expert: number): Float32Array =>
+        w.subarray(expert * inner * hidden, (expert + 1) * inner * hidden);
+      const bounds = Array.from({ length: experts }, (_, e) =>
+        gatedBound(normed, part(gate, e), part(up, e), part(down, e), rows, hidden, inner),
+      );
       const logits = 6 * (1.5 * hidden + 8) * unitRoundoff * hidden;
-      expectClose(actual, expected, (i) => bounds.reduce((most, bound) => Math.max(most, bound[i]), 0) * 2 + (logits + (experts + 8) * unitRoundoff) * (hidden + Math.abs(expected[i])) * inner);
+      expectClose(
+        actual,
+        expected,
+        (i) =>
+          bounds.reduce((most, bound) => Math.max(most, bound[i]), 0) * 2 +
+          (logits + (experts + 8) * unitRoundoff) * (hidden + Math.abs(expected[i])) * inner,
+      );
     },
   );
 
-  holds('experts that differ only in scale', fc.record({ seed, rows: size(9), hidden: size(16) }), async ({ seed, rows, hidden }) => {
-    // Zero logits: all experts are equally likely, and ties go to the lower indices.
-    const experts = 5;
-    const [actual, expected] = await pair().run(async (engine) => {
-      using router = await weight(engine, new Float32Array(experts * hidden), [experts, hidden], 'linear');
-      using g = await weight(engine, random(seed, [experts, 8, hidden]), [experts, 8, hidden], 'experts');
-      using u = await weight(engine, random(seed + 1, [experts, 8, hidden]), [experts, 8, hidden], 'experts');
-      using d = await weight(engine, random(seed + 2, [experts, hidden, 8]), [experts, hidden, 8], 'experts');
-      return engine.readFloats(engine.moe(floats(engine, seed + 3, [rows, hidden]), router, { gate: { weight: g }, up: { weight: u }, down: { weight: d } }, { topK: 2, normalise: true }));
-    });
-    // |g|, |u| <= hidden, so |h| <= hidden^2 and |y| <= 8 hidden^2; errors are (2.2 hidden + 20) roundings of that.
-    expectClose(actual, expected, (2.2 * hidden + 20) * unitRoundoff * 8 * hidden ** 2);
-  });
+  holds(
+    'experts that differ only in scale',
+    fc.record({ seed, rows: size(9), hidden: size(16) }),
+    async ({ seed, rows, hidden }) => {
+      // Zero logits: all experts are equally likely, and ties go to the lower indices.
+      const experts = 5;
+      const [actual, expected] = await pair().run(async (engine) => {
+        using router = await weight(engine, new Float32Array(experts * hidden), [experts, hidden], 'linear');
+        using g = await weight(engine, random(seed, [experts, 8, hidden]), [experts, 8, hidden], 'experts');
+        using u = await weight(engine, random(seed + 1, [experts, 8, hidden]), [experts, 8, hidden], 'experts');
+        using d = await weight(engine, random(seed + 2, [experts, hidden, 8]), [experts, hidden, 8], 'experts');
+        return engine.readFloats(
+          engine.moe(
+            floats(engine, seed + 3, [rows, hidden]),
+            router,
+            { gate: { weight: g }, up: { weight: u }, down: { weight: d } },
+            { topK: 2, normalise: true },
+          ),
+        );
+      });
+      // |g|, |u| <= hidden, so |h| <= hidden^2 and |y| <= 8 hidden^2; errors are (2.2 hidden + 20) roundings of that.
+      expectClose(actual, expected, (2.2 * hidden + 20) * unitRoundoff * 8 * hidden ** 2);
+    },
+  );
 });
 
 it('routes ties to the lower index', () => {

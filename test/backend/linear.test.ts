@@ -2,7 +2,17 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { decodeFloats, encodeFloats } from '../../src/engine/halfFloat.js';
 import { createBatch } from '../../src/engine/batch.js';
-import { againstReference, floats, holds, magnitudes, random, seed, size, unchanged, weight } from '../support/backends.js';
+import {
+  againstReference,
+  floats,
+  holds,
+  magnitudes,
+  random,
+  seed,
+  size,
+  unchanged,
+  weight,
+} from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
 
 const dtype = fc.constantFrom('float32' as const, 'float16' as const, 'bfloat16' as const);
@@ -10,7 +20,16 @@ const dtype = fc.constantFrom('float32' as const, 'float16' as const, 'bfloat16'
 againstReference('projections', (pair, backend) => {
   holds(
     'linear with norm, bias and residual, of any stored type',
-    fc.record({ seed, dtype, rows: size(70), inner: fc.oneof(size(40), fc.constantFrom(511, 513, 1100)), out: size(40), norm: fc.boolean(), bias: fc.boolean(), add: fc.boolean() }),
+    fc.record({
+      seed,
+      dtype,
+      rows: size(70),
+      inner: fc.oneof(size(40), fc.constantFrom(511, 513, 1100)),
+      out: size(40),
+      norm: fc.boolean(),
+      bias: fc.boolean(),
+      add: fc.boolean(),
+    }),
     async ({ seed, dtype, rows, inner, out, ...o }) => {
       const w = random(seed, [out, inner]);
       const work = (fused: boolean) =>
@@ -27,7 +46,9 @@ againstReference('projections', (pair, backend) => {
       const [actual, expected] = await work(true);
       const [, input] = await pair().run(async (engine) => {
         const x = floats(engine, seed + 1, [rows, inner]);
-        return engine.readFloats(o.norm ? engine.rmsNorm(x, { gain: floats(engine, seed + 3, [inner]), epsilon: 1e-5 }) : x);
+        return engine.readFloats(
+          o.norm ? engine.rmsNorm(x, { gain: floats(engine, seed + 3, [inner]), epsilon: 1e-5 }) : x,
+        );
       });
       const stored = decodeFloats(encodeFloats(w, dtype), dtype);
       const bound = magnitudes(input, stored, rows, inner, out);
@@ -37,36 +58,66 @@ againstReference('projections', (pair, backend) => {
     },
   );
 
-  holds('several projections share an input', fc.record({ seed, rows: size(10), inner: size(30), outs: fc.array(size(20), { minLength: 1, maxLength: 3 }) }), async ({ seed, rows, inner, outs }) => {
-    const [actual, expected] = await pair().run(async (engine) => {
-      const weights = await Promise.all(outs.map((out, i) => weight(engine, random(seed + i, [out, inner]), [out, inner], 'linear')));
-      const ys = engine.linear(floats(engine, seed + 9, [rows, inner]), weights.map((w) => ({ weight: w })));
-      const values = await Promise.all(ys.map((y) => engine.readFloats(y)));
-      weights.forEach((w) => w.dispose());
-      return values.flatMap((v) => [...v]);
-    });
-    expectClose(actual, expected, (inner + 1) * unitRoundoff * inner);
-  });
+  holds(
+    'several projections share an input',
+    fc.record({ seed, rows: size(10), inner: size(30), outs: fc.array(size(20), { minLength: 1, maxLength: 3 }) }),
+    async ({ seed, rows, inner, outs }) => {
+      const [actual, expected] = await pair().run(async (engine) => {
+        const weights = await Promise.all(
+          outs.map((out, i) => weight(engine, random(seed + i, [out, inner]), [out, inner], 'linear')),
+        );
+        const ys = engine.linear(
+          floats(engine, seed + 9, [rows, inner]),
+          weights.map((w) => ({ weight: w })),
+        );
+        const values = await Promise.all(ys.map((y) => engine.readFloats(y)));
+        weights.forEach((w) => w.dispose());
+        return values.flatMap((v) => [...v]);
+      });
+      expectClose(actual, expected, (inner + 1) * unitRoundoff * inner);
+    },
+  );
 
-  holds('embed gives the stored rows, also of a weight that serves both ways', fc.record({ seed, dtype, vocabulary: size(50), hidden: size(40), use: fc.constantFrom('embedding' as const, 'both' as const), tokens: fc.array(fc.nat(), { minLength: 1, maxLength: 20 }) }), async ({ seed, dtype, vocabulary, hidden, use, tokens }) => {
-    const [actual, expected] = await pair().run(async (engine) => {
-      using table = await weight(engine, random(seed, [vocabulary, hidden]), [vocabulary, hidden], use, dtype);
-      return engine.readFloats(engine.embed(table, createBatch([tokens.map((token) => token % vocabulary)])));
-    });
-    expect(actual).toEqual(expected);
-  });
+  holds(
+    'embed gives the stored rows, also of a weight that serves both ways',
+    fc.record({
+      seed,
+      dtype,
+      vocabulary: size(50),
+      hidden: size(40),
+      use: fc.constantFrom('embedding' as const, 'both' as const),
+      tokens: fc.array(fc.nat(), { minLength: 1, maxLength: 20 }),
+    }),
+    async ({ seed, dtype, vocabulary, hidden, use, tokens }) => {
+      const [actual, expected] = await pair().run(async (engine) => {
+        using table = await weight(engine, random(seed, [vocabulary, hidden]), [vocabulary, hidden], use, dtype);
+        return engine.readFloats(engine.embed(table, createBatch([tokens.map((token) => token % vocabulary)])));
+      });
+      expect(actual).toEqual(expected);
+    },
+  );
 
   if (backend === 'wasm')
-    it('a row is the same alone and in any batch', async () => {
-      const [rows, inner, out] = [71, 1100, 83];
-      await unchanged(pair().device, async (engine) => {
-        using w = await weight(engine, random(5, [out, inner]), [out, inner], 'linear');
-        const x = floats(engine, 6, [rows, inner]);
-        const all = await engine.readFloats(engine.linear(x, [{ weight: w }])[0]);
-        for (const [from, count] of [[0, 1], [70, 1], [3, 2], [10, 3], [5, 66]]) {
-          const some = await engine.readFloats(engine.linear(x.rows(from, from + count), [{ weight: w }])[0]);
-          expect(some).toEqual(all.slice(from * out, (from + count) * out));
-        }
-      });
-    });
+    it.each(['float32', 'bfloat16'] as const)(
+      'a row is the same alone and in any batch, for %s weights',
+      async (dtype) => {
+        const [rows, inner, out] = [71, 1100, 83];
+        await unchanged(pair().device, async (engine) => {
+          using w = await weight(engine, random(5, [out, inner]), [out, inner], 'linear', dtype);
+          const x = floats(engine, 6, [rows, inner]);
+          const all = await engine.readFloats(engine.linear(x, [{ weight: w }])[0]);
+          // Bit for bit: sums run in one order, whatever the tile.
+          for (const [from, count] of [
+            [0, 1],
+            [70, 1],
+            [3, 2],
+            [10, 3],
+            [5, 66],
+          ]) {
+            const some = await engine.readFloats(engine.linear(x.rows(from, from + count), [{ weight: w }])[0]);
+            expect(some).toEqual(all.slice(from * out, (from + count) * out));
+          }
+        });
+      },
+    );
 });

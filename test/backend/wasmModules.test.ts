@@ -10,13 +10,22 @@ import { Memory } from '../../src/engine/wasm/memory.js';
 import { gemm } from '../../src/engine/wasm/kernels/gemm.js';
 import { strictTile } from '../../src/engine/wasm/tilePlan.js';
 
-const isModule = (value: unknown): value is KernelModule => typeof value === 'object' && value !== null && 'emit' in value;
+const isModule = (value: unknown): value is KernelModule =>
+  typeof value === 'object' && value !== null && 'emit' in value;
 
 /** All modules that the backend can emit: new files under kernels/ are found by themselves. */
 async function allModules(): Promise<KernelModule[]> {
   const folder = new URL('../../src/engine/wasm/kernels/', import.meta.url);
-  const files = await Promise.all(readdirSync(folder).map((file) => import(new URL(file, folder).href) as Promise<Record<string, unknown>>));
-  return [...files.flatMap((file) => Object.values(file).filter(isModule)), ...(['float32', 'bfloat16'] as const).flatMap((stored) => [gemm(strictTile, stored), gemm({ ...strictTile, rows: 6, rowPanels: 2 }, stored)])];
+  const files = await Promise.all(
+    readdirSync(folder).map((file) => import(new URL(file, folder).href) as Promise<Record<string, unknown>>),
+  );
+  return [
+    ...files.flatMap((file) => Object.values(file).filter(isModule)),
+    ...(['float32', 'bfloat16'] as const).flatMap((stored) => [
+      gemm(strictTile, stored),
+      gemm({ ...strictTile, rows: 6, rowPanels: 2 }, stored),
+    ]),
+  ];
 }
 
 describe('emitted modules', () => {
@@ -64,14 +73,18 @@ describe('the kernel language', () => {
         );
         return {
           primes: kernel({ at: 'i32', end: 'i32' }, (k, { at, end }) =>
-            k.for(2, end, 1, (n) => k.if(load.i32(at.plus(n.times(4))).equals(0), () => k.call(mark, { at, step: n, end }))),
+            k.for(2, end, 1, (n) =>
+              k.if(load.i32(at.plus(n.times(4))).equals(0), () => k.call(mark, { at, step: n, end })),
+            ),
           ),
         };
       }),
     );
     ints().fill(0);
     primes({ at, end: 40 });
-    expect([...Array(40).keys()].filter((n) => n > 1 && ints()[n] === 0)).toEqual([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37]);
+    expect([...Array(40).keys()].filter((n) => n > 1 && ints()[n] === 0)).toEqual([
+      2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37,
+    ]);
   });
 
   it('takes rows four at a time, then the rest', () => {

@@ -41,7 +41,8 @@ it('widens every float16 exactly', () => {
   machine.memory.bytes(source, 2 * count).set(new Uint8Array(Uint16Array.from({ length: count }, (_, i) => i).buffer));
   machine.kernels(halfFloat).widenFloat16({ source, target, count });
   machine.memory.floats(target, count).forEach((value, half) => {
-    if (!Object.is(value, float16ToFloat32(half))) expect.fail(`${half}: ${value} instead of ${float16ToFloat32(half)}`);
+    if (!Object.is(value, float16ToFloat32(half)))
+      expect.fail(`${half}: ${value} instead of ${float16ToFloat32(half)}`);
   });
 });
 
@@ -50,7 +51,16 @@ it('narrows to float16 as the tables do', () => {
   const halves = Array.from({ length: 65536 }, (_, half) => float16ToFloat32(half)).filter((x) => !Number.isNaN(x));
   // Every half, the middles between neighbours, and numbers in between.
   const middles = halves.map((x, i) => (x + (halves[i + 1] ?? x)) / 2).filter(Number.isFinite);
-  const values = Float32Array.from([...halves, ...middles, ...random(3, [5000], 70000), ...random(4, [5000], 1e-4), NaN, 65519.99, 65520, 1e30]);
+  const values = Float32Array.from([
+    ...halves,
+    ...middles,
+    ...random(3, [5000], 70000),
+    ...random(4, [5000], 1e-4),
+    NaN,
+    65519.99,
+    65520,
+    1e30,
+  ]);
   const [source, target] = [frame.take(values.byteLength), frame.take(2 * values.length)];
   machine.memory.floats(source, values.length).set(values);
   machine.kernels(halfFloat).narrowFloat16({ source, target, count: values.length });

@@ -25,7 +25,9 @@ export class Pair {
   ) {}
 
   /** Results of `work` on both; all that it makes must be freed by its scope and its `using`s. */
-  async run(work: (engine: Engine) => Promise<ArrayLike<number>>): Promise<[actual: ArrayLike<number>, expected: ArrayLike<number>]> {
+  async run(
+    work: (engine: Engine) => Promise<ArrayLike<number>>,
+  ): Promise<[actual: ArrayLike<number>, expected: ArrayLike<number>]> {
     return [await unchanged(this.device, work), await unchanged(this.reference, work)];
   }
 }
@@ -58,13 +60,16 @@ export function againstReference(family: string, tests: (pair: () => Pair, backe
 }
 
 /** A property under fast-check; `runs` is small since backends' own shapes matter more than values. */
-export function holds<T>(name: string, cases: fc.Arbitrary<T>, check: (value: T) => Promise<void>, runs = 25): void {
+export function holds<T>(name: string, cases: fc.Arbitrary<T>, check: (value: T) => Promise<void>, runs = 20): void {
   it(name, () => fc.assert(fc.asyncProperty(cases, check), { numRuns: runs }), 30_000);
 }
 
 /** Sizes that hit a kernel's edges: 1, tile tails, primes, whole tiles. */
 export const size = (most: number): fc.Arbitrary<number> =>
-  fc.oneof({ weight: 2, arbitrary: fc.integer({ min: 1, max: most }) }, fc.constantFrom(...[1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 64].filter((n) => n <= most)));
+  fc.oneof(
+    { weight: 2, arbitrary: fc.integer({ min: 1, max: most }) },
+    fc.constantFrom(...[1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 64].filter((n) => n <= most)),
+  );
 
 export const seed = fc.integer({ min: 1, max: 2 ** 31 - 1 });
 
@@ -80,14 +85,27 @@ export function random(seed: number, shape: Shape, scale = 1): Float32Array {
   });
 }
 
-export const floats = (engine: Engine, seed: number, shape: Shape, scale = 1): Tensor => engine.tensor(random(seed, shape, scale), shape);
+export const floats = (engine: Engine, seed: number, shape: Shape, scale = 1): Tensor =>
+  engine.tensor(random(seed, shape, scale), shape);
 
-export function weight(engine: Engine, values: Float32Array, shape: Shape, use: WeightUse, dtype: WeightDType = 'float32'): Promise<Weight> {
+export function weight(
+  engine: Engine,
+  values: Float32Array,
+  shape: Shape,
+  use: WeightUse,
+  dtype: WeightDType = 'float32',
+): Promise<Weight> {
   return engine.pack(arraySource(values, shape, { name: 'weight', dtype }), use);
 }
 
 /** |x| |W|^T: [rows, depth] by [columns, depth], in float64, for bounds on the error of a product. */
-export function magnitudes(x: ArrayLike<number>, w: ArrayLike<number>, rows: number, depth: number, columns: number): Float64Array {
+export function magnitudes(
+  x: ArrayLike<number>,
+  w: ArrayLike<number>,
+  rows: number,
+  depth: number,
+  columns: number,
+): Float64Array {
   const y = new Float64Array(rows * columns);
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++)

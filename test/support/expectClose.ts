@@ -10,7 +10,12 @@ export const unitRoundoff = 2 ** -24;
  * Fails with the first five differences, the largest, and where. NaN equals NaN, an infinity itself. Differences up to the
  * smallest normal float32 never count.
  */
-export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: Tolerance, what = 'result'): void {
+export function expectClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: Tolerance,
+  what = 'result',
+): void {
   expect(actual.length, `${what}: number of elements`).toBe(expected.length);
   const bound = typeof tolerance === 'number' ? () => tolerance : tolerance;
   const off: { index: number; by: number; over: number }[] = [];
@@ -24,5 +29,7 @@ export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<numbe
   const show = ({ index, by, over }: (typeof off)[number]): string =>
     `  [${index}] ${actual[index]} instead of ${expected[index]}: off by ${by.toExponential(2)}, ${over.toPrecision(3)} times what is allowed`;
   const worst = off.reduce((most, one) => (one.over > most.over ? one : most));
-  expect.fail(`${what}: ${off.length} of ${actual.length} elements differ\n${off.slice(0, 5).map(show).join('\n')}\nworst:\n${show(worst)}`);
+  expect.fail(
+    `${what}: ${off.length} of ${actual.length} elements differ\n${off.slice(0, 5).map(show).join('\n')}\nworst:\n${show(worst)}`,
+  );
 }

@@ -1,5 +1,7 @@
 import { float16ToFloat32 } from '../../src/engine/halfFloat.js';
-import { middle, type Int4Format, type Int4Rows } from '../../src/engine/int4.js';
+import type { Shape } from '../../src/engine/errors.js';
+import { middle, type Int4Format, type Int4Rows, type Int4Source } from '../../src/engine/int4.js';
+import { random } from './backends.js';
 
 /** A group of activations as the fast int4 mode sees them. */
 interface Group {
@@ -21,7 +23,10 @@ function quantizeGroup(x: Float32Array): Group {
   const most = x.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
   if (most < smallest) return { q: new Int32Array(x.length), scale: 0 };
   const inverse = Math.fround(127 / most);
-  return { q: Int32Array.from(x, (value) => nearestEven(Math.fround(value * inverse))), scale: Math.fround(most / 127) };
+  return {
+    q: Int32Array.from(x, (value) => nearestEven(Math.fround(value * inverse))),
+    scale: Math.fround(most / 127),
+  };
 }
 
 /**
@@ -35,7 +40,11 @@ export function int4Model(x: Float32Array, weights: Int4Rows, width: number, { g
   const out = weights.scales.length / groups;
   const y = new Float32Array(rows * out);
   for (let row = 0; row < rows; row++) {
-    const input = Array.from({ length: groups }, (_, group) => quantizeGroup(x.subarray(row * width + group * groupSize, row * width + Math.min(width, (group + 1) * groupSize))));
+    const input = Array.from({ length: groups }, (_, group) =>
+      quantizeGroup(
+        x.subarray(row * width + group * groupSize, row * width + Math.min(width, (group + 1) * groupSize)),
+      ),
+    );
     for (let o = 0; o < out; o++) {
       let total = 0;
       input.forEach(({ q, scale }, group) => {
@@ -55,13 +64,43 @@ export function int4Model(x: Float32Array, weights: Int4Rows, width: number, { g
   return y;
 }
 
-/** An int4 weight of random integers, scales of about `scale` (some negative, one zero) and zero points. */
-export function randomInt4Rows(random: () => number, rows: number, width: number, { groupSize, zeroPoints }: Int4Format): Int4Rows {
+/** Random integers, scales of many sizes (some negative, some subnormal) and zero points; the same for the same seed. */
+export function int4RowsOf(seed: number, rows: number, width: number, { groupSize, zeroPoints }: Int4Format): Int4Rows {
   const groups = Math.ceil(width / groupSize);
+  const draw = (offset: number, count: number, most: number): Int32Array =>
+    Int32Array.from(random(seed + offset, [count]), (value) => ((value + 1) / 2) * most);
+  const kind = draw(1, rows * groups, 20);
   return {
-    quants: Uint8Array.from({ length: rows * Math.ceil(width / 2) }, () => random() * 256),
-    // Exponents from the subnormals up.
-    scales: Uint16Array.from({ length: rows * groups }, () => (random() < 0.1 ? 0x8000 : 0) | (random() < 0.1 ? random() * 2048 : 0x1800 + random() * 0x1000)),
-    ...(zeroPoints ? { zeros: Uint8Array.from({ length: rows * groups }, () => random() * 16) } : {}),
+    quants: Uint8Array.from(draw(2, rows * Math.ceil(width / 2), 256)),
+    scales: Uint16Array.from(
+      draw(3, rows * groups, 0x1000),
+      (bits, i) => (kind[i] % 2 === 0 ? 0x8000 : 0) | (kind[i] < 2 ? bits & 0x7ff : 0x1800 + bits),
+    ),
+    ...(zeroPoints ? { zeros: Uint8Array.from(draw(4, rows * groups, 16)) } : {}),
+  };
+}
+
+/** A source of rows in memory, from row `first` on. */
+export function rowsSource(
+  name: string,
+  shape: Shape,
+  format: Int4Format,
+  { quants, scales, zeros }: Int4Rows,
+  first = 0,
+): Int4Source {
+  const width = shape[shape.length - 1];
+  const [rowBytes, groups] = [Math.ceil(width / 2), Math.ceil(width / format.groupSize)];
+  const part = <T extends Uint8Array | Uint16Array>(of: T, per: number, start: number, end: number): T =>
+    of.subarray((first + start) * per, (first + end) * per) as T;
+  return {
+    name,
+    shape,
+    dtype: 'int4',
+    format,
+    readInt4: async (start, end) => ({
+      quants: part(quants, rowBytes, start, end),
+      scales: part(scales, groups, start, end),
+      zeros: zeros && part(zeros, groups, start, end),
+    }),
   };
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-typedef struct { char bytes[2048]; } params;
+typedef struct { int32_t words[512]; } params;
 typedef struct { int32_t count; void *tokens, *embeddings, *positions, *sequences, *ids; int8_t *logits; char beyond[64]; } batch;
 
 void ggml_backend_load_all_from_path(const char *);
@@ -29,8 +29,10 @@ float *llama_get_logits_ith(void *, int32_t);
 void *llama_get_memory(void *);
 void llama_memory_clear(void *, char);
 const char *llama_print_system_info(void);
+void *llama_model_get_vocab(void *);
+int32_t llama_vocab_n_tokens(void *);
 
-enum { n_ctx = 0, n_batch = 1, n_ubatch = 2, type_k = 22, type_v = 23 }; /* words of llama_context_params */
+enum { n_ctx = 0, n_batch = 1, n_ubatch = 2, type_k = 26, type_v = 27 }; /* words of llama_context_params */
 enum { ggml_f32 = 0, ggml_f16 = 1, most = 512 };
 
 static char cache[256]; /* what the library logs of its key-value cache */
@@ -72,6 +74,17 @@ static void run(void *context, int count) {
   if (count) llama_get_logits_ith(context, -1);
 }
 
+/* The likeliest token after 1000, 1001, ..., and its logit. */
+static void check(void *context, int count, int vocabulary) {
+  for (int i = 0; i < count; i++) tokens[i] = 1000 + i;
+  if (llama_decode(context, llama_batch_get_one(tokens, count))) fail("llama_decode failed");
+  float *logits = llama_get_logits_ith(context, -1);
+  int best = 0;
+  for (int i = 1; i < vocabulary; i++)
+    if (logits[i] > logits[best]) best = i;
+  printf("{\"token\":%d,\"logit\":%.6g}\n", best, logits[best]);
+}
+
 int main(int argc, char **argv) {
   if (argc < 6) fail("usage: llamacpp BINARIES MODEL.gguf THREADS CONTEXT f16|f32");
   setvbuf(stdout, 0, _IOLBF, 0);
@@ -82,8 +95,9 @@ int main(int argc, char **argv) {
   void *model = llama_model_load_from_file(argv[2], llama_model_default_params());
   if (!model) fail("the model does not load");
   params given = llama_context_default_params();
-  int32_t *words = (int32_t *)&given;
-  if (words[type_k] != ggml_f16 || words[type_v] != ggml_f16) fail("llama_context_params is laid out in another way in this version");
+  int32_t *words = given.words;
+  if (words[n_batch] != 2048 || words[n_ubatch] != 512 || words[type_k] != ggml_f16 || words[type_v] != ggml_f16)
+    fail("llama_context_params is laid out in another way in this version");
   words[n_ctx] = atoi(argv[4]);
   words[n_batch] = words[n_ubatch] = most;
   words[type_k] = words[type_v] = strcmp(argv[5], "f32") ? ggml_f16 : ggml_f32;
@@ -93,9 +107,12 @@ int main(int argc, char **argv) {
   printf("{\"name\":\"llama.cpp\",\"api\":\"C\",\"threads\":%d,\"cache\":\"%s\",\"system\":\"%s\"}\n", threads, cache, llama_print_system_info());
 
   char line[256], name[16];
-  int count, depth;
-  while (fgets(line, sizeof line, stdin) && sscanf(line, "%15s %d %d", name, &count, &depth) == 3) {
+  for (int count, depth = 0; fgets(line, sizeof line, stdin) && sscanf(line, "%15s %d %d", name, &count, &depth) >= 2; depth = 0) {
     llama_memory_clear(llama_get_memory(context), 1);
+    if (!strcmp(name, "check")) {
+      check(context, count, llama_vocab_n_tokens(llama_model_get_vocab(model)));
+      continue;
+    }
     run(context, depth);
     double start = now();
     if (!strcmp(name, "prefill")) run(context, count);

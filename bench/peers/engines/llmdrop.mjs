@@ -1,7 +1,6 @@
 // llm-drop: node llmdrop.mjs '{"dist", "folder"?, "threads", "kv", "int4"?: group}'
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { int4Source } from '../int4.mjs';
 import { secondsOf, serve, values } from '../serve.mjs';
 
 const { dist, folder, threads, kv, int4 } = JSON.parse(process.argv[2]);
@@ -10,24 +9,24 @@ const lib = await load('index.js');
 const { measureTest } = await load('bench/index.js');
 
 const engine = await lib.createEngine('wasm', { threads });
-const model = folder && (await (int4 ? int4Model() : lib.loadModel(folder, { engine })));
+// Q4_0's format: symmetric, the embedding and head too.
+const format = { groupSize: int4, symmetric: true, head: 'int4' };
+const { rtn, rtnQuantizer } = int4 ? await load('quant/index.js') : {};
+const quantize = int4 && rtnQuantizer(format);
+const model = folder && (await lib.loadModel(folder, { engine, quantize }));
 
-/** Every matrix of the model, its embedding and head too, in int4 groups. */
-async function int4Model() {
-  const checkpoint = await lib.openCheckpoint(folder);
-  const config = lib.parseConfig(checkpoint.config, folder);
-  const parameters = {
-    folder,
-    has: (name) => checkpoint.has(name),
-    source: (name) => {
-      const source = checkpoint.source(name);
-      return source.shape.length > 1 ? int4Source(source, int4, lib.decodeFloats) : source;
-    },
-  };
-  return await new lib.Model(engine, config, lib.familyOf(config, folder), parameters).load();
+const test = (kind) => (tokens, depth) =>
+  measureTest(model, { kind, tokens: Number(tokens), depth: Number(depth), batch: 1 }, { kv });
+
+/** The likeliest token after 1000, 1001, ..., and its logit. */
+async function check(count) {
+  const scope = engine.scope();
+  const hidden = model.forward(lib.createBatch([Array.from({ length: Number(count) }, (_, i) => 1000 + i)]));
+  const logits = await engine.readFloats(model.logits(hidden.rows(Number(count) - 1, Number(count))));
+  const token = logits.indexOf(Math.max(...logits));
+  scope.dispose();
+  return { token, logit: logits[token] };
 }
-
-const test = (kind) => (tokens, depth) => measureTest(model, { kind, tokens: Number(tokens), depth: Number(depth), batch: 1 }, { kv });
 
 const products = new Map();
 
@@ -37,7 +36,7 @@ async function gemm(type, ...sizes) {
   const key = [type, m, k, n].join(' ');
   if (!products.has(key)) {
     const source = lib.arraySource(values(k * n), [n, k]);
-    const weight = await engine.pack(type === 'f32' ? source : int4Source(source, int4 ?? 32, lib.decodeFloats), 'linear');
+    const weight = await engine.pack(type === 'f32' ? source : rtn(source, format), 'linear');
     products.set(key, { weight, x: engine.tensor(values(m * k), [m, k]) });
   }
   const { weight, x } = products.get(key);
@@ -47,4 +46,7 @@ async function gemm(type, ...sizes) {
 
 const { abilities } = engine.backend;
 const weights = model && { weightBytes: model.bytes, peakBytes: engine.peakBytes };
-await serve({ name: 'llm-drop', ...abilities, kv, ...(int4 && { int4 }), ...weights }, { prefill: test('prefill'), decode: test('decode'), gemm });
+await serve(
+  { name: 'llm-drop', ...abilities, kv, ...(int4 && { int4 }), ...weights },
+  { prefill: test('prefill'), decode: test('decode'), check, gemm },
+);

@@ -5,7 +5,13 @@ process.env.NODE_LLAMA_CPP_SKIP_DOWNLOAD = 'true';
 const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
 const { gguf, threads, kv, context: contextSize } = JSON.parse(process.argv[2]);
 
-const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: LlamaLogLevel.error, maxThreads: threads });
+const llama = await getLlama({
+  gpu: false,
+  build: 'never',
+  skipDownload: true,
+  logLevel: LlamaLogLevel.error,
+  maxThreads: threads,
+});
 const model = await llama.loadModel({ modelPath: gguf, gpuLayers: 0 });
 const type = kv === 'float32' ? 'F32' : 'F16';
 const context = await model.createContext({
@@ -27,10 +33,17 @@ async function test(count, depth, run) {
 }
 
 await serve(
-  { name: 'node-llama-cpp', api: 'JavaScript', threads: context.currentThreads, cache: type, release: llama.llamaCppRelease?.release },
+  {
+    name: 'node-llama-cpp',
+    api: 'JavaScript',
+    threads: context.currentThreads,
+    cache: type,
+    release: llama.llamaCppRelease?.release,
+  },
   {
     // Without logits: this API computes them only to choose a token.
-    prefill: (count, depth) => test(Number(count), Number(depth), (n) => sequence.evaluateWithoutGeneratingNewTokens(draw(n))),
+    prefill: (count, depth) =>
+      test(Number(count), Number(depth), (n) => sequence.evaluateWithoutGeneratingNewTokens(draw(n))),
     decode: (count, depth) =>
       test(Number(count), Number(depth), async (n) => {
         for (const token of draw(n)) await sequence.controlledEvaluate([[token, { generateNext: { token: true } }]]);

@@ -8,11 +8,21 @@ import { secondsOf, serve, values } from '../serve.mjs';
 
 const { threads } = JSON.parse(process.argv[2]);
 const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json');
-const options = { intraOpNumThreads: threads, interOpNumThreads: 1, executionMode: 'sequential', graphOptimizationLevel: 'all' };
+const options = {
+  intraOpNumThreads: threads,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  graphOptimizationLevel: 'all',
+};
 
 /** x [m, k] times a constant [k, n] that the session may lay out as it likes. */
 const float = (m, k, n) =>
-  graph({ x: [m, k] }, { y: [m, n] }, [initializer('w', 'float', [k, n], values(k * n))], [node('MatMul', ['x', 'w'], ['y'])]);
+  graph(
+    { x: [m, k] },
+    { y: [m, n] },
+    [initializer('w', 'float', [k, n], values(k * n))],
+    [node('MatMul', ['x', 'w'], ['y'])],
+  );
 
 /** Q4_0's format with int8 activations (accuracy level 4): the same work as llama.cpp's and llm-drop's int4. */
 function int4(m, k, n, group = 32) {
@@ -24,7 +34,9 @@ function int4(m, k, n, group = 32) {
   ];
   const sizes = { K: k, N: n, bits: 4, block_size: group, accuracy_level: 4 };
   const attributes = Object.entries(sizes).map(([name, value]) => attribute(name, value));
-  return graph({ x: [m, k] }, { y: [m, n] }, weights, [node('MatMulNBits', ['x', 'w', 's'], ['y'], 'com.microsoft', attributes)]);
+  return graph({ x: [m, k] }, { y: [m, n] }, weights, [
+    node('MatMulNBits', ['x', 'w', 's'], ['y'], 'com.microsoft', attributes),
+  ]);
 }
 
 const products = new Map();

@@ -20,7 +20,8 @@ async function gemm(type, ...sizes) {
   if (type !== 'f32') throw new Error('TensorFlow.js has no int4');
   const [m, k, n] = sizes.map(Number);
   const key = [m, k, n].join(' ');
-  if (!products.has(key)) products.set(key, { x: tf.tensor2d(values(m * k), [m, k]), w: tf.tensor2d(values(k * n), [k, n]) });
+  if (!products.has(key))
+    products.set(key, { x: tf.tensor2d(values(m * k), [m, k]), w: tf.tensor2d(values(k * n), [k, n]) });
   const { x, w } = products.get(key);
   const run = () => {
     const y = tf.matMul(x, w);

@@ -1,32 +1,40 @@
 import { readdir } from 'node:fs/promises';
 import {
+  chooseByScores,
+  chooseDrops,
+  chooseWithoutText,
+  dropMethod,
   dropReport,
   measureDrop,
   mergeDrops,
+  methodRecord,
+  needsText,
   openDropSource,
   parseImportance,
-  scoreImportance,
-  selectDrops,
   splitRows,
   targets,
-  withoutDropped,
   writeDropped,
-  type DropReport,
+  type CalibrationRecord,
+  type Choice,
+  type DropMethod,
+  type DropRecord,
   type DropSource,
   type Importance,
   type LossReport,
   type SplitRows,
   type Target,
 } from '../../drop/index.js';
-import { UserError } from '../../engine/index.js';
+import { createEngine, UserError } from '../../engine/index.js';
 import { checkedIndices, type Drops, type Model } from '../../models/index.js';
 import { calibrationOptions, watched } from '../calibration.js';
 import { command, dropsOf, type CommonValues, type Values } from '../command.js';
+import { givenFlags, methodOptions, methodRequest, refuseFlags } from '../dropOptions.js';
 import { describeDrop } from '../dropText.js';
 import { readJson } from '../jsonFiles.js';
 import { loadForText } from '../loadForText.js';
 import { choice, dropOptions, files, flag, int, layers, requiredText, text } from '../options.js';
 import { version } from '../package.js';
+import { provenance } from '../provenance.js';
 import type { Ui } from '../ui.js';
 
 const options = {
@@ -36,6 +44,7 @@ const options = {
   calibration: files('text to score on, and behind those rows to measure the loss on'),
   importance: text('scores from score --out in place of scoring again', 'file'),
   keep: layers('drop nothing of these layers'),
+  ...methodOptions,
   ...dropOptions,
   ...calibrationOptions,
   heldOut: int('rows to measure the loss on', 1, 16),
@@ -45,20 +54,17 @@ const options = {
 
 type DropValues = Values<typeof options> & CommonValues & { readonly model: string };
 
-export interface DropResult extends DropReport {
-  readonly version: string;
-  readonly model: string;
+/** What was written to the folder as `drop_report.json`, and where. */
+export interface DropResult extends DropRecord {
   readonly out: string;
-  readonly target: Target | null;
-  readonly count: number | null;
   readonly configOnly: boolean;
   readonly notes: readonly string[];
 }
 
 export const drop = command('drop', 'Write a model without its most redundant modules', {
   description:
-    'Which modules go is decided by scores, made here on --calibration or read from --importance, or by explicit lists. ' +
-    'What the model had dropped before stays dropped. With --calibration, the loss before and after is measured on rows ' +
+    'Which modules go is decided by scores, made here on --calibration or read from --importance, by a greedy --search ' +
+    'on --calibration, or by explicit lists. What the model had dropped before stays dropped. With --calibration, the loss before and after is measured on rows ' +
     'that the scores have not seen. The folder appears complete or not at all.',
   options,
   examples: [
@@ -66,6 +72,14 @@ export const drop = command('drop', 'Write a model without its most redundant mo
     [
       'drop Llama-3.2-1B --importance importance.json --target joint --count 6 --keep 0,15 --out smaller',
       'from scores, the first and last layer kept whole',
+    ],
+    [
+      'drop Llama-3.2-1B --calibration c4.jsonl --target block --count 4 --consecutive --out smaller',
+      'the four blocks in a row whose ends are most alike',
+    ],
+    [
+      'drop Llama-3.2-1B --calibration c4.jsonl wiki.txt --samples 4 --search greedy-kl --target attention --count 4 --out smaller',
+      'one by one, by what their absence does to the output',
     ],
     ['drop Llama-3.2-1B --drop-attn 10-13 --drop-mlp 12 --out smaller', 'these modules, whatever their scores'],
   ],
@@ -78,8 +92,15 @@ export const drop = command('drop', 'Write a model without its most redundant mo
   },
 });
 
-/** Scores where needed, measures the loss on held-out rows, writes. */
+/** What decided, beside the modules themselves. */
+interface Decision extends Choice {
+  readonly method?: DropMethod;
+  readonly calibration?: CalibrationRecord;
+}
+
+/** Scores or searches where needed, measures the loss on held-out rows, writes. */
 async function dropMeasured(o: DropValues, calibration: readonly string[], ui: Ui): Promise<DropResult> {
+  const method = methodOf(o);
   await using loaded = await loadForText(o.model, { backend: o.backend, threads: o.threads }, ui);
   const { model, tokenizer } = loaded;
   const scores = o.importance === undefined ? undefined : await readScores(o.importance, model);
@@ -92,73 +113,116 @@ async function dropMeasured(o: DropValues, calibration: readonly string[], ui: U
     calibration,
     { ...o, ...scores?.seen, maxLength: model.config.maxPositionEmbeddings },
   );
-  const drops = await chooseDrops(o, model, async () => scores?.importance ?? (await scoreRows(model, rows, ui)));
+  const decision = method
+    ? scores
+      ? { ...chooseByScores(scores.importance, method, model.drops), method }
+      : await chooseOnText(model, method, rows, calibration, ui)
+    : namedModules(o, model);
   const loss = rows.heldOut.length
-    ? await measureDrop(model, drops, rows.heldOut, { onProgress: ui.progress('measuring'), signal: ui.signal })
+    ? await measureDrop(model, decision.drops, rows.heldOut, {
+        onProgress: ui.progress('measuring'),
+        signal: ui.signal,
+      })
     : undefined;
-  return await write(o, model, drops, ui, loss, rows.notes);
+  return await write(o, model, decision, ui, { loss, notes: rows.notes, model });
 }
 
-/** Reads no weight but to copy it. */
+/** Reads no weight but to copy it, or as Gate-Norm looks at it. */
 async function dropUnmeasured(o: DropValues, ui: Ui): Promise<DropResult> {
+  const method = methodOf(o);
   await using source = await openDropSource(o.model);
-  const drops = await chooseDrops(o, source, async () => (await readScores(o.importance!, source)).importance);
-  return await write(o, source, drops, ui, undefined, ['no loss is measured without --calibration']);
+  const decision = method ? await chooseUnmeasured(o, source, method) : namedModules(o, source);
+  return await write(o, source, decision, ui, { notes: ['no loss is measured without --calibration'] });
 }
 
-async function scoreRows(model: Model, rows: SplitRows, ui: Ui): Promise<Importance> {
-  return scoreImportance(model, rows.calibration, { onProgress: ui.progress('scoring'), signal: ui.signal });
+async function chooseOnText(
+  model: Model,
+  method: DropMethod,
+  rows: SplitRows,
+  files: readonly string[],
+  ui: Ui,
+): Promise<Decision> {
+  const choice = await chooseDrops(model, rows.calibration, method, {
+    onProgress: ui.progress(method.search === 'score' ? 'scoring' : 'searching'),
+    signal: ui.signal,
+  });
+  const { length } = rows;
+  return {
+    ...choice,
+    method,
+    calibration: needsText(method) ? { files, samples: rows.calibration.length, length } : undefined,
+  };
+}
+
+async function chooseUnmeasured(o: DropValues, source: DropSource, method: DropMethod): Promise<Decision> {
+  const earlier = earlierDrops(source);
+  if (o.importance !== undefined) {
+    const { importance } = await readScores(o.importance, source);
+    return { ...chooseByScores(importance, method, earlier), method };
+  }
+  using engine = await createEngine(o.backend, { threads: o.threads });
+  const { config, specs, checkpoint } = source;
+  return { ...(await chooseWithoutText({ engine, config, specs, parameters: checkpoint, drops: earlier }, method)), method };
 }
 
 /** Scores from a file, and the rows of the text that they have seen. */
 async function readScores(
   path: string,
   { config }: DropSource,
-): Promise<{ importance: Importance; seen: { samples: number; length: number } }> {
+): Promise<{ importance: Importance; seen?: { samples: number; length: number } }> {
   const document = await readJson(path);
   const importance = parseImportance(document, config.numHiddenLayers, path);
+  if (importance.samples === 0) return { importance };
   const { drawnFrom } = document as { drawnFrom?: unknown };
   const samples = Number.isInteger(drawnFrom) ? Math.max(importance.samples, drawnFrom as number) : importance.samples;
   return { importance, seen: { samples, length: importance.length } };
 }
 
+const earlierDrops = ({ config }: DropSource): Drops => ({ attention: config.dropAttention, mlp: config.dropMlp });
+
 /** All that will be dropped, what the model had dropped before included. */
-async function chooseDrops(o: DropValues, { config }: DropSource, scores: () => Promise<Importance>): Promise<Drops> {
-  const earlier = { attention: config.dropAttention, mlp: config.dropMlp };
-  if (o.target === undefined) {
-    const { attention, mlp } = dropsOf(o);
-    return mergeDrops(earlier, {
-      attention: checkedIndices(attention, config.numHiddenLayers, '--drop-attn'),
-      mlp: checkedIndices(mlp, config.numHiddenLayers, '--drop-mlp'),
-    });
-  }
-  return mergeDrops(
-    earlier,
-    selectDrops(withoutDropped(await scores(), earlier), o.target, o.count!, { keep: o.keep }),
-  );
+function namedModules(o: DropValues, source: DropSource): Decision {
+  const { attention, mlp } = dropsOf(o);
+  const { numHiddenLayers } = source.config;
+  const drops = mergeDrops(earlierDrops(source), {
+    attention: checkedIndices(attention, numHiddenLayers, '--drop-attn'),
+    mlp: checkedIndices(mlp, numHiddenLayers, '--drop-mlp'),
+  });
+  return { drops };
 }
 
 async function write(
   o: DropValues,
   source: DropSource,
-  drops: Drops,
+  { drops, importance, rounds, steps, method, calibration }: Decision,
   ui: Ui,
-  loss: LossReport | undefined,
-  notes: readonly string[],
+  { loss, notes, model }: { loss?: LossReport; notes: readonly string[]; model?: Model },
 ): Promise<DropResult> {
-  const report = dropReport(source, drops, loss);
-  await writeDropped(source, drops, o.out, { ...o, onProgress: ui.progress('writing') });
-  return {
+  const record: DropRecord = {
+    schema: 'llm-drop/drop-report/1',
     version,
+    date: new Date().toISOString(),
     model: o.model,
-    out: o.out,
-    target: o.target ?? null,
-    count: o.count ?? null,
-    configOnly: o.configOnly,
-    ...report,
-    notes,
+    ...dropReport(source, drops, loss),
+    ...methodRecord(method, o.importance === undefined ? undefined : importance?.metric),
+    calibration: calibration ?? null,
+    importance,
+    rounds,
+    steps,
+    versions: { 'llm-drop': version, node: process.versions.node, ...(model && measuredBy(model)) },
   };
+  await writeDropped(source, drops, o.out, { ...o, report: record, onProgress: ui.progress('writing') });
+  return { ...record, out: o.out, configOnly: o.configOnly, notes };
 }
+
+function measuredBy(model: Model): Record<string, string> {
+  const { backend, tier } = provenance(model);
+  return { backend, tier };
+}
+
+/** undefined where the modules are named. */
+const methodOf = (o: DropValues): DropMethod | undefined =>
+  o.target === undefined ? undefined : dropMethod(methodRequest(o.target, o.count!, o));
 
 function checkChoice(o: DropValues): void {
   const explicit = o.dropAttn !== undefined || o.dropMlp !== undefined;
@@ -169,12 +233,18 @@ function checkChoice(o: DropValues): void {
     throw new UserError(
       '--drop-attn and --drop-mlp say what to drop, so --target, --count, --importance and --keep do not go with them',
     );
-  if (explicit) return;
+  const given = givenFlags(o, ['metric', 'search', 'iterations', 'consecutive', 'compat', 'seed']);
+  if (explicit) return refuseFlags('--drop-attn or --drop-mlp says what to drop', given);
   if (o.target === undefined || o.count === undefined)
     throw new UserError('what to drop is not said', {
       hint: 'give --target and --count, or --drop-attn or --drop-mlp',
     });
-  if (!o.calibration && o.importance === undefined)
+  const method = dropMethod(methodRequest(o.target, o.count, o));
+  if (o.importance !== undefined)
+    refuseFlags('--importance holds scores that were made before', givenFlags(o, ['metric', 'search', 'iterations', 'seed']));
+  else if (!o.calibration && method.search !== 'score')
+    throw new UserError(`--search ${method.search} needs --calibration with a text`);
+  else if (!o.calibration && needsText(method))
     throw new UserError('choosing what to drop needs scores', {
       hint: 'give --calibration with a text, or --importance with the scores from llm-drop score --out',
     });

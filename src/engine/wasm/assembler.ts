@@ -23,7 +23,7 @@ export function unsigned(value: number): number[] {
 /** LEB128, signed, 32 bits; 2^31 to 2^32 - 1 are taken as their two's complement. */
 export function signed(value: number): number[] {
   let rest = value | 0;
-  for (const bytes: number[] = []; ; ) {
+  for (const bytes: number[] = []; ;) {
     const low = rest & 127;
     rest >>= 7;
     const last = (rest === 0 && (low & 64) === 0) || (rest === -1 && (low & 64) !== 0);
@@ -147,7 +147,11 @@ export class ModuleWriter {
     const { minimumPages, maximumPages, shared = false } = memory;
     const limits = [(shared ? 2 : 0) + (maximumPages === undefined ? 0 : 1), ...unsigned(minimumPages)];
     if (maximumPages !== undefined) limits.push(...unsigned(maximumPages));
-    const types = this.#functions.map(({ code }) => [0x60, ...list(code.parameters.map((type) => [typeBytes[type]])), 0]);
+    const types = this.#functions.map(({ code }) => [
+      0x60,
+      ...list(code.parameters.map((type) => [typeBytes[type]])),
+      0,
+    ]);
     const exported = this.#functions.flatMap(({ exportName }, index) =>
       exportName === undefined ? [] : [[...text(exportName), 0x00, ...unsigned(index)]],
     );

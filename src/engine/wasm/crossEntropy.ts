@@ -1,5 +1,5 @@
 import type { Norm, Operand, PackedWeight } from '../backend.js';
-import { crossEntropy as kernels } from './kernels/softmax.js';
+import { crossEntropy as kernels } from './kernels/crossEntropy.js';
 import { chunks, normed, project } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';

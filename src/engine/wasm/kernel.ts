@@ -45,7 +45,12 @@ export class Kernel {
   }
 
   store(address: Int, value: Value<Kind>, offset = 0): void {
-    this.#write(typeOf(value.kind) === 'v128' ? 'v128.store' : (`${value.kind}.store` as MemoryOp), address, value, offset);
+    this.#write(
+      typeOf(value.kind) === 'v128' ? 'v128.store' : (`${value.kind}.store` as MemoryOp),
+      address,
+      value,
+      offset,
+    );
   }
 
   /** The low 16 bits. */
@@ -106,7 +111,8 @@ export class Kernel {
   }
 
   call<P extends Parameters>(callee: KernelFunction<P>, values: Arguments<P>): void {
-    for (const [name, kind] of Object.entries(callee.parameters)) coerce(values[name] as Arg<Scalar>, kind).emit(this.code);
+    for (const [name, kind] of Object.entries(callee.parameters))
+      coerce(values[name] as Arg<Scalar>, kind).emit(this.code);
     this.code.call(callee.index);
   }
 }
@@ -116,9 +122,16 @@ export class ModuleScope {
   readonly writer = new ModuleWriter();
 
   /** A function for other kernels of the module. */
-  function<P extends Parameters>(parameters: P, emit: (k: Kernel, p: Locals<P>) => void, exportName?: string): KernelFunction<P> {
+  function<P extends Parameters>(
+    parameters: P,
+    emit: (k: Kernel, p: Locals<P>) => void,
+    exportName?: string,
+  ): KernelFunction<P> {
     const names = Object.keys(parameters);
-    const { index, code } = this.writer.function(names.map((name) => parameters[name]), exportName);
+    const { index, code } = this.writer.function(
+      names.map((name) => parameters[name]),
+      exportName,
+    );
     const locals = Object.fromEntries(names.map((name, at) => [name, new Variable(parameters[name], code, at)]));
     emit(new Kernel(code), locals as unknown as Locals<P>);
     return { index, parameters };
@@ -134,10 +147,17 @@ export interface Definition<P extends Parameters> {
 }
 
 /** An exported kernel: its parameters (pointers are i32, in bytes) and its body. */
-export const kernel = <P extends Parameters>(parameters: P, emit: (k: Kernel, p: Locals<P>) => void): Definition<P> => ({ parameters, emit });
+export const kernel = <P extends Parameters>(
+  parameters: P,
+  emit: (k: Kernel, p: Locals<P>) => void,
+): Definition<P> => ({ parameters, emit });
 
 /** A module's kernels as functions of named numbers. */
-export type Launch<E> = { readonly [N in keyof E]: E[N] extends { parameters: infer P } ? (values: { readonly [A in keyof P]: number }) => void : never };
+export type Launch<E> = {
+  readonly [N in keyof E]: E[N] extends { parameters: infer P }
+    ? (values: { readonly [A in keyof P]: number }) => void
+    : never;
+};
 
 /** Kernels that are compiled together. */
 export interface KernelModule<E = unknown> {

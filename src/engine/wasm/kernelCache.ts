@@ -42,7 +42,15 @@ export class KernelCache {
     return Object.fromEntries(
       Object.entries(parameters).map(([name, names]) => {
         const kernel = exports[name] as (...values: number[]) => void;
-        return [name, (values: Record<string, number>) => kernel(...names.map((parameter) => values[parameter]))];
+        // One array for all calls: kernels neither keep it nor call each other through here.
+        const inOrder = names.map(() => 0);
+        return [
+          name,
+          (values: Record<string, number>) => {
+            for (let i = 0; i < names.length; i++) inOrder[i] = values[names[i]];
+            kernel.apply(undefined, inOrder);
+          },
+        ];
       }),
     );
   }

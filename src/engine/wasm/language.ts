@@ -13,6 +13,7 @@ type LaneOf<K extends Kind> = K extends 'i32x4' ? 'i32' : K extends 'f32x4' ? 'f
 /** What a comparison gives: 0 or 1 for scalars, a mask of ones a lane for vectors. */
 type MaskOf<K extends Kind> = K extends Scalar ? 'i32' : 'i32x4';
 type IntegerOf<K extends Kind> = K extends 'f32' ? 'i32' : K extends 'f32x4' ? 'i32x4' : K;
+type DoubleOf<K extends Kind> = K extends 'f32' ? 'f64' : K extends 'f32x4' ? 'f64x2' : never;
 type FloatOf<K extends Kind> = K extends 'i32' ? 'f32' : K extends 'i32x4' ? 'f32x4' : K;
 
 /** An operand: a value of the same kind, of its lanes' kind (then splat), or a constant. */
@@ -56,6 +57,18 @@ export class Value<K extends Kind> {
   }
   max(other: Arg<K>): Value<K> {
     if (this.kind !== 'i32') return this.#with('max', other);
+    const right = coerce(other, this.kind);
+    return choose(this.less(right) as Value<'i32'>, right, this);
+  }
+  /** Floats: the smaller, or this one where it is NaN. One instruction where `min`, which heeds either's NaN, is many. */
+  orSmaller(other: Arg<K>): Value<K> {
+    if (isVector(this.kind)) return this.#with('pmin', other);
+    const right = coerce(other, this.kind);
+    return choose(right.less(this) as Value<'i32'>, right, this);
+  }
+  /** Floats: the larger, or this one where it is NaN. */
+  orLarger(other: Arg<K>): Value<K> {
+    if (isVector(this.kind)) return this.#with('pmax', other);
     const right = coerce(other, this.kind);
     return choose(this.less(right) as Value<'i32'>, right, this);
   }
@@ -121,7 +134,7 @@ export class Value<K extends Kind> {
     return this.kind === 'i32' ? this.#to('f32', 'f32.convert_i32_s') : this.#to('f32x4', 'f32x4.convert_i32x4_s');
   }
   /** f32 to f64; of f32x4 the first two lanes. */
-  promoted(): Value<'f64' | 'f64x2'> {
+  promoted(): Value<DoubleOf<K>> {
     return this.kind === 'f32' ? this.#to('f64', 'f64.promote_f32') : this.#to('f64x2', 'f64x2.promote_low_f32x4');
   }
   /** f64 to f32. */
@@ -204,7 +217,7 @@ export const load = {
   f64Splat: loading('f64x2', 'v128.load64_splat'),
   /** Two floats as doubles. */
   f32x2Promoted: (address: Int, offset = 0): Value<'f64x2'> =>
-    loading('f32x4', 'v128.load64_zero')(address, offset).promoted() as Value<'f64x2'>,
+    loading('f32x4', 'v128.load64_zero')(address, offset).promoted(),
   /** Four unsigned 16-bit integers, widened. */
   i16x4: loading('i32x4', 'v128.load16x4_u'),
 };

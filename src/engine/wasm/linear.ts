@@ -27,18 +27,20 @@ export function product(machine: Machine, left: number, rows: number, right: Pan
   const { part, phase } = split ?? { part: partOf(right.depth, machine.plan), phase: 0 };
   const full = Math.floor(right.rows / panel);
   const rest = right.rows % panel;
-  using frame = machine.memory.frame();
-  const scratch = rest > 0 ? frame.take(4 * panel * Math.min(rows, block)) : 0;
+  const { sums, wide, stripe } = machine;
+  const { address: b, depth, stride: panelStride } = right;
   for (let row = 0; row < rows; row += block) {
     const count = Math.min(block, rows - row);
-    const common = { a: left + 4 * row * right.depth, b: right.address, rows: count, depth: right.depth, panelStride: right.stride, part, phase, sums: machine.sums, wide: machine.wide };
+    const a = left + 4 * row * depth;
     const target = c + row * rowStride;
-    if (full > 0) gemm({ ...common, c: target, from: 0, to: full, rowStride });
+    // Written out twice: spreading a literal this long takes microseconds, as much as a token's whole product.
+    if (full > 0) gemm({ a, b, c: target, rows: count, depth, from: 0, to: full, panelStride, rowStride, part, phase, sums, wide });
     if (rest === 0) continue;
     // A panel that is not full is written beside the result, whose rows it would overrun.
-    gemm({ ...common, b: right.address + full * right.stride, c: scratch, from: 0, to: 1, rowStride: 4 * panel });
-    const stripe = { source: scratch, target: target + 4 * panel * full, rows: count, columns: rest };
-    machine.kernels(pack).copyColumns({ ...stripe, sourceStride: 4 * panel, targetStride: rowStride });
+    const beside = stripe - 4 * panel * full;
+    gemm({ a, b, c: beside, rows: count, depth, from: full, to: full + 1, panelStride, rowStride: 4 * panel, part, phase, sums, wide });
+    const to = target + 4 * panel * full;
+    machine.kernels(pack).copyColumns({ source: stripe, target: to, rows: count, columns: rest, sourceStride: 4 * panel, targetStride: rowStride });
   }
 }
 

@@ -37,7 +37,14 @@ export function each(k: Kernel, count: Int, rows: readonly Int[], body: (...at: 
 }
 
 /** Folds a term of each float with an associative operation; `start` is its neutral element. */
-function fold(k: Kernel, count: Int, rows: readonly Int[], start: number, op: (a: Float, b: Float) => Float, term: (...at: Cursor[]) => Float): Variable<'f32'> {
+function fold(
+  k: Kernel,
+  count: Int,
+  rows: readonly Int[],
+  start: number,
+  op: (a: Float, b: Float) => Float,
+  term: (...at: Cursor[]) => Float,
+): Variable<'f32'> {
   const four = k.let(constant('f32x4', start));
   const one = k.let(constant('f32', start));
   each(k, count, rows, (...at) => {
@@ -53,8 +60,13 @@ function fold(k: Kernel, count: Int, rows: readonly Int[], start: number, op: (a
 export const sum = (k: Kernel, count: Int, rows: readonly Int[], term: (...at: Cursor[]) => Float): Variable<'f32'> =>
   fold(k, count, rows, 0, (a, b) => a.plus(b), term);
 
-export const maximum = (k: Kernel, count: Int, rows: readonly Int[], term: (...at: Cursor[]) => Float): Variable<'f32'> =>
-  fold(k, count, rows, -Infinity, (a, b) => a.max(b), term);
+/** NaNs are passed over. */
+export const maximum = (
+  k: Kernel,
+  count: Int,
+  rows: readonly Int[],
+  term: (...at: Cursor[]) => Float,
+): Variable<'f32'> => fold(k, count, rows, -Infinity, (a, b) => a.orLarger(b), term);
 
 /** Addresses of 32-bit elements. */
 export const element = (base: Int, index: Arg<'i32'>): Int =>
@@ -63,4 +75,3 @@ export const element = (base: Int, index: Arg<'i32'>): Int =>
 /** `rows` x `columns` of something, for unrolled tiles. */
 export const grid = <T>(rows: number, columns: number, at: (row: number, column: number) => T): T[][] =>
   Array.from({ length: rows }, (_, row) => Array.from({ length: columns }, (_, column) => at(row, column)));
-

@@ -14,6 +14,8 @@ export class Machine {
   readonly sums = this.memory.allocate(4 * this.plan.panel * Math.max(this.plan.rows, this.plan.rowPanels)).address;
   /** Address of room for a part of a panel in float32. */
   readonly wide = this.memory.allocate(4 * this.plan.panel * this.plan.depth).address;
+  /** Address of room for a panel's columns of a block of rows. */
+  readonly stripe = this.memory.allocate(4 * this.plan.panel * this.plan.block).address;
   readonly #cache = new KernelCache(this.memory.wasm);
 
   constructor(

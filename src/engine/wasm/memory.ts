@@ -95,13 +95,13 @@ export class Memory {
 
 /** Scratch that lives until the end of a call, also when the call throws. */
 export class Frame {
-  readonly #blocks = new Set<Block>();
+  readonly #blocks: Block[] = [];
 
   constructor(private readonly memory: Memory) {}
 
   block(bytes: number): Block {
     const block = this.memory.allocate(bytes);
-    this.#blocks.add(block);
+    this.#blocks.push(block);
     return block;
   }
 
@@ -119,7 +119,7 @@ export class Frame {
 
   /** Lets a block, the call's result, outlive the frame. */
   keep(block: Block): Block {
-    this.#blocks.delete(block);
+    this.#blocks.splice(this.#blocks.indexOf(block), 1);
     return block;
   }
 

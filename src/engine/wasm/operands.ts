@@ -49,4 +49,6 @@ export const rightOf = (weight: PackedWeight, index = 0): Right =>
 
 /** Rows [first, first + rows) of a weight; `first` is a multiple of 8. */
 export const stripeOf = (right: Right, first: number, rows: number): Right =>
-  isInt4Right(right) ? int4Stripe(right, first, rows) : { ...right, address: right.address + (first / 8) * right.stride, rows };
+  isInt4Right(right)
+    ? int4Stripe(right, first, rows)
+    : { ...right, address: right.address + (first / 8) * right.stride, rows };

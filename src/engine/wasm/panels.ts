@@ -114,13 +114,19 @@ function packMatrix(machine: Machine, { address, rows, depth, rowStride, depthSt
   if (rows > rest) strided(rest, rows - rest, rows - rest);
 }
 
-/** The left side of a product: tiles of 4 rows, the last narrower. A single row is its own tile. */
+/** The left side of a product: tiles of 4 rows, the last narrower. A single row is its own tile. Returns its address. */
 export function packLeft(machine: Machine, frame: Frame, matrix: Matrix): number {
-  if (matrix.rows === 1 && matrix.depthStride === 4) return matrix.address;
-  const target = frame.take(4 * matrix.rows * matrix.depth);
+  return packLeftInto(machine, matrix, isTile(matrix) ? 0 : frame.take(4 * matrix.rows * matrix.depth));
+}
+
+/** As `packLeft`, in room that is there. */
+export function packLeftInto(machine: Machine, matrix: Matrix, target: number): number {
+  if (isTile(matrix)) return matrix.address;
   packMatrix(machine, matrix, 4, target, false);
   return target;
 }
+
+const isTile = ({ rows, depthStride }: Matrix): boolean => rows === 1 && depthStride === 4;
 
 /** The right side of a product, for a matrix that is no weight. */
 export function packRight(machine: Machine, frame: Frame, matrix: Matrix): Panels {

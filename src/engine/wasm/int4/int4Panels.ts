@@ -45,10 +45,23 @@ export class Int4Storage implements Storage {
 }
 
 /** Sizes of one matrix, or of `matrices` of them. */
-function layout(rows: number, depth: number, format: Int4Format): Omit<Int4Panels, 'address' | 'zeros'> & { panels: number } {
+function layout(
+  rows: number,
+  depth: number,
+  format: Int4Format,
+): Omit<Int4Panels, 'address' | 'zeros'> & { panels: number } {
   const blocks = Math.ceil(depth / blockWidth);
   const groups = groupsOf(depth, format);
-  return { rows, depth, groupSize: format.groupSize, blocks, group: format.groupSize / blockWidth, groups, stride: blocks * blockBytes + groups * scaleBytes, panels: Math.ceil(rows / 8) };
+  return {
+    rows,
+    depth,
+    groupSize: format.groupSize,
+    blocks,
+    group: format.groupSize / blockWidth,
+    groups,
+    stride: blocks * blockBytes + groups * scaleBytes,
+    panels: Math.ceil(rows / 8),
+  };
 }
 
 /** Matrix `index` of an int4 weight: the weight itself, or one of its experts. */
@@ -80,7 +93,11 @@ export async function packInt4(machine: Machine, source: Int4Source): Promise<In
       const to = int4PanelsOf({ storage, shape }, storage, matrix);
       for (let row = 0; row < rows; row += step) {
         const end = Math.min(rows, row + step);
-        packChunk(machine, await readInt4Rows(source, matrix * rows + row, matrix * rows + end), int4Stripe(to, row, end - row));
+        packChunk(
+          machine,
+          await readInt4Rows(source, matrix * rows + row, matrix * rows + end),
+          int4Stripe(to, row, end - row),
+        );
       }
     }
   } catch (error) {
@@ -102,11 +119,14 @@ function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: In
   if (rowBytes === paddedBytes) padded.fill(0, quants.length).set(quants);
   else {
     padded.fill(0);
-    for (let row = 0; row < rows; row++) padded.set(quants.subarray(row * rowBytes, (row + 1) * rowBytes), row * paddedBytes);
+    for (let row = 0; row < rows; row++)
+      padded.set(quants.subarray(row * rowBytes, (row + 1) * rowBytes), row * paddedBytes);
   }
   const halves = machine.memory.bytes(scalesAt, panels * 8 * groups * 2);
   halves.fill(0).set(new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength));
-  machine.kernels(int4Pack).pack({ quants: quantsAt, scales: scalesAt, target: address, panels, blocks, group, groups });
+  machine
+    .kernels(int4Pack)
+    .pack({ quants: quantsAt, scales: scalesAt, target: address, panels, blocks, group, groups });
   if (!zeros) return;
   const target = machine.memory.bytes(to.zeros, panels * 8 * groups).fill(0);
   for (let row = 0; row < rows; row++)
@@ -118,13 +138,16 @@ export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Pa
   const panels = Math.ceil(from.rows / 8);
   const stride = 32 * blockWidth * from.blocks;
   const target = frame.take(panels * stride);
-  machine.kernels(int4Pack).dequantize({ source: from.address, zeros: from.zeros, target, panels, blocks: from.blocks, group: from.group });
+  machine
+    .kernels(int4Pack)
+    .dequantize({ source: from.address, zeros: from.zeros, target, panels, blocks: from.blocks, group: from.group });
   return { address: target, rows: from.rows, depth: from.depth, stride, stored: 'float32' };
 }
 
 /** Rows of an embedding, as float32 [ids, depth] at `target`. */
 export function gatherInt4(machine: Machine, from: Int4Panels, ids: number, count: number, target: number): void {
   const { address: panels, zeros, depth: width, groups, stride: panelStride } = from;
-  machine.kernels(int4Pack).gather({ panels, zeros, ids, target, count, width, group: from.group * blockWidth, groups, panelStride });
+  machine
+    .kernels(int4Pack)
+    .gather({ panels, zeros, ids, target, count, width, group: from.group * blockWidth, groups, panelStride });
 }
-

@@ -32,15 +32,37 @@ export interface QuantizedRows {
 }
 
 /** `rows` rows of `width` floats at `source`. */
-export function quantizeRows(machine: Machine, frame: Frame, source: number, rows: number, width: number, groupSize: Int4Format['groupSize']): QuantizedRows {
+export function quantizeRows(
+  machine: Machine,
+  frame: Frame,
+  source: number,
+  rows: number,
+  width: number,
+  groupSize: Int4Format['groupSize'],
+): QuantizedRows {
   const plan = machine.int4;
   const rowBytes = 16 * wordsOf(plan) * Math.ceil(width / blockWidth);
   const groups = Math.ceil(width / groupSize);
-  const [x, scales, sums, pad] = [frame.take(rows * rowBytes), frame.take(4 * rows * groups), frame.take(4 * rows * groups), frame.take(4 * groupSize)];
+  const [x, scales, sums, pad] = [
+    frame.take(rows * rowBytes),
+    frame.take(4 * rows * groups),
+    frame.take(4 * rows * groups),
+    frame.take(4 * groupSize),
+  ];
   const { quantize } = machine.kernels(quantizeOf(plan));
   const tiles = (from: number, count: number, height: number): void => {
     const per = 4 * from * groups;
-    quantize({ source: source + 4 * from * width, tiles: count, height, width, group: groupSize, x: x + from * rowBytes, scales: scales + per, sums: sums + per, pad });
+    quantize({
+      source: source + 4 * from * width,
+      tiles: count,
+      height,
+      width,
+      group: groupSize,
+      x: x + from * rowBytes,
+      scales: scales + per,
+      sums: sums + per,
+      pad,
+    });
   };
   const rest = rows % plan.rows;
   if (rows > rest) tiles(0, (rows - rest) / plan.rows, plan.rows);
@@ -52,12 +74,18 @@ export function quantizeRows(machine: Machine, frame: Frame, source: number, row
  * c [rows, right.rows], rows `rowStride` bytes apart, = left right^T. A row's result does not depend on how many rows
  * there are, nor on the plan.
  */
-export function int4Product(machine: Machine, left: QuantizedRows, right: Int4Panels, c: number, rowStride = 4 * right.rows): void {
-  using frame = machine.memory.frame();
+export function int4Product(
+  machine: Machine,
+  left: QuantizedRows,
+  right: Int4Panels,
+  c: number,
+  rowStride = 4 * right.rows,
+): void {
   const full = Math.floor(right.rows / 8);
   const columns = right.rows % 8;
   if (full > 0) panelProduct(machine, left, right, c, rowStride, 0, full);
   if (columns === 0) return;
+  using frame = machine.memory.frame();
   // A panel that is not full is written beside the result, whose rows it would overrun.
   const source = frame.take(32 * left.rows);
   panelProduct(machine, left, right, source - 32 * full, 32, full, full + 1);
@@ -65,29 +93,55 @@ export function int4Product(machine: Machine, left: QuantizedRows, right: Int4Pa
   copyColumns({ source, target: c + 32 * full, rows: left.rows, columns, sourceStride: 32, targetStride: rowStride });
 }
 
-/** Panels [from, to), into columns from 8 `from` on. */
-function panelProduct(machine: Machine, left: QuantizedRows, right: Int4Panels, c: number, rowStride: number, from: number, to: number): void {
+/** Panels [from, to), into columns 8 from to 8 to. */
+function panelProduct(
+  machine: Machine,
+  left: QuantizedRows,
+  right: Int4Panels,
+  c: number,
+  rowStride: number,
+  from: number,
+  to: number,
+): void {
   const plan = machine.int4;
-  const { oneRow, oneRowZeros, manyRows, manyRowsZeros } = machine.kernels(gemmOf(plan));
+  const kernels = machine.kernels(gemmOf(plan));
   const { address: panels, zeros, blocks, group, groups } = right;
-  const { rows, x, scales, sums } = left;
-  const common = { panels, zeros, from, to, blocks, group, groups };
-  if (rows === 1) return (zeros ? oneRowZeros : oneRow)({ ...common, x, scales, sums, y: c });
+  if (left.rows === 1) {
+    const { x, scales, sums } = left;
+    const row = zeros ? kernels.oneRowZeros : kernels.oneRow;
+    return row({ panels, zeros, x, scales, sums, y: c, from, to, blocks, group, groups });
+  }
   using frame = machine.memory.frame();
   const words = wordsOf(plan);
-  const scratch = frame.take(plan.depthBlocks * (128 * words + 64));
-  for (let row = 0; row < rows; row += plan.block)
-    for (let done = 0; done < blocks; done += plan.depthBlocks)
-      (zeros ? manyRowsZeros : manyRows)({
-        ...common,
-        x: x + 16 * words * row * blocks,
-        scales: scales + 4 * row * groups,
-        sums: sums + 4 * row * groups,
+  const scratch = frame.take(plan.depthBlocks * unpackedBytes(plan));
+  const tiles = zeros ? kernels.manyRowsZeros : kernels.manyRows;
+  for (let row = 0; row < left.rows; row += plan.block) {
+    const rows = Math.min(plan.block, left.rows - row);
+    const x = left.x + 16 * words * row * blocks;
+    const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
+    for (let done = 0; done < blocks; done += plan.depthBlocks) {
+      const part = Math.min(plan.depthBlocks, blocks - done);
+      tiles({
+        panels,
+        zeros,
+        x,
+        scales,
+        sums,
         c: c + row * rowStride,
         rowStride,
-        rows: Math.min(plan.block, rows - row),
+        rows,
+        from,
+        to,
+        blocks,
+        group,
+        groups,
         done,
-        part: Math.min(plan.depthBlocks, blocks - done),
+        part,
         scratch,
       });
+    }
+  }
 }
+
+/** Room for a block of a panel: 32 operands of `words` words each, and at most 8 scales and 8 zero points. */
+const unpackedBytes = (plan: Int4Plan): number => 32 * 4 * wordsOf(plan) + 64;

@@ -10,11 +10,16 @@ import { toHalf } from './halfFloat.js';
 function rotateRow(k: Kernel, half: Int, source: Int, target: Int, position: Int, cos: Int, sin: Int): void {
   const bytes = k.let(half.shiftLeft(2));
   const row = k.let(position.times(bytes));
-  each(k, half, [source, source.plus(bytes), target, target.plus(bytes), cos.plus(row), sin.plus(row)], (a, b, first, second, c, s) => {
-    const [x, y, u, v] = [k.let(a.load()), k.let(b.load()), k.let(c.load()), k.let(s.load())];
-    first.store(x.times(u).minus(y.times(v)));
-    second.store(y.times(u).plus(x.times(v)));
-  });
+  each(
+    k,
+    half,
+    [source, source.plus(bytes), target, target.plus(bytes), cos.plus(row), sin.plus(row)],
+    (a, b, first, second, c, s) => {
+      const [x, y, u, v] = [k.let(a.load()), k.let(b.load()), k.let(c.load()), k.let(s.load())];
+      first.store(x.times(u).minus(y.times(v)));
+      second.store(y.times(u).plus(x.times(v)));
+    },
+  );
 }
 
 /** How one element enters a cache. */
@@ -22,35 +27,46 @@ type Put = (k: Kernel, address: Int, value: Value<'f32'>) => void;
 const putFloat: Put = (k, address, value) => k.store(address, value);
 const putHalf: Put = (k, address, value) => k.store16(address, toHalf(k, value));
 
-/** Keys of one head, [tokens][d] `stride` bytes apart, to panels of 8 keys, [d][8] each, from key `start` on. */
-const appendKeys = (put: Put, bytes: number) =>
-  kernel({ source: 'i32', panels: 'i32', tokens: 'i32', start: 'i32', size: 'i32', stride: 'i32' }, (k, { source, panels, tokens, start, size, stride }) =>
-    k.repeat(tokens, () => {
-      const first = start.shiftRight(3).times(size).shiftLeft(3).plus(start.and(7));
-      const target = k.let(panels.plus(first.times(bytes)));
-      k.for(0, size, 1, (i) => {
-        put(k, target, load.f32(element(source, i)));
-        target.add(8 * bytes);
-      });
-      source.add(stride);
-      start.add(1);
-    }),
-  );
+const appendParameters = {
+  source: 'i32',
+  panels: 'i32',
+  heads: 'i32',
+  tokens: 'i32',
+  start: 'i32',
+  size: 'i32',
+  headStride: 'i32',
+  tokenStride: 'i32',
+  panelHeadStride: 'i32',
+  capacity: 'i32',
+} as const;
 
-/** Values of one head to panels of 8 elements, [capacity][8] each. */
-const appendValues = (put: Put, bytes: number) =>
+/**
+ * Rows [d] of each head and token, at their strides, from key `start` of a cache on; `at` says where element i of a key
+ * lies in its head's panels, in elements.
+ */
+const append = (put: Put, bytes: number, at: (key: Int, i: Int, size: Int, capacity: Int) => Int) =>
   kernel(
-    { source: 'i32', panels: 'i32', tokens: 'i32', start: 'i32', size: 'i32', stride: 'i32', capacity: 'i32' },
-    (k, { source, panels, tokens, start, size, stride, capacity }) =>
-      k.repeat(tokens, () => {
-        k.for(0, size, 1, (i) => {
-          const at = i.shiftRight(3).times(capacity).plus(start).shiftLeft(3).plus(i.and(7));
-          put(k, panels.plus(at.times(bytes)), load.f32(element(source, i)));
+    appendParameters,
+    (k, { source, panels, heads, tokens, start, size, headStride, tokenStride, panelHeadStride, capacity }) =>
+      k.repeat(heads, () => {
+        const row = k.let(source);
+        k.for(start, start.plus(tokens), 1, (key) => {
+          k.for(0, size, 1, (i) =>
+            put(k, panels.plus(at(key, i, size, capacity).times(bytes)), load.f32(element(row, i))),
+          );
+          row.add(tokenStride);
         });
-        source.add(stride);
-        start.add(1);
+        source.add(headStride);
+        panels.add(panelHeadStride);
       }),
   );
+
+/** Panels of 8 keys, [d][8] each. */
+const keyAt = (key: Int, i: Int, size: Int): Int => key.shiftRight(3).times(size).plus(i).shiftLeft(3).plus(key.and(7));
+
+/** Panels of 8 elements of the values, [capacity][8] each. */
+const valueAt = (key: Int, i: Int, _size: Int, capacity: Int): Int =>
+  i.shiftRight(3).times(capacity).plus(key).shiftLeft(3).plus(i.and(7));
 
 export const attention = kernelModule('attention', () => ({
   /**
@@ -58,7 +74,17 @@ export const attention = kernelModule('attention', () => ({
    * keys lie together.
    */
   rotate: kernel(
-    { source: 'i32', target: 'i32', tokens: 'i32', heads: 'i32', group: 'i32', size: 'i32', positions: 'i32', cos: 'i32', sin: 'i32' },
+    {
+      source: 'i32',
+      target: 'i32',
+      tokens: 'i32',
+      heads: 'i32',
+      group: 'i32',
+      size: 'i32',
+      positions: 'i32',
+      cos: 'i32',
+      sin: 'i32',
+    },
     (k, { source, target, tokens, heads, group, size, positions, cos, sin }) =>
       k.for(0, tokens, 1, (token) => {
         const position = k.let(load.i32(element(positions, token)));
@@ -75,14 +101,23 @@ export const attention = kernelModule('attention', () => ({
       }),
   ),
 
-  appendKeys: appendKeys(putFloat, 4),
-  appendKeysHalf: appendKeys(putHalf, 2),
-  appendValues: appendValues(putFloat, 4),
-  appendValuesHalf: appendValues(putHalf, 2),
+  appendKeys: append(putFloat, 4, keyAt),
+  appendKeysHalf: append(putHalf, 2, keyAt),
+  appendValues: append(putFloat, 4, valueAt),
+  appendValuesHalf: append(putHalf, 2, valueAt),
 
   /** Finished rows [tokens x group][d], `sourceStride` bytes apart, times 1 / sum, to the group's columns of [tokens, heads d]. */
   finish: kernel(
-    { source: 'i32', inverses: 'i32', target: 'i32', tokens: 'i32', group: 'i32', size: 'i32', sourceStride: 'i32', targetStride: 'i32' },
+    {
+      source: 'i32',
+      inverses: 'i32',
+      target: 'i32',
+      tokens: 'i32',
+      group: 'i32',
+      size: 'i32',
+      sourceStride: 'i32',
+      targetStride: 'i32',
+    },
     (k, { source, inverses, target, tokens, group, size, sourceStride, targetStride }) =>
       k.repeat(tokens, () => {
         const to = k.let(target);

@@ -2,12 +2,16 @@ import { choose, constant, type Float } from '../language.js';
 import { kernel, kernelModule, type Kernel } from '../kernel.js';
 import { each } from '../loops.js';
 
-const log2e = 1.44269504088896341;
+const log2e = Math.LOG2E;
 /** ln 2 in two parts, the first exact in few bits, so that n ln 2 is subtracted without rounding (Cody and Waite, 1980). */
 const ln2High = 0.693359375;
-const ln2Low = -2.12194440e-4;
+const ln2Low = -2.1219444e-4;
+/** 1.5 * 2^23: added to a small number it leaves the nearest integer in the lowest bits. */
+const toInteger = 12582912;
 /** Cephes `expf` (Moshier): (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2. */
-const coefficients = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1];
+const coefficients = [
+  1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
+];
 /** Between these, 2^n is a normal number. */
 const smallest = -87.336;
 const largest = 88.376;
@@ -17,13 +21,15 @@ const largest = 88.376;
  */
 export function exp(k: Kernel, value: Float): Float {
   const x = k.let(value);
-  const clamped = k.let(x.max(smallest).min(largest));
-  const n = k.let(clamped.times(log2e).nearest());
+  const clamped = k.let(x.orLarger(smallest).orSmaller(largest));
+  const shifted = k.let(clamped.times(log2e).plus(toInteger));
+  const n = k.let(shifted.minus(toInteger));
   const r = k.let(clamped.minus(n.times(ln2High)).minus(n.times(ln2Low)));
   const [first, ...rest] = coefficients;
   const series = rest.reduce((sum: Float, c) => sum.times(r).plus(c), constant(x.kind, first));
   const mantissa = series.times(r.squared()).plus(r).plus(1);
-  const power = n.toInteger().plus(127).shiftLeft(23).asFloat();
+  // The lowest nine bits are n plus the exponent's bias; the shift drops the others.
+  const power = shifted.bits().plus(127).shiftLeft(23).asFloat();
   return choose(x.less(smallest), constant(x.kind, 0), mantissa.times(power));
 }
 

@@ -43,7 +43,9 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
       () => a.differs(end),
       () => {
         const loads = panel.flatMap((at) =>
-          stored === 'float32' ? grid(1, vectors, (_, j) => load.f32x4(at, 16 * j))[0] : bfloat16Pairs(k.let(load.f32x4(at).bits())),
+          stored === 'float32'
+            ? grid(1, vectors, (_, j) => load.f32x4(at, 16 * j))[0]
+            : bfloat16Pairs(k.let(load.f32x4(at).bits())),
         );
         // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
         const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
@@ -71,7 +73,11 @@ const join = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number):
         c.add(rowStride);
       }
     };
-    k.if(first, () => write(false), () => write(true));
+    k.if(
+      first,
+      () => write(false),
+      () => write(true),
+    );
   });
 
 const widenParameters = { source: 'i32', target: 'i32', depth: 'i32' } as const;
@@ -104,52 +110,74 @@ export const gemm = (plan: TilePlan, stored: Stored) =>
     const rowTiles = [tile(1, plan.rowPanels, stored), stored === 'float32' ? tiles[0] : tile(1, 1, stored)];
     const widened = stored === 'float32' ? undefined : widen(scope, plan);
     const parameters = {
-      a: 'i32', b: 'i32', c: 'i32', rows: 'i32', depth: 'i32', from: 'i32', to: 'i32', panelStride: 'i32', rowStride: 'i32',
-      part: 'i32', phase: 'i32', sums: 'i32', wide: 'i32',
+      a: 'i32',
+      b: 'i32',
+      c: 'i32',
+      rows: 'i32',
+      depth: 'i32',
+      from: 'i32',
+      to: 'i32',
+      panelStride: 'i32',
+      rowStride: 'i32',
+      part: 'i32',
+      phase: 'i32',
+      sums: 'i32',
+      wide: 'i32',
     } as const;
     return {
-      gemm: kernel(parameters, (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, part, phase, sums, wide }) => {
-        const done = k.let(constant('i32', 0));
-        const current = k.let(constant('i32', 0));
-        const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
-        const panelAt = (panel: Int): Int => b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
+      gemm: kernel(
+        parameters,
+        (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, part, phase, sums, wide }) => {
+          const done = k.let(constant('i32', 0));
+          const current = k.let(constant('i32', 0));
+          const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
+          const panelAt = (panel: Int): Int =>
+            b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
 
-        const compute = ({ multiply, join }: Tile, row: Int, height: number, panel: Int, right: Int): void => {
-          const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
-          k.call(multiply, { a: left, b: right, panelStride, sums, depth: current });
-          k.call(join, { sums, c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)), rowStride, first: done.equals(0) });
-        };
+          const compute = ({ multiply, join }: Tile, row: Int, height: number, panel: Int, right: Int): void => {
+            const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
+            k.call(multiply, { a: left, b: right, panelStride, sums, depth: current });
+            k.call(join, {
+              sums,
+              c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)),
+              rowStride,
+              first: done.equals(0),
+            });
+          };
 
-        const oneRow = (): void => {
-          const panel = k.let(from);
-          for (const step of rowTiles)
-            k.while(
-              () => panel.plus(step.panels - 1).less(to),
-              () => {
-                compute(step, constant('i32', 0), 1, panel, panelAt(panel));
-                panel.add(step.panels);
-              },
-            );
-        };
+          const oneRow = (): void => {
+            const panel = k.let(from);
+            for (const step of rowTiles)
+              k.while(
+                () => panel.plus(step.panels - 1).less(to),
+                () => {
+                  compute(step, constant('i32', 0), 1, panel, panelAt(panel));
+                  panel.add(step.panels);
+                },
+              );
+          };
 
-        const manyRows = (): void =>
-          k.for(from, to, 1, (panel) => {
-            const right = widened ? wide : k.let(panelAt(panel));
-            if (widened) k.call(widened, { source: panelAt(panel), target: wide, depth: current });
-            k.for(0, fullRows, plan.rows, (row) => compute(tiles[plan.rows - 1], row, plan.rows, panel, right));
-            for (let height = 1; height < plan.rows; height++)
-              k.if(rows.minus(fullRows).equals(height), () => compute(tiles[height - 1], fullRows, height, panel, right));
-          });
+          const manyRows = (): void =>
+            k.for(from, to, 1, (panel) => {
+              const right = widened ? wide : k.let(panelAt(panel));
+              if (widened) k.call(widened, { source: panelAt(panel), target: wide, depth: current });
+              k.for(0, fullRows, plan.rows, (row) => compute(tiles[plan.rows - 1], row, plan.rows, panel, right));
+              for (let height = 1; height < plan.rows; height++)
+                k.if(rows.minus(fullRows).equals(height), () =>
+                  compute(tiles[height - 1], fullRows, height, panel, right),
+                );
+            });
 
-        k.while(
-          () => done.less(depth),
-          () => {
-            current.set(depth.minus(done).min(k.let(part.minus(phase))));
-            phase.set(0);
-            k.if(rows.equals(1), oneRow, manyRows);
-            done.add(current);
-          },
-        );
-      }),
+          k.while(
+            () => done.less(depth),
+            () => {
+              current.set(depth.minus(done).min(k.let(part.minus(phase))));
+              phase.set(0);
+              k.if(rows.equals(1), oneRow, manyRows);
+              done.add(current);
+            },
+          );
+        },
+      ),
     };
   });

@@ -19,7 +19,13 @@ const constantInt = (like: Int, value: number): Int => like.and(0).or(value);
 function fromHalf(k: Kernel, halves: Value<'i32x4'>): Value<'f32x4'> {
   const bits = k.let(halves);
   // The exponent's bias differs by 112; the product is exact, also for subnormal halves.
-  const scaled = k.let(bits.and(0x7fff).shiftLeft(13).asFloat().times(2 ** 112));
+  const scaled = k.let(
+    bits
+      .and(0x7fff)
+      .shiftLeft(13)
+      .asFloat()
+      .times(2 ** 112),
+  );
   const infinite = scaled.atLeast(65536).and(0x7f800000);
   return scaled.bits().or(infinite).or(bits.and(0x8000).shiftLeft(16)).asFloat();
 }

@@ -3,7 +3,7 @@ import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScop
 import { grid } from '../loops.js';
 import { blockBytes, scaleBytes, type Int4Plan } from '../int4/int4Plan.js';
 import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
-import { nibbleDot, wordsOf, type Ints } from './nibbles.js';
+import { RunningSum, nibbleDot, wordsOf, type Ints } from './nibbles.js';
 
 /** `body` for each group of `blocks` blocks: how many of them it has. */
 function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i32'>) => void): void {
@@ -19,53 +19,115 @@ function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i
 }
 
 /** Sum of a group's products as the float it stands for: sum * (x's scale * the weight's). */
-const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> => sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
+const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
+  sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
+
+const rowParameters = {
+  w: 'i32',
+  z: 'i32',
+  panelStride: 'i32',
+  x: 'i32',
+  scales: 'i32',
+  sums: 'i32',
+  y: 'i32',
+  blocks: 'i32',
+  group: 'i32',
+  groups: 'i32',
+} as const;
 
 /**
- * y[8 panel + lane] for panels [from, to) and one row of activations. A group's integers are summed exactly, from the
- * zero point's share on; groups are added in order, in float32.
+ * y[8 panels] of one row of activations. A group's integers are summed exactly, from the zero point's share on; groups
+ * are added in order, in float32.
  */
-const oneRow = (plan: Int4Plan, withZeros: boolean) =>
-  kernel(
-    { panels: 'i32', zeros: 'i32', x: 'i32', scales: 'i32', sums: 'i32', y: 'i32', from: 'i32', to: 'i32', blocks: 'i32', group: 'i32', groups: 'i32' },
-    (k, { panels, zeros: zeroBytes, x, scales, sums, y, from, to, blocks, group, groups }) => {
-      const dot = nibbleDot(k, plan);
-      const w = k.let(panels.plus(from.times(blocks.times(blockBytes).plus(groups.times(scaleBytes)))));
-      const z = k.let(zeroBytes.plus(from.times(groups).shiftLeft(3)));
-      const out = k.let(y.plus(from.shiftLeft(5)));
-      k.repeat(to.minus(from), () => {
-        const totals = [k.let(constant('f32x4', 0)), k.let(constant('f32x4', 0))];
-        const [xAt, scaleAt, sumAt] = [k.let(x), k.let(scales), k.let(sums)];
-        eachGroup(k, blocks, group, (count) => {
-          // Two sums a vector, so that one product need not wait for the last.
-          const chains = grid(2, 2, (chain, j) => k.let(chain === 0 ? start(k, splatInt(sumAt), withZeros ? z : undefined)[j] : zeros()));
-          const end = k.let(w.plus(count.times(blockBytes)));
-          k.while(
-            () => w.differs(end),
-            () => {
-              for (let step = 0; step < plan.rowUnroll; step++) {
-                const parts = [0, 16].map((at) => dot.parts(k.let(load.f32x4(w, 32 * step + at).bits())));
-                for (let word = 0; word < dot.words; word++) {
-                  const activations = k.let(splatInt(xAt, 4 * (dot.words * step + word)));
-                  chains[word % 2].forEach((sum, j) => sum.set(dot.add(sum, activations, parts[j][word])));
-                }
-              }
-              w.add(32 * plan.rowUnroll);
-              xAt.add(4 * dot.words * plan.rowUnroll);
-            },
-          );
-          const scale = k.let(load.f32Splat(scaleAt));
-          totals.forEach((total, j) => total.add(scaled(chains[0][j].plus(chains[1][j]), scale, halfScales(w, 8 * j))));
-          w.add(scaleBytes);
-          if (withZeros) z.add(8);
-          scaleAt.add(4);
-          sumAt.add(4);
-        });
-        totals.forEach((total, j) => k.store(out, total, 16 * j));
-        out.add(32);
-      });
-    },
-  );
+const rowTile = (
+  scope: ModuleScope,
+  plan: Int4Plan,
+  panels: number,
+  withZeros: boolean,
+): KernelFunction<typeof rowParameters> =>
+  scope.function(rowParameters, (k, { w, z, panelStride, x, scales, sums, y, blocks, group, groups }) => {
+    const dot = nibbleDot(k, plan);
+    const panelsAt: Variable<'i32'>[] = [w];
+    const zerosAt: Variable<'i32'>[] = [z];
+    for (let p = 1; p < panels; p++) {
+      panelsAt.push(k.let(panelsAt[p - 1].plus(panelStride)));
+      zerosAt.push(k.let(zerosAt[p - 1].plus(groups.shiftLeft(3))));
+    }
+    const totals = grid(panels, 2, () => k.let(constant('f32x4', 0)));
+    eachGroup(k, blocks, group, (count) => {
+      const sum = k.let(splatInt(sums));
+      const starts = zerosAt.map((at) => start(k, sum, withZeros ? at : undefined));
+      const chains = Array.from({ length: plan.rowChains }, (_, chain) =>
+        grid(panels, 2, (p, j) => k.let(chain === 0 ? starts[p][j] : zeros())),
+      );
+      const end = k.let(w.plus(count.times(blockBytes)));
+      k.while(
+        () => w.differs(end),
+        () => {
+          const running = chains.map((chain) => grid(panels, 2, (p, j) => new RunningSum(k, dot, chain[p][j])));
+          for (let step = 0; step < plan.rowUnroll; step++) {
+            const parts = panelsAt.map((at) =>
+              [0, 16].map((offset) => dot.parts(k.let(load.f32x4(at, 32 * step + offset).bits()))),
+            );
+            for (let word = 0; word < dot.words; word++) {
+              const activations = k.let(splatInt(x, 4 * (dot.words * step + word)));
+              running[word % plan.rowChains].forEach((line, p) =>
+                line.forEach((sum, j) => sum.add(activations, parts[p][j][word])),
+              );
+            }
+          }
+          for (const sum of running.flat(2)) sum.settle();
+          for (const at of panelsAt) at.add(32 * plan.rowUnroll);
+          x.add(4 * dot.words * plan.rowUnroll);
+        },
+      );
+      const scale = k.let(load.f32Splat(scales));
+      totals.forEach((line, p) =>
+        line.forEach((total, j) => {
+          const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[p][j]), chains[0][p][j]);
+          total.add(scaled(exact, scale, halfScales(panelsAt[p], 8 * j)));
+        }),
+      );
+      for (const at of panelsAt) at.add(scaleBytes);
+      if (withZeros) for (const at of zerosAt) at.add(8);
+      scales.add(4);
+      sums.add(4);
+    });
+    totals.flat().forEach((total, j) => k.store(y, total, 16 * j));
+  });
+
+/** y[8 panel + lane] for panels [from, to) and one row of activations. */
+function oneRow(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
+  const one = rowTile(scope, plan, 1, withZeros);
+  const several = plan.rowPanels > 1 ? rowTile(scope, plan, plan.rowPanels, withZeros) : undefined;
+  const parameters = {
+    panels: 'i32',
+    zeros: 'i32',
+    x: 'i32',
+    scales: 'i32',
+    sums: 'i32',
+    y: 'i32',
+    from: 'i32',
+    to: 'i32',
+    blocks: 'i32',
+    group: 'i32',
+    groups: 'i32',
+  } as const;
+  return kernel(parameters, (k, { panels, zeros: zeroBytes, x, scales, sums, y, from, to, blocks, group, groups }) => {
+    const panelStride = k.let(blocks.times(blockBytes).plus(groups.times(scaleBytes)));
+    const step = (callee: KernelFunction<typeof rowParameters>, count: number): void =>
+      k.while(
+        () => from.plus(count - 1).less(to),
+        () => {
+          const [w, z] = [panels.plus(from.times(panelStride)), zeroBytes.plus(from.times(groups).shiftLeft(3))];
+          k.call(callee, { w, z, panelStride, x, scales, sums, y: y.plus(from.shiftLeft(5)), blocks, group, groups });
+          from.add(count);
+        },
+      );
+    if (several) step(several, plan.rowPanels);
+    step(one, 1);
+  });
+}
 
 /** What a group's sums start from: zero times the activations' negative sum, by lanes. */
 function start(k: Kernel, sum: Ints, z: Int | undefined): Ints[] {
@@ -81,62 +143,85 @@ interface Unpacked {
 }
 
 const tileParameters = {
-  operands: 'i32', weightScales: 'i32', weightZeros: 'i32', x: 'i32', scales: 'i32', sums: 'i32', c: 'i32', rowStride: 'i32', blocks: 'i32', group: 'i32', first: 'i32',
+  operands: 'i32',
+  weightScales: 'i32',
+  weightZeros: 'i32',
+  x: 'i32',
+  scales: 'i32',
+  sums: 'i32',
+  c: 'i32',
+  rowStride: 'i32',
+  blocks: 'i32',
+  group: 'i32',
+  first: 'i32',
 } as const;
 type Tile = KernelFunction<typeof tileParameters>;
 
 /** C [rows, 8] = or += A B over some groups of one unpacked panel. The same sums in the same order as `oneRow`. */
 const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boolean): Tile =>
-  scope.function(tileParameters, (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, group, first }) => {
-    const dot = nibbleDot(k, plan);
-    const totals = grid(rows, 2, () => k.let(constant('f32x4', 0)));
-    const row = k.let(c);
-    k.if(first.equals(0), () =>
-      totals.forEach((line) => {
-        line.forEach((total, j) => total.set(load.f32x4(row, 16 * j)));
-        row.add(rowStride);
-      }),
-    );
-    eachGroup(k, blocks, group, (count) => {
-      const zero = withZeros ? [0, 16].map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
-      const accumulators = grid(rows, 2, (i, j) => {
-        const sum = splatInt(sums, 4 * i);
-        return k.let(zero ? zero[j].times(sum) : sum.shiftLeft(3));
-      });
-      const end = k.let(operands.plus(count.times(4 * 32 * dot.words)));
-      k.while(
-        () => operands.differs(end),
-        () => {
-          for (let word = 0; word < plan.tileUnroll; word++) {
-            const parts = [0, 16].map((at) => k.let(load.f32x4(operands, 32 * word + at).bits()));
-            accumulators.forEach((line, i) => {
-              const activations = k.let(splatInt(x, 4 * (rows * word + i)));
-              line.forEach((sum, j) => sum.set(dot.add(sum, activations, parts[j])));
-            });
-          }
-          operands.add(32 * plan.tileUnroll);
-          x.add(4 * rows * plan.tileUnroll);
-        },
+  scope.function(
+    tileParameters,
+    (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, group, first }) => {
+      const dot = nibbleDot(k, plan);
+      const totals = grid(rows, 2, () => k.let(constant('f32x4', 0)));
+      const row = k.let(c);
+      k.if(first.equals(0), () =>
+        totals.forEach((line) => {
+          line.forEach((total, j) => total.set(load.f32x4(row, 16 * j)));
+          row.add(rowStride);
+        }),
       );
-      const weights = [0, 16].map((at) => k.let(load.f32x4(weightScales, at)));
-      totals.forEach((line, i) => {
-        const scale = k.let(load.f32Splat(scales, 4 * i));
-        line.forEach((total, j) => total.add(scaled(accumulators[i][j], scale, weights[j])));
+      eachGroup(k, blocks, group, (count) => {
+        const zero = withZeros ? [0, 16].map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
+        const accumulators = grid(rows, 2, (i, j) => {
+          const sum = splatInt(sums, 4 * i);
+          return k.let(zero ? zero[j].times(sum) : sum.shiftLeft(3));
+        });
+        const end = k.let(operands.plus(count.times(4 * 32 * dot.words)));
+        k.while(
+          () => operands.differs(end),
+          () => {
+            const running = grid(rows, 2, (i, j) => new RunningSum(k, dot, accumulators[i][j]));
+            for (let word = 0; word < plan.tileUnroll; word++) {
+              const parts = [0, 16].map((at) => k.let(load.f32x4(operands, 32 * word + at).bits()));
+              running.forEach((line, i) => {
+                const activations = k.let(splatInt(x, 4 * (rows * word + i)));
+                line.forEach((sum, j) => sum.add(activations, parts[j]));
+              });
+            }
+            for (const sum of running.flat()) sum.settle();
+            operands.add(32 * plan.tileUnroll);
+            x.add(4 * rows * plan.tileUnroll);
+          },
+        );
+        const weights = [0, 16].map((at) => k.let(load.f32x4(weightScales, at)));
+        totals.forEach((line, i) => {
+          const scale = k.let(load.f32Splat(scales, 4 * i));
+          line.forEach((total, j) => total.add(scaled(accumulators[i][j], scale, weights[j])));
+        });
+        weightScales.add(32);
+        if (withZeros) weightZeros.add(32);
+        scales.add(4 * rows);
+        sums.add(4 * rows);
       });
-      weightScales.add(32);
-      if (withZeros) weightZeros.add(32);
-      scales.add(4 * rows);
-      sums.add(4 * rows);
-    });
-    const to = k.let(c);
-    for (const line of totals) {
-      line.forEach((total, j) => k.store(to, total, 16 * j));
-      to.add(rowStride);
-    }
-  });
+      const to = k.let(c);
+      for (const line of totals) {
+        line.forEach((total, j) => k.store(to, total, 16 * j));
+        to.add(rowStride);
+      }
+    },
+  );
 
 /** Unpacks `blocks` blocks of a panel at `w`. */
-const unpackParameters = { w: 'i32', z: 'i32', operands: 'i32', scales: 'i32', zeros: 'i32', blocks: 'i32', group: 'i32' } as const;
+const unpackParameters = {
+  w: 'i32',
+  z: 'i32',
+  operands: 'i32',
+  scales: 'i32',
+  zeros: 'i32',
+  blocks: 'i32',
+  group: 'i32',
+} as const;
 
 const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelFunction<typeof unpackParameters> =>
   scope.function(unpackParameters, (k, { w, z, operands, scales, zeros: zerosTo, blocks, group }) => {
@@ -172,14 +257,49 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
   const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, i + 1, withZeros));
   const words = wordsOf(plan);
   const parameters = {
-    panels: 'i32', zeros: 'i32', x: 'i32', scales: 'i32', sums: 'i32', c: 'i32', rowStride: 'i32', rows: 'i32', from: 'i32', to: 'i32',
-    blocks: 'i32', group: 'i32', groups: 'i32', done: 'i32', part: 'i32', scratch: 'i32',
+    panels: 'i32',
+    zeros: 'i32',
+    x: 'i32',
+    scales: 'i32',
+    sums: 'i32',
+    c: 'i32',
+    rowStride: 'i32',
+    rows: 'i32',
+    from: 'i32',
+    to: 'i32',
+    blocks: 'i32',
+    group: 'i32',
+    groups: 'i32',
+    done: 'i32',
+    part: 'i32',
+    scratch: 'i32',
   } as const;
   return kernel(parameters, (k, p) => {
-    const { panels, zeros: zeroBytes, x, scales, sums, c, rowStride, rows, from, to, blocks, group, groups, done, part, scratch } = p;
+    const {
+      panels,
+      zeros: zeroBytes,
+      x,
+      scales,
+      sums,
+      c,
+      rowStride,
+      rows,
+      from,
+      to,
+      blocks,
+      group,
+      groups,
+      done,
+      part,
+      scratch,
+    } = p;
     const doneGroups = k.let(done.over(group));
     const unpackedScales = k.let(scratch.plus(part.times(4 * 32 * words)));
-    const target: Unpacked = { operands: scratch, scales: unpackedScales, zeros: k.let(unpackedScales.plus(part.shiftLeft(5))) };
+    const target: Unpacked = {
+      operands: scratch,
+      scales: unpackedScales,
+      zeros: k.let(unpackedScales.plus(part.shiftLeft(5))),
+    };
     const panelStride = k.let(blocks.times(blockBytes).plus(groups.times(scaleBytes)));
     const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
 
@@ -189,7 +309,12 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
         operands: target.operands,
         weightScales: target.scales,
         weightZeros: target.zeros,
-        x: x.plus(row.times(blocks).plus(done.times(height)).times(16 * words)),
+        x: x.plus(
+          row
+            .times(blocks)
+            .plus(done.times(height))
+            .times(16 * words),
+        ),
         scales: scales.plus(perGroup),
         sums: sums.plus(perGroup),
         c: c.plus(row.times(rowStride)).plus(panel.shiftLeft(5)),
@@ -221,8 +346,8 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
  */
 export const int4Gemm = (plan: Int4Plan) =>
   kernelModule('int4Gemm', (scope) => ({
-    oneRow: oneRow(plan, false),
-    oneRowZeros: oneRow(plan, true),
+    oneRow: oneRow(scope, plan, false),
+    oneRowZeros: oneRow(scope, plan, true),
     manyRows: manyRows(scope, plan, false),
     manyRowsZeros: manyRows(scope, plan, true),
   }));

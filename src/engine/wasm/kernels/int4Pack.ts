@@ -73,7 +73,14 @@ export const int4Pack = kernelModule('int4Pack', () => ({
                 [low, high].forEach((zero, j) => {
                   const q = k.let(load.f32x4(source, 16 * j).bits());
                   for (let at = 0; at < 8; at++)
-                    k.store(target, nibble(q, at).minus(zero).toFloat().times(scales[j] as Value<'f32x4'>), 32 * at + 16 * j);
+                    k.store(
+                      target,
+                      nibble(q, at)
+                        .minus(zero)
+                        .toFloat()
+                        .times(scales[j] as Value<'f32x4'>),
+                      32 * at + 16 * j,
+                    );
                 });
                 source.add(32);
                 target.add(8 * 32);
@@ -88,7 +95,17 @@ export const int4Pack = kernelModule('int4Pack', () => ({
 
   /** Rows `ids` as floats, to [count, width]. `group` in floats, `panelStride` in bytes. */
   gather: kernel(
-    { panels: 'i32', zeros: 'i32', ids: 'i32', target: 'i32', count: 'i32', width: 'i32', group: 'i32', groups: 'i32', panelStride: 'i32' },
+    {
+      panels: 'i32',
+      zeros: 'i32',
+      ids: 'i32',
+      target: 'i32',
+      count: 'i32',
+      width: 'i32',
+      group: 'i32',
+      groups: 'i32',
+      panelStride: 'i32',
+    },
     (k, { panels, zeros, ids, target, count, width, group, groups, panelStride }) =>
       k.repeat(count, () => {
         const id = k.let(load.i32(ids));

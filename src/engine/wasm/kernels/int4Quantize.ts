@@ -14,10 +14,19 @@ function largest(k: Kernel, from: Int, count: Int): Variable<'f32'> {
   k.for(from, from.plus(count.shiftLeft(2)), 32, (at) => {
     for (const offset of [0, 16]) most.set(most.max(magnitude(load.f32x4(at, offset))));
   });
-  return k.let(most.lane(0).max(most.lane(1)).max(most.lane(2).max(most.lane(3))));
+  return k.let(
+    most
+      .lane(0)
+      .max(most.lane(1))
+      .max(most.lane(2).max(most.lane(3))),
+  );
 }
 
-const sumOfLanes = (v: Ints): Int => v.lane(0).plus(v.lane(1)).plus(v.lane(2).plus(v.lane(3)));
+const sumOfLanes = (v: Ints): Int =>
+  v
+    .lane(0)
+    .plus(v.lane(1))
+    .plus(v.lane(2).plus(v.lane(3)));
 
 /**
  * Rows of floats to integers from -127 to 127: in each group `q = nearest(x * (127 / most))`, ties to even, with the
@@ -31,7 +40,17 @@ const sumOfLanes = (v: Ints): Int => v.lane(0).plus(v.lane(1)).plus(v.lane(2).pl
 export const int4Quantize = (plan: Int4Plan) =>
   kernelModule('int4Quantize', () => ({
     quantize: kernel(
-      { source: 'i32', tiles: 'i32', height: 'i32', width: 'i32', group: 'i32', x: 'i32', scales: 'i32', sums: 'i32', pad: 'i32' },
+      {
+        source: 'i32',
+        tiles: 'i32',
+        height: 'i32',
+        width: 'i32',
+        group: 'i32',
+        x: 'i32',
+        scales: 'i32',
+        sums: 'i32',
+        pad: 'i32',
+      },
       (k, { source, tiles, height, width, group, x, scales, sums, pad }) => {
         const dot = nibbleDot(k, plan);
         const wordStride = k.let(height.shiftLeft(2));
@@ -43,7 +62,9 @@ export const int4Quantize = (plan: Int4Plan) =>
           k.store(scaleAt, choose(tiny, constant('f32', 0), most.over(127).times(1 / dot.factor)));
           const total = k.let(constant('i32x4', 0));
           k.for(from, from.plus(count.shiftLeft(2)), 32, (at) => {
-            const [low, high] = [0, 16].map((offset) => k.let(load.f32x4(at, offset).times(inverse).nearest().toInteger()));
+            const [low, high] = [0, 16].map((offset) =>
+              k.let(load.f32x4(at, offset).times(inverse).nearest().toInteger()),
+            );
             total.add(low.plus(high));
             const words = k.let(dot.arrange(low, high));
             for (let word = 0; word < dot.words; word++) {

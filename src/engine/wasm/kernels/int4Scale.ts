@@ -7,13 +7,22 @@ import { widenHigh, widenLow, type Ints } from './nibbles.js';
 export function halfScales(address: Int, offset = 0): Value<'f32x4'> {
   const halves: Ints = new Value('i32x4', (code) => (address.emit(code), code.memory('v128.load16x4_s', offset)));
   // The sign fills the upper half: it and the exponent move up, and the bits between them go. Biases differ by 112.
-  return halves.shiftLeft(13).and(0x8fffe000).asFloat().times(2 ** 112);
+  return halves
+    .shiftLeft(13)
+    .and(0x8fffe000)
+    .asFloat()
+    .times(2 ** 112);
 }
 
 /** One of them. */
 export function halfScale(k: Kernel, address: Int): Value<'f32'> {
   const half = k.let(load.i16(address));
-  return half.and(0x7fff).shiftLeft(13).or(half.and(0x8000).shiftLeft(16)).asFloat().times(2 ** 112);
+  return half
+    .and(0x7fff)
+    .shiftLeft(13)
+    .or(half.and(0x8000).shiftLeft(16))
+    .asFloat()
+    .times(2 ** 112);
 }
 
 /** The zero points of a group's 8 rows, a byte each, as two vectors. */

@@ -20,6 +20,9 @@ const of =
 
 const dotPairs = of('i32x4.dot_i16x8_s');
 const dotBytes = of('i32x4.relaxed_dot_i8x16_i7x16_add_s');
+const dotToPairs = of('i16x8.relaxed_dot_i8x16_i7x16_s');
+const plusPairs = of('i16x8.add');
+const sumPairs = of('i32x4.extadd_pairwise_i16x8_s');
 const timesPairs = of('i16x8.mul');
 const narrowToPairs = of('i16x8.narrow_i32x4_s');
 const narrowToBytes = of('i8x16.narrow_i16x8_s');
@@ -43,8 +46,10 @@ export interface NibbleDot {
   readonly factor: number;
   /** The nibbles of a vector of weights, apart: one operand for each word. */
   parts(q: Ints): Ints[];
-  /** sum + x part */
-  add(sum: Ints, x: Ints, part: Ints): Ints;
+  /** sum + x part; x part where there is no sum yet. */
+  add(sum: Ints | undefined, x: Ints, part: Ints): Ints;
+  /** total + sum, where sums are of 16 bits and hold a block's products; otherwise sums are totals. */
+  settle?(total: Ints, sum: Ints): Ints;
   /** 8 activations (two vectors of integers from -127 to 127) as `words` words, in the first lanes. */
   arrange(low: Ints, high: Ints): Ints;
 }
@@ -59,11 +64,15 @@ function pairs(k: Kernel): NibbleDot {
     words: 4,
     factor: 256,
     parts: (q) => [...masks.map((mask) => q.and(mask)), shiftPairs(q, 12)],
-    add: (sum, x, part) => sum.plus(dotPairs(x, part)),
+    add: (sum, x, part) => (sum ? sum.plus(dotPairs(x, part)) : dotPairs(x, part)),
     arrange: (low, high) => {
       const scaled = k.let(timesPairs(narrowToPairs(low, high), halves(256, 16, 1, 256, 256, 16, 1, 256)));
       const places = [0, 4, 1, 5, 2, 6, 3, 7];
-      return shuffle(scaled, scaled, places.flatMap((at) => [2 * at, 2 * at + 1]));
+      return shuffle(
+        scaled,
+        scaled,
+        places.flatMap((at) => [2 * at, 2 * at + 1]),
+      );
     },
   };
 }
@@ -75,7 +84,7 @@ function bytes(k: Kernel): NibbleDot {
     words: 2,
     factor: 1,
     parts: (q) => [q.and(mask), shiftPairs(q, 4).and(mask)],
-    add: (sum, x, part) => dotBytes(x, part, sum),
+    add: (sum, x, part) => dotBytes(x, part, sum ?? constant('i32x4', 0)),
     arrange: (low, high) => {
       const narrow: Variable<'i32x4'> = k.let(narrowToPairs(low, high));
       const all = k.let(narrowToBytes(narrow, narrow));
@@ -84,8 +93,39 @@ function bytes(k: Kernel): NibbleDot {
   };
 }
 
+/**
+ * As `bytes`, with sums of 16 bits: a word adds at most 2 * 15 * 127, and a block has 8, which is below 2^15. Where no
+ * instruction multiplies and adds bytes, this takes two in place of three.
+ */
+const shorts = (k: Kernel): NibbleDot => ({
+  ...bytes(k),
+  add: (sum, x, part) => (sum ? plusPairs(sum, dotToPairs(x, part)) : dotToPairs(x, part)),
+  settle: (total, sum) => total.plus(sumPairs(sum)),
+});
+
+/** A total, and in front of it a sum of 16 bits where the products' kind has one. */
+export class RunningSum {
+  #sum: Ints | undefined;
+
+  constructor(
+    private readonly k: Kernel,
+    private readonly dot: NibbleDot,
+    private readonly total: Variable<'i32x4'>,
+  ) {}
+
+  add(x: Ints, part: Ints): void {
+    if (this.dot.settle) this.#sum = this.k.let(this.dot.add(this.#sum, x, part));
+    else this.total.set(this.dot.add(this.total, x, part));
+  }
+
+  /** Before the loop goes on. */
+  settle(): void {
+    if (this.#sum) this.total.set(this.dot.settle!(this.total, this.#sum));
+  }
+}
+
 /** The plan's way to multiply. Declares its constants in the kernel: call it before any loop. */
-export const nibbleDot = (k: Kernel, { dot }: Int4Plan): NibbleDot => ({ pairs, bytes })[dot](k);
+export const nibbleDot = (k: Kernel, { dot }: Int4Plan): NibbleDot => ({ pairs, bytes, shorts })[dot](k);
 
 /** What `nibbleDot` says about the layout of activations, for who launches. */
 export const wordsOf = ({ dot }: Int4Plan): number => (dot === 'pairs' ? 4 : 2);

@@ -7,7 +7,8 @@ const words = (...lanes: number[]): number[] => lanes.flatMap((lane) => [0, 1, 2
 
 /** Four rows of four floats to four columns. */
 function transposed(k: Kernel, [a, b, c, d]: readonly Value<'f32x4'>[]): Value<'f32x4'>[] {
-  const zip = (x: Value<'f32x4'>, y: Value<'f32x4'>, high: boolean): Floats => k.let(shuffle(x, y, high ? words(2, 6, 3, 7) : words(0, 4, 1, 5)));
+  const zip = (x: Value<'f32x4'>, y: Value<'f32x4'>, high: boolean): Floats =>
+    k.let(shuffle(x, y, high ? words(2, 6, 3, 7) : words(0, 4, 1, 5)));
   const [abLow, abHigh, cdLow, cdHigh] = [zip(a, b, false), zip(a, b, true), zip(c, d, false), zip(c, d, true)];
   return [
     shuffle(abLow, cdLow, words(0, 1, 4, 5)),
@@ -19,32 +20,37 @@ function transposed(k: Kernel, [a, b, c, d]: readonly Value<'f32x4'>[]): Value<'
 
 /** Rows of `depth` floats, `stride` bytes apart, to groups of `width` rows laid out [depth][width]. */
 const packRows = (width: number) =>
-  kernel({ source: 'i32', target: 'i32', groups: 'i32', depth: 'i32', stride: 'i32' }, (k, { source, target, groups, depth, stride }) =>
-    k.repeat(groups, () => {
-      const rows = [k.let(source)];
-      for (let i = 1; i < width; i++) rows.push(k.let(rows[i - 1].plus(stride)));
-      const left = k.let(depth);
-      k.while(
-        () => left.atLeast(4),
-        () => {
-          for (let part = 0; part < width; part += 4) {
-            const columns = transposed(k, rows.slice(part, part + 4).map((row) => k.let(load.f32x4(row))));
-            columns.forEach((column, i) => k.store(target, column, 4 * (i * width + part)));
-          }
-          for (const row of rows) row.add(16);
-          target.add(16 * width);
-          left.set(left.minus(4));
-        },
-      );
-      k.repeat(left, () => {
-        rows.forEach((row, i) => {
-          k.store(target, load.f32(row), 4 * i);
-          row.add(4);
+  kernel(
+    { source: 'i32', target: 'i32', groups: 'i32', depth: 'i32', stride: 'i32' },
+    (k, { source, target, groups, depth, stride }) =>
+      k.repeat(groups, () => {
+        const rows = [k.let(source)];
+        for (let i = 1; i < width; i++) rows.push(k.let(rows[i - 1].plus(stride)));
+        const left = k.let(depth);
+        k.while(
+          () => left.atLeast(4),
+          () => {
+            for (let part = 0; part < width; part += 4) {
+              const columns = transposed(
+                k,
+                rows.slice(part, part + 4).map((row) => k.let(load.f32x4(row))),
+              );
+              columns.forEach((column, i) => k.store(target, column, 4 * (i * width + part)));
+            }
+            for (const row of rows) row.add(16);
+            target.add(16 * width);
+            left.set(left.minus(4));
+          },
+        );
+        k.repeat(left, () => {
+          rows.forEach((row, i) => {
+            k.store(target, load.f32(row), 4 * i);
+            row.add(4);
+          });
+          target.add(4 * width);
         });
-        target.add(4 * width);
-      });
-      source.add(stride.times(width));
-    }),
+        source.add(stride.times(width));
+      }),
   );
 
 /**
@@ -52,17 +58,19 @@ const packRows = (width: number) =>
  * lies in it.
  */
 const gather = (bytes: number, within: (lane: Int) => Int, read: (address: Int) => Value<'f32'>) =>
-  kernel({ panels: 'i32', ids: 'i32', target: 'i32', count: 'i32', depth: 'i32' }, (k, { panels, ids, target, count, depth }) =>
-    k.repeat(count, () => {
-      const id = k.let(load.i32(ids));
-      const source = k.let(panels.plus(id.shiftRight(3).times(depth).times(bytes)).plus(within(id.and(7))));
-      k.repeat(depth, () => {
-        k.store(target, read(source));
-        source.add(bytes);
-        target.add(4);
-      });
-      ids.add(4);
-    }),
+  kernel(
+    { panels: 'i32', ids: 'i32', target: 'i32', count: 'i32', depth: 'i32' },
+    (k, { panels, ids, target, count, depth }) =>
+      k.repeat(count, () => {
+        const id = k.let(load.i32(ids));
+        const source = k.let(panels.plus(id.shiftRight(3).times(depth).times(bytes)).plus(within(id.and(7))));
+        k.repeat(depth, () => {
+          k.store(target, read(source));
+          source.add(bytes);
+          target.add(4);
+        });
+        ids.add(4);
+      }),
   );
 
 export const pack = kernelModule('pack', () => ({
@@ -98,8 +106,16 @@ export const pack = kernelModule('pack', () => ({
     }),
   ),
 
-  gather: gather(32, (lane) => lane.shiftLeft(2), (address) => load.f32(address)),
-  gatherNarrow: gather(16, (lane) => lane.and(3).shiftLeft(2).plus(lane.shiftRight(2).shiftLeft(1)), (address) => load.i16(address).shiftLeft(16).asFloat()),
+  gather: gather(
+    32,
+    (lane) => lane.shiftLeft(2),
+    (address) => load.f32(address),
+  ),
+  gatherNarrow: gather(
+    16,
+    (lane) => lane.and(3).shiftLeft(2).plus(lane.shiftRight(2).shiftLeft(1)),
+    (address) => load.i16(address).shiftLeft(16).asFloat(),
+  ),
 
   /** `columns` floats of each row; strides in bytes. */
   copyColumns: kernel(

@@ -1,4 +1,4 @@
-import { constant, load, type Value } from '../language.js';
+import { constant, load } from '../language.js';
 import { kernel, kernelModule } from '../kernel.js';
 
 const along = { x: 'i32', y: 'i32', outer: 'i32', size: 'i32', inner: 'i32' } as const;
@@ -12,7 +12,7 @@ export const reduce = kernelModule('reduce', () => ({
         const total = k.let(constant('f64', 0));
         const at = k.let(x.plus(column.shiftLeft(2)));
         k.repeat(size, () => {
-          total.add(load.f32(at).promoted() as Value<'f64'>);
+          total.add(load.f32(at).promoted());
           at.add(inner.shiftLeft(2));
         });
         k.store(y, total.times(factor).demoted());

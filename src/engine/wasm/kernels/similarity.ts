@@ -16,7 +16,7 @@ function products(k: Kernel, a: Int, b: Int, width: Int): Variable<'f64'>[] {
   });
   const sums = pairs.map((pair) => k.let(pair.lane(0).plus(pair.lane(1))));
   k.if(width.and(1), () => {
-    const [u, v] = [k.let(load.f32(x).promoted() as Double), k.let(load.f32(y).promoted() as Double)];
+    const [u, v] = [k.let(load.f32(x).promoted()), k.let(load.f32(y).promoted())];
     [u.times(v), u.squared(), v.squared()].forEach((product, i) => sums[i].add(product));
   });
   return sums;
@@ -72,29 +72,34 @@ export const gram = kernelModule('gram', (scope) => {
     ),
 
     /** into [width, width] += X^T X, from groups; the upper triangle is computed, and mirrored. */
-    gram: kernel({ groups: 'i32', tile: 'i32', into: 'i32', rows: 'i32', width: 'i32' }, (k, { groups, tile, into, rows, width }) => {
-      const add = (row: Int, column: Int, value: Double): void => {
-        const at = k.let(into.plus(row.times(width).plus(column).shiftLeft(3)));
-        k.store(at, load.f64(at).plus(value));
-      };
-      const groupBytes = k.let(rows.times(2 * 4 * gramTile));
-      k.for(0, width, gramTile, (first) =>
-        k.for(first, width, gramTile, (second) => {
-          k.call(product, {
-            a: groups.plus(first.shiftRight(2).times(groupBytes)),
-            b: groups.plus(second.shiftRight(2).times(groupBytes)),
-            tile,
-            rows,
-          });
-          k.for(first, first.plus(gramTile).min(width), 1, (row) =>
-            k.for(second, second.plus(gramTile).min(width), 1, (column) => {
-              const value = k.let(load.f64(tile.plus(row.minus(first).times(gramTile).plus(column.minus(second)).shiftLeft(3))));
-              add(row, column, value);
-              k.if(first.differs(second), () => add(column, row, value));
-            }),
-          );
-        }),
-      );
-    }),
+    gram: kernel(
+      { groups: 'i32', tile: 'i32', into: 'i32', rows: 'i32', width: 'i32' },
+      (k, { groups, tile, into, rows, width }) => {
+        const add = (row: Int, column: Int, value: Double): void => {
+          const at = k.let(into.plus(row.times(width).plus(column).shiftLeft(3)));
+          k.store(at, load.f64(at).plus(value));
+        };
+        const groupBytes = k.let(rows.times(2 * 4 * gramTile));
+        k.for(0, width, gramTile, (first) =>
+          k.for(first, width, gramTile, (second) => {
+            k.call(product, {
+              a: groups.plus(first.shiftRight(2).times(groupBytes)),
+              b: groups.plus(second.shiftRight(2).times(groupBytes)),
+              tile,
+              rows,
+            });
+            k.for(first, first.plus(gramTile).min(width), 1, (row) =>
+              k.for(second, second.plus(gramTile).min(width), 1, (column) => {
+                const value = k.let(
+                  load.f64(tile.plus(row.minus(first).times(gramTile).plus(column.minus(second)).shiftLeft(3))),
+                );
+                add(row, column, value);
+                k.if(first.differs(second), () => add(column, row, value));
+              }),
+            );
+          }),
+        );
+      },
+    ),
   };
 });

@@ -1,4 +1,4 @@
-"""transformers on PyTorch's CPU kernels: torch.py '{"folder", "threads", "dtype"}'"""
+"""transformers on PyTorch's CPU kernels: transformers_cpu.py '{"folder", "threads", "dtype"}'"""
 
 import json
 import sys
@@ -32,6 +32,13 @@ def measure(kind, count, depth):
     return count / (time.perf_counter() - start)
 
 
+@torch.inference_mode()
+def check(count):
+    """The likeliest token after 1000, 1001, ..., and its logit."""
+    logits = model(torch.arange(1000, 1000 + count)[None], logits_to_keep=1).logits[0, -1]
+    return {"token": int(logits.argmax()), "logit": float(logits.max())}
+
+
 def say(answer):
     print(json.dumps(answer), flush=True)
 
@@ -42,4 +49,4 @@ for line in sys.stdin:
     kind, *numbers = line.split()
     if kind == "quit":
         break
-    say({"rate": measure(kind, *map(int, numbers))})
+    say(check(int(numbers[0])) if kind == "check" else {"rate": measure(kind, *map(int, numbers))})

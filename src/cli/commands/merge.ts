@@ -1,0 +1,23 @@
+import { importanceOf, mergeShards, parseShard } from '../../drop/index.js';
+import { command } from '../command.js';
+import { checkOutputFile, readJson, writeJson } from '../jsonFiles.js';
+import { text } from '../options.js';
+import { describeScores, type ScoreResult } from './score.js';
+
+export const merge = command('merge', 'Join the scores of shards into those of one run', {
+  description:
+    'Takes the results of score --shard 1/n to n/n, in any order. All must be there once, of the same model, text and ' +
+    'options. The sums are joined, so that the scores are those of one run over all rows.',
+  inputs: 'results of score --shard i/n --out',
+  options: { out: text('also write the JSON document to this file', 'file') },
+  examples: [['merge part-*.json --out importance.json', 'for drop --importance']],
+  run: async (o, ui) => {
+    if (o.out !== undefined) await checkOutputFile(o.out);
+    const documents = await Promise.all(o.inputs.map(readJson));
+    const merged = mergeShards(documents.map((document, i) => parseShard(document, o.inputs[i])));
+    const { shard: _shard, fingerprint: _fingerprint, sums: _sums, ...first } = documents[0] as ScoreResult;
+    const result: ScoreResult = { ...first, ...importanceOf(merged), date: new Date().toISOString() };
+    if (o.out !== undefined) await writeJson(o.out, result);
+    ui.show(result, (r) => describeScores(r, ui.width));
+  },
+});

@@ -1,0 +1,94 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  defaultGaps,
+  fingerprintOf,
+  importanceOf,
+  metrics,
+  ProgressFile,
+  scoreSums,
+  shardRows,
+  type Fingerprint,
+  type Importance,
+  type ScoreState,
+  type Shard,
+  type ShardRecord,
+} from '../drop/index.js';
+import type { LoadedModel } from '../models/index.js';
+import { version } from './package.js';
+import type { Ui } from './ui.js';
+import { formatBytes } from './units.js';
+
+interface ScaleValues {
+  readonly metric: string;
+  readonly gap?: readonly number[];
+  readonly shard?: Shard;
+  readonly maxMemory: number;
+  readonly out?: string;
+  readonly state?: string;
+}
+
+export interface ScaledScores {
+  readonly importance: Importance;
+  /** Of a shard: what `merge` needs. */
+  readonly record?: ShardRecord;
+  /** To be called when the result is safe: what would continue the run goes. */
+  finished(): Promise<void>;
+}
+
+/** Scores rows or one shard of them, loaded or streamed, from where an interrupted run left off. */
+export async function scoreAtScale(
+  model: LoadedModel,
+  drawn: readonly Int32Array[],
+  o: ScaleValues,
+  ui: Ui,
+): Promise<ScaledScores> {
+  const rows = o.shard ? shardRows(drawn, o.shard) : drawn;
+  if (!model.isLoaded) ui.note(streamingNote(model, o));
+  const gaps = o.gap ?? defaultGaps(model);
+  const settings = { metric: o.metric, gaps };
+  const fingerprint = await fingerprintOf({ model, rows: { 'calibration tokens': drawn }, settings, version });
+  const progress = await openProgress(o, model, fingerprint, ui);
+  const sums = await scoreSums(model, rows, {
+    metric: metrics.find(({ name }) => name === o.metric),
+    gaps,
+    progress,
+    maxMemory: o.maxMemory,
+    onProgress: ui.progress('scoring'),
+    signal: ui.signal,
+  });
+  return {
+    importance: importanceOf(sums),
+    record: o.shard && { shard: o.shard, fingerprint, sums },
+    finished: async () => progress?.remove(),
+  };
+}
+
+function streamingNote({ engine }: LoadedModel, { maxMemory, gap }: ScaleValues): string {
+  const wasm = engine.backend.name === 'wasm' ? ', or in the 4 GB of WebAssembly' : '';
+  const windows = gap ? '' : '; of windows, single blocks are scored (--gap for longer ones)';
+  return `the weights do not fit in ${formatBytes(maxMemory)}${wasm}: layers are streamed from the disk${windows}`;
+}
+
+/** The progress of a run with --out or --state; tells whether it continues one. */
+async function openProgress(
+  o: ScaleValues,
+  model: LoadedModel,
+  fingerprint: Fingerprint,
+  ui: Ui,
+): Promise<ProgressFile<ScoreState> | undefined> {
+  const part = o.shard ? `${o.shard.index}-of-${o.shard.count}` : undefined;
+  const path = o.state !== undefined ? join(o.state, `score${part ? `-${part}` : ''}.progress`) : o.out && `${o.out}.progress`;
+  if (!path || (o.out && (await stat(o.out).catch(() => undefined))?.isFile() === false)) return undefined; // a pipe, say
+  const progress = await ProgressFile.open<ScoreState>(path, {
+    ...fingerprint,
+    shard: part ?? 'none',
+    'whether weights are streamed': String(!model.isLoaded),
+  });
+  ui.note(progress.changed);
+  if (progress.previous) {
+    const { layer, row } = progress.previous.next;
+    ui.note(`continuing from ${path}, at ${model.isLoaded ? '' : `layer ${layer}, `}row ${row}`);
+  }
+  return progress;
+}

@@ -1,0 +1,77 @@
+import type { DropReport } from './dropReport.js';
+import type { Choice, DropMethod } from './method.js';
+
+/** Lies in the folder of a dropped model. */
+export const dropRecordFile = 'drop_report.json';
+
+/**
+ * How a dropped model came about: the schema `llm-drop/drop-report/1` of `drop_report.json`. `drop`, `keep`, `before`,
+ * `after` and `loss` are those of `DropReport`: lists are of original layers, sizes in parameters and bytes, losses in
+ * nats a token; `importance`, `rounds` or `steps` hold the scores that decided, where any were made.
+ */
+export interface DropRecord extends DropReport, Omit<Choice, 'drops'> {
+  readonly schema: 'llm-drop/drop-report/1';
+  /** Of llm-drop. */
+  readonly version: string;
+  /** ISO 8601. */
+  readonly date: string;
+  /** The model's folder, as it was named. */
+  readonly model: string;
+  /** `lists` where the modules were named. */
+  readonly method: 'lists' | 'scores' | 'consecutive' | 'iterative' | 'greedy';
+  readonly target: DropMethod['target'] | null;
+  readonly count: number | null;
+  /** Of the scores, also those of a file. */
+  readonly metric: string | null;
+  readonly search: DropMethod['search'] | null;
+  readonly iterations: number | null;
+  readonly compat: DropMethod['compat'];
+  readonly seed: number | null;
+  /** Layers of which nothing was to be dropped. */
+  readonly keepLayers: readonly number[];
+  readonly calibration: CalibrationRecord | null;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** What was scored or searched on. */
+export interface CalibrationRecord {
+  readonly files: readonly string[];
+  /** Rows, and tokens a row. */
+  readonly samples: number;
+  readonly length: number;
+}
+
+/** The part of a record that says how the modules were chosen. */
+export type MethodRecord = Pick<
+  DropRecord,
+  'method' | 'target' | 'count' | 'metric' | 'search' | 'iterations' | 'compat' | 'seed' | 'keepLayers'
+>;
+
+/** Of a method, or of modules that were named; `metric` is that of the scores where they came from a file. */
+export function methodRecord(method: DropMethod | undefined, metric?: string): MethodRecord {
+  if (!method)
+    return {
+      method: 'lists',
+      target: null,
+      count: null,
+      metric: null,
+      search: null,
+      iterations: null,
+      compat: null,
+      seed: null,
+      keepLayers: [],
+    };
+  const { target, count, search, iterations, consecutive, compat, seed, keep } = method;
+  const kind = search !== 'score' ? 'greedy' : consecutive ? 'consecutive' : iterations > 1 ? 'iterative' : 'scores';
+  return {
+    method: kind,
+    target,
+    count,
+    metric: metric ?? method.metric,
+    search,
+    iterations,
+    compat,
+    seed,
+    keepLayers: keep,
+  };
+}

@@ -1,0 +1,55 @@
+import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from '../calibrate/index.js';
+import { UserError } from '../engine/index.js';
+import { rowsDigest } from './fingerprint.js';
+import { splitRows } from './heldOut.js';
+import type { HeldOutText, SweepRows } from './sweep.js';
+
+export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip'> {
+  /** Rows of each text to measure on. */
+  readonly heldOut: number;
+  /** Texts to measure on, each for itself. @defaultValue the calibration's, behind its rows */
+  readonly texts?: readonly string[];
+}
+
+/** Rows to choose on and rows to measure on; none of the second is among the first, whatever the files are called. */
+export async function sweepRows(
+  tokenizer: CalibrationTokenizer,
+  calibration: readonly string[],
+  o: SweepRowsOptions,
+): Promise<SweepRows & { readonly length: number; readonly notes: readonly string[] }> {
+  if (!o.texts) {
+    const split = await splitRows(tokenizer, calibration, o);
+    if (split.heldOut.length === 0)
+      throw new UserError('the calibration text has no row left to measure on', {
+        hint: 'give more text, ask for fewer or shorter rows, or name another text with --text',
+      });
+    const { length, notes } = split;
+    return { calibration: split.calibration, heldOut: [{ name: 'held out', rows: split.heldOut }], length, notes };
+  }
+  const chosen = await calibrationRows(tokenizer, calibration, o);
+  const seen = new Set(chosen.rows.map((row) => rowsDigest([row])));
+  const heldOut: HeldOutText[] = [];
+  const notes = chosen.note ? [chosen.note] : [];
+  for (const name of o.texts) {
+    const rows = await unseenRows(tokenizer, name, seen, o);
+    if (rows.length === 0) throw new UserError(`${name} has no row that calibration has not seen`);
+    if (rows.length < o.heldOut) notes.push(`${name}: ${rows.length} rows to measure on instead of ${o.heldOut}`);
+    heldOut.push({ name, rows });
+  }
+  return { calibration: chosen.rows, heldOut, length: chosen.length, notes };
+}
+
+/** The first rows of a text that are not among those seen. */
+async function unseenRows(
+  tokenizer: CalibrationTokenizer,
+  file: string,
+  seen: ReadonlySet<string>,
+  o: SweepRowsOptions,
+): Promise<Int32Array[]> {
+  const first = async (samples: number): Promise<Int32Array[]> => {
+    const { rows } = await calibrationRows(tokenizer, [file], { ...o, samples });
+    return rows.filter((row) => !seen.has(rowsDigest([row]))).slice(0, o.heldOut);
+  };
+  const rows = await first(o.heldOut);
+  return rows.length === o.heldOut ? rows : first(o.heldOut + seen.size);
+}

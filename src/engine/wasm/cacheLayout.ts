@@ -1,0 +1,39 @@
+import type { CacheSpec } from '../kvCache.js';
+import { roundUp } from './allocator.js';
+import type { Machine } from './machine.js';
+import type { Block } from './memory.js';
+
+/**
+ * Keys and values of a layer, laid out as right sides of products, so that attention is two of them. Per slot and head:
+ * keys in panels of 8 keys, [d][8] each; then values in panels of 8 elements, [capacity][8] each.
+ */
+export interface Layout {
+  /** A multiple of 8. */
+  readonly capacity: number;
+  readonly heads: number;
+  readonly size: number;
+  /** The size rounded up to 8. */
+  readonly padded: number;
+  /** Bytes per element. */
+  readonly bytes: 2 | 4;
+}
+
+export const layoutOf = (capacity: number, heads: number, size: number, dtype: CacheSpec['dtype']): Layout => ({
+  capacity: roundUp(capacity, 8),
+  heads,
+  size,
+  padded: roundUp(size, 8),
+  bytes: dtype === 'float16' ? 2 : 4,
+});
+
+export const keyBytes = ({ capacity, size, bytes }: Layout): number => capacity * size * bytes;
+const valueBytes = ({ capacity, padded, bytes }: Layout): number => capacity * padded * bytes;
+export const headBytes = (layout: Layout): number => keyBytes(layout) + valueBytes(layout);
+
+export function createCacheLayer(
+  machine: Machine,
+  { slots, capacity, keyValueHeads, headDim, dtype }: CacheSpec,
+): Block {
+  const layout = layoutOf(capacity, keyValueHeads, headDim, dtype);
+  return machine.memory.allocate(slots * layout.heads * headBytes(layout));
+}

@@ -1,0 +1,105 @@
+import { UserError, type Tensor } from '../engine/index.js';
+import { walkRows, type WalkOptions } from '../calibrate/index.js';
+import type { Model } from '../models/index.js';
+import type { LossResult } from './loss.js';
+
+/** A loss, and how near the outputs are to those of the same model as it was when the reference was made. */
+export interface ComparedLoss extends LossResult {
+  /** Mean KL divergence from the reference's next-token distributions, in nats, over all positions. */
+  readonly divergence: number;
+  /** Share of all positions whose likeliest token is the reference's. */
+  readonly agreement: number;
+  /** The same by row. */
+  readonly rowDivergences: readonly number[];
+  readonly rowAgreements: readonly number[];
+}
+
+type Options = Omit<WalkOptions, 'observer'>;
+
+/** Logits are made for so many numbers at once: 32 MiB of them. */
+const logitsAtOnce = 2 ** 23;
+
+/**
+ * A model's outputs on rows, for others to be held against: 4 x hidden size bytes a token in the backend's memory, since
+ * whoever compares comes back many times. Free it with `dispose`.
+ */
+export class ReferenceOutputs implements Disposable {
+  private constructor(
+    readonly model: Model,
+    readonly rows: readonly Int32Array[],
+    private readonly hidden: readonly Tensor[],
+    private readonly likeliest: readonly Int32Array[],
+  ) {}
+
+  /** Of the model under its present skip flags. */
+  static async of(model: Model, rows: readonly Int32Array[], options: Options = {}): Promise<ReferenceOutputs> {
+    if (rows.length === 0 || rows.some((row) => row.length < 2))
+      throw new UserError('a comparison needs at least one row of two tokens');
+    const hidden: Tensor[] = [];
+    const likeliest: Int32Array[] = [];
+    try {
+      await walkRows(model, rows, options, async (output) => {
+        hidden.push(output.detach());
+        likeliest.push(await likeliestTokens(model, output));
+      });
+    } catch (error) {
+      for (const output of hidden) output.dispose();
+      throw error;
+    }
+    return new ReferenceOutputs(model, rows, hidden, likeliest);
+  }
+
+  /** The model under its present skip flags, in one pass over the rows. */
+  async compare(options: Options = {}): Promise<ComparedLoss> {
+    const { model, rows } = this;
+    const { engine } = model;
+    const losses: number[] = [];
+    const divergences: number[] = [];
+    const agreeing: number[] = [];
+    await walkRows(model, rows, options, async (output, index) => {
+      const row = rows[index];
+      losses.push(total(await engine.readFloats(model.losses(output.rows(0, row.length - 1), row.slice(1)))));
+      divergences.push(total(await engine.readFloats(model.divergences(this.hidden[index], output))));
+      const tokens = await likeliestTokens(model, output);
+      agreeing.push(tokens.reduce((sum, token, i) => sum + (token === this.likeliest[index][i] ? 1 : 0), 0));
+    });
+    const positions = rows.reduce((sum, { length }) => sum + length, 0);
+    const tokens = positions - rows.length;
+    const loss = sum(losses) / tokens;
+    return {
+      loss,
+      perplexity: Math.exp(loss),
+      tokens,
+      rowLosses: losses.map((nats, i) => nats / (rows[i].length - 1)),
+      divergence: sum(divergences) / positions,
+      agreement: sum(agreeing) / positions,
+      rowDivergences: divergences.map((value, i) => value / rows[i].length),
+      rowAgreements: agreeing.map((count, i) => count / rows[i].length),
+    };
+  }
+
+  dispose(): void {
+    for (const output of this.hidden) output.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+const total = (values: Float32Array): number => values.reduce((a, b) => a + b, 0);
+
+/** hidden [T, D] -> T tokens, by logits of a chunk of rows at a time. */
+async function likeliestTokens(model: Model, hidden: Tensor): Promise<Int32Array> {
+  const { engine, config } = model;
+  const length = hidden.shape[0];
+  const chunk = Math.max(1, Math.floor(logitsAtOnce / config.vocabSize));
+  const tokens = new Int32Array(length);
+  for (let start = 0; start < length; start += chunk) {
+    using _chunk = engine.scope();
+    const logits = model.logits(hidden.rows(start, Math.min(start + chunk, length)));
+    tokens.set((await engine.read(engine.argmax(logits))) as Int32Array, start);
+  }
+  return tokens;
+}

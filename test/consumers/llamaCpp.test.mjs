@@ -1,0 +1,204 @@
+/**
+ * Stock llama.cpp loads GGUF exports and computes what llm-drop computes: its whole next-token distribution at every
+ * position. F32: within 2e-3 (its key-value cache is float16). Quantized: within 2e-2 of the decoded weights (it
+ * quantizes activations to 8 bits).
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import {
+  createEngine,
+  exportModel,
+  GgufFile,
+  ggufLogits,
+  picker,
+  rotaryOrdered,
+  softmax,
+  vocabSize,
+  writeRandomModel,
+} from './randomModels.mjs';
+
+let llama, engine, folder;
+before(async () => {
+  llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error });
+  engine = await createEngine('wasm');
+  folder = await mkdtemp(join(tmpdir(), 'llm-drop-consumers-'));
+});
+after(async () => {
+  engine.dispose();
+  await llama.dispose();
+  await rm(folder, { recursive: true });
+});
+
+/** Next-token probabilities [T][V] by llama.cpp. */
+async function probabilities(path, tokens, vocabSize) {
+  const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
+  const context = await model.createContext({ contextSize: Math.max(tokens.length, 32), threads: 1 });
+  const results = await context
+    .getSequence()
+    .controlledEvaluate(
+      tokens.map((token) => [
+        token,
+        { generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1 } } },
+      ]),
+    );
+  const found = results.map((result) =>
+    Array.from({ length: vocabSize }, (_, id) => result.next.probabilities.get(id) ?? 0),
+  );
+  await context.dispose();
+  await model.dispose();
+  return found;
+}
+
+/** The largest difference of a probability at any position. */
+async function compare(path, config, tokens) {
+  const logits = await ggufLogits(engine, path, config.rope, tokens);
+  return difference(await probabilities(path, tokens, config.vocabSize), logits, config.vocabSize);
+}
+
+function difference(theirs, logits, V) {
+  let worst = 0;
+  for (const [t, row] of theirs.entries()) {
+    const ours = softmax(logits.subarray(t * V, (t + 1) * V));
+    for (const [id, p] of ours.entries()) worst = Math.max(worst, Math.abs(p - row[id]));
+  }
+  return worst;
+}
+
+const theta = 10000;
+const ropes = [
+  { type: 'default', theta },
+  { type: 'linear', theta, factor: 2 },
+  { type: 'llama3', theta, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 },
+];
+
+function randomCase(seed, modelType) {
+  const pick = picker(seed);
+  const layers = 2 + pick.int(4);
+  const group = pick.of([1, 2, 4]);
+  const keyValueHeads = pick.of([1, 2]);
+  const bias = modelType === 'llama' && pick.chance(0.5);
+  const config = {
+    modelType,
+    vocabSize,
+    hiddenSize: pick.of([32, 64, 96]),
+    intermediateSize: pick.of([64, 160]),
+    numHiddenLayers: layers,
+    numAttentionHeads: keyValueHeads * group,
+    numKeyValueHeads: keyValueHeads,
+    headDim: pick.of([16, 32]),
+    maxPositionEmbeddings: 128,
+    tieWordEmbeddings: pick.chance(0.5),
+    attentionBias: bias,
+    mlpBias: bias,
+    slidingWindow: modelType === 'mistral' && pick.chance(0.5) ? 64 : undefined,
+    rope: pick.of(ropes),
+    ...(modelType === 'mixtral' ? { numLocalExperts: 4, numExpertsPerTok: 2 } : {}),
+  };
+  const some = (share) => Array.from({ length: layers }, (_, i) => i).filter(() => pick.chance(share));
+  const blocks = some(0.2);
+  const drops = { attention: [...new Set([...blocks, ...some(0.35)])], mlp: [...new Set([...blocks, ...some(0.35)])] };
+  const rest = Array.from({ length: layers }, (_, i) => i).filter(
+    (i) => !drops.attention.includes(i) || !drops.mlp.includes(i),
+  );
+  if (!rest.length) drops.mlp = drops.mlp.slice(1);
+  return { config, drops, tokens: Array.from({ length: 12 }, () => pick.int(vocabSize)) };
+}
+
+const tolerance = { f32: 2e-3, f16: 2e-2, bf16: 2e-2, q8_0: 2e-2, q4_0: 2e-2, q4_1: 2e-2 };
+
+async function check(name, modelType, seed, type, override = {}) {
+  const { config, drops, tokens } = randomCase(seed, modelType);
+  const source = join(folder, `${name}-${modelType}-${seed}-${type}`);
+  const full = await writeRandomModel(source, { ...config, ...override.config }, seed);
+  const out = `${source}.gguf`;
+  const result = await exportModel(source, {
+    to: 'gguf',
+    type,
+    out,
+    engine,
+    drops: override.drops ?? drops,
+    zero: override.zero,
+  });
+  const worst = await compare(out, full, tokens);
+  const what = `${modelType} ${type} ${result.architecture} drops ${JSON.stringify(result.drop)} of ${full.numHiddenLayers}`;
+  console.log(`${worst.toExponential(1)} ${what}`);
+  assert.ok(worst <= tolerance[type], `${what}: off by ${worst}`);
+}
+
+/** A copy of a GGUF file whose queries and keys are in Hugging Face's order. */
+async function unpermuted(path, headDim) {
+  const bytes = await readFile(path);
+  const file = await GgufFile.open(path);
+  for (const name of file.tensorNames().filter((name) => /attn_[qk]\.weight/.test(name))) {
+    const right = file.source(name);
+    const [rows] = right.shape;
+    const place = bytes.indexOf(await file.encodedRows(name, 0, rows));
+    bytes.set(await rotaryOrdered(right, headDim, 'halves').readRows(0, rows), place);
+  }
+  await file[Symbol.asyncDispose]();
+  const out = path.replace('.gguf', '-wrong.gguf');
+  await writeFile(out, bytes);
+  return out;
+}
+
+describe('GGUF exports in llama.cpp', () => {
+  it('queries and keys in the wrong order give other results, so that these tests see them', async () => {
+    const { config, tokens } = randomCase(3, 'llama');
+    const source = join(folder, 'wrong');
+    const full = await writeRandomModel(source, config, 3);
+    await exportModel(source, { to: 'gguf', type: 'f32', out: `${source}.gguf`, engine });
+    const wrong = await unpermuted(`${source}.gguf`, full.headDim);
+    const theirs = await probabilities(wrong, tokens, vocabSize);
+    const logits = await ggufLogits(engine, `${source}.gguf`, full.rope, tokens);
+    const off = difference(theirs, logits, vocabSize);
+    console.log(`${off.toExponential(1)} un-permuted`);
+    assert.ok(off > 5 * tolerance.f32, `off by ${off} only`);
+  });
+
+  for (const factor of [1, 4])
+    it(`YaRN by ${factor}`, async () => {
+      const attentionFactor = 0.1 * Math.log(factor) + 1;
+      const rope = {
+        type: 'yarn',
+        theta,
+        factor,
+        originalMaxPositions: 64,
+        attentionFactor,
+        betaFast: 32,
+        betaSlow: 1,
+        truncate: true,
+      };
+      await check(`yarn ${factor}`, 'llama', 7, 'f32', { config: { rope, maxPositionEmbeddings: 256 } });
+    });
+
+  for (let seed = 1; seed <= 12; seed++)
+    it(`llama, random drops ${seed}, f32`, () => check('llama', 'llama', seed, 'f32'));
+  for (let seed = 21; seed <= 26; seed++)
+    it(`mistral, random drops ${seed}, f32`, () => check('mistral', 'mistral', seed, 'f32'));
+  for (let seed = 31; seed <= 36; seed++)
+    it(`mixtral, random drops ${seed}, f32`, () => check('mixtral', 'mixtral', seed, 'f32'));
+  for (const [i, type] of ['f16', 'bf16', 'q8_0', 'q4_0', 'q4_1'].entries()) {
+    it(`llama ${type}`, () => check('llama', 'llama', 41 + i, type));
+    it(`mixtral ${type}`, () => check('mixtral', 'mixtral', 51 + i, type));
+  }
+  const whole = { layers: 4, config: { numHiddenLayers: 4 } };
+  const edges = {
+    'nothing dropped': { attention: [], mlp: [] },
+    'attention of layer 0': { attention: [0], mlp: [] },
+    'attention of the last layer': { attention: [3], mlp: [] },
+    'MLP of the last layer': { attention: [], mlp: [3] },
+    'MLP of layer 0, attention of all others': { attention: [1, 2, 3], mlp: [0] },
+    'every attention': { attention: [0, 1, 2, 3], mlp: [] },
+    'every MLP': { attention: [], mlp: [0, 1, 2, 3] },
+    'the first and the last block': { attention: [0, 3], mlp: [0, 3] },
+  };
+  for (const [name, drops] of Object.entries(edges))
+    for (const modelType of ['llama', 'mixtral'])
+      it(`${modelType}: ${name}`, () => check(`edge ${name}`, modelType, 61, 'f32', { ...whole, drops }));
+  it('llama with --zero', () =>
+    check('zero', 'llama', 62, 'f32', { ...whole, drops: { attention: [0, 2], mlp: [2, 3] }, zero: true }));
+});

@@ -1,0 +1,101 @@
+/** A scoring that is interrupted anywhere continues to the same bits. */
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ProgressFile, angular, cosine, scoreImportance, type Importance, type ScoreState } from '../../src/drop/index.js';
+import { createEngine, type Engine } from '../../src/engine/index.js';
+import { Model, createModel } from '../../src/models/index.js';
+
+const config = { vocabSize: 50, hiddenSize: 12, intermediateSize: 20, numHiddenLayers: 4, numAttentionHeads: 2, maxPositionEmbeddings: 64 };
+const rows = Array.from({ length: 6 }, (_, row) => Int32Array.from({ length: 9 }, (__, i) => (i * (row + 3) + row) % 50));
+const fingerprint = { model: 'one', 'calibration tokens': 'some' };
+
+let folder: string, engine: Engine, loaded: Model, unloaded: Model;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'llm-drop-resume-'));
+  engine = await createEngine('wasm');
+  loaded = await createModel(config, { seed: 8, engine });
+  unloaded = new Model(engine, loaded.config, loaded.family, loaded.parameters);
+});
+afterAll(() => {
+  loaded.dispose();
+  unloaded.dispose();
+  expect(engine.memory()).toEqual({ tensors: 0, bytes: 0 });
+  engine.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Interrupted after each of `stops` further rows, and continued from the file each time. */
+async function inPieces(model: Model, stops: readonly number[], o: { gaps: number[]; metric: typeof cosine }): Promise<Importance> {
+  const path = join(folder, 'importance.json.progress');
+  for (const stop of [...stops, Infinity]) {
+    const progress = await ProgressFile.open<ScoreState>(path, fingerprint);
+    expect(progress.changed).toBeUndefined();
+    const interrupt = new AbortController();
+    let seen = 0;
+    const onProgress = (): void => void (++seen >= stop && interrupt.abort());
+    try {
+      const importance = await scoreImportance(model, rows, { ...o, progress, onProgress, signal: interrupt.signal });
+      await progress.remove();
+      expect(readdirSync(folder)).toEqual([]);
+      return importance;
+    } catch (error) {
+      expect(interrupt.signal.aborted, String(error)).toBe(true);
+      expect(existsSync(path)).toBe(true);
+    }
+  }
+  throw new Error('unreachable');
+}
+
+describe.each(['loaded', 'streamed'])('%s', (way) => {
+  it('continues to the same bits wherever it was interrupted', async () => {
+    const model = way === 'loaded' ? loaded : unloaded;
+    const cases = fc.record({
+      stops: fc.array(fc.integer({ min: 1, max: way === 'loaded' ? 4 : 15 }), { maxLength: 4 }),
+      gaps: fc.constantFrom([1], [1, 2], [1, 3], [1, 2, 3, 4]),
+      metric: fc.constantFrom(cosine, angular),
+    });
+    await fc.assert(
+      fc.asyncProperty(cases, async ({ stops, gaps, metric }) => {
+        expect(await inPieces(model, stops, { gaps, metric })).toEqual(await scoreImportance(loaded, rows, { gaps, metric }));
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe('a progress file', () => {
+  const path = (): string => join(folder, 'state/run.progress');
+
+  it('gives back what was saved, to the last bit, for the same inputs alone', async () => {
+    const first = await ProgressFile.open<number[]>(path(), fingerprint);
+    expect([first.previous, first.changed]).toEqual([undefined, undefined]);
+    await first.save([0.1 + 0.2, -1e-300, 1 / 3]);
+    expect((await ProgressFile.open<number[]>(path(), fingerprint)).previous).toEqual([0.1 + 0.2, -1e-300, 1 / 3]);
+    const other = await ProgressFile.open(path(), { ...fingerprint, 'calibration tokens': 'others' });
+    expect(other.previous).toBeUndefined();
+    expect(other.changed).toMatch(/run\.progress is of an interrupted run with other inputs \(calibration tokens\); starting anew$/);
+    expect(readdirSync(join(folder, 'state'))).toEqual([]);
+  });
+
+  it.each(['', '{"fingerprint":', 'null', '{"state":1}'])('that holds %j is not continued', async (text) => {
+    await (await ProgressFile.open(path(), fingerprint)).save(1);
+    writeFileSync(path(), text);
+    const { previous, changed } = await ProgressFile.open(path(), fingerprint);
+    expect([previous, changed]).toEqual([undefined, `${path()} cannot be read; starting anew`]);
+  });
+
+  it('is whole at any time', async () => {
+    const file = await ProgressFile.open<{ n: number }>(path(), fingerprint);
+    await file.save({ n: 1 });
+    writeFileSync(`${path()}.partial`, '{"half'); // what a kill leaves
+    expect((await ProgressFile.open<{ n: number }>(path(), fingerprint)).previous).toEqual({ n: 1 });
+    await file.save({ n: 2 });
+    expect(JSON.parse(readFileSync(path(), 'utf8'))).toEqual({ fingerprint, state: { n: 2 } });
+    await file.remove();
+    expect(readdirSync(join(folder, 'state'))).toEqual([]);
+    rmSync(join(folder, 'state'), { recursive: true });
+  });
+});

@@ -1,0 +1,132 @@
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll } from 'vitest';
+import { createBatch, createEngine, type Engine } from '../../../src/engine/index.js';
+import { tensorOfSource, writeWeights, type Checkpoint, type JsonObject } from '../../../src/checkpoint/index.js';
+import {
+  Model,
+  completeConfig,
+  familyOf,
+  loadModel,
+  parseConfig,
+  tensorNames,
+  type Drops,
+  type ModelConfig,
+  type PartialConfig,
+} from '../../../src/models/index.js';
+import { randomParameters } from '../../../src/models/parameters.js';
+
+const tokenizer = fileURLToPath(new URL('../../fixtures/tokenizer', import.meta.url));
+
+/** A temporary folder and an engine for the tests of a file. */
+export function workplace(): { readonly folder: (name?: string) => string; readonly engine: () => Engine } {
+  let root: string;
+  let engine: Engine;
+  let count = 0;
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), 'llm-drop-export-'));
+    engine = await createEngine('wasm');
+  });
+  afterAll(async () => {
+    engine.dispose();
+    await rm(root, { recursive: true });
+  });
+  return { folder: (name = 'model') => join(root, `${name}-${count++}`), engine: () => engine };
+}
+
+const ropeNames: Readonly<Record<string, string>> = {
+  factor: 'factor',
+  lowFreqFactor: 'low_freq_factor',
+  highFreqFactor: 'high_freq_factor',
+  originalMaxPositions: 'original_max_position_embeddings',
+};
+
+/** As transformers v4 writes it. */
+export function rawConfig(c: ModelConfig): JsonObject {
+  const { type, theta, ...scaling } = c.rope;
+  const scalingKeys = Object.entries(scaling).flatMap(([key, value]) =>
+    ropeNames[key] ? [[ropeNames[key], value]] : [],
+  );
+  return {
+    architectures: [`${c.modelType[0].toUpperCase()}${c.modelType.slice(1)}ForCausalLM`],
+    model_type: c.modelType,
+    vocab_size: c.vocabSize,
+    hidden_size: c.hiddenSize,
+    intermediate_size: c.intermediateSize,
+    num_hidden_layers: c.numHiddenLayers,
+    num_attention_heads: c.numAttentionHeads,
+    num_key_value_heads: c.numKeyValueHeads,
+    head_dim: c.headDim,
+    max_position_embeddings: c.maxPositionEmbeddings,
+    rms_norm_eps: c.rmsNormEps,
+    rope_theta: theta,
+    rope_scaling: type === 'default' ? null : { rope_type: type, ...Object.fromEntries(scalingKeys) },
+    tie_word_embeddings: c.tieWordEmbeddings,
+    attention_bias: c.attentionBias,
+    mlp_bias: c.mlpBias,
+    sliding_window: c.slidingWindow ?? null,
+    ...(c.numLocalExperts === undefined
+      ? {}
+      : { num_local_experts: c.numLocalExperts, num_experts_per_tok: c.numExpertsPerTok }),
+    torch_dtype: 'float32',
+    bos_token_id: 1,
+    eos_token_id: 2,
+  };
+}
+
+/** Writes a model of random weights; with 320 tokens of the vocabulary, with the tokenizer of the fixtures. */
+export async function writeRandomFolder(
+  folder: string,
+  partial: PartialConfig,
+  o: { seed?: number; extra?: JsonObject } = {},
+): Promise<ModelConfig> {
+  const config = completeConfig(partial);
+  await mkdir(folder, { recursive: true });
+  if (config.vocabSize === 320)
+    for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+      await copyFile(join(tokenizer, name), join(folder, name));
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...rawConfig(config), ...o.extra }));
+  const specs = familyOf(config, folder).weights(config);
+  const parameters = randomParameters(specs, config.numHiddenLayers, o.seed ?? 1);
+  const layers = (name: string): number => (name.includes('*') ? config.numHiddenLayers : 1);
+  const names = specs.flatMap((spec) =>
+    Array.from({ length: layers(spec.name) }, (_, layer) => tensorNames(spec, layer)).flat(),
+  );
+  await writeWeights(
+    folder,
+    names.map((name) => tensorOfSource(parameters.source(name))),
+  );
+  return config;
+}
+
+/** Logits [T, V]; the model is loaded for it and freed. */
+export async function logitsOf(model: Model, tokens: readonly number[]): Promise<Float32Array> {
+  using _scope = model.engine.scope();
+  await model.load();
+  try {
+    return await model.engine.readFloats(model.logits(model.forward(createBatch([tokens]))));
+  } finally {
+    model.dispose();
+  }
+}
+
+export async function folderLogits(
+  engine: Engine,
+  folder: string,
+  tokens: readonly number[],
+  drops: Partial<Drops> = {},
+): Promise<Float32Array> {
+  await using model = await loadModel(folder, { engine, drops });
+  return await logitsOf(model, tokens);
+}
+
+/** A model of another config on the weights of a folder. */
+export function modelOn(
+  engine: Engine,
+  checkpoint: Checkpoint,
+  config: ModelConfig = parseConfig(checkpoint.config, checkpoint.folder),
+): Model {
+  return new Model(engine, config, familyOf(config, checkpoint.folder), checkpoint);
+}
