@@ -1,12 +1,20 @@
 /**
- * Products with int4 weights, one thread: `npx tsx bench/int4.bench.ts [name part]`. Operations are a multiplication or an
- * addition each; bytes those of the weight.
+ * Products with int4 weights, one thread: `npx tsx bench/int4.bench.ts [name part] [--wide]`, the latter to have V8 pair
+ * vectors to 256 bits (Node 26). Operations are a multiplication or an addition each; bytes those of the weight.
  */
 import { cpus } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { Bench } from 'tinybench';
 import type { Int4Format } from '../src/engine/int4.js';
 import { int4PanelsOf, packInt4 } from '../src/engine/wasm/int4/int4Panels.js';
-import { bytesPlan, pairsPlan, type Int4Plan } from '../src/engine/wasm/int4/int4Plan.js';
+import {
+  bytesPlan,
+  pairsPlan,
+  shortsPlan,
+  wideBytesPlan,
+  wideShortsPlan,
+  type Int4Plan,
+} from '../src/engine/wasm/int4/int4Plan.js';
 import { int4Product, quantizeRows } from '../src/engine/wasm/int4/int4Product.js';
 import { Machine } from '../src/engine/wasm/machine.js';
 import { randomInt4 } from '../src/quant/randomInt4.js';
@@ -60,7 +68,11 @@ async function productCase(
 }
 
 /** Relaxed SIMD is there, and right, from Node 24 on. */
-const plans = Number(process.versions.node.split('.')[0]) >= 24 ? [pairsPlan, bytesPlan] : [pairsPlan];
+const major = Number(process.versions.node.split('.')[0]);
+const wide = process.argv.includes('--wide');
+const relaxedPlans = wide ? [wideBytesPlan, wideShortsPlan] : [bytesPlan, shortsPlan];
+const plans = major >= 24 ? [pairsPlan, ...relaxedPlans] : [pairsPlan];
+if (wide) setFlagsFromString('--experimental-wasm-revectorize');
 const shapes: [rows: number, depth: number, out: number, groupSize: GroupSize][] = [
   [1, 4096, 4096, 32],
   [1, 4096, 4096, 128],
@@ -74,7 +86,9 @@ const shapes: [rows: number, depth: number, out: number, groupSize: GroupSize][]
 ];
 const cases: Case[] = [];
 for (const plan of plans) for (const shape of shapes) cases.push(...(await productCase(plan, ...shape)));
-const chosen = cases.filter(({ name }) => name.includes(process.argv[2] ?? ''));
+const chosen = cases.filter(({ name }) =>
+  name.includes(process.argv.slice(2).find((word) => !word.startsWith('--')) ?? ''),
+);
 
 console.log(`${cpus()[0].model}, Node ${process.versions.node}, one thread`);
 const bench = new Bench({ time: 200, iterations: 5, warmupTime: 100, warmupIterations: 3 });

@@ -6,7 +6,16 @@
  *
  * The weights are one block of normal numbers, read from another place for each tensor and scaled by 1 / sqrt(in).
  */
-import { copyFileSync, existsSync, mkdirSync, openSync, writeSync, closeSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  writeSync,
+  closeSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -20,6 +29,7 @@ const { values: o } = parseArgs({
     'kv-heads': { type: 'string', default: '8' },
     'shard-size': { type: 'string', default: '2GB' },
     tokenizer: { type: 'string' },
+    vocab: { type: 'string' }, // default: of the config.json beside the tokenizer
     seed: { type: 'string', default: '1' },
   },
 });
@@ -30,8 +40,9 @@ const bytesOf = (text) => {
 };
 const [D, I, H, K] = [o.hidden, o.intermediate, o.heads, o['kv-heads']].map(Number);
 const d = D / H;
-const tokenizer = JSON.parse(readFileSync(join(o.tokenizer, 'config.json'), 'utf8'));
-const V = tokenizer.vocab_size;
+const beside = join(o.tokenizer, 'config.json');
+const tokenizer = existsSync(beside) ? JSON.parse(readFileSync(beside, 'utf8')) : { bos_token_id: 1, eos_token_id: 2 };
+const V = Number(o.vocab ?? tokenizer.vocab_size);
 
 const layer = (i) => {
   const name = `model.layers.${i}.`;
@@ -49,7 +60,11 @@ const layer = (i) => {
 };
 const bytes = ([, shape]) => 2 * shape.reduce((a, b) => a * b, 1);
 const total = (tensors) => tensors.reduce((sum, tensor) => sum + bytes(tensor), 0);
-const ends = [['model.embed_tokens.weight', [V, D]], ['lm_head.weight', [V, D]], ['model.norm.weight', [D]]];
+const ends = [
+  ['model.embed_tokens.weight', [V, D]],
+  ['lm_head.weight', [V, D]],
+  ['model.norm.weight', [D]],
+];
 const layers = Math.max(1, Math.round((bytesOf(o.size) - total(ends)) / total(layer(0))));
 const tensors = [...ends, ...Array.from({ length: layers }, (_, i) => layer(i)).flat()];
 
@@ -73,7 +88,11 @@ const block = 1 << 20; // elements
 const drawn = Float32Array.from({ length: block }, normal);
 const scaled = new Map();
 const blockOf = (width) => {
-  if (!scaled.has(width)) scaled.set(width, Uint16Array.from(drawn, (x) => bfloat16(x / Math.sqrt(width))));
+  if (!scaled.has(width))
+    scaled.set(
+      width,
+      Uint16Array.from(drawn, (x) => bfloat16(x / Math.sqrt(width))),
+    );
   return scaled.get(width);
 };
 

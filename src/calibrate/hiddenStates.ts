@@ -1,4 +1,14 @@
-import { closeSync, fdatasyncSync, mkdirSync, openSync, readSync, readdirSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileError } from '../checkpoint/index.js';
@@ -69,9 +79,10 @@ export class DiskStates implements HiddenStates {
     const values = this.#buffer.subarray(0, (this.#offsets[row + 1] - this.#offsets[row]) / 4);
     const bytes = new Uint8Array(values.buffer, 0, values.byteLength);
     attempt('cannot read', this.folder, () => {
-      for (let done = 0; done < bytes.length; ) {
+      for (let done = 0; done < bytes.length;) {
         const count = readSync(this.#file(layer), bytes, done, bytes.length - done, this.#offsets[row] + done);
-        if (count === 0) throw new Error(`${this.folder}: the hidden states of row ${row} at layer ${layer} are incomplete`);
+        if (count === 0)
+          throw new Error(`${this.folder}: the hidden states of row ${row} at layer ${layer} are incomplete`);
         done += count;
       }
     });
@@ -81,7 +92,7 @@ export class DiskStates implements HiddenStates {
   write(layer: number, row: number, values: Float32Array): void {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     attempt('cannot write', this.folder, () => {
-      for (let done = 0; done < bytes.length; )
+      for (let done = 0; done < bytes.length;)
         done += writeSync(this.#file(layer), bytes, done, bytes.length - done, this.#offsets[row] + done);
     });
   }
@@ -94,7 +105,8 @@ export class DiskStates implements HiddenStates {
       }
     if (!this.kept) return;
     const names = layers.map(streamFile);
-    for (const name of readdirSync(this.folder)) if (!names.includes(name)) rmSync(join(this.folder, name), { force: true });
+    for (const name of readdirSync(this.folder))
+      if (!names.includes(name)) rmSync(join(this.folder, name), { force: true });
   }
 
   sync(): void {
@@ -108,7 +120,11 @@ export class DiskStates implements HiddenStates {
 
   #file(layer: number): number {
     let file = this.#files.get(layer);
-    if (file === undefined) this.#files.set(layer, (file = this.kept ? openKept(join(this.folder, streamFile(layer))) : openNameless(this.folder)));
+    if (file === undefined)
+      this.#files.set(
+        layer,
+        (file = this.kept ? openKept(join(this.folder, streamFile(layer))) : openNameless(this.folder)),
+      );
     return file;
   }
 }

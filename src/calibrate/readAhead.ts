@@ -1,28 +1,37 @@
-import { sizeOf, bytesPerElement } from '../engine/index.js';
+import { bytesPerElement, sizeOf } from '../engine/index.js';
 import { tensorNames, type Model } from '../models/index.js';
 
-const pieceBytes = 1 << 20;
+/** Bytes of one read, and of the buffers of all tensors, one each. */
+const most = { piece: 1 << 20, buffers: 32 << 20 };
 
 /**
  * Reads a layer's tensors for the system's cache only: the reads wait in Node's pool of threads, which works through
  * them while the main thread computes, and all pieces of a tensor land in one buffer. Nothing is held in memory when
  * it is done, and a failure is left for the real read to report.
  */
-export async function readAhead({ layers, specs, parameters }: Model, layer: number): Promise<void> {
-  if (layer >= layers.length) return;
+export async function readAhead(model: Model, layer: number): Promise<void> {
+  if (layer >= model.layers.length) return;
+  const names = layerTensors(model, layer);
+  const pieceBytes = Math.min(most.piece, most.buffers / Math.max(1, names.length));
   const reads: Promise<unknown>[] = [];
-  const seen = new Set<string>();
-  for (const spec of specs) {
-    if (!spec.name.includes('*') || layers[layer].skips(spec.path.startsWith('attention.') ? 'attention' : 'mlp')) continue;
-    for (const name of [...tensorNames(spec, layer), spec.fused?.name.replace('*', String(layer)) ?? '']) {
-      if (!parameters.has(name) || seen.has(name)) continue;
-      seen.add(name);
-      const source = parameters.source(name);
-      const width = source.shape.at(-1) ?? 1;
-      const rows = sizeOf(source.shape) / width;
-      const step = Math.max(1, Math.floor(pieceBytes / (width * bytesPerElement[source.dtype])));
-      for (let row = 0; row < rows; row += step) reads.push(source.readRows(row, Math.min(rows, row + step)));
-    }
+  for (const name of names) {
+    const source = model.parameters.source(name);
+    const width = source.shape.at(-1) ?? 1;
+    const rows = sizeOf(source.shape) / width;
+    const step = Math.max(1, Math.floor(pieceBytes / (width * bytesPerElement[source.dtype])));
+    for (let row = 0; row < rows; row += step) reads.push(source.readRows(row, Math.min(rows, row + step)));
   }
   await Promise.allSettled(reads);
+}
+
+/** What the checkpoint has of a layer that is not skipped. */
+function layerTensors({ layers, specs, parameters }: Model, layer: number): string[] {
+  const used = specs.filter(
+    ({ name, path }) => name.includes('*') && !layers[layer].skips(path.startsWith('attention.') ? 'attention' : 'mlp'),
+  );
+  const names = used.flatMap((spec) => [
+    ...tensorNames(spec, layer),
+    ...(spec.fused ? tensorNames({ ...spec, name: spec.fused.name }, layer) : []),
+  ]);
+  return [...new Set(names)].filter((name) => parameters.has(name));
 }

@@ -44,7 +44,9 @@ export async function streamRows(model: Model, rows: readonly Int32Array[], opti
       for (let row = layer.index === from.layer ? from.row : 0; row < rows.length; row++) {
         signal?.throwIfAborted();
         await runRow(model, layer.index, rows[row], row, options);
-        await onRow?.(row + 1 < rows.length ? { layer: layer.index, row: row + 1 } : { layer: layer.index + 1, row: 0 });
+        await onRow?.(
+          row + 1 < rows.length ? { layer: layer.index, row: row + 1 } : { layer: layer.index + 1, row: 0 },
+        );
         onProgress?.(layer.index * rows.length + row + 1, layers.length * rows.length, 'rows through layers');
         await new Promise(setImmediate); // as in `walkRows`
       }
@@ -56,7 +58,13 @@ export async function streamRows(model: Model, rows: readonly Int32Array[], opti
   }
 }
 
-async function runRow(model: Model, layer: number, tokens: Int32Array, row: number, { states, gaps = [], recall, observer }: StreamOptions): Promise<void> {
+async function runRow(
+  model: Model,
+  layer: number,
+  tokens: Int32Array,
+  row: number,
+  { states, gaps = [], recall, observer }: StreamOptions,
+): Promise<void> {
   const { engine, config } = model;
   using _scope = engine.scope();
   const stream = (at: number): Tensor => engine.tensor(states.read(at, row), [tokens.length, config.hiddenSize]);
@@ -73,7 +81,10 @@ async function runRow(model: Model, layer: number, tokens: Int32Array, row: numb
 /** The streams that layers from `layer` on still read. */
 function wanted(layer: number, gaps: readonly number[], layers: number): number[] {
   const streams = Array.from({ length: layer + 1 }, (_, i) => i);
-  return streams.filter((stream) => stream < layers && (stream === layer || gaps.some((gap) => stream + gap > layer && stream + gap <= layers)));
+  return streams.filter(
+    (stream) =>
+      stream < layers && (stream === layer || gaps.some((gap) => stream + gap > layer && stream + gap <= layers)),
+  );
 }
 
 /** [T, D]: the embedding's rows of these tokens, read one by one: the whole may be larger than a layer. */

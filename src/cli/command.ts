@@ -1,5 +1,5 @@
-import type { BackendName } from '../engine/index.js';
-import type { Drops, MemoryLimit } from '../models/index.js';
+import type { Drops, LoadOptions, MemoryLimit } from '../models/index.js';
+import { rtnQuantizer, type Int4Options } from '../quant/index.js';
 import type { commonOptions, Option } from './options.js';
 import type { Ui } from './ui.js';
 
@@ -20,7 +20,10 @@ interface Definition<O extends Options> {
   readonly options: O;
   /** Arguments behind `llm-drop`, and what they do. */
   readonly examples: readonly (readonly [line: string, meaning: string])[];
-  run(values: Values<O> & CommonValues & { readonly model: string; readonly inputs: readonly string[] }, ui: Ui): Promise<void>;
+  run(
+    values: Values<O> & CommonValues & { readonly model: string; readonly inputs: readonly string[] },
+    ui: Ui,
+  ): Promise<void>;
 }
 
 /** A command as the program registers it; the types of its options are known to itself alone. */
@@ -40,14 +43,26 @@ export function command<O extends Options>(name: string, summary: string, defini
   };
 }
 
-/** The part of a command's values that `loadModel` takes. */
-export interface LoadValues {
-  readonly backend: BackendName;
-  readonly threads?: number;
+/** The part of a command's values that decides what `loadModel` loads, and how. */
+export interface LoadValues extends Pick<
+  CommonValues,
+  'backend' | 'threads' | 'int4' | 'groupSize' | 'asymmetric' | 'head'
+> {
   readonly dropAttn?: readonly number[];
   readonly dropMlp?: readonly number[];
   readonly memory?: MemoryLimit;
 }
+
+/** What `loadModel` is to do. */
+export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
+  backend: o.backend,
+  threads: o.threads,
+  drops: dropsOf(o),
+  memory: o.memory,
+  quantize: o.int4
+    ? rtnQuantizer({ groupSize: o.groupSize as Int4Options['groupSize'], symmetric: !o.asymmetric, head: o.head })
+    : undefined,
+});
 
 export const dropsOf = ({ dropAttn = [], dropMlp = [] }: Pick<LoadValues, 'dropAttn' | 'dropMlp'>): Drops => ({
   attention: dropAttn,

@@ -1,11 +1,4 @@
-import {
-  metricNames,
-  searches,
-  type MethodRequest,
-  type MetricName,
-  type Search,
-  type Target,
-} from '../drop/index.js';
+import { metricNames, searches, type MethodRequest, type MetricName, type Search, type Target } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
 import { choice, flag, int } from './options.js';
 

@@ -1,17 +1,10 @@
-import type { DropReport, LossReport } from '../drop/index.js';
+import type { DropRecord, LossReport } from '../drop/index.js';
 import { facts, table } from './table.js';
 import { formatBytes, formatCount, formatLayers, formatSaving } from './units.js';
 
 /** A drop's report for people. */
-export function describeDrop({
-  drop,
-  keep,
-  before,
-  after,
-  loss,
-  out,
-  configOnly,
-}: DropReport & { out: string; configOnly: boolean }): string[] {
+export function describeDrop(result: DropRecord & { out: string; configOnly: boolean }): string[] {
+  const { drop, keep, before, after, loss, out, configOnly } = result;
   const row = (name: string, was: number, is: number, format: (n: number) => string): string[] => [
     name,
     format(was),
@@ -24,6 +17,7 @@ export function describeDrop({
       ['', `keep = ${formatLayers(keep.attention)}`],
       ['MLP', `drop = ${formatLayers(drop.mlp)}`],
       ['', `keep = ${formatLayers(keep.mlp)}`],
+      ['chosen by', describeMethod(result)],
     ]),
     '',
     ...table([
@@ -36,6 +30,19 @@ export function describeDrop({
     ...(loss ? [describeLoss(loss), ''] : []),
     configOnly ? `${out}: configuration only; lay it over the original folder` : `${out}: written`,
   ];
+}
+
+/** `cosine scores in 2 rounds, on 256 rows of 2048 tokens` */
+function describeMethod({ method, metric, search, iterations, compat, seed, calibration }: DropRecord): string {
+  const scores = metric === 'random' ? `chance (seed ${seed})` : `${metric} scores`;
+  const way = {
+    lists: 'name',
+    scores,
+    consecutive: `${scores} of windows of blocks${compat ? `, as ${compat} reads them` : ''}`,
+    iterative: `${scores} in ${iterations} rounds`,
+    greedy: `a greedy search for the least ${search === 'greedy-loss' ? 'loss' : 'KL divergence'}`,
+  }[method];
+  return calibration ? `${way}, on ${calibration.samples} rows of ${calibration.length} tokens` : way;
 }
 
 const describeLoss = ({ rows, before, after, difference, standardError }: LossReport): string =>

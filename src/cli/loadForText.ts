@@ -1,6 +1,6 @@
 import { loadTokenizer, openCheckpoint, type Tokenizer } from '../checkpoint/index.js';
 import { loadModel, type LoadedModel } from '../models/index.js';
-import { dropsOf, type LoadValues } from './command.js';
+import { loadOptionsOf, type LoadValues } from './command.js';
 import type { Ui } from './ui.js';
 
 /** A model, and the tokenizer that lies beside it. */
@@ -14,10 +14,7 @@ export async function loadForText(path: string, o: LoadValues, ui: Ui): Promise<
   await (await openCheckpoint(path)).close();
   const tokenizer = await loadTokenizer(path);
   const model = await loadModel(path, {
-    backend: o.backend,
-    threads: o.threads,
-    drops: dropsOf(o),
-    memory: o.memory,
+    ...loadOptionsOf(o),
     onProgress: ui.progress('loading'),
   });
   return { model, tokenizer, [Symbol.asyncDispose]: () => model.close() };

@@ -78,7 +78,11 @@ export function choice<T extends string>(
 }
 
 /** Whole numbers such as `1,2,4`. */
-export const numbers = (description: string, least: number, fallback: readonly number[]): Option<readonly number[]> => ({
+export const numbers = (
+  description: string,
+  least: number,
+  fallback: readonly number[],
+): Option<readonly number[]> => ({
   description,
   value: 'n,...',
   default: fallback,
@@ -126,6 +130,10 @@ export const dropOptions = {
 export const commonOptions = {
   backend: choice<BackendName>('what computes', backendNames, 'wasm'),
   threads: int('threads to compute with (default: what the backend makes good use of)', 1),
+  int4: flag('hold weights in 4 bits, in groups along a row, rounded to nearest'),
+  groupSize: int('weights that share a scale: 32, 64 or 128', 1, 32),
+  asymmetric: flag('give each group a zero point'),
+  head: choice<'int4' | 'bf16' | 'float'>('with --int4, how embedding and output projection are held', ['int4', 'bf16', 'float'], 'int4'),
   json: flag('print one JSON document on stdout and nothing else'),
   verbose: flag('show the stack of an error'),
 };

@@ -5,6 +5,7 @@ import { bench } from './commands/bench.js';
 import { demo } from './commands/demo.js';
 import { drop } from './commands/drop.js';
 import { evaluate } from './commands/eval.js';
+import { exportCommand } from './commands/export.js';
 import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { logits } from './commands/logits.js';
@@ -16,7 +17,19 @@ import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
 import { Ui, type Surroundings } from './ui.js';
 
-const commands: readonly Command[] = [inspect, score, merge, drop, sweep, evaluate, generate, logits, bench, demo];
+const commands: readonly Command[] = [
+  inspect,
+  score,
+  merge,
+  drop,
+  sweep,
+  evaluate,
+  generate,
+  logits,
+  exportCommand,
+  bench,
+  demo,
+];
 
 /** Runs a command line (without `node` and the script) and returns the exit code: 0, 1 for any error, 130 after Ctrl-C. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -79,7 +92,11 @@ function register(program: Program, command: Command, execute: Execute): void {
     )
     .addHelpText('after', examplesText(command))
     .action((given: string | string[] | undefined, values: Record<string, unknown>) =>
-      execute(command, { ...defaults, ...values, ...(inputs ? { inputs: given } : { model: given ?? defaultModel?.() }) }),
+      execute(command, {
+        ...defaults,
+        ...values,
+        ...(inputs ? { inputs: given } : { model: given ?? defaultModel?.() }),
+      }),
     );
   for (const [name, option] of options) sub.addOption(programOption(name, option));
 }

@@ -2,7 +2,17 @@ import { UserError } from '../engine/index.js';
 import type { Shard } from '../drop/index.js';
 import type { Option } from './options.js';
 
-const units: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12, ki: 2 ** 10, mi: 2 ** 20, gi: 2 ** 30, ti: 2 ** 40 };
+const units: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40,
+};
 
 /** Bytes such as `2GB`, `1.5 GiB` or `800M`. */
 export const size = (description: string): Option<number | undefined> => ({
@@ -22,7 +32,8 @@ export const shard = (description: string): Option<Shard | undefined> => ({
   value: 'i/n',
   parse: (given, name) => {
     const [, index, count] = (/^(\d+)\/(\d+)$/.exec(given) ?? []).map(Number);
-    if (!(index >= 1 && index <= count)) throw new UserError(`${name} must be a part such as 3/16, counted from 1, found '${given}'`);
+    if (!(index >= 1 && index <= count))
+      throw new UserError(`${name} must be a part such as 3/16, counted from 1, found '${given}'`);
     return { index, count };
   },
 });

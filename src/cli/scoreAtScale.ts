@@ -78,7 +78,8 @@ async function openProgress(
   ui: Ui,
 ): Promise<ProgressFile<ScoreState> | undefined> {
   const part = o.shard ? `${o.shard.index}-of-${o.shard.count}` : undefined;
-  const path = o.state !== undefined ? join(o.state, `score${part ? `-${part}` : ''}.progress`) : o.out && `${o.out}.progress`;
+  const path =
+    o.state !== undefined ? join(o.state, `score${part ? `-${part}` : ''}.progress`) : o.out && `${o.out}.progress`;
   if (!path || (o.out && (await stat(o.out).catch(() => undefined))?.isFile() === false)) return undefined; // a pipe, say
   const progress = await ProgressFile.open<ScoreState>(path, {
     ...fingerprint,

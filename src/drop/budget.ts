@@ -47,7 +47,8 @@ function parseBudget(text: string): Budget {
     if (!(number > 0 && number <= 1)) fail('is a share of the whole model without a unit, so it must be within 0 to 1');
     return { kind, most: number, relative: true, text };
   }
-  if (!Object.hasOwn(units[kind], unit)) fail(`has the unit ${unit}, but ${kind} knows ${Object.keys(units[kind]).join(', ')}`);
+  if (!Object.hasOwn(units[kind], unit))
+    fail(`has the unit ${unit}, but ${kind} knows ${Object.keys(units[kind]).join(', ')}`);
   return { kind, most: number * units[kind][unit], relative: false, text };
 }
 
@@ -57,7 +58,8 @@ export function keepsTo({ kind, most, relative }: Budget, point: Cost, whole: Co
     const rate = relative ? point.speedup : point.tokensPerSecond;
     return !!rate && 1 / rate <= most;
   }
-  const cost = ({ parameters, kvBytesPerToken }: Cost): number => (kind === 'parameters' ? parameters : kvBytesPerToken);
+  const cost = ({ parameters, kvBytesPerToken }: Cost): number =>
+    kind === 'parameters' ? parameters : kvBytesPerToken;
   return cost(point) <= (relative ? most * cost(whole) : most);
 }
 

@@ -12,14 +12,20 @@ export interface WindowOptions extends Constraints {
 }
 
 /** The window of `count` consecutive blocks whose ends are most alike (Gromov et al., 2024); of equals, the first. */
-export function selectWindow(importance: Importance, count: number, { keep = [], compat = false }: WindowOptions = {}): Drops {
+export function selectWindow(
+  importance: Importance,
+  count: number,
+  { keep = [], compat = false }: WindowOptions = {},
+): Drops {
   const scores = importance.blockConsecutive;
   const layers = scores.length;
   if (layers === 0) throw new UserError('these scores hold no windows of blocks');
   const kept = checkedIndices(keep, layers, '--keep');
   const column = compat ? count : count - 1;
   if (!Number.isInteger(count) || count < 1 || column >= layers)
-    throw new UserError(`cannot drop a window of ${count} blocks: the model has ${layers}${compat ? ', and LLM-Drop scores windows one block longer' : ''}`);
+    throw new UserError(
+      `cannot drop a window of ${count} blocks: the model has ${layers}${compat ? ', and LLM-Drop scores windows one block longer' : ''}`,
+    );
   let best: { start: number; score: number } | undefined;
   for (let start = 0; start + count <= layers; start++) {
     const score = scores[start][column];

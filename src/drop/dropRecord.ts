@@ -1,9 +1,6 @@
 import type { DropReport } from './dropReport.js';
 import type { Choice, DropMethod } from './method.js';
 
-/** Lies in the folder of a dropped model. */
-export const dropRecordFile = 'drop_report.json';
-
 /**
  * How a dropped model came about: the schema `llm-drop/drop-report/1` of `drop_report.json`. `drop`, `keep`, `before`,
  * `after` and `loss` are those of `DropReport`: lists are of original layers, sizes in parameters and bytes, losses in

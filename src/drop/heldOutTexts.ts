@@ -5,6 +5,11 @@ import { splitRows } from './heldOut.js';
 import type { HeldOutText, SweepRows } from './sweep.js';
 
 export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip'> {
+  /**
+   * Rows of each of `texts` to pass over: methods that look at different numbers of rows are measured on the same ones
+   * where it is at least the largest. @defaultValue 0
+   */
+  readonly skipRows?: number;
   /** Rows of each text to measure on. */
   readonly heldOut: number;
   /** Texts to measure on, each for itself. @defaultValue the calibration's, behind its rows */
@@ -47,7 +52,7 @@ async function unseenRows(
   o: SweepRowsOptions,
 ): Promise<Int32Array[]> {
   const first = async (samples: number): Promise<Int32Array[]> => {
-    const { rows } = await calibrationRows(tokenizer, [file], { ...o, samples });
+    const { rows } = await calibrationRows(tokenizer, [file], { ...o, samples, skip: o.skipRows });
     return rows.filter((row) => !seen.has(rowsDigest([row]))).slice(0, o.heldOut);
   };
   const rows = await first(o.heldOut);

@@ -1,7 +1,24 @@
 import { tmpdir } from 'node:os';
-import { DiskStates, MemoryStates, streamRows, walkRows, type HiddenStates, type StreamPosition, type WalkOptions } from '../calibrate/index.js';
+import {
+  DiskStates,
+  MemoryStates,
+  streamRows,
+  walkRows,
+  type HiddenStates,
+  type StreamPosition,
+  type WalkOptions,
+} from '../calibrate/index.js';
 import { UserError, type Tensor } from '../engine/index.js';
-import { addressableBytes, defaultMaxMemory, memoryNeeds, type Drops, type Model, type ModuleKind, type Observer, type SubLayerEvent } from '../models/index.js';
+import {
+  addressableBytes,
+  defaultMaxMemory,
+  memoryNeeds,
+  type Drops,
+  type Model,
+  type ModuleKind,
+  type Observer,
+  type SubLayerEvent,
+} from '../models/index.js';
 import { cosine, type Metric } from './metric.js';
 import { MetricSums } from './metricSums.js';
 
@@ -78,12 +95,20 @@ export interface ScoreOptions extends Omit<WalkOptions, 'observer'> {
  * sums (LLM-Drop, section 3; the official code keeps all hidden states and makes a pass for each target). A model that
  * is not loaded is streamed, a layer at a time, to the same scores.
  */
-export async function scoreImportance(model: Model, rows: readonly Int32Array[], options: ScoreOptions = {}): Promise<Importance> {
+export async function scoreImportance(
+  model: Model,
+  rows: readonly Int32Array[],
+  options: ScoreOptions = {},
+): Promise<Importance> {
   return importanceOf(await scoreSums(model, rows, options));
 }
 
 /** The sums alone: of one shard of the rows, say. */
-export async function scoreSums(model: Model, rows: readonly Int32Array[], options: ScoreOptions = {}): Promise<ScoreSums> {
+export async function scoreSums(
+  model: Model,
+  rows: readonly Int32Array[],
+  options: ScoreOptions = {},
+): Promise<ScoreSums> {
   if (rows.length === 0) throw new UserError('scoring needs at least one calibration row');
   const metric = options.metric ?? cosine;
   const gaps = checkedGaps(options.gaps ?? defaultGaps(model), model.layers.length);
@@ -111,19 +136,35 @@ function checkedGaps(gaps: readonly number[], layers: number): number[] {
   return [...new Set([1, ...gaps])].sort((a, b) => a - b);
 }
 
-async function scoreLoaded(model: Model, rows: readonly Int32Array[], scorer: Scorer, options: ScoreOptions): Promise<void> {
+async function scoreLoaded(
+  model: Model,
+  rows: readonly Int32Array[],
+  scorer: Scorer,
+  options: ScoreOptions,
+): Promise<void> {
   const { onProgress, progress } = options;
   const done = progress?.previous?.next.row ?? 0;
   const saver = new Saver(progress, scorer);
   await saver.around(() =>
-    walkRows(model, rows.slice(done), { ...options, observer: scorer, onProgress: (row) => onProgress?.(done + row, rows.length, 'rows') }, async (_, row) => {
-      await scorer.endRow();
-      await saver.reached({ layer: 0, row: done + row + 1 });
-    }),
+    walkRows(
+      model,
+      rows.slice(done),
+      { ...options, observer: scorer, onProgress: (row) => onProgress?.(done + row, rows.length, 'rows') },
+      async (_, row) => {
+        await scorer.endRow();
+        await saver.reached({ layer: 0, row: done + row + 1 });
+      },
+    ),
   );
 }
 
-async function scoreStreamed(model: Model, rows: readonly Int32Array[], scorer: Scorer, gaps: readonly number[], options: ScoreOptions): Promise<void> {
+async function scoreStreamed(
+  model: Model,
+  rows: readonly Int32Array[],
+  scorer: Scorer,
+  gaps: readonly number[],
+  options: ScoreOptions,
+): Promise<void> {
   const { progress } = options;
   using states = waitingStates(model, rows, gaps, options);
   const saver = new Saver(progress, scorer, states);
@@ -133,35 +174,56 @@ async function scoreStreamed(model: Model, rows: readonly Int32Array[], scorer: 
     await saver.reached(next, next.row === 0);
   };
   const recall = (layer: number, hidden: Tensor): void => scorer.recall(layer, hidden);
-  await saver.around(() => streamRows(model, rows, { ...options, observer: scorer, states, gaps, recall, onRow, from: progress?.previous?.next }));
+  await saver.around(() =>
+    streamRows(model, rows, {
+      ...options,
+      observer: scorer,
+      states,
+      gaps,
+      recall,
+      onRow,
+      from: progress?.previous?.next,
+    }),
+  );
 }
 
 /** In memory where they fit beside a layer; a run that is to be continued later keeps them on the disk. */
-function waitingStates(model: Model, rows: readonly Int32Array[], gaps: readonly number[], options: ScoreOptions): HiddenStates {
+function waitingStates(
+  model: Model,
+  rows: readonly Int32Array[],
+  gaps: readonly number[],
+  options: ScoreOptions,
+): HiddenStates {
   const { maxMemory = defaultMaxMemory(), spill = 'auto', progress } = options;
   const lengths = rows.map(({ length }) => length);
   const { hiddenSize } = model.config;
   const { layer, row, program } = memoryNeeds(model, Math.max(...lengths));
   const least = layer + row + program;
   if (least > maxMemory || layer + row > addressableBytes(model))
-    throw new UserError(`a layer of ${bytesText(layer)} and a row of ${bytesText(row)} need ${bytesText(least)} of memory in all, more than ${bytesText(Math.min(maxMemory, addressableBytes(model)))}`, {
-      hint: 'allow more with --max-memory, or take shorter rows',
-    });
+    throw new UserError(
+      `a layer of ${bytesText(layer)} and a row of ${bytesText(row)} need ${bytesText(least)} of memory in all, more than ${bytesText(Math.min(maxMemory, addressableBytes(model)))}`,
+      {
+        hint: 'allow more with --max-memory, or take shorter rows',
+      },
+    );
   if (progress) return new DiskStates(lengths, hiddenSize, progress.folder, true);
   // What enters the layer, what leaves it, and what longer windows recall.
   const streams = 2 + Math.max(...gaps) - 1;
   const waiting = 4 * hiddenSize * streams * lengths.reduce((sum, length) => sum + length, 0);
-  return spill === 'always' || least + waiting > maxMemory ? new DiskStates(lengths, hiddenSize, options.temporary ?? tmpdir(), false) : new MemoryStates();
+  return spill === 'always' || least + waiting > maxMemory
+    ? new DiskStates(lengths, hiddenSize, options.temporary ?? tmpdir(), false)
+    : new MemoryStates();
 }
 
-const bytesText = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
+const bytesText = (bytes: number): string => `${(bytes / 1e6).toPrecision(4)} MB`;
 
-/** Milliseconds between states saved. */
-const saveInterval = 2000;
+/** Between states saved pass so many milliseconds, and so many times what saving takes. */
+const saveInterval = { least: 500, times: 20 };
 
 /** Saves now and then, and once more when the work is interrupted. */
 class Saver {
-  #last = Date.now();
+  /** When the next save is due. */
+  #due = Date.now() + saveInterval.least;
   #unsaved: ScoreState | undefined;
 
   constructor(
@@ -173,7 +235,7 @@ class Saver {
   async reached(next: StreamPosition, now = false): Promise<void> {
     if (!this.progress) return;
     this.#unsaved = { next, sums: Array.from(this.scorer.sums) };
-    if (now || Date.now() - this.#last >= saveInterval) await this.#save();
+    if (now || Date.now() >= this.#due) await this.#save();
   }
 
   async around(work: () => Promise<void>): Promise<void> {
@@ -187,10 +249,12 @@ class Saver {
 
   async #save(): Promise<void> {
     if (!this.#unsaved) return;
+    const start = Date.now();
     this.states?.sync();
     await this.progress!.save(this.#unsaved);
-    this.#last = Date.now();
     this.#unsaved = undefined;
+    const end = Date.now();
+    this.#due = end + Math.max(saveInterval.least, saveInterval.times * (end - start));
   }
 }
 
@@ -199,7 +263,8 @@ export function importanceOf({ metric, samples, length, tokens, layers, gaps, dr
   const means = sums.map((sum) => sum / tokens);
   const all = Array.from({ length: layers }, (_, i) => i);
   const gone = (kind: ModuleKind, i: number): boolean => drop[kind].includes(i);
-  const present = (part: number, kind: ModuleKind): Scores => all.map((i) => (gone(kind, i) ? null : means[part * layers + i]));
+  const present = (part: number, kind: ModuleKind): Scores =>
+    all.map((i) => (gone(kind, i) ? null : means[part * layers + i]));
   const window = (i: number, gap: number): number | null => {
     const at = gaps.indexOf(gap);
     return at < 0 || i + gap > layers ? null : means[windowAt(layers, gaps.length, i, at)];

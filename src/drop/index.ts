@@ -1,31 +1,81 @@
 /** Scores modules, chooses the redundant ones, writes checkpoints without them. */
 export { keepsTo, parseBudgets, withinBudget, type Budget, type BudgetKind, type Cost } from './budget.js';
 export { selectWindow, type WindowOptions } from './consecutive.js';
-export { dropRecordFile, methodRecord, type CalibrationRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
+export { methodRecord, type CalibrationRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
 export { dropReport, measureDrop, type DropReport, type LossReport } from './dropReport.js';
 export { drawRows, type DrawnRows } from './drawRows.js';
 export { openDropSource } from './dropSource.js';
-export { fingerprintDifferences, fingerprintOf, rowsDigest, type Fingerprint, type FingerprintInput } from './fingerprint.js';
+export {
+  fingerprintDifferences,
+  fingerprintOf,
+  rowsDigest,
+  type Fingerprint,
+  type FingerprintInput,
+} from './fingerprint.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
 export { splitRows, type SplitRows } from './heldOut.js';
 export { sweepRows, type SweepRowsOptions } from './heldOutTexts.js';
 export {
-  defaultGaps, importanceOf, scoreImportance, scoreSums,
-  type Importance, type ScoreOptions, type ScoreProgress, type ScoreState, type ScoreSums, type Scores,
+  defaultGaps,
+  importanceOf,
+  scoreImportance,
+  scoreSums,
+  type Importance,
+  type ScoreOptions,
+  type ScoreProgress,
+  type ScoreState,
+  type ScoreSums,
+  type Scores,
 } from './importance.js';
 export { parseImportance, parseShard, withoutDropped, type ShardRecord } from './importanceFile.js';
 export { dropIteratively, type IterativeOptions, type IterativeResult } from './iterative.js';
 export {
-  chooseByScores, chooseDrops, chooseWithoutText, dropMethod, metricNames, needsText, scoresWithoutText, searches,
-  type Choice, type ChooseOptions, type DropMethod, type MethodRequest, type MetricName, type Search,
+  chooseByScores,
+  chooseDrops,
+  chooseWithoutText,
+  dropMethod,
+  metricNames,
+  needsText,
+  scoresWithoutText,
+  searches,
+  type Choice,
+  type ChooseOptions,
+  type DropMethod,
+  type MethodRequest,
+  type MetricName,
+  type Search,
 } from './method.js';
 export { mergeShards, shardRows, type Shard, type ShardSums } from './mergeShards.js';
 export { ProgressFile } from './progressFile.js';
 export { angular, cosine, metrics, relativeNorm, type Metric } from './metric.js';
-export { mostRedundant, randomSelector, selectDrops, targets, type Constraints, type Selector, type Target } from './select.js';
 export {
-  sweep, type HeldOutText, type MeasuredModel, type Quality, type SweepMethod, type SweepOptions, type SweepPoint, type SweepResult,
-  type SweepRows, type SweepState, type TextQuality,
+  mostRedundant,
+  randomSelector,
+  selectDrops,
+  targets,
+  type Constraints,
+  type Selector,
+  type Target,
+} from './select.js';
+export {
+  sweep,
+  type HeldOutText,
+  type MeasuredModel,
+  type Quality,
+  type SweepMethod,
+  type SweepOptions,
+  type SweepPoint,
+  type SweepResult,
+  type SweepRows,
+  type SweepState,
+  type TextQuality,
 } from './sweep.js';
-export { mergeDrops, reservedLayers, writeDropped, type DropSource, type WriteDroppedOptions } from './writeDropped.js';
+export {
+  dropRecordFile,
+  mergeDrops,
+  reservedLayers,
+  writeDropped,
+  type DropSource,
+  type WriteDroppedOptions,
+} from './writeDropped.js';

@@ -20,9 +20,12 @@ export interface ShardSums {
 
 /** Rows index - 1, index - 1 + count, ...: parts of one text are much alike, so each shard sees all of it. */
 export function shardRows(rows: readonly Int32Array[], { index, count }: Shard): Int32Array[] {
-  if (!(Number.isInteger(index) && Number.isInteger(count) && index >= 1 && index <= count)) throw new UserError(`there is no shard ${index} of ${count}`);
+  if (!(Number.isInteger(index) && Number.isInteger(count) && index >= 1 && index <= count))
+    throw new UserError(`there is no shard ${index} of ${count}`);
   if (count > rows.length)
-    throw new UserError(`${count} shards are more than there are rows: ${rows.length}`, { hint: 'each shard needs a row' });
+    throw new UserError(`${count} shards are more than there are rows: ${rows.length}`, {
+      hint: 'each shard needs a row',
+    });
   return rows.filter((_, row) => row % count === index - 1);
 }
 
@@ -42,9 +45,12 @@ export function mergeShards(shards: readonly ShardSums[]): ScoreSums {
   });
   const missing = ordered.flatMap((shard, i) => (shard ? [] : [i + 1]));
   if (missing.length)
-    throw new UserError(`${missing.length === 1 ? 'shard' : 'shards'} ${missing.join(', ')} of ${count} ${missing.length === 1 ? 'is' : 'are'} missing`, {
-      hint: 'give the results of all shards',
-    });
+    throw new UserError(
+      `${missing.length === 1 ? 'shard' : 'shards'} ${missing.join(', ')} of ${count} ${missing.length === 1 ? 'is' : 'are'} missing`,
+      {
+        hint: 'give the results of all shards',
+      },
+    );
   const parts = ordered.map((shard) => shard!.scored);
   const total = (of: (part: ScoreSums) => number): number => parts.reduce((sum, part) => sum + of(part), 0);
   return {

@@ -74,8 +74,7 @@ export function dropMethod(request: MethodRequest): DropMethod {
     refuse(
       `--metric ${metric} does not depend on what was dropped before, so more --iterations than one change nothing`,
     );
-  if (consecutive && iterations > 1)
-    refuse('--consecutive drops one window, so --iterations does not go with it');
+  if (consecutive && iterations > 1) refuse('--consecutive drops one window, so --iterations does not go with it');
   if (seed !== undefined && metric !== 'random') refuse('--seed is of random choices, so it needs --metric random');
   if (iterations > Math.max(count, 1))
     refuse(`--iterations ${iterations} cannot drop ${count}: choose at most one round for each`);
@@ -124,7 +123,7 @@ export async function chooseDrops(
   options: ChooseOptions = {},
 ): Promise<Choice> {
   const { search, iterations } = method;
-  if (!needsText(method)) return await chooseWithoutText(model, method);
+  if (!needsText(method)) return chooseWithoutText(model, method);
   const now = model.drops;
   try {
     if (search !== 'score')
@@ -147,7 +146,7 @@ export async function chooseWithoutText(model: GateSource, method: DropMethod): 
 
 /** Gate-Norm's scores; for chance the same for all, since only which modules there are counts. */
 export const scoresWithoutText = async (model: GateSource, metric: MetricName | null): Promise<Importance> =>
-  metric === 'gate-norm' ? await gateNormImportance(model) : blankImportance('random', model.config.numHiddenLayers, 0);
+  metric === 'gate-norm' ? gateNormImportance(model) : blankImportance('random', model.config.numHiddenLayers, 0);
 
 /** Chooses by scores that are there, what was dropped before left out and merged in. */
 export function chooseByScores(importance: Importance, method: DropMethod, earlier: Drops): Choice {

@@ -27,7 +27,11 @@ export class MetricSums implements Disposable {
       this.#row ??= this.engine.accumulator(this.length);
       return this.metric.fused(this.engine, a, b, this.#row, index);
     }
-    const products = [[a, b], [a, a], [b, b]].map(([x, y]) => this.engine.sum(this.engine.multiply(x, y)).detach());
+    const products = [
+      [a, b],
+      [a, a],
+      [b, b],
+    ].map(([x, y]) => this.engine.sum(this.engine.multiply(x, y)).detach());
     this.#waiting.push({ index, products });
   }
 

@@ -43,7 +43,11 @@ export class ProgressFile<T> {
     if (saved && saved !== 'unreadable') {
       const changed = fingerprintDifferences(saved.fingerprint, fingerprint);
       if (changed.length === 0) return new ProgressFile(path, fingerprint, saved.state, undefined);
-      return this.#anew(path, fingerprint, `${path} is of an interrupted run with other inputs (${changed.join(', ')}); starting anew`);
+      return this.#anew(
+        path,
+        fingerprint,
+        `${path} is of an interrupted run with other inputs (${changed.join(', ')}); starting anew`,
+      );
     }
     return this.#anew(path, fingerprint, saved && `${path} cannot be read; starting anew`);
   }
@@ -67,7 +71,8 @@ export class ProgressFile<T> {
   }
 
   async remove(): Promise<void> {
-    for (const path of [this.path, `${this.path}.partial`, this.folder]) await rm(path, { recursive: true, force: true });
+    for (const path of [this.path, `${this.path}.partial`, this.folder])
+      await rm(path, { recursive: true, force: true });
   }
 }
 

@@ -9,7 +9,6 @@ import {
 } from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
 import { checkedIndices, isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
-import { dropRecordFile, type DropRecord } from './dropRecord.js';
 import type { Target } from './select.js';
 
 export interface WriteDroppedOptions {
@@ -19,10 +18,13 @@ export interface WriteDroppedOptions {
   readonly overwrite?: boolean;
   /** Decides the numbering of `reserved_layers.json`. @defaultValue what the drops are: of one kind, of blocks, or joint */
   readonly target?: Target;
-  /** Written beside the weights as `drop_report.json`. @defaultValue none is written */
-  readonly report?: DropRecord;
+  /** How the model came about, a `DropRecord`: written as `drop_report.json`. @defaultValue none is written */
+  readonly report?: { readonly schema: string };
   readonly onProgress?: Progress;
 }
+
+/** Lies in the folder of a dropped model. */
+export const dropRecordFile = 'drop_report.json';
 
 /** A model as read: what `Model` and its checkpoint know of it. */
 export interface DropSource {

@@ -50,6 +50,7 @@ export interface ExportOptions extends Evidence {
   /** What runs the check. @defaultValue the model's engine, or a new one of `backend` */
   readonly engine?: Engine;
   readonly backend?: BackendName;
+  readonly threads?: number;
   readonly onProgress?: Progress;
 }
 
@@ -85,7 +86,7 @@ export async function exportModel(model: ExportSource, options: ExportOptions): 
   }
   checkOptions(options);
   const live = 'drops' in model ? model : undefined;
-  const engine = options.engine ?? live?.engine ?? (await createEngine(options.backend));
+  const engine = options.engine ?? live?.engine ?? (await createEngine(options.backend, { threads: options.threads }));
   try {
     return await new Exporter(model, engine, options, live?.drops).run();
   } finally {
@@ -197,11 +198,12 @@ class Exporter {
     const { to } = this.o;
     const { config } = this.source;
     if (hasSubLayerDrops(this.#drops)) {
-      const others = config.modelType === 'mixtral' ? 'gguf' : to === 'hf' ? 'vllm or gguf' : 'gguf';
+      const others =
+        config.modelType === 'mixtral' ? '' : `--to ${to === 'hf' ? 'vllm or gguf' : 'gguf'} leaves them out; `;
       throw new UserError(
         `a plain ${config.modelType} checkpoint has an attention and an MLP in every layer, but this model lacks ${dropWords(this.#drops)}`,
         {
-          hint: `--zero keeps the layers and zeroes them, which any engine runs; --to ${others} leaves them out; --to llm-drop lists them`,
+          hint: `--zero keeps the layers and zeroes them, which any engine runs; ${others}--to llm-drop lists them`,
         },
       );
     }

@@ -30,7 +30,8 @@ export function defaultMaxMemory(): number {
 }
 
 /** What a backend's memory can hold at all, whatever the machine has: 32-bit addresses end at 4 GiB. */
-export const addressableBytes = (model: Pick<Model, 'engine'>): number => (model.engine.backend.name === 'wasm' ? 0.97 * 2 ** 32 : Infinity);
+export const addressableBytes = (model: Pick<Model, 'engine'>): number =>
+  model.engine.backend.name === 'wasm' ? 0.97 * 2 ** 32 : Infinity;
 
 const programBytes = 160e6;
 /** Rows of a wide intermediate result that are held at a time. */
@@ -47,9 +48,13 @@ export function memoryNeeds(model: Model, longest: number): MemoryNeeds {
   const { specs, layers, config } = model;
   const rowLength = Math.min(longest, config.maxPositionEmbeddings);
   const bytesOf = (spec: WeightSpec, layer?: number): number => sizeOf(spec.shape) * elementBytes(model, spec, layer);
-  const sum = (part: readonly WeightSpec[], layer?: number): number => part.reduce((total, spec) => total + bytesOf(spec, layer), 0);
+  const sum = (part: readonly WeightSpec[], layer?: number): number =>
+    part.reduce((total, spec) => total + bytesOf(spec, layer), 0);
   const sizes = layers.map((layer) =>
-    (['attention', 'mlp'] as const).reduce((total, kind) => total + (layer.skips(kind) ? 0 : sum(moduleSpecs(specs, kind), layer.index)), 0),
+    (['attention', 'mlp'] as const).reduce(
+      (total, kind) => total + (layer.skips(kind) ? 0 : sum(moduleSpecs(specs, kind), layer.index)),
+      0,
+    ),
   );
   const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim, numExpertsPerTok = 1 } = config;
   const narrow = 8 * hiddenSize + 3 * (numAttentionHeads + 2 * numKeyValueHeads) * headDim;

@@ -7,8 +7,16 @@ import type { Shape } from '../../src/engine/errors.js';
 import { dequantizeRows, type Int4Format, type Int4Rows, type Int4Source } from '../../src/engine/int4.js';
 import { sizeOf } from '../../src/engine/tensor.js';
 import { int4PanelsOf, packInt4 } from '../../src/engine/wasm/int4/int4Panels.js';
-import { bytesPlan, pairsPlan } from '../../src/engine/wasm/int4/int4Plan.js';
+import {
+  bytesPlan,
+  int4PlanFor,
+  pairsPlan,
+  shortsPlan,
+  wideShortsPlan,
+  type Int4Plan,
+} from '../../src/engine/wasm/int4/int4Plan.js';
 import { int4Product, quantizeRows } from '../../src/engine/wasm/int4/int4Product.js';
+import { passesSelfTest } from '../../src/engine/wasm/int4/selfTest.js';
 import { Machine } from '../../src/engine/wasm/machine.js';
 import {
   againstReference,
@@ -332,14 +340,17 @@ describe('wasm: int4 weights', () => {
   );
 
   // Relaxed SIMD is there from Node 22 on, and right in all of V8's compilers from Node 24 on.
-  const plans = Number(process.versions.node.split('.')[0]) >= 24 ? [pairsPlan, bytesPlan] : [pairsPlan];
-  const variants = plans.flatMap((plan) => [
-    plan,
-    { ...plan, rows: 3, block: 6, tileUnroll: 2, rowUnroll: 4, rowPanels: 1, rowChains: 2, depthBlocks: 4 } as const,
-  ]);
+  const relaxed = Number(process.versions.node.split('.')[0]) >= 24;
+  const plans = relaxed ? [pairsPlan, bytesPlan, shortsPlan, wideShortsPlan] : [pairsPlan];
+  const small = { rows: 3, block: 6, depthBlocks: 4 };
+  const variants: Int4Plan[] = [...plans, { ...pairsPlan, ...small, tileUnroll: 2, rowUnroll: 4, rowChains: 2 }];
+  if (relaxed) variants.push({ ...bytesPlan, ...small, tileUnroll: 4 }, { ...shortsPlan, ...small });
 
   describe.each(variants.map((plan) => [`${plan.dot}, ${plan.rows} rows`, plan] as const))('%s', (_, plan) => {
     const machine = new Machine(plan);
+    it('passes its self-test, also once compiled again', async () => {
+      expect(await passesSelfTest(machine, 300)).toBe(true);
+    });
     holds(
       'equals the integer model to the bit',
       fc.record({ seed, format, rows: size(20), width, out: size(40) }),
@@ -360,5 +371,19 @@ describe('wasm: int4 weights', () => {
         storage.free();
       },
     );
+  });
+
+  it('the plan follows the machine, and each is whole', () => {
+    for (const relaxed of [false, true])
+      for (const wide of [false, true])
+        for (const byteDots of [false, true]) {
+          const plan = int4PlanFor({ relaxed, wide, byteDots });
+          expect(plan.dot).toBe(relaxed ? (byteDots ? 'bytes' : 'shorts') : 'pairs');
+          // Blocks of rows are whole tiles; parts of the depth whole groups of 128.
+          expect([plan.block % plan.rows, plan.depthBlocks % 4, 4 % plan.rowUnroll, 8 % plan.tileUnroll]).toEqual([
+            0, 0, 0, 0,
+          ]);
+          if (plan.dot === 'shorts') expect([plan.rowUnroll, plan.tileUnroll, plan.rowChains]).toEqual([4, 8, 1]);
+        }
   });
 });

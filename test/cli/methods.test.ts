@@ -93,7 +93,7 @@ describe('drop', () => {
     const scores = await withModel((model) => gateNormScores(model));
     const weakest = [0, 1, 2, 3].sort((a, b) => scores[b]! - scores[a]!).slice(0, 2);
     const target = ['--target', 'attention', '--count', '2'];
-    const expected = { metric: 'gate-norm', drop: { attention: weakest.sort(), mlp: [] } };
+    const expected = { metric: 'gate-norm', drop: { attention: weakest.sort((a, b) => a - b), mlp: [] } };
     const alone = await drop(...target, '--metric', 'gate-norm');
     expect(alone).toMatchObject({ ...expected, calibration: null });
     expect(alone.report.importance!.similarity.attention).toEqual(scores);

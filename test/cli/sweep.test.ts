@@ -60,6 +60,16 @@ describe('sweep', () => {
     expect(whole!.loss).toBeCloseTo((whole!.texts[0].loss + whole!.texts[1].loss) / 2, 10);
   });
 
+  it('measures methods that look at different numbers of rows on the same ones, with --skip-rows', async () => {
+    const measured = async (samples: string, ...more: string[]): Promise<number> => {
+      const result = await sweep('--targets', 'mlp', '--counts', '1', '--text', text, '--samples', samples, ...more);
+      return result.whole!.loss;
+    };
+    expect(await measured('2')).not.toBe(await measured('4'));
+    expect(await measured('2', '--skip-rows', '4')).toBe(await measured('4', '--skip-rows', '4'));
+    expect(await measured('4', '--skip-rows', '4')).toBe(await measured('4'));
+  });
+
   it('measures decoding beside the whole model', async () => {
     const { points } = await sweep('--targets', 'block', '--counts', '3', '--speed-rounds', '2');
     expect(points[0].tokensPerSecond).toBeGreaterThan(0);
@@ -99,18 +109,45 @@ describe('a file of results', () => {
     expect(timeless(await sweep(...search, '--out', cut, '--resume'))).toEqual(timeless(complete));
   });
 
+  it('is the same sweep where a default is spelled out', async () => {
+    const out = at('spelled.json');
+    const first = await sweep('--targets', 'mlp', '--counts', '1', '--out', out);
+    const again = await sweep('--targets', 'mlp', '--counts', '1', '--metric', 'cosine', '--out', out, '--resume');
+    expect(again.points).toEqual(first.points);
+  });
+
   it('takes more counts into the same curve', async () => {
     const out = at('more.json');
     await sweep('--targets', 'attention', '--counts', '2', '--out', out);
-    expect(keys(await sweep('--targets', 'attention', '--counts', '1', '--out', out))).toEqual(['attention 1', 'attention 2']);
+    expect(keys(await sweep('--targets', 'attention', '--counts', '1', '--out', out))).toEqual([
+      'attention 1',
+      'attention 2',
+    ]);
   });
 
   it('is saved after each point', async () => {
     const out = at('interrupted.json');
     const abort = new AbortController();
-    const watch = setInterval(() => existsSync(out) && (readFileSync(out, 'utf8').includes('"target"') ? abort.abort() : 0), 1);
-    const argv = ['sweep', model, '--calibration', text, ...small, '--speed-rounds', '9', '--out', out, '--backend', backend];
-    const { code } = await llmDrop([...argv, '--targets', 'attention', '--counts', '1,2,3,4'], { signal: abort.signal });
+    const watch = setInterval(
+      () => existsSync(out) && (readFileSync(out, 'utf8').includes('"target"') ? abort.abort() : 0),
+      1,
+    );
+    const argv = [
+      'sweep',
+      model,
+      '--calibration',
+      text,
+      ...small,
+      '--speed-rounds',
+      '9',
+      '--out',
+      out,
+      '--backend',
+      backend,
+    ];
+    const { code } = await llmDrop([...argv, '--targets', 'attention', '--counts', '1,2,3,4'], {
+      signal: abort.signal,
+    });
     clearInterval(watch);
     expect(code).toBe(130);
     const { points } = JSON.parse(readFileSync(out, 'utf8')) as Document;
@@ -140,7 +177,14 @@ describe('a file of results', () => {
 
 describe('a budget', () => {
   it('chooses the smallest loss within it, and the command that makes it', async () => {
-    const { points, choice } = await sweep('--targets', 'attention,mlp', '--counts', '1,2,3', '--budget', 'kv=0.5,parameters=1M');
+    const { points, choice } = await sweep(
+      '--targets',
+      'attention,mlp',
+      '--counts',
+      '1,2,3',
+      '--budget',
+      'kv=0.5,parameters=1M',
+    );
     const within = points.filter(({ target, count }) => target === 'attention' && count >= 2);
     const least = within.reduce((a, b) => (a.loss <= b.loss ? a : b));
     expect(choice!.point).toEqual(least);
@@ -155,10 +199,28 @@ describe('a budget', () => {
     expect((await sweep('--targets', 'mlp', '--counts', '1', '--budget', 'kv=0.5')).choice).toBeNull();
     const refuse = async (budget: string): Promise<string> =>
       (await llmDrop(['sweep', model, '--calibration', text, ...small, '--budget', budget])).stderr;
-    expect(await refuse('kv=2')).toContain("the budget 'kv=2' is a share of the whole model without a unit, so it must be within 0 to 1");
+    expect(await refuse('kv=2')).toContain(
+      "the budget 'kv=2' is a share of the whole model without a unit, so it must be within 0 to 1",
+    );
     expect(await refuse('kv=2ms')).toContain('has the unit ms, but kv knows B, kB, MB, KiB, MiB');
     expect(await refuse('cost=1')).toContain('is not understood');
     expect(await refuse('decode=0.8')).toContain('--speed-rounds 0 does not go with it');
+  });
+});
+
+describe('what makes no sense together', () => {
+  it.each([
+    [['--search', 'greedy-kl', '--metric', 'cosine'], '--search greedy-kl measures the model itself'],
+    [['--metric', 'gate-norm'], '--metric gate-norm scores attentions only, so it needs --target attention, not mlp'],
+    [['--seed', '1'], '--seed is of random choices, so it needs --metric random'],
+    [['--targets', 'heads'], "--targets must be some of attention,mlp,block,joint, found 'heads'"],
+    [['--counts', '1,x'], "--counts must be whole numbers of at least 1, such as 1,8, found '1,x'"],
+    [['--resume'], '--resume goes on from a file, so it needs --out'],
+    [['--skip-rows', '3'], '--skip-rows passes over rows of a --text, so it needs one'],
+  ])('%j is one sentence, before anything is loaded', async (argv, sentence) => {
+    const { code, stdout, stderr } = await llmDrop(['sweep', 'nowhere', '--calibration', text, ...argv]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain(sentence);
   });
 });
 
@@ -180,8 +242,13 @@ describe('for people', () => {
 
   it('Markdown and CSV', async () => {
     expect((await shown('--format', 'markdown')).split('\n').filter((line) => line.startsWith('|'))).toHaveLength(7);
-    const rows = (await shown('--format', 'csv')).trim().split('\n').map((line) => line.split(','));
+    const rows = (await shown('--format', 'csv'))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(','));
     expect(rows).toHaveLength(6);
     for (const row of rows) expect(row).toHaveLength(rows[0].length);
+    expect((await shown('--format', 'csv', '--budget', 'kv=0.5')).trim().split('\n')).toHaveLength(6);
+    expect(await shown('--budget', 'kv=0.5')).toMatch(/^nothing that was measured|^llm-drop drop /m);
   });
 });

@@ -29,7 +29,7 @@ describe.each(cases)('$name', ({ folder }) => {
   const tokens = Int32Array.from({ length: 17 }, (_, i) => (i * 7) % 60);
   const logits = async (m: Model): Promise<Float32Array> => {
     using _scope = engine.scope();
-    return engine.readFloats(m.logits(m.forward(createBatch([tokens]))));
+    return await engine.readFloats(m.logits(m.forward(createBatch([tokens]))));
   };
   const reload = async <T>(path: string, use: (m: LoadedModel) => Promise<T>): Promise<T> => {
     await using m = await loadModel(path, { engine });

@@ -76,7 +76,7 @@ describe('a model in int4', () => {
       quantize: randomQuantizer({ groupSize: 32, seed: 2 }),
     });
     const weights = 2 * 300 * 128 + 3 * (128 * (128 + 64 + 64 + 128) + 3 * 128 * 256);
-    // 300 rows fill 38 panels of 8.
+    // 300 rows fill 19 panels of 16.
     expect(model.bytes).toBe((weights + 2 * 4 * 128) * (4.5 / 8) + 4 * 7 * 128);
     expect((await generate(model, [1, 2, 3], { maxTokens: 5 })).tokens).toHaveLength(5);
   });

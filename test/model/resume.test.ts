@@ -4,12 +4,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ProgressFile, angular, cosine, scoreImportance, type Importance, type ScoreState } from '../../src/drop/index.js';
+import {
+  ProgressFile,
+  angular,
+  cosine,
+  scoreImportance,
+  type Importance,
+  type ScoreState,
+} from '../../src/drop/index.js';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { Model, createModel } from '../../src/models/index.js';
 
-const config = { vocabSize: 50, hiddenSize: 12, intermediateSize: 20, numHiddenLayers: 4, numAttentionHeads: 2, maxPositionEmbeddings: 64 };
-const rows = Array.from({ length: 6 }, (_, row) => Int32Array.from({ length: 9 }, (__, i) => (i * (row + 3) + row) % 50));
+const config = {
+  vocabSize: 50,
+  hiddenSize: 12,
+  intermediateSize: 20,
+  numHiddenLayers: 4,
+  numAttentionHeads: 2,
+  maxPositionEmbeddings: 64,
+};
+const rows = Array.from({ length: 6 }, (_, row) =>
+  Int32Array.from({ length: 9 }, (__, i) => (i * (row + 3) + row) % 50),
+);
 const fingerprint = { model: 'one', 'calibration tokens': 'some' };
 
 let folder: string, engine: Engine, loaded: Model, unloaded: Model;
@@ -28,7 +44,11 @@ afterAll(() => {
 });
 
 /** Interrupted after each of `stops` further rows, and continued from the file each time. */
-async function inPieces(model: Model, stops: readonly number[], o: { gaps: number[]; metric: typeof cosine }): Promise<Importance> {
+async function inPieces(
+  model: Model,
+  stops: readonly number[],
+  o: { gaps: readonly number[]; metric: typeof cosine },
+): Promise<Importance> {
   const path = join(folder, 'importance.json.progress');
   for (const stop of [...stops, Infinity]) {
     const progress = await ProgressFile.open<ScoreState>(path, fingerprint);
@@ -59,7 +79,9 @@ describe.each(['loaded', 'streamed'])('%s', (way) => {
     });
     await fc.assert(
       fc.asyncProperty(cases, async ({ stops, gaps, metric }) => {
-        expect(await inPieces(model, stops, { gaps, metric })).toEqual(await scoreImportance(loaded, rows, { gaps, metric }));
+        expect(await inPieces(model, stops, { gaps, metric })).toEqual(
+          await scoreImportance(loaded, rows, { gaps, metric }),
+        );
       }),
       { numRuns: 40 },
     );
@@ -76,7 +98,9 @@ describe('a progress file', () => {
     expect((await ProgressFile.open<number[]>(path(), fingerprint)).previous).toEqual([0.1 + 0.2, -1e-300, 1 / 3]);
     const other = await ProgressFile.open(path(), { ...fingerprint, 'calibration tokens': 'others' });
     expect(other.previous).toBeUndefined();
-    expect(other.changed).toMatch(/run\.progress is of an interrupted run with other inputs \(calibration tokens\); starting anew$/);
+    expect(other.changed).toMatch(
+      /run\.progress is of an interrupted run with other inputs \(calibration tokens\); starting anew$/,
+    );
     expect(readdirSync(join(folder, 'state'))).toEqual([]);
   });
 

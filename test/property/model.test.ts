@@ -36,7 +36,7 @@ describe.each(allBackends)('%s', (name, create) => {
   /** Logits [T, V] of a batch, without a cache. */
   const logitsOf = async (model: Model, sequences: ArrayLike<number>[]): Promise<Float32Array> => {
     using _scope = engine.scope();
-    return engine.readFloats(model.logits(model.forward(createBatch(sequences))));
+    return await engine.readFloats(model.logits(model.forward(createBatch(sequences))));
   };
 
   const close = (actual: Float32Array, expected: Float32Array): void => expectClose(actual, expected, bound * Math.max(1e-3, largestMagnitude(expected)));

@@ -13,7 +13,7 @@ import {
 import { mergeDrops } from '../../drop/index.js';
 import { UserError } from '../../engine/index.js';
 import { loadModel, type Drops, type LoadedModel } from '../../models/index.js';
-import { command, dropsOf } from '../command.js';
+import { command, dropsOf, loadOptionsOf } from '../command.js';
 import { readJson } from '../jsonFiles.js';
 import { choice, dropOptions, files, int, text, type Option } from '../options.js';
 import { provenance, type Provenance } from '../provenance.js';
@@ -65,15 +65,15 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     const before = o.compare === undefined ? undefined : parseReport(await readJson(o.compare), o.compare);
     const tests = testsOf({ prompt: o.prompt, generate: o.generate, depths: o.depth, batches: o.batch });
     if (tests.length === 0) throw new UserError('--prompt 0 and --generate 0 leave nothing to measure');
+    const load = { ...loadOptionsOf(o), drops: undefined };
     await using model = await loadModel(o.model, {
-      backend: o.backend,
-      threads: o.threads,
+      ...load,
       onProgress: ui.progress('loading'),
     });
     const others: LoadedModel[] = [];
     try {
       for (const path of o.beside ?? [])
-        others.push(await loadModel(path, { engine: model.engine, onProgress: ui.progress(`loading ${path}`) }));
+        others.push(await loadModel(path, { ...load, engine: model.engine, onProgress: ui.progress(`loading ${path}`) }));
       const report = await benchmark(variantsOf(model, dropsOf(o), others), {
         ...o,
         tests,

@@ -101,7 +101,7 @@ interface Decision extends Choice {
 /** Scores or searches where needed, measures the loss on held-out rows, writes. */
 async function dropMeasured(o: DropValues, calibration: readonly string[], ui: Ui): Promise<DropResult> {
   const method = methodOf(o);
-  await using loaded = await loadForText(o.model, { backend: o.backend, threads: o.threads }, ui);
+  await using loaded = await loadForText(o.model, { ...o, dropAttn: undefined, dropMlp: undefined }, ui);
   const { model, tokenizer } = loaded;
   const scores = o.importance === undefined ? undefined : await readScores(o.importance, model);
   const rows = await splitRows(
@@ -162,7 +162,10 @@ async function chooseUnmeasured(o: DropValues, source: DropSource, method: DropM
   }
   using engine = await createEngine(o.backend, { threads: o.threads });
   const { config, specs, checkpoint } = source;
-  return { ...(await chooseWithoutText({ engine, config, specs, parameters: checkpoint, drops: earlier }, method)), method };
+  return {
+    ...(await chooseWithoutText({ engine, config, specs, parameters: checkpoint, drops: earlier }, method)),
+    method,
+  };
 }
 
 /** Scores from a file, and the rows of the text that they have seen. */
@@ -241,7 +244,10 @@ function checkChoice(o: DropValues): void {
     });
   const method = dropMethod(methodRequest(o.target, o.count, o));
   if (o.importance !== undefined)
-    refuseFlags('--importance holds scores that were made before', givenFlags(o, ['metric', 'search', 'iterations', 'seed']));
+    refuseFlags(
+      '--importance holds scores that were made before',
+      givenFlags(o, ['metric', 'search', 'iterations', 'seed']),
+    );
   else if (!o.calibration && method.search !== 'score')
     throw new UserError(`--search ${method.search} needs --calibration with a text`);
   else if (!o.calibration && needsText(method))

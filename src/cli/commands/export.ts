@@ -46,6 +46,7 @@ export const exportCommand = command('export', 'Write a model for another engine
       out: o.out,
       overwrite: o.overwrite,
       backend: o.backend,
+      threads: o.threads,
       importance:
         o.importance === undefined
           ? undefined

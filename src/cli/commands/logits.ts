@@ -2,7 +2,7 @@ import { tensorOfBytes, writeSafetensors } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { computeLogits } from '../../evaluate/index.js';
 import { loadModel } from '../../models/index.js';
-import { command, dropsOf } from '../command.js';
+import { command, loadOptionsOf } from '../command.js';
 import { checkOutputFile, readJson } from '../jsonFiles.js';
 import { dropOptions, requiredText } from '../options.js';
 import { provenance } from '../provenance.js';
@@ -23,9 +23,7 @@ export const logits = command('logits', 'Write the logits of given tokens, for c
     await checkOutputFile(o.out);
     const sequences = tokenLists(await readJson(o.tokens), o.tokens);
     await using model = await loadModel(o.model, {
-      backend: o.backend,
-      threads: o.threads,
-      drops: dropsOf(o),
+      ...loadOptionsOf(o),
       onProgress: ui.progress('loading'),
     });
     const { shape, logits: values } = await computeLogits(model, sequences, {

@@ -115,7 +115,9 @@ function checkText({
   if (metric !== 'gate-norm' && !calibration)
     throw new UserError('score needs --calibration <file>', { hint: 'llm-drop score --help shows examples' });
   if (shard && out === undefined)
-    throw new UserError('--shard needs --out: its scores are for llm-drop merge', { hint: 'llm-drop score --help shows examples' });
+    throw new UserError('--shard needs --out: its scores are for llm-drop merge', {
+      hint: 'llm-drop score --help shows examples',
+    });
 }
 
 /** The chart of what enters and leaves each module. */

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import {
+  dropMethod,
   fingerprintDifferences,
   fingerprintOf,
   metricNames,
@@ -73,9 +74,14 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     keep: layers('drop nothing of these layers'),
     samples: int('rows to choose on', 1, 32),
     rows: int('rows of each text to measure on', 1, 16),
+    skipRows: int('rows of each --text to pass over, to measure other methods on the same ones', 0),
     length: int('tokens a row, at most the context of the model', 2, 1024),
     field: fieldOption,
-    speedRounds: int('runs of 16 decoded tokens for each point and the whole model, in turns; 0 measures no speed', 0, 5),
+    speedRounds: int(
+      'runs of 16 decoded tokens for each point and the whole model, in turns; 0 measures no speed',
+      0,
+      5,
+    ),
     budget: text('choose what fits and loses least, e.g. decode=0.8, parameters=100M or kv=0.5,decode=20ms', 'budget'),
     out: text('save the JSON document to this file after each point, and go on from it', 'file'),
     resume: flag('fail unless --out holds the beginning of this sweep'),
@@ -94,10 +100,17 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     ['sweep Llama-3.2-1B --calibration c4.jsonl --format csv > sweep.csv', 'for a spreadsheet'],
   ],
   run: async (o, ui) => {
+    // Checked before anything is loaded; what does not depend on the target is the same for all.
+    const [{ metric, search, seed, keep }] = o.targets.map((target) =>
+      dropMethod({ ...o, target, count: Math.max(...o.counts) }),
+    );
+    const chosenBy = { metric, search, seed, keepLayers: [...keep].sort((a, b) => a - b) };
     const budgets = o.budget === undefined ? undefined : parseBudgets(o.budget);
     if (budgets?.some(({ kind }) => kind === 'decode') && o.speedRounds === 0)
       throw new UserError('--budget decode needs speeds, so --speed-rounds 0 does not go with it');
     if (o.resume && o.out === undefined) throw new UserError('--resume goes on from a file, so it needs --out');
+    if (o.skipRows !== undefined && !o.text)
+      throw new UserError('--skip-rows passes over rows of a --text, so it needs one');
     if (o.out !== undefined) await checkOutputFile(o.out);
     await using loaded = await loadForText(o.model, o, ui);
     const { model, tokenizer } = loaded;
@@ -110,14 +123,13 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
       maxLength: context,
     });
     for (const note of rows.notes) ui.note(note);
-    const { metric, search, seed, keep, speedRounds } = o;
     const fingerprint = await fingerprintOf({
       model,
       rows: {
         'calibration rows': rows.calibration,
         ...Object.fromEntries(rows.heldOut.map((held) => [`rows of ${held.name}`, held.rows])),
       },
-      settings: { metric, search, seed, keep, speedRounds },
+      settings: { ...chosenBy, 'speed rounds': o.speedRounds },
       version,
     });
     const facts: Omit<SweepFile, keyof SweepState> = {
@@ -128,16 +140,13 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
       calibration: o.calibration,
       samples: rows.calibration.length,
       length: rows.length,
-      metric: search === undefined || search === 'score' ? (metric ?? 'cosine') : null,
-      search: search ?? 'score',
-      seed: metric === 'random' ? (seed ?? 0) : null,
-      keepLayers: keep ?? [],
+      ...chosenBy,
     };
     const { out } = o;
     const done = out === undefined ? undefined : await earlierState(out, fingerprint, o.resume, ui);
     const result = await runSweep(model, rows, {
       ...o,
-      speed: speedRounds > 0,
+      speed: o.speedRounds > 0,
       done,
       onChange: async (state) => {
         if (out !== undefined) await writeJson(out, { ...facts, ...state } satisfies SweepFile);
@@ -152,7 +161,12 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
       ...(budgets && { choice: chooseWithin(result, budgets, o.model) }),
     };
     if (out !== undefined) await writeJson(out, document);
-    ui.show(document, (d) => [...forms[o.format](d, ui.width), ...choiceText(d, o.budget)]);
+    const chosen = choiceText(document, o.budget);
+    if (o.format === 'csv') for (const line of chosen) ui.note(line);
+    ui.show(document, (d) => [
+      ...forms[o.format](d, ui.width),
+      ...(chosen.length && o.format !== 'csv' ? ['', ...chosen] : []),
+    ]);
   },
 });
 
@@ -205,12 +219,14 @@ function dropCommand(model: string, { target, count, drops }: SweepPoint): strin
 }
 
 /** As a shell takes it. */
-const quoted = (word: string): string =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`;
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`);
 
 function choiceText({ choice }: SweepDocument, budget: string | undefined): string[] {
   if (choice === undefined) return [];
-  if (choice === null) return ['', `nothing that was measured keeps to ${budget}`];
+  if (choice === null) return [`nothing that was measured keeps to ${budget}`];
   const { point, command } = choice;
-  return ['', `the smallest loss within ${choice.budget}: ${point.target} ${point.count}, loss ${point.loss.toFixed(4)}`, command];
+  return [
+    `the smallest loss within ${choice.budget}: ${point.target} ${point.count}, loss ${point.loss.toFixed(4)}`,
+    command,
+  ];
 }

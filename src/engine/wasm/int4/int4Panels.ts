@@ -6,12 +6,12 @@ import type { Machine } from '../machine.js';
 import type { Block, Frame } from '../memory.js';
 import type { Panels } from '../panels.js';
 import { packBytes } from '../tilePlan.js';
-import { blockBytes, blockWidth, scaleBytes } from './int4Plan.js';
+import { blockBytes, blockWidth, panelRows, scaleBytes, zeroBytes } from './int4Plan.js';
 
 /**
- * A matrix [rows, depth] of int4 weights as panels of 8 rows. Along the depth, groups of `group` blocks of 32 weights,
- * the last perhaps of fewer: 128 bytes a block, then the group's 8 scales. Zero points, where there are any, are
- * bytes [panels][groups][8] of their own.
+ * A matrix [rows, depth] of int4 weights as panels of 16 rows. Along the depth, groups of `group` blocks of 32 weights,
+ * the last perhaps of fewer: 256 bytes a block, then the group's 16 scales. Zero points, where there are any, are
+ * bytes [panels][groups][16] of their own.
  */
 export interface Int4Panels {
   readonly address: number;
@@ -60,7 +60,7 @@ function layout(
     group: format.groupSize / blockWidth,
     groups,
     stride: blocks * blockBytes + groups * scaleBytes,
-    panels: Math.ceil(rows / 8),
+    panels: Math.ceil(rows / panelRows),
   };
 }
 
@@ -69,14 +69,14 @@ export function int4PanelsOf({ shape }: PackedWeight, { block, format }: Int4Sto
   const [rows, depth] = shape.slice(-2);
   const { panels, ...sizes } = layout(rows, depth, format);
   const matrices = shape.length === 3 ? shape[0] : 1;
-  const zeros = block.address + matrices * panels * sizes.stride + index * panels * sizes.groups * 8;
+  const zeros = block.address + matrices * panels * sizes.stride + index * panels * sizes.groups * zeroBytes;
   return { ...sizes, address: block.address + index * panels * sizes.stride, zeros: format.zeroPoints ? zeros : 0 };
 }
 
-/** Rows [first, first + rows) of panels; `first` is a multiple of 8. */
+/** Rows [first, first + rows) of panels; `first` is a multiple of 16. */
 export function int4Stripe(panels: Int4Panels, first: number, rows: number): Int4Panels {
   const { address, zeros, stride, groups } = panels;
-  return { ...panels, rows, address: address + (first / 8) * stride, zeros: zeros && zeros + first * groups };
+  return { ...panels, rows, address: address + (first / panelRows) * stride, zeros: zeros && zeros + first * groups };
 }
 
 /** Reads an int4 weight a few rows at a time, straight into its panels: no second copy of it is made. */
@@ -85,9 +85,9 @@ export async function packInt4(machine: Machine, source: Int4Source): Promise<In
   const [rows, depth] = shape.slice(-2);
   const matrices = shape.length === 3 ? shape[0] : 1;
   const { panels, stride, groups, blocks } = layout(rows, depth, format);
-  const block = machine.memory.allocate(matrices * panels * (stride + (format.zeroPoints ? 8 * groups : 0)));
+  const block = machine.memory.allocate(matrices * panels * (stride + (format.zeroPoints ? zeroBytes * groups : 0)));
   const storage = new Int4Storage(block, format);
-  const step = Math.max(8, Math.floor(packBytes / (16 * blocks) / 8) * 8);
+  const step = panelRows * Math.max(1, Math.floor(packBytes / (16 * blocks) / panelRows));
   try {
     for (let matrix = 0; matrix < matrices; matrix++) {
       const to = int4PanelsOf({ storage, shape }, storage, matrix);
@@ -111,33 +111,35 @@ export async function packInt4(machine: Machine, source: Int4Source): Promise<In
 function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: Int4Panels): void {
   using frame = machine.memory.frame();
   const { rows, depth, blocks, group, groups, address } = to;
-  const panels = Math.ceil(rows / 8);
+  const panels = Math.ceil(rows / panelRows);
+  const padding = panels * panelRows;
   const [rowBytes, paddedBytes] = [Math.ceil(depth / 2), 16 * blocks];
-  const quantsAt = frame.take(panels * 8 * paddedBytes);
-  const scalesAt = frame.take(panels * 8 * groups * 2);
-  const padded = machine.memory.bytes(quantsAt, panels * 8 * paddedBytes);
+  const quantsAt = frame.take(padding * paddedBytes);
+  const scalesAt = frame.take(padding * groups * 2);
+  const padded = machine.memory.bytes(quantsAt, padding * paddedBytes);
   if (rowBytes === paddedBytes) padded.fill(0, quants.length).set(quants);
   else {
     padded.fill(0);
     for (let row = 0; row < rows; row++)
       padded.set(quants.subarray(row * rowBytes, (row + 1) * rowBytes), row * paddedBytes);
   }
-  const halves = machine.memory.bytes(scalesAt, panels * 8 * groups * 2);
+  const halves = machine.memory.bytes(scalesAt, padding * groups * 2);
   halves.fill(0).set(new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength));
   machine
     .kernels(int4Pack)
     .pack({ quants: quantsAt, scales: scalesAt, target: address, panels, blocks, group, groups });
   if (!zeros) return;
-  const target = machine.memory.bytes(to.zeros, panels * 8 * groups).fill(0);
+  const target = machine.memory.bytes(to.zeros, padding * groups).fill(0);
   for (let row = 0; row < rows; row++)
-    for (let at = 0; at < groups; at++) target[((row >> 3) * groups + at) * 8 + (row & 7)] = zeros[row * groups + at];
+    for (let at = 0; at < groups; at++)
+      target[(Math.floor(row / panelRows) * groups + at) * zeroBytes + (row % panelRows)] = zeros[row * groups + at];
 }
 
 /** Panels as float32, for a stripe that is not too large. */
 export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Panels {
-  const panels = Math.ceil(from.rows / 8);
+  const panels = Math.ceil(from.rows / panelRows);
   const stride = 32 * blockWidth * from.blocks;
-  const target = frame.take(panels * stride);
+  const target = frame.take((panelRows / 8) * panels * stride);
   machine
     .kernels(int4Pack)
     .dequantize({ source: from.address, zeros: from.zeros, target, panels, blocks: from.blocks, group: from.group });

@@ -7,7 +7,7 @@ import type { KernelModule } from '../kernel.js';
 import type { Machine } from '../machine.js';
 import type { Frame } from '../memory.js';
 import type { Int4Panels } from './int4Panels.js';
-import { blockWidth, type Int4Plan } from './int4Plan.js';
+import { blockWidth, panelRows, type Int4Plan } from './int4Plan.js';
 
 /** Kernels of a plan, made once a process. */
 function once<E>(make: (plan: Int4Plan) => KernelModule<E>): (plan: Int4Plan) => KernelModule<E> {
@@ -81,19 +81,26 @@ export function int4Product(
   c: number,
   rowStride = 4 * right.rows,
 ): void {
-  const full = Math.floor(right.rows / 8);
-  const columns = right.rows % 8;
+  const full = Math.floor(right.rows / panelRows);
+  const columns = right.rows % panelRows;
   if (full > 0) panelProduct(machine, left, right, c, rowStride, 0, full);
   if (columns === 0) return;
   using frame = machine.memory.frame();
   // A panel that is not full is written beside the result, whose rows it would overrun.
-  const source = frame.take(32 * left.rows);
-  panelProduct(machine, left, right, source - 32 * full, 32, full, full + 1);
+  const source = frame.take(panelBytes * left.rows);
+  panelProduct(machine, left, right, source - panelBytes * full, panelBytes, full, full + 1);
   const { copyColumns } = machine.kernels(pack);
-  copyColumns({ source, target: c + 32 * full, rows: left.rows, columns, sourceStride: 32, targetStride: rowStride });
+  copyColumns({
+    source,
+    target: c + panelBytes * full,
+    rows: left.rows,
+    columns,
+    sourceStride: panelBytes,
+    targetStride: rowStride,
+  });
 }
 
-/** Panels [from, to), into columns 8 from to 8 to. */
+/** Panels [from, to), into columns from 16 `from` on. */
 function panelProduct(
   machine: Machine,
   left: QuantizedRows,
@@ -143,5 +150,8 @@ function panelProduct(
   }
 }
 
-/** Room for a block of a panel: 32 operands of `words` words each, and at most 8 scales and 8 zero points. */
+/** Bytes of a panel's columns of a row of results. */
+const panelBytes = 4 * panelRows;
+
+/** Room for a block of 8 rows of a panel: 32 operands of `words` words each, and at most 8 scales and 8 zero points. */
 const unpackedBytes = (plan: Int4Plan): number => 32 * 4 * wordsOf(plan) + 64;

@@ -1,9 +1,15 @@
 import { constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { grid } from '../loops.js';
-import { blockBytes, scaleBytes, type Int4Plan } from '../int4/int4Plan.js';
+import { blockBytes, panelRows, scaleBytes, zeroBytes, type Int4Plan } from '../int4/int4Plan.js';
 import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
 import { RunningSum, nibbleDot, wordsOf, type Ints } from './nibbles.js';
+
+/** A panel's vectors of 4 rows, and the bytes of its words of 8 weights. */
+const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
+const stepBytes = 4 * panelRows;
+
+const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
 
 /** `body` for each group of `blocks` blocks: how many of them it has. */
 function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i32'>) => void): void {
@@ -22,120 +28,74 @@ function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i
 const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
   sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
 
-const rowParameters = {
-  w: 'i32',
-  z: 'i32',
-  panelStride: 'i32',
+const oneRowParameters = {
+  panels: 'i32',
+  zeros: 'i32',
   x: 'i32',
   scales: 'i32',
   sums: 'i32',
   y: 'i32',
+  from: 'i32',
+  to: 'i32',
   blocks: 'i32',
   group: 'i32',
   groups: 'i32',
 } as const;
 
 /**
- * y[8 panels] of one row of activations. A group's integers are summed exactly, from the zero point's share on; groups
- * are added in order, in float32.
+ * y[16 panel + lane] for panels [from, to) and one row of activations. A group's integers are summed exactly, from the
+ * zero point's share on; groups are added in order, in float32.
  */
-const rowTile = (
-  scope: ModuleScope,
-  plan: Int4Plan,
-  panels: number,
-  withZeros: boolean,
-): KernelFunction<typeof rowParameters> =>
-  scope.function(rowParameters, (k, { w, z, panelStride, x, scales, sums, y, blocks, group, groups }) => {
+const oneRow = (plan: Int4Plan, withZeros: boolean) =>
+  kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, group, groups }) => {
     const dot = nibbleDot(k, plan);
-    const panelsAt: Variable<'i32'>[] = [w];
-    const zerosAt: Variable<'i32'>[] = [z];
-    for (let p = 1; p < panels; p++) {
-      panelsAt.push(k.let(panelsAt[p - 1].plus(panelStride)));
-      zerosAt.push(k.let(zerosAt[p - 1].plus(groups.shiftLeft(3))));
-    }
-    const totals = grid(panels, 2, () => k.let(constant('f32x4', 0)));
-    eachGroup(k, blocks, group, (count) => {
-      const sum = k.let(splatInt(sums));
-      const starts = zerosAt.map((at) => start(k, sum, withZeros ? at : undefined));
-      const chains = Array.from({ length: plan.rowChains }, (_, chain) =>
-        grid(panels, 2, (p, j) => k.let(chain === 0 ? starts[p][j] : zeros())),
-      );
-      const end = k.let(w.plus(count.times(blockBytes)));
-      k.while(
-        () => w.differs(end),
-        () => {
-          const running = chains.map((chain) => grid(panels, 2, (p, j) => new RunningSum(k, dot, chain[p][j])));
-          for (let step = 0; step < plan.rowUnroll; step++) {
-            const parts = panelsAt.map((at) =>
-              [0, 16].map((offset) => dot.parts(k.let(load.f32x4(at, 32 * step + offset).bits()))),
-            );
-            for (let word = 0; word < dot.words; word++) {
-              const activations = k.let(splatInt(x, 4 * (dot.words * step + word)));
-              running[word % plan.rowChains].forEach((line, p) =>
-                line.forEach((sum, j) => sum.add(activations, parts[p][j][word])),
-              );
+    const w = k.let(panels.plus(from.times(panelStride(blocks, groups))));
+    const z = k.let(zeroPanels.plus(from.times(groups).times(zeroBytes)));
+    const out = k.let(y.plus(from.times(4 * panelRows)));
+    k.repeat(to.minus(from), () => {
+      const totals = vectors.map(() => k.let(constant('f32x4', 0)));
+      const [xAt, scaleAt, sumAt] = [k.let(x), k.let(scales), k.let(sums)];
+      eachGroup(k, blocks, group, (count) => {
+        const sum = k.let(splatInt(sumAt));
+        const starts = withZeros
+          ? [0, 8].flatMap((at) => zeroPoints(k, z, at)).map((zero) => zero.times(sum))
+          : vectors.map(() => sum.shiftLeft(3));
+        const chains = Array.from({ length: plan.rowChains }, (_, chain) =>
+          vectors.map((j) => k.let(chain === 0 ? starts[j] : zeros())),
+        );
+        const end = k.let(w.plus(count.times(blockBytes)));
+        k.while(
+          () => w.differs(end),
+          () => {
+            const running = chains.map((chain) => chain.map((total) => new RunningSum(k, dot, total)));
+            for (let step = 0; step < plan.rowUnroll; step++) {
+              const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, stepBytes * step + 16 * j).bits())));
+              for (let word = 0; word < dot.words; word++) {
+                const activations = k.let(splatInt(xAt, 4 * (dot.words * step + word)));
+                running[word % plan.rowChains].forEach((to, j) => to.add(activations, parts[j][word]));
+              }
             }
-          }
-          for (const sum of running.flat(2)) sum.settle();
-          for (const at of panelsAt) at.add(32 * plan.rowUnroll);
-          x.add(4 * dot.words * plan.rowUnroll);
-        },
-      );
-      const scale = k.let(load.f32Splat(scales));
-      totals.forEach((line, p) =>
-        line.forEach((total, j) => {
-          const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[p][j]), chains[0][p][j]);
-          total.add(scaled(exact, scale, halfScales(panelsAt[p], 8 * j)));
-        }),
-      );
-      for (const at of panelsAt) at.add(scaleBytes);
-      if (withZeros) for (const at of zerosAt) at.add(8);
-      scales.add(4);
-      sums.add(4);
+            for (const to of running.flat()) to.settle();
+            w.add(stepBytes * plan.rowUnroll);
+            xAt.add(4 * dot.words * plan.rowUnroll);
+          },
+        );
+        const scale = k.let(load.f32Splat(scaleAt));
+        totals.forEach((total, j) => {
+          const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[j]), chains[0][j]);
+          total.add(scaled(exact, scale, halfScales(w, 8 * j)));
+        });
+        w.add(scaleBytes);
+        if (withZeros) z.add(zeroBytes);
+        scaleAt.add(4);
+        sumAt.add(4);
+      });
+      totals.forEach((total, j) => k.store(out, total, 16 * j));
+      out.add(4 * panelRows);
     });
-    totals.flat().forEach((total, j) => k.store(y, total, 16 * j));
   });
 
-/** y[8 panel + lane] for panels [from, to) and one row of activations. */
-function oneRow(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
-  const one = rowTile(scope, plan, 1, withZeros);
-  const several = plan.rowPanels > 1 ? rowTile(scope, plan, plan.rowPanels, withZeros) : undefined;
-  const parameters = {
-    panels: 'i32',
-    zeros: 'i32',
-    x: 'i32',
-    scales: 'i32',
-    sums: 'i32',
-    y: 'i32',
-    from: 'i32',
-    to: 'i32',
-    blocks: 'i32',
-    group: 'i32',
-    groups: 'i32',
-  } as const;
-  return kernel(parameters, (k, { panels, zeros: zeroBytes, x, scales, sums, y, from, to, blocks, group, groups }) => {
-    const panelStride = k.let(blocks.times(blockBytes).plus(groups.times(scaleBytes)));
-    const step = (callee: KernelFunction<typeof rowParameters>, count: number): void =>
-      k.while(
-        () => from.plus(count - 1).less(to),
-        () => {
-          const [w, z] = [panels.plus(from.times(panelStride)), zeroBytes.plus(from.times(groups).shiftLeft(3))];
-          k.call(callee, { w, z, panelStride, x, scales, sums, y: y.plus(from.shiftLeft(5)), blocks, group, groups });
-          from.add(count);
-        },
-      );
-    if (several) step(several, plan.rowPanels);
-    step(one, 1);
-  });
-}
-
-/** What a group's sums start from: zero times the activations' negative sum, by lanes. */
-function start(k: Kernel, sum: Ints, z: Int | undefined): Ints[] {
-  if (!z) return [sum.shiftLeft(3), sum.shiftLeft(3)];
-  return zeroPoints(k, z).map((zero) => zero.times(sum));
-}
-
-/** A panel's depth, unpacked: operands of products [block][step][word][2 vectors], then scales and zeros [groups][8]. */
+/** Half a panel (8 rows), unpacked: operands of products [block][step][word][2 vectors], then scales and zeros [groups][8]. */
 interface Unpacked {
   readonly operands: Int;
   readonly scales: Int;
@@ -157,7 +117,7 @@ const tileParameters = {
 } as const;
 type Tile = KernelFunction<typeof tileParameters>;
 
-/** C [rows, 8] = or += A B over some groups of one unpacked panel. The same sums in the same order as `oneRow`. */
+/** C [rows, 8] = or += A B over some groups of half a panel, unpacked. The same sums in the same order as `oneRow`. */
 const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boolean): Tile =>
   scope.function(
     tileParameters,
@@ -212,9 +172,10 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
     },
   );
 
-/** Unpacks `blocks` blocks of a panel at `w`. */
+/** Unpacks `blocks` blocks of half `half` of a panel at `w`. */
 const unpackParameters = {
   w: 'i32',
+  half: 'i32',
   z: 'i32',
   operands: 'i32',
   scales: 'i32',
@@ -224,8 +185,12 @@ const unpackParameters = {
 } as const;
 
 const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelFunction<typeof unpackParameters> =>
-  scope.function(unpackParameters, (k, { w, z, operands, scales, zeros: zerosTo, blocks, group }) => {
+  scope.function(unpackParameters, (k, { w, half, z, operands, scales, zeros: zerosTo, blocks, group }) => {
     const dot = nibbleDot(k, plan);
+    w.add(half.times(stepBytes / 2));
+    z.add(half.times(zeroBytes / 2));
+    // Scales take half the bytes of words.
+    const back = k.let(half.times(stepBytes / 2 - scaleBytes / 2));
     eachGroup(k, blocks, group, (count) => {
       const end = k.let(w.plus(count.times(blockBytes)));
       k.while(
@@ -234,13 +199,13 @@ const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelF
           const parts = [0, 16].map((at) => dot.parts(k.let(load.f32x4(w, at).bits())));
           parts.forEach((of, j) => of.forEach((part, word) => k.store(operands, part, 32 * word + 16 * j)));
           operands.add(32 * dot.words);
-          w.add(32);
+          w.add(stepBytes);
         },
       );
-      [0, 1].forEach((j) => k.store(scales, halfScales(w, 8 * j), 16 * j));
+      [0, 1].forEach((j) => k.store(scales, halfScales(w.minus(back), 8 * j), 16 * j));
       if (withZeros) {
         zeroPoints(k, z).forEach((zero, j) => k.store(zerosTo, zero, 16 * j));
-        z.add(8);
+        z.add(zeroBytes);
         zerosTo.add(32);
       }
       w.add(scaleBytes);
@@ -249,11 +214,12 @@ const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelF
   });
 
 /**
- * C [rows, panels x 8] = or += A B for panels [from, to) and blocks [done, done + part) of their depth, `rows` being a
- * block's: tiles of `plan.rows`, the last narrower. Each panel is unpacked once, into `scratch`.
+ * C [rows, panels x 16] = or += A B for panels [from, to) and blocks [done, done + part) of their depth, `rows` being a
+ * block's: tiles of `plan.rows`, the last narrower. Each half of a
+ * panel is unpacked once, into `scratch`.
  */
 function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
-  const unpackPanel = unpack(scope, plan, withZeros);
+  const unpackHalf = unpack(scope, plan, withZeros);
   const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, i + 1, withZeros));
   const words = wordsOf(plan);
   const parameters = {
@@ -277,7 +243,7 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
   return kernel(parameters, (k, p) => {
     const {
       panels,
-      zeros: zeroBytes,
+      zeros: zeroPanels,
       x,
       scales,
       sums,
@@ -300,10 +266,10 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
       scales: unpackedScales,
       zeros: k.let(unpackedScales.plus(part.shiftLeft(5))),
     };
-    const panelStride = k.let(blocks.times(blockBytes).plus(groups.times(scaleBytes)));
+    const stride = k.let(panelStride(blocks, groups));
     const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
 
-    const callTile = (panel: Int, row: Int, height: number): void => {
+    const callTile = (halfPanel: Int, row: Int, height: number): void => {
       const perGroup = row.times(groups).plus(doneGroups.times(height)).shiftLeft(2);
       k.call(tiles[height - 1], {
         operands: target.operands,
@@ -317,7 +283,7 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
         ),
         scales: scales.plus(perGroup),
         sums: sums.plus(perGroup),
-        c: c.plus(row.times(rowStride)).plus(panel.shiftLeft(5)),
+        c: c.plus(row.times(rowStride)).plus(halfPanel.shiftLeft(5)),
         rowStride,
         blocks: part,
         group,
@@ -325,29 +291,31 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
       });
     };
 
-    k.for(from, to, 1, (panel) => {
-      k.call(unpackPanel, {
-        w: panels.plus(panel.times(panelStride)).plus(done.times(blockBytes)).plus(doneGroups.times(scaleBytes)),
-        z: zeroBytes.plus(panel.times(groups).plus(doneGroups).shiftLeft(3)),
+    k.for(from.times(2), to.times(2), 1, (halfPanel) => {
+      const panel = k.let(halfPanel.shiftRight(1));
+      k.call(unpackHalf, {
+        w: panels.plus(panel.times(stride)).plus(done.times(blockBytes)).plus(doneGroups.times(scaleBytes)),
+        half: halfPanel.and(1),
+        z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(zeroBytes)),
         ...target,
         blocks: part,
         group,
       });
-      k.for(0, fullRows, plan.rows, (row) => callTile(panel, row, plan.rows));
+      k.for(0, fullRows, plan.rows, (row) => callTile(halfPanel, row, plan.rows));
       for (let height = 1; height < plan.rows; height++)
-        k.if(rows.minus(fullRows).equals(height), () => callTile(panel, fullRows, height));
+        k.if(rows.minus(fullRows).equals(height), () => callTile(halfPanel, fullRows, height));
     });
   });
 }
 
 /**
  * Products with int4 panels. `group` is blocks a group, `blocks` and `groups` those of a row. Kernels with `Zeros` read
- * zero points [panels][groups][8] bytes, the others take 8 for all.
+ * zero points [panels][groups][16] bytes, the others take 8 for all.
  */
 export const int4Gemm = (plan: Int4Plan) =>
   kernelModule('int4Gemm', (scope) => ({
-    oneRow: oneRow(scope, plan, false),
-    oneRowZeros: oneRow(scope, plan, true),
+    oneRow: oneRow(plan, false),
+    oneRowZeros: oneRow(plan, true),
     manyRows: manyRows(scope, plan, false),
     manyRowsZeros: manyRows(scope, plan, true),
   }));

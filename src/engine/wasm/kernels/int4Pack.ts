@@ -1,15 +1,19 @@
 import { constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
-import { blockBytes, scaleBytes } from '../int4/int4Plan.js';
+import { blockBytes, panelRows, scaleBytes, zeroBytes } from '../int4/int4Plan.js';
 import { halfScale, halfScales, zeroPoints } from './int4Scale.js';
+
+/** Bytes of a panel's words of 8 weights, and its vectors of 4 words. */
+const stepBytes = 4 * panelRows;
+const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
 
 /** Nibble `at` of each lane. */
 const nibble = (q: Value<'i32x4'>, at: number): Value<'i32x4'> => q.shiftRight(4 * at).and(15);
 
 export const int4Pack = kernelModule('int4Pack', () => ({
   /**
-   * Panels of 8 rows from rows of nibbles, `rowBytes` apart (whole blocks of 16 bytes), and their scales [rows, groups].
-   * Words of 8 weights of the 8 rows lie side by side; behind each group of `group` blocks its scales.
+   * Panels from rows of nibbles, `rowBytes` apart (whole blocks of 16 bytes), and their scales [rows, groups].
+   * Words of 8 weights of a panel's rows lie side by side; behind each group of `group` blocks its scales.
    */
   pack: kernel(
     { quants: 'i32', scales: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32', groups: 'i32' },
@@ -25,15 +29,15 @@ export const int4Pack = kernelModule('int4Pack', () => ({
             const count = k.let(left.min(group));
             k.repeat(count.shiftLeft(2), () => {
               const row = k.let(source);
-              for (let lane = 0; lane < 8; lane++) {
+              for (let lane = 0; lane < panelRows; lane++) {
                 k.store(target, load.i32(row), 4 * lane);
                 row.add(rowBytes);
               }
               source.add(4);
-              target.add(32);
+              target.add(stepBytes);
             });
             const row = k.let(scale);
-            for (let lane = 0; lane < 8; lane++) {
+            for (let lane = 0; lane < panelRows; lane++) {
               k.store16(target, load.i16(row), 2 * lane);
               row.add(rowScales);
             }
@@ -42,54 +46,54 @@ export const int4Pack = kernelModule('int4Pack', () => ({
             left.set(left.minus(count));
           },
         );
-        quants.add(rowBytes.shiftLeft(3));
-        scales.add(rowScales.shiftLeft(3));
+        quants.add(rowBytes.times(panelRows));
+        scales.add(rowScales.times(panelRows));
       });
     },
   ),
 
-  /** Panels as floats, [32 blocks][8] each: scale * (q - zero). Without zero points `zeros` is 0. */
+  /** Panels as floats, each as panels [32 blocks][8] of 8 rows: scale * (q - zero). Without zero points `zeros` is 0. */
   dequantize: kernel(
     { source: 'i32', zeros: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32' },
     (k, { source, zeros, target, panels, blocks, group }) =>
       k.repeat(panels, () => {
         const left = k.let(blocks);
+        const halves = [k.let(target), k.let(target.plus(blocks.times(32 * 32)))];
         k.while(
           () => left.differs(0),
           () => {
             const count = k.let(left.min(group));
-            const [low, high] = [k.let(constant('i32x4', 8)), k.let(constant('i32x4', 8))];
+            const zero = vectors.map(() => k.let(constant('i32x4', 8)));
             k.if(zeros.differs(0), () => {
-              const [first, second] = zeroPoints(k, zeros);
-              low.set(first);
-              high.set(second);
-              zeros.add(8);
+              [0, 8].flatMap((at) => zeroPoints(k, zeros, at)).forEach((points, j) => zero[j].set(points));
+              zeros.add(zeroBytes);
             });
             const end = k.let(source.plus(count.times(blockBytes)));
-            const scales = [k.let(halfScales(end)), k.let(halfScales(end, 8))];
+            const scales = vectors.map((j) => k.let(halfScales(end, 8 * j)));
             k.while(
               () => source.differs(end),
               () => {
-                [low, high].forEach((zero, j) => {
+                vectors.forEach((j) => {
                   const q = k.let(load.f32x4(source, 16 * j).bits());
                   for (let at = 0; at < 8; at++)
                     k.store(
-                      target,
+                      halves[j >> 1],
                       nibble(q, at)
-                        .minus(zero)
+                        .minus(zero[j])
                         .toFloat()
                         .times(scales[j] as Value<'f32x4'>),
-                      32 * at + 16 * j,
+                      32 * at + 16 * (j % 2),
                     );
                 });
-                source.add(32);
-                target.add(8 * 32);
+                source.add(stepBytes);
+                for (const half of halves) half.add(8 * 32);
               },
             );
             source.add(scaleBytes);
             left.set(left.minus(count));
           },
         );
+        target.set(halves[1]);
       }),
   ),
 
@@ -109,9 +113,9 @@ export const int4Pack = kernelModule('int4Pack', () => ({
     (k, { panels, zeros, ids, target, count, width, group, groups, panelStride }) =>
       k.repeat(count, () => {
         const id = k.let(load.i32(ids));
-        const [panel, lane] = [k.let(id.shiftRight(3)), k.let(id.and(7))];
+        const [panel, lane] = [k.let(id.over(panelRows)), k.let(id.remainder(panelRows))];
         const source = k.let(panels.plus(panel.times(panelStride)));
-        const zeroAt = k.let(zeros.plus(panel.times(groups).shiftLeft(3)).plus(lane));
+        const zeroAt = k.let(zeros.plus(panel.times(groups).times(zeroBytes)).plus(lane));
         const left = k.let(width);
         k.while(
           () => left.differs(0),
@@ -122,7 +126,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
             const zero = k.let(constant('i32', 8));
             k.if(zeros.differs(0), () => {
               zero.set(load.i8(zeroAt));
-              zeroAt.add(8);
+              zeroAt.add(zeroBytes);
             });
             gatherGroup(k, source.plus(lane.shiftLeft(2)), size, target, scale, zero);
             source.add(bytes.plus(scaleBytes));
@@ -134,7 +138,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
   ),
 }));
 
-/** `size` weights of one row, from words 32 bytes apart. */
+/** `size` weights of one row, from words of 8. */
 function gatherGroup(k: Kernel, from: Int, size: Int, target: Variable<'i32'>, scale: Value<'f32'>, zero: Int): void {
   const words = k.let(from);
   const left = k.let(size);
@@ -148,7 +152,7 @@ function gatherGroup(k: Kernel, from: Int, size: Int, target: Variable<'i32'>, s
         word.set(word.shiftRight(4));
         target.add(4);
       });
-      words.add(32);
+      words.add(stepBytes);
       left.set(left.minus(count));
     },
   );

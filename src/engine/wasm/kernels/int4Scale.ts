@@ -1,6 +1,5 @@
 import { constant, load, Value, type Int } from '../language.js';
 import type { Kernel } from '../kernel.js';
-import { scaleBytes } from '../int4/int4Plan.js';
 import { widenHigh, widenLow, type Ints } from './nibbles.js';
 
 /** Four finite float16, subnormal ones too, as float32. */
@@ -25,9 +24,9 @@ export function halfScale(k: Kernel, address: Int): Value<'f32'> {
     .times(2 ** 112);
 }
 
-/** The zero points of a group's 8 rows, a byte each, as two vectors. */
-export function zeroPoints(k: Kernel, address: Int): [Ints, Ints] {
-  const pairs = k.let(new Value('i32x4', (code) => (address.emit(code), code.memory('v128.load8x8_u', 0))));
+/** The zero points of 8 rows, a byte each, as two vectors. */
+export function zeroPoints(k: Kernel, address: Int, offset = 0): [Ints, Ints] {
+  const pairs = k.let(new Value('i32x4', (code) => (address.emit(code), code.memory('v128.load8x8_u', offset))));
   return [widenLow(pairs), widenHigh(pairs)];
 }
 
@@ -35,6 +34,3 @@ export function zeroPoints(k: Kernel, address: Int): [Ints, Ints] {
 export const splatInt = (address: Int, offset = 0): Ints => load.f32Splat(address, offset).bits();
 
 export const zeros = (): Ints => constant('i32x4', 0);
-
-/** Bytes from panel to panel, of `blocks` blocks and `groups` groups. */
-export const panelBytes = (blocks: Int, groups: Int): Int => blocks.shiftLeft(7).plus(groups.times(scaleBytes));

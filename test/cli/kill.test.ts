@@ -1,0 +1,26 @@
+/** A seeded slice of `node test/kill/run.mjs --runs 200`: SIGKILL at random moments of the built program. */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root } from './commandLine.js';
+
+const built = existsSync(join(root, 'dist/cli/main.js'));
+
+describe.skipIf(!built)('killed at random moments', () => {
+  it('nothing half-written appears, and a run goes on to the same result', () => {
+    const argv = [
+      'test/kill/run.mjs',
+      '--runs',
+      '10',
+      '--seed',
+      '7',
+      '--commands',
+      'score,streamed,drop',
+      '--rows',
+      '1000',
+    ];
+    const { status, stdout, stderr } = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8' });
+    expect({ status, stderr }, stdout).toEqual({ status: 0, stderr: '' });
+  }, 180_000);
+});
