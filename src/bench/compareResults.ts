@@ -39,7 +39,7 @@ export function compareResults(before: Comparable, after: Comparable): Compariso
 }
 
 /** A report from JSON, checked as far as a comparison reads it. */
-export function parseReport(document: unknown, where: string): Comparable {
+export function parseBenchReport(document: unknown, where: string): Comparable {
   const { results } = (document ?? {}) as { results?: unknown };
   const isResult = (r: unknown): boolean => {
     const { variant, test, batch, tokensPerSecond } = (r ?? {}) as Record<string, unknown>;

@@ -9,7 +9,7 @@ export {
 } from './benchmark.js';
 export { benchCsv, benchMarkdown, comparisonMarkdown } from './benchTables.js';
 export { parseTest, testName, testsOf, type BenchTest, type TestSizes } from './benchTest.js';
-export { compareResults, parseReport, type Comparable, type Comparison } from './compareResults.js';
+export { compareResults, parseBenchReport, type Comparable, type Comparison } from './compareResults.js';
 export { dropBound, weightBytes, workOf, type DropBound, type WeightBytes, type Work } from './dropBound.js';
 export { benchMachine, type BenchMachine } from './machine.js';
 export { measureTest, type MeasureOptions } from './measureTest.js';

@@ -6,7 +6,7 @@ import type { Engine } from '../../src/engine/engine.js';
 import type { Shape } from '../../src/engine/errors.js';
 import { dequantizeRows, type Int4Format, type Int4Rows, type Int4Source } from '../../src/engine/int4.js';
 import { sizeOf } from '../../src/engine/tensor.js';
-import { int4PanelsOf, packInt4 } from '../../src/engine/wasm/int4/int4Panels.js';
+import { packInt4 } from '../../src/engine/wasm/int4/int4Panels.js';
 import {
   bytesPlan,
   int4PlanFor,
@@ -364,7 +364,7 @@ describe('wasm: int4 weights', () => {
         int4Product(
           machine,
           quantizeRows(machine, frame, from, rows, width, format.groupSize),
-          int4PanelsOf({ storage, shape: source.shape }, storage),
+          storage.matrices[0],
           to,
         );
         expect(machine.memory.floats(to, rows * out).slice()).toEqual(int4Model(x, int4, width, format));

@@ -4,7 +4,7 @@ import {
   benchmark,
   compareResults,
   comparisonMarkdown,
-  parseReport,
+  parseBenchReport,
   testsOf,
   type BenchReport,
   type BenchVariant,
@@ -62,7 +62,7 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     ['bench Llama-3.2-1B --json > now.json', 'to compare a later one with: --compare now.json'],
   ],
   run: async (o, ui) => {
-    const before = o.compare === undefined ? undefined : parseReport(await readJson(o.compare), o.compare);
+    const before = o.compare === undefined ? undefined : parseBenchReport(await readJson(o.compare), o.compare);
     const tests = testsOf({ prompt: o.prompt, generate: o.generate, depths: o.depth, batches: o.batch });
     if (tests.length === 0) throw new UserError('--prompt 0 and --generate 0 leave nothing to measure');
     const load = { ...loadOptionsOf(o), drops: undefined };

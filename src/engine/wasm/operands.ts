@@ -1,7 +1,7 @@
 /** The two sides of a product with a weight, of either kind. */
 import type { PackedWeight } from '../backend.js';
 import type { Int4Format } from '../int4.js';
-import { Int4Storage, int4PanelsOf, int4Stripe, type Int4Panels } from './int4/int4Panels.js';
+import { Int4Storage, int4Stripe, type Int4Panels } from './int4/int4Panels.js';
 import { quantizeRows, type QuantizedRows } from './int4/int4Product.js';
 import type { Machine } from './machine.js';
 import type { Frame } from './memory.js';
@@ -45,7 +45,7 @@ export const isInt4Right = (right: Right): right is Int4Panels => 'group' in rig
 
 /** Matrix `index` of a weight: the weight itself, or one of its experts. */
 export const rightOf = (weight: PackedWeight, index = 0): Right =>
-  weight.storage instanceof Int4Storage ? int4PanelsOf(weight, weight.storage, index) : panelsOf(weight, index);
+  weight.storage instanceof Int4Storage ? weight.storage.matrices[index] : panelsOf(weight, index);
 
 /** Rows [first, first + rows) of a weight; `first` is a multiple of 8. */
 export const stripeOf = (right: Right, first: number, rows: number): Right =>

@@ -3,7 +3,7 @@ import {
   benchCsv,
   benchMarkdown,
   benchmark,
-  parseReport,
+  parseBenchReport,
   testsOf,
   type BenchReport,
 } from '../../../src/bench/index.js';
@@ -92,7 +92,7 @@ describe('a report', () => {
     expect(typeof read.processor).toBe('string');
     expect(Object.keys(read.results[0]).slice(0, 4)).toEqual(['variant', 'test', 'batch', 'tokensPerSecond']);
     expect(Object.keys(read.results[0].tokensPerSecond)).toEqual(['median', 'mean', 'deviation', 'samples']);
-    expect(parseReport(read, 'here')).toBe(read);
+    expect(parseBenchReport(read, 'here')).toBe(read);
   });
 
   it('is a table of Markdown, with the bound where there are variants', async () => {

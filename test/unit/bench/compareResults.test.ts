@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compareResults,
   comparisonMarkdown,
-  parseReport,
+  parseBenchReport,
   statistics,
   type Comparable,
 } from '../../../src/bench/index.js';
@@ -43,7 +43,7 @@ describe('compareResults', () => {
   });
 });
 
-describe('parseReport', () => {
+describe('parseBenchReport', () => {
   it.each([
     null,
     7,
@@ -51,6 +51,6 @@ describe('parseReport', () => {
     { results: [{ variant: 'whole' }] },
     { results: [{ variant: 'a', test: 'b', batch: 1, tokensPerSecond: { median: 'fast' } }] },
   ])('refuses %j', (document) =>
-    expect(() => parseReport(document, 'old.json')).toThrow('old.json holds no results of llm-drop bench'),
+    expect(() => parseBenchReport(document, 'old.json')).toThrow('old.json holds no results of llm-drop bench'),
   );
 });

@@ -1,4 +1,4 @@
-import type { PackedWeight } from '../../backend.js';
+import type { Shape } from '../../errors.js';
 import { groupsOf, readInt4Rows, type Int4Format, type Int4Rows, type Int4Source } from '../../int4.js';
 import type { Storage } from '../../tensor.js';
 import { int4Pack } from '../kernels/int4Pack.js';
@@ -30,10 +30,22 @@ export interface Int4Panels {
 
 /** An int4 weight in a machine's memory: panels of all its matrices, then all their zero points. */
 export class Int4Storage implements Storage {
+  /** The weight itself, or its experts. */
+  readonly matrices: readonly Int4Panels[];
+
   constructor(
-    readonly block: Block,
-    readonly format: Int4Format,
-  ) {}
+    private readonly block: Block,
+    shape: Shape,
+    format: Int4Format,
+  ) {
+    const { count, panels, ...sizes } = layout(shape, format);
+    const zeros = block.address + count * panels * sizes.stride;
+    this.matrices = Array.from({ length: count }, (_, i) => ({
+      ...sizes,
+      address: block.address + i * panels * sizes.stride,
+      zeros: format.zeroPoints ? zeros + i * panels * sizes.groups * zeroBytes : 0,
+    }));
+  }
 
   get bytes(): number {
     return this.block.bytes;
@@ -44,33 +56,24 @@ export class Int4Storage implements Storage {
   }
 }
 
-/** Sizes of one matrix, or of `matrices` of them. */
-function layout(
-  rows: number,
-  depth: number,
-  format: Int4Format,
-): Omit<Int4Panels, 'address' | 'zeros'> & { panels: number } {
+/** Sizes of each of a weight's matrices, how many panels one has, and how many matrices there are. */
+function layout(shape: Shape, format: Int4Format) {
+  const [rows, depth] = shape.slice(-2);
+  const { groupSize } = format;
   const blocks = Math.ceil(depth / blockWidth);
   const groups = groupsOf(depth, format);
+  const stride = blocks * blockBytes + groups * scaleBytes;
   return {
+    count: shape.length === 3 ? shape[0] : 1,
+    panels: Math.ceil(rows / panelRows),
     rows,
     depth,
-    groupSize: format.groupSize,
+    groupSize,
     blocks,
-    group: format.groupSize / blockWidth,
+    group: groupSize / blockWidth,
     groups,
-    stride: blocks * blockBytes + groups * scaleBytes,
-    panels: Math.ceil(rows / panelRows),
+    stride,
   };
-}
-
-/** Matrix `index` of an int4 weight: the weight itself, or one of its experts. */
-export function int4PanelsOf({ shape }: PackedWeight, { block, format }: Int4Storage, index = 0): Int4Panels {
-  const [rows, depth] = shape.slice(-2);
-  const { panels, ...sizes } = layout(rows, depth, format);
-  const matrices = shape.length === 3 ? shape[0] : 1;
-  const zeros = block.address + matrices * panels * sizes.stride + index * panels * sizes.groups * zeroBytes;
-  return { ...sizes, address: block.address + index * panels * sizes.stride, zeros: format.zeroPoints ? zeros : 0 };
 }
 
 /** Rows [first, first + rows) of panels; `first` is a multiple of 16. */
@@ -82,15 +85,12 @@ export function int4Stripe(panels: Int4Panels, first: number, rows: number): Int
 /** Reads an int4 weight a few rows at a time, straight into its panels: no second copy of it is made. */
 export async function packInt4(machine: Machine, source: Int4Source): Promise<Int4Storage> {
   const { shape, format } = source;
-  const [rows, depth] = shape.slice(-2);
-  const matrices = shape.length === 3 ? shape[0] : 1;
-  const { panels, stride, groups, blocks } = layout(rows, depth, format);
-  const block = machine.memory.allocate(matrices * panels * (stride + (format.zeroPoints ? zeroBytes * groups : 0)));
-  const storage = new Int4Storage(block, format);
+  const { count, panels, stride, groups, blocks, rows } = layout(shape, format);
+  const bytes = count * panels * (stride + (format.zeroPoints ? zeroBytes * groups : 0));
+  const storage = new Int4Storage(machine.memory.allocate(bytes), shape, format);
   const step = panelRows * Math.max(1, Math.floor(packBytes / (16 * blocks) / panelRows));
   try {
-    for (let matrix = 0; matrix < matrices; matrix++) {
-      const to = int4PanelsOf({ storage, shape }, storage, matrix);
+    for (const [matrix, to] of storage.matrices.entries()) {
       for (let row = 0; row < rows; row += step) {
         const end = Math.min(rows, row + step);
         packChunk(
