@@ -370,7 +370,8 @@ def train_process(process: int, processes: int, shared: Path, out: Path, work: P
         row_losses = model(batch[:, :-1], batch[:, 1:])
         row_losses.mean().backward()
         nats, real = row_losses.detach(), torch.from_numpy(kinds).float()
-        flat[-6:] = torch.tensor([time.time() - started, nats @ (1 - real), nats @ real, (1 - real).sum(), real.sum(), STEP_TOKENS / processes])
+        sums = [nats @ (1 - real), nats @ real, (1 - real).sum(), real.sum()]
+        flat[-6:] = torch.tensor([time.time() - started, *sums, batch[:, 1:].numel()])
         group.all_reduce(flat)
         flat[:-5] /= processes
         seconds, step, tokens_seen = flat[-6].item(), step + 1, tokens_seen + int(flat[-1])
@@ -441,7 +442,8 @@ def report(shared: Path, out: Path, work: Path) -> None:
     torch.manual_seed(1)
     prompt = torch.zeros(20, 1, dtype=torch.long)
     rows = model.generate(
-        prompt, attention_mask=torch.ones_like(prompt), do_sample=True, temperature=0.8, top_k=0, top_p=1.0, max_new_tokens=480, pad_token_id=0
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=480, pad_token_id=0,
+        do_sample=True, temperature=0.8, top_k=0, top_p=1.0,
     )
     with open(out / "samples.txt", "w", encoding="utf-8") as file:
         file.write(f"20 unedited samples: prompt {END} alone, temperature 0.8, no top-k or top-p, at most 480 tokens;\n")

@@ -133,7 +133,11 @@ export const commonOptions = {
   int4: flag('hold weights in 4 bits, in groups along a row, rounded to nearest'),
   groupSize: int('weights that share a scale: 32, 64 or 128', 1, 32),
   asymmetric: flag('give each group a zero point'),
-  head: choice<'int4' | 'bf16' | 'float'>('with --int4, how embedding and output projection are held', ['int4', 'bf16', 'float'], 'int4'),
+  head: choice<'int4' | 'bf16' | 'float'>(
+    'with --int4, how embedding and output projection are held',
+    ['int4', 'bf16', 'float'],
+    'int4',
+  ),
   json: flag('print one JSON document on stdout and nothing else'),
   verbose: flag('show the stack of an error'),
 };
