@@ -12,7 +12,7 @@ interface Level {
   readonly loss: number;
   /** To the whole model, paired over the rows. */
   readonly difference: number;
-  readonly standardError: number;
+  readonly standardError: number | null;
   readonly tokensPerSecond: number;
 }
 

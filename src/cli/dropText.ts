@@ -49,5 +49,5 @@ const describeLoss = ({ rows, before, after, difference, standardError }: LossRe
   `loss on ${rows} held-out rows: ${before.toFixed(4)} before, ${after.toFixed(4)} after, ${formatDifference(difference, standardError)}`;
 
 /** +0.0123 ± 0.0045: a paired difference and its standard error, where there is one. */
-export const formatDifference = (difference: number, standardError: number): string =>
-  `${difference < 0 ? '' : '+'}${difference.toFixed(4)}${Number.isFinite(standardError) ? ` ± ${standardError.toFixed(4)}` : ''}`;
+export const formatDifference = (difference: number, standardError: number | null): string =>
+  `${difference < 0 ? '' : '+'}${difference.toFixed(4)}${standardError === null ? '' : ` ± ${standardError.toFixed(4)}`}`;

@@ -21,7 +21,7 @@ function row(name: string, model: MeasuredModel | SweepPoint): Cells {
     name,
     point ? String(point.count) : '0',
     model.loss.toFixed(4),
-    point ? formatDifference(point.difference, point.standardError ?? NaN) : '',
+    point ? formatDifference(point.difference, point.standardError) : '',
     model.perplexity.toPrecision(5),
     model.divergence.toFixed(4),
     `${(100 * model.agreement).toFixed(1)}%`,

@@ -18,8 +18,8 @@ export interface LossReport {
   readonly before: number;
   readonly after: number;
   readonly difference: number;
-  /** Paired over the rows. */
-  readonly standardError: number;
+  /** Paired over the rows; null for one row. */
+  readonly standardError: number | null;
 }
 
 export function dropReport(source: DropSource, drops: Drops, loss?: LossReport): DropReport {

@@ -90,7 +90,7 @@ export interface SweepState {
 export type SweepResult = SweepState & { readonly whole: NonNullable<SweepState['whole']> };
 
 /**
- * The trade-off curve: for each target and count, what is lost and what is saved (LLM-Drop, figures 5 and 6, whose
+ * The trade-off curve: for each target and count, what is lost and what is saved (as LLM-Drop's figures show it; their
  * quality is the score of tasks where ours is the loss). The skip flags are restored.
  */
 export async function sweep(model: LoadedModel, rows: SweepRows, options: SweepOptions): Promise<SweepResult> {
@@ -222,7 +222,7 @@ class Sweeper implements Disposable {
       count,
       ...this.#measured(quality, drops, speed),
       difference,
-      standardError: Number.isFinite(standardError) ? standardError : null,
+      standardError,
       speedup: speed !== null && wholeSpeed ? speed / wholeSpeed : null,
     };
   }

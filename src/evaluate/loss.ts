@@ -31,11 +31,11 @@ export async function evaluateLoss(
   return { loss, perplexity: Math.exp(loss), tokens, rowLosses: sums.map((sum, i) => sum / (rows[i].length - 1)) };
 }
 
-/** The mean difference of two models' row losses, and its standard error over the rows: what differs between rows cancels. */
-export function pairedDifference(before: LossResult, after: LossResult): { difference: number; standardError: number } {
+/** The mean difference of two models' row losses, and its standard error over the rows (null for one row): what differs between rows cancels. */
+export function pairedDifference(before: LossResult, after: LossResult): { difference: number; standardError: number | null } {
   const differences = after.rowLosses.map((loss, i) => loss - before.rowLosses[i]);
   const n = differences.length;
   const difference = differences.reduce((a, b) => a + b, 0) / n;
   const variance = differences.reduce((sum, d) => sum + (d - difference) ** 2, 0) / (n - 1);
-  return { difference, standardError: n > 1 ? Math.sqrt(variance / n) : NaN };
+  return { difference, standardError: n > 1 ? Math.sqrt(variance / n) : null };
 }

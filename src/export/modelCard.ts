@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { readJsonObject } from '../checkpoint/index.js';
-import { parseImportance, type DropReport, type DropSource, type Importance } from '../drop/index.js';
+import { dropRecordFile, parseImportance, type DropReport, type DropSource, type Importance } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
 import type { Drops } from '../models/index.js';
 import type { Proof } from './proof.js';
@@ -14,17 +14,16 @@ export interface Evidence {
 
 /** Where `score --out` and `drop --json` results are looked for, in the model's folder. */
 const importanceFile = 'importance.json';
-const reportFile = 'drop-report.json';
 
 export async function findEvidence({ checkpoint, config }: DropSource, given: Evidence): Promise<Evidence> {
   const read = (name: string): ReturnType<typeof readJsonObject> => readJsonObject(join(checkpoint.folder, name));
   const importance = given.importance ? undefined : await read(importanceFile);
-  const report = given.report ? undefined : await read(reportFile);
+  const report = given.report ? undefined : await read(dropRecordFile);
   return {
     importance:
       given.importance ??
       (importance && parseImportance(importance, config.numHiddenLayers, join(checkpoint.folder, importanceFile))),
-    report: given.report ?? (report && parseReport(report, join(checkpoint.folder, reportFile))),
+    report: given.report ?? (report && parseReport(report, join(checkpoint.folder, dropRecordFile))),
   };
 }
 
@@ -33,10 +32,12 @@ export function parseReport(value: unknown, where: string): NonNullable<Evidence
   if (typeof value !== 'object' || value === null) throw new UserError(`${where} holds no report of a drop`);
   const { before, after, loss } = value as Record<string, unknown>;
   const size = ['parameters', 'bytes', 'kvBytesPerToken'] as const;
+  const measured = numbersOf(loss, ['rows', 'before', 'after', 'difference'], `loss of ${where}`);
+  const { standardError } = (loss ?? {}) as { standardError?: unknown };
   return {
     before: numbersOf(before, size, `before of ${where}`),
     after: numbersOf(after, size, `after of ${where}`),
-    loss: numbersOf(loss, ['rows', 'before', 'after', 'difference', 'standardError'], `loss of ${where}`),
+    loss: measured && { ...measured, standardError: typeof standardError === 'number' ? standardError : null },
   };
 }
 
@@ -215,7 +216,7 @@ function lossSection({ report }: Evidence): string[] {
     '|---|--:|',
     `| before | ${before.toFixed(4)} |`,
     `| after | ${after.toFixed(4)} |`,
-    `| difference | ${difference.toFixed(4)} ± ${standardError.toFixed(4)} |`,
+    `| difference | ${difference.toFixed(4)}${standardError === null ? '' : ` ± ${standardError.toFixed(4)}`} |`,
     '',
     `On ${rows} rows that the scores have not seen.`,
     '',

@@ -24,7 +24,7 @@ export const exportCommand = command('export', 'Write a model for another engine
     type: choice('of the weights; q types are for gguf (default: as they are)', exportTypes),
     zero: flag('keep every layer, and zero the output projections of dropped modules: any engine runs that'),
     importance: text('scores from score --out, for the model card (default: importance.json in the folder)', 'file'),
-    report: text('result of drop --json, for the model card (default: drop-report.json in the folder)', 'file'),
+    report: text('result of drop --json, for the model card (default: drop_report.json in the folder)', 'file'),
     out: requiredText('folder to write to; for gguf a file', 'path'),
     overwrite: flag('replace what is there'),
   },

@@ -73,10 +73,10 @@ describe('a model card', () => {
   it('finds them in the folder', async () => {
     const [folder, out] = [place.folder(), place.folder('out')];
     await writeRandomFolder(folder, llama);
-    await writeFile(join(folder, 'drop-report.json'), JSON.stringify({ loss }));
+    await writeFile(join(folder, 'drop_report.json'), JSON.stringify({ loss }));
     await exportModel(folder, { to: 'hf', out, engine: place.engine() });
     expect(await readFile(join(out, 'README.md'), 'utf8')).toContain('| after | 2.7500 |');
-    await writeFile(join(folder, 'drop-report.json'), JSON.stringify({ loss: { rows: 1 } }));
+    await writeFile(join(folder, 'drop_report.json'), JSON.stringify({ loss: { rows: 1 } }));
     await expect(exportModel(folder, { to: 'hf', out, overwrite: true, engine: place.engine() })).rejects.toThrow(
       /holds no number before/,
     );
