@@ -100,6 +100,7 @@ async function candidateCosts(model: Model, row: Int32Array, open: readonly Cand
       const hidden = model.forwardFrom(layer, streams[layer].rows(0, row.length), batch);
       const values = reference ? model.divergences(reference, hidden) : model.losses(hidden.rows(0, row.length - 1), row.slice(1));
       costs.push((await engine.readFloats(values)).reduce((sum, value) => sum + value, 0));
+      await new Promise(setImmediate); // lets timers, signals and progress have their turn
     }
   } finally {
     model.setDrops(now);

@@ -3,7 +3,7 @@ import type { Drops, Model } from '../models/index.js';
 import type { Progress } from '../calibrate/index.js';
 import { selectWindow } from './consecutive.js';
 import { blankImportance, gateNormImportance, type GateSource } from './gateNorm.js';
-import { searchGreedily, type GreedyStep, type SearchObjective } from './greedy.js';
+import { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
 import { scoreImportance, type Importance } from './importance.js';
 import { withoutDropped } from './importanceFile.js';
 import { dropIteratively, type IterativeResult } from './iterative.js';
@@ -110,7 +110,7 @@ export interface Choice {
   readonly steps?: readonly GreedyStep[];
 }
 
-export interface ChooseOptions {
+export interface ChooseOptions extends Pick<GreedyOptions, 'done' | 'onStep'> {
   readonly onProgress?: Progress;
   readonly signal?: AbortSignal;
 }

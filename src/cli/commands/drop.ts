@@ -35,6 +35,7 @@ import { loadForText } from '../loadForText.js';
 import { choice, dropOptions, files, flag, int, layers, requiredText, text } from '../options.js';
 import { version } from '../package.js';
 import { provenance } from '../provenance.js';
+import { openSearch } from '../searchProgress.js';
 import type { Ui } from '../ui.js';
 
 const options = {
@@ -94,6 +95,8 @@ export const drop = command('drop', 'Write a model without its most redundant mo
 
 /** What decided, beside the modules themselves. */
 interface Decision extends Choice {
+  /** To be called when the folder is there. */
+  readonly written?: () => Promise<void>;
   readonly method?: DropMethod;
   readonly calibration?: CalibrationRecord;
 }
@@ -116,7 +119,7 @@ async function dropMeasured(o: DropValues, calibration: readonly string[], ui: U
   const decision = method
     ? scores
       ? { ...chooseByScores(scores.importance, method, model.drops), method }
-      : await chooseOnText(model, method, rows, calibration, ui)
+      : await chooseOnText(model, method, rows, calibration, o.out, ui)
     : namedModules(o, model);
   const loss = rows.heldOut.length
     ? await measureDrop(model, decision.drops, rows.heldOut, {
@@ -140,10 +143,13 @@ async function chooseOnText(
   method: DropMethod,
   rows: SplitRows,
   files: readonly string[],
+  out: string,
   ui: Ui,
 ): Promise<Decision> {
+  const search = method.search === 'score' ? undefined : await openSearch(model, method, rows.calibration, out, ui);
   const choice = await chooseDrops(model, rows.calibration, method, {
-    onProgress: ui.progress(method.search === 'score' ? 'scoring' : 'searching'),
+    ...search?.options,
+    onProgress: ui.progress(search ? 'searching' : 'scoring'),
     signal: ui.signal,
   });
   const { length } = rows;
@@ -151,6 +157,7 @@ async function chooseOnText(
     ...choice,
     method,
     calibration: needsText(method) ? { files, samples: rows.calibration.length, length } : undefined,
+    written: search?.finished,
   };
 }
 
@@ -197,7 +204,7 @@ function namedModules(o: DropValues, source: DropSource): Decision {
 async function write(
   o: DropValues,
   source: DropSource,
-  { drops, importance, rounds, steps, method, calibration }: Decision,
+  { drops, importance, rounds, steps, method, calibration, written }: Decision,
   ui: Ui,
   { loss, notes, model }: { loss?: LossReport; notes: readonly string[]; model?: Model },
 ): Promise<DropResult> {
@@ -215,6 +222,7 @@ async function write(
     versions: { 'llm-drop': version, node: process.versions.node, ...(model && measuredBy(model)) },
   };
   await writeDropped(source, drops, o.out, { ...o, report: record, onProgress: ui.progress('writing') });
+  await written?.();
   return { ...record, out: o.out, configOnly: o.configOnly, notes };
 }
 
