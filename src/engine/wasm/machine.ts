@@ -2,7 +2,7 @@ import { roundUp } from './allocator.js';
 import type { KernelModule, Launch } from './kernel.js';
 import { pairsPlan, type Int4Plan } from './int4/int4Plan.js';
 import { KernelCache, type Calls } from './kernelCache.js';
-import { gemm } from './kernels/gemm.js';
+import { gemm, type Stored } from './kernels/gemm.js';
 import { wordsOf } from './kernels/nibbles.js';
 import { Memory, type Frame } from './memory.js';
 import type { Call, Task, Varying } from './task.js';
@@ -15,14 +15,13 @@ const chunksPerThread = 4;
 /** What launching a kernel needs: the memory, the compiled kernels, the threads, and the plan for matrix products. */
 export class Machine {
   readonly memory = new Memory();
-  readonly plan: TilePlan = strictTile;
-  readonly gemm = { float32: gemm(this.plan, 'float32'), bfloat16: gemm(this.plan, 'bfloat16') };
+  readonly gemm: Readonly<Record<Stored, ReturnType<typeof gemm>>>;
   readonly #cache = new KernelCache(this.memory.wasm);
   readonly #pool: ThreadPool;
 
   /** Room for the sums of one tile, of each thread; also below. */
   readonly sums: Varying;
-  /** A part of a panel in float32. */
+  /** A part of a tile's panels in float32. */
   readonly wide: Varying;
   /** A panel's columns of a block of rows. */
   readonly stripe: Varying;
@@ -36,15 +35,17 @@ export class Machine {
     readonly int4: Int4Plan = pairsPlan,
     readonly exactInt4 = false,
     readonly threads = 1,
+    readonly plan: TilePlan = strictTile,
   ) {
-    const { panel, rows, rowPanels, depth, block } = this.plan;
+    const { panel, panels, rows, rowPanels, depth, block } = plan;
+    this.gemm = { float32: gemm(plan, 'float32'), bfloat16: gemm(plan, 'bfloat16') };
     this.#pool = new ThreadPool(threads, this.memory.wasm, this.#cache.modules, this.#cache.kernels);
     const scratch = (bytes: number): Varying => ({
       base: this.memory.allocate(bytes * threads).address,
       thread: bytes,
     });
-    this.sums = scratch(4 * panel * Math.max(rows, rowPanels));
-    this.wide = scratch(4 * panel * depth);
+    this.sums = scratch(4 * panel * Math.max(rows * panels, rowPanels));
+    this.wide = scratch(4 * panels * panel * depth);
     this.stripe = scratch(4 * panel * Math.max(block, int4.block));
     this.unpacked = scratch(int4.depthBlocks * (32 * 4 * wordsOf(int4) + 64));
     this.pad = scratch(4 * 128);

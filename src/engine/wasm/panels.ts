@@ -128,19 +128,19 @@ export const rowMajor = (address: number, rows: number, depth: number): Matrix =
   depthStride: 4,
 });
 
+/** Which kernel packs groups of so many rows. */
+const packerOf = { 4: 'packRows4', 6: 'packRows6', 8: 'packRows8' } as const;
+
 /** Rows packed for products: groups of `width`, [depth][width] each; of the last group only what there is, or zeros. */
 function packMatrix(
   machine: Machine,
   { address, rows, depth, rowStride, depthStride }: Matrix,
-  width: number,
+  width: keyof typeof packerOf,
   target: number,
   fill: boolean,
 ): void {
   const kernels = machine.calls(pack);
-  const [fast, groups] =
-    depthStride === 4
-      ? [width === 8 ? kernels.packRows8 : kernels.packRows4, Math.floor(rows / width)]
-      : [undefined, 0];
+  const [fast, groups] = depthStride === 4 ? [kernels[packerOf[width]], Math.floor(rows / width)] : [undefined, 0];
   if (fast && groups > 0) {
     const call = fast({
       source: perUnit(address, width * rowStride),
@@ -177,15 +177,15 @@ export function packLeftCalls(
   target: Argument,
 ): { calls: Call[]; left: Argument } {
   if (rows === 1) return { calls: [], left: source };
-  const { packRows4, packStrided } = machine.calls(pack);
+  const kernels = machine.calls(pack);
   const width = machine.plan.rows;
   const [groups, rest] = [Math.floor(rows / width), rows % width];
   const done = rows - rest;
   const calls: Call[] = [];
-  if (groups > 0) calls.push(packRows4({ source, target, groups, depth, stride }));
+  if (groups > 0) calls.push(kernels[packerOf[width]]({ source, target, groups, depth, stride }));
   if (rest > 0)
     calls.push(
-      packStrided({
+      kernels.packStrided({
         source: plus(source, done * stride),
         target: plus(target, 4 * done * depth),
         count: rest,

@@ -32,6 +32,8 @@ import { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
 import { moe } from './moe.js';
 import { isInt4Right, rightOf } from './operands.js';
+import { passesSelfTest } from './selfTest.js';
+import { detectTier, plansOf, prepare, tiers, type Tier } from './tier.js';
 import { perUnit } from './task.js';
 import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './panels.js';
 
@@ -41,9 +43,9 @@ class WasmBackend implements Backend {
   readonly abilities: Abilities;
   #held: Machine | undefined;
 
-  constructor({ int4 = 'fast', threads = availableParallelism() }: EngineOptions) {
-    this.#held = new Machine(undefined, int4 === 'exact', threads);
-    this.abilities = { tier: 'baseline', threads };
+  constructor(machine: Machine, tier: Tier) {
+    this.#held = machine;
+    this.abilities = { tier, threads: machine.threads };
   }
 
   get #machine(): Machine {
@@ -272,6 +274,15 @@ function matrix(t: Operand, transposed: boolean): Matrix {
   return { address: addressOf(t), rows, depth, rowStride, depthStride };
 }
 
+/** On the best tier whose kernels pass their test. */
 export async function createWasmBackend(options: EngineOptions): Promise<Backend> {
-  return new WasmBackend(options);
+  const { int4 = 'fast', threads = availableParallelism() } = options;
+  for (let at = tiers.indexOf(detectTier(options)); ; at++) {
+    const tier = tiers[at];
+    prepare(tier);
+    const machine = new Machine(plansOf[tier].int4, int4 === 'exact', threads, plansOf[tier].tile);
+    if (tier === 'baseline' || passesSelfTest(machine)) return new WasmBackend(machine, tier);
+    machine.dispose();
+    process.stderr.write(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.\n`);
+  }
 }

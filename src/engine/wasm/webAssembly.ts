@@ -15,6 +15,7 @@ export interface WasmModule {
 interface WebAssemblyApi {
   readonly Memory: new (limits: { initial: number; maximum?: number; shared?: boolean }) => WasmMemory;
   readonly Module: new (bytes: Uint8Array) => WasmModule;
+  validate(bytes: Uint8Array): boolean;
   readonly Instance: new (
     module: WasmModule,
     imports: Record<string, Record<string, unknown>>,
