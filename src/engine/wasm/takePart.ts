@@ -1,6 +1,6 @@
 /**
  * What a worker thread runs. Its source is the text of these functions, so that it needs no file of its own; hence they
- * use nothing but their parameters.
+ * use nothing but their parameters, and name no functions within (loaders of TypeScript wrap those in one of their own).
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { WasmMemory, WasmModule } from './webAssembly.js';
@@ -87,15 +87,6 @@ export function serve(
 ): void {
   const { words, control, program, memory, port, thread, patience } = workerData;
   const kernels: Run[] = [];
-  // A busy thread gets no events: modules are fetched when a job first asks for one of their kernels.
-  const kernelOf = (id: number): Run => {
-    while (id >= kernels.length) {
-      const { module, names } = receiveMessageOnPort(port)!.message as Delivery;
-      const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-      for (const name of names) kernels.push(exports[name] as Run);
-    }
-    return kernels[id];
-  };
   let seen = 0;
   while (control[words.stop] === 0) {
     const patient = performance.now() + patience;
@@ -111,7 +102,22 @@ export function serve(
     // First announced, then looked whether the job is still open: it ends when it is closed and nobody is busy.
     Atomics.add(control, words.busy, 1);
     try {
-      if (Atomics.load(control, words.open) === 1) take(words, control, program, kernelOf, thread);
+      if (Atomics.load(control, words.open) === 1)
+        take(
+          words,
+          control,
+          program,
+          // A busy thread gets no events: modules are fetched when a job first asks for one of their kernels.
+          (id) => {
+            while (id >= kernels.length) {
+              const { module, names } = receiveMessageOnPort(port)!.message as Delivery;
+              const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+              for (const name of names) kernels.push(exports[name] as Run);
+            }
+            return kernels[id];
+          },
+          thread,
+        );
     } catch (error) {
       port.postMessage(String((error as Error).stack));
       Atomics.store(control, words.failed, 1);
