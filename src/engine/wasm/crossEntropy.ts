@@ -42,15 +42,13 @@ function lossesOf(machine: Machine, left: Left, head: Right, targets: Int32Array
   const chosen = new Float64Array(rows);
   chunks(head.rows, crossEntropyColumns, (first, columns) => {
     project(machine, left, stripeOf(head, first, columns), logits);
-    const call = machine
-      .calls(kernels)
-      .accumulate({
-        logits: perUnit(logits, 4 * columns),
-        maxima: perUnit(maxima, 4),
-        sums: perUnit(sums, 8),
-        rows: unitCount,
-        columns,
-      });
+    const call = machine.calls(kernels).accumulate({
+      logits: perUnit(logits, 4 * columns),
+      maxima: perUnit(maxima, 4),
+      sums: perUnit(sums, 8),
+      rows: unitCount,
+      columns,
+    });
     machine.run([machine.rowsTask(rows, 8 * columns, call)]);
     const values = machine.memory.floats(logits, rows * columns);
     targets.forEach((target, row) => {
@@ -87,16 +85,14 @@ export function divergence(
     const [p, q] = [logitsOf(reference), logitsOf(h)];
     const [y, ratios] = [output.address + 4 * row, frame.take(4 * count)];
     const columns = head.shape[0];
-    const call = machine
-      .calls(kernels)
-      .divergence({
-        p: perUnit(p, 4 * columns),
-        q: perUnit(q, 4 * columns),
-        y: perUnit(y, 4),
-        ratios: perUnit(ratios, 4),
-        rows: unitCount,
-        columns,
-      });
+    const call = machine.calls(kernels).divergence({
+      p: perUnit(p, 4 * columns),
+      q: perUnit(q, 4 * columns),
+      y: perUnit(y, 4),
+      ratios: perUnit(ratios, 4),
+      rows: unitCount,
+      columns,
+    });
     machine.run([machine.rowsTask(count, 24 * columns, call)]);
     const logs = machine.memory.floats(ratios, count).map(Math.log);
     machine.memory.floats(y, count).forEach((mean, i, all) => (all[i] = mean + logs[i]));

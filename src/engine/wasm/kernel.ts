@@ -165,7 +165,10 @@ export interface KernelModule<E = unknown> {
   readonly name: string;
   /** Never there: carries the type. */
   readonly exports?: E;
-  readonly emit: (memory?: MemoryImport) => { bytes: Uint8Array; parameters: Readonly<Record<string, readonly string[]>> };
+  readonly emit: (memory?: MemoryImport) => {
+    bytes: Uint8Array;
+    parameters: Readonly<Record<string, readonly string[]>>;
+  };
 }
 
 const sharedMemory: MemoryImport = { minimumPages: 1, maximumPages: mostPages, shared: true };

@@ -181,15 +181,13 @@ export function normRows(
 /** c += add, of `rows` rows. */
 function addRows(machine: Machine, c: number, add: number, rows: number, width: number): void {
   const stride = 4 * width;
-  const call = machine
-    .calls(elementwise)
-    .add({
-      a: perUnit(c, stride),
-      b: perUnit(add, stride),
-      y: perUnit(c, stride),
-      rows: 1,
-      width: { base: 0, count: width },
-    });
+  const call = machine.calls(elementwise).add({
+    a: perUnit(c, stride),
+    b: perUnit(add, stride),
+    y: perUnit(c, stride),
+    rows: 1,
+    width: { base: 0, count: width },
+  });
   machine.run([machine.rowsTask(rows, width, call)]);
 }
 

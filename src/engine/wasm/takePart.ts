@@ -76,7 +76,7 @@ export interface Delivery {
 
 interface WorkerThreads {
   readonly workerData: Assignment;
-  receiveMessageOnPort(port: MessagePort): { message: unknown } | undefined;
+  receiveMessageOnPort(this: void, port: MessagePort): { message: unknown } | undefined;
 }
 
 /** A worker's life: joins jobs until told to stop. */
