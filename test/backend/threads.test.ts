@@ -1,5 +1,9 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
+import { UserError } from '../../src/engine/errors.js';
+import { Memory } from '../../src/engine/wasm/memory.js';
+import { ThreadPool } from '../../src/engine/wasm/threadPool.js';
+import { detectTier } from '../../src/engine/wasm/tier.js';
 import type { Tensor } from '../../src/engine/tensor.js';
 import { floats, random, weight } from '../support/backends.js';
 import { int4RowsOf, rowsSource } from '../support/int4Model.js';
@@ -78,4 +82,30 @@ it('memory grows while workers run', async () => {
     if (i % 4 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     scope.dispose();
   }
+});
+
+it('a failure on another thread is an error on the main one', async () => {
+  const kernel = {
+    id: 0,
+    run: () => {
+      for (const end = performance.now() + 1; performance.now() < end;);
+    },
+  };
+  // The worker asks for a module that never comes.
+  const pool = new ThreadPool(2, new Memory(2).wasm, [], [kernel]);
+  const task = { units: 50, chunk: 1, calls: [{ kernel, values: [] }], work: 1e9 };
+  expect(() => {
+    for (const end = performance.now() + 20_000; performance.now() < end;) pool.run([task]);
+  }).toThrow(/a thread of the wasm backend failed/);
+  pool.dispose();
+});
+
+it('numbers of threads and tiers are checked', async () => {
+  for (const threads of [0, 1.5, Number.NaN])
+    await expect(createEngine('wasm', { threads })).rejects.toThrow(UserError);
+  vi.stubEnv('LLM_DROP_WASM_TIER', 'best');
+  expect(() => detectTier({})).toThrow(/LLM_DROP_WASM_TIER is 'best'/);
+  vi.stubEnv('LLM_DROP_WASM_TIER', 'baseline');
+  expect(detectTier({ revectorize: true })).toBe('baseline');
+  vi.unstubAllEnvs();
 });

@@ -277,6 +277,8 @@ function matrix(t: Operand, transposed: boolean): Matrix {
 /** On the best tier whose kernels pass their test. */
 export async function createWasmBackend(options: EngineOptions): Promise<Backend> {
   const { int4 = 'fast', threads = availableParallelism() } = options;
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
   for (let at = tiers.indexOf(detectTier(options)); ; at++) {
     const tier = tiers[at];
     prepare(tier);
