@@ -57,6 +57,7 @@ export interface LoadValues extends Pick<
 export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
   backend: o.backend,
   threads: o.threads,
+  revectorize: true, // changes how this process compiles, which is the program's to decide
   drops: dropsOf(o),
   memory: o.memory,
   quantize: o.int4

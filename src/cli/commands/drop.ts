@@ -167,7 +167,7 @@ async function chooseUnmeasured(o: DropValues, source: DropSource, method: DropM
     const { importance } = await readScores(o.importance, source);
     return { ...chooseByScores(importance, method, earlier), method };
   }
-  using engine = await createEngine(o.backend, { threads: o.threads });
+  using engine = await createEngine(o.backend, { threads: o.threads, revectorize: true });
   const { config, specs, checkpoint } = source;
   return {
     ...(await chooseWithoutText({ engine, config, specs, parameters: checkpoint, drops: earlier }, method)),

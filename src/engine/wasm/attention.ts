@@ -6,16 +6,20 @@ import { headBytes, keyBytes, layoutOf, type Layout } from './cacheLayout.js';
 import { attention as kernels } from './kernels/attention.js';
 import { halfFloat } from './kernels/halfFloat.js';
 import { softmax } from './kernels/softmax.js';
-import { product } from './linear.js';
+import { chunks, productCalls } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block, type Frame } from './memory.js';
-import { packLeftInto, rowMajor, type Panels } from './panels.js';
-import { attentionKeys, attentionRows } from './tilePlan.js';
+import { packLeftCalls, type Panels } from './panels.js';
+import { perUnit, plus, type Argument, type Call, type Task, type Varying } from './task.js';
+import { attentionKeys, attentionRows, partOf } from './tilePlan.js';
 
-/** Keys and values of one head as float32 panels: those from `first` on. */
+/** A right side that begins at `at`, for each head or thread. */
+type Side = Omit<Panels, 'address'> & { readonly at: Argument };
+
+/** Keys and values of one head as float32 panels: those from some key on. */
 interface Span {
-  readonly keys: Panels;
-  readonly values: Panels;
+  readonly keys: Side;
+  readonly values: Side;
 }
 
 export function attention(
@@ -113,6 +117,10 @@ function append(
   });
 }
 
+/**
+ * Each block of queries and each head is a unit of work. Of a 16-bit cache, keys and values become float32 on the way: of
+ * one head at a time where several blocks use them, else of each head by the thread that computes it.
+ */
 function attend(
   machine: Machine,
   q: number,
@@ -126,95 +134,121 @@ function attend(
   using frame = machine.memory.frame();
   const { start, length } = sequence;
   const group = spec.heads / spec.keyValueHeads;
-  const { size } = layout;
+  const { size, heads } = layout;
   const window = Math.min(spec.window ?? 0x7fffffff, 0x7fffffff);
   /** The first key that a query sees, down to a panel's first. */
   const firstKey = (position: number): number => Math.max(0, (position + 1 - window) & ~7);
   const queries = rotated(machine, frame, q, length, spec.heads, group, positions, spec);
   const step = Math.max(1, Math.floor(attentionRows / group));
-  const room = roomFor(frame, Math.min(step, length) * group, start + length - firstKey(start), layout);
-  for (let head = 0; head < layout.heads; head++) {
-    const span = spanOf(machine, room, memory + head * headBytes(layout), layout, firstKey(start), start + length);
-    for (let token = 0; token < length; token += step) {
-      const tokens = Math.min(step, length - token);
-      const position = start + token;
-      const first = firstKey(position);
+  const [from, to] = [firstKey(start), start + length];
+  const room = roomFor(machine, frame, Math.min(step, length) * group, to - from, layout);
+  /** Heads [head, head + units) of all blocks. */
+  const blocks = (head: number, units: number, span: Span, before: readonly Call[]): Task[] => {
+    const tasks: Task[] = [];
+    chunks(length, step, (token, tokens) => {
+      const first = firstKey(start + token);
       const block = {
         tokens,
         group,
-        position,
+        position: start + token,
         first,
-        count: position + tokens - first,
-        skipped: first - firstKey(start),
+        count: start + token + tokens - first,
+        skipped: first - from,
       };
-      const target = output + 4 * (token * spec.heads + head * group) * size;
-      attendBlock(
-        machine,
-        room,
-        queries + 4 * (head * length + token) * group * size,
-        block,
-        span,
-        window,
-        spec,
-        target,
-      );
-    }
+      const at = perUnit(queries + 4 * (head * length + token) * group * size, 4 * length * group * size);
+      const target = perUnit(output + 4 * (token * spec.heads + head * group) * size, 4 * group * size);
+      const calls = [...before, ...blockCalls(machine, room, at, block, span, window, spec, target)];
+      tasks.push({ units, chunk: 1, work: 2 * units * tokens * group * block.count * size, calls });
+    });
+    return tasks;
+  };
+  if (layout.bytes === 4) return machine.run(blocks(0, heads, spanInPlace(memory, layout, from, to), []));
+  if (length <= step) {
+    const span = spanInRoom(room, layout, from, to);
+    return machine.run(
+      blocks(0, heads, span, widenCalls(machine, perUnit(memory, headBytes(layout)), layout, from, to, span)),
+    );
+  }
+  const shared = spanInRoom({ wideKeys: room.wideKeys.base, wideValues: room.wideValues.base }, layout, from, to);
+  for (let head = 0; head < heads; head++) {
+    const widening = widenCalls(machine, memory + head * headBytes(layout), layout, from, to, shared);
+    machine.run(widening.map((call) => ({ units: 1, chunk: 1, work: 8 * (to - from), calls: [call] })));
+    machine.run(blocks(head, 1, shared, []));
   }
 }
 
 /** Addresses of what a block of queries needs, for all blocks in turn. */
 interface Room {
-  readonly left: number;
-  readonly scores: number;
-  readonly inverses: number;
-  readonly sums: number;
+  readonly left: Argument;
+  readonly scores: Argument;
+  readonly inverses: Argument;
+  readonly sums: Argument;
   /** Keys and values of a 16-bit cache as float32. */
-  readonly wideKeys: number;
-  readonly wideValues: number;
+  readonly wideKeys: Varying;
+  readonly wideValues: Varying;
 }
 
-function roomFor(frame: Frame, rows: number, keys: number, { size, padded, bytes }: Layout): Room {
+function roomFor(machine: Machine, frame: Frame, rows: number, keys: number, { size, padded, bytes }: Layout): Room {
   const width = roundUp(keys, 8);
-  const [wideKeys, wideValues] = bytes === 2 ? [frame.take(4 * width * size), frame.take(4 * width * padded)] : [0, 0];
+  const scratch = (floats: number): Varying => machine.scratch(frame, 4 * floats);
   return {
-    left: frame.take(4 * rows * Math.max(width, size)),
-    scores: frame.take(4 * rows * width),
-    inverses: frame.take(4 * rows),
-    sums: frame.take(4 * rows * padded),
-    wideKeys,
-    wideValues,
+    left: scratch(rows * Math.max(width, size)),
+    scores: scratch(rows * width),
+    inverses: scratch(rows),
+    sums: scratch(rows * padded),
+    wideKeys: scratch(bytes === 2 ? width * size : 0),
+    wideValues: scratch(bytes === 2 ? width * padded : 0),
   };
 }
 
-/** The keys and values of [from, to), `from` a multiple of 8: in place, or widened to float32. */
-function spanOf(
-  machine: Machine,
-  { wideKeys, wideValues }: Room,
-  head: number,
-  layout: Layout,
+/** The keys and values of [from, to), `from` a multiple of 8, in a float32 cache; a unit is a head. */
+function spanInPlace(memory: number, layout: Layout, from: number, to: number): Span {
+  const { size, padded, capacity } = layout;
+  const [keys, values] = [memory + 4 * from * size, memory + keyBytes(layout) + 32 * from];
+  const stride = headBytes(layout);
+  return {
+    keys: { at: perUnit(keys, stride), rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
+    values: { at: perUnit(values, stride), rows: padded, depth: to - from, stride: 32 * capacity, stored: 'float32' },
+  };
+}
+
+/** The same of one head, widened. */
+function spanInRoom(
+  room: { wideKeys: Argument; wideValues: Argument },
+  { size, padded }: Layout,
   from: number,
   to: number,
 ): Span {
-  const { size, padded, capacity, bytes } = layout;
-  const values = head + keyBytes(layout);
-  if (bytes === 4)
-    return {
-      keys: { address: head + 4 * from * size, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
-      values: { address: values + 32 * from, rows: padded, depth: to - from, stride: 32 * capacity, stored: 'float32' },
-    };
   const count = roundUp(to - from, 8);
-  const { widenFloat16 } = machine.kernels(halfFloat);
-  widenFloat16({ source: head + 2 * from * size, target: wideKeys, count: count * size });
-  for (let panel = 0; panel < padded / 8; panel++)
-    widenFloat16({
-      source: values + 16 * (panel * capacity + from),
-      target: wideValues + 32 * panel * count,
-      count: 8 * count,
-    });
   return {
-    keys: { address: wideKeys, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
-    values: { address: wideValues, rows: padded, depth: to - from, stride: 32 * count, stored: 'float32' },
+    keys: { at: room.wideKeys, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
+    values: { at: room.wideValues, rows: padded, depth: to - from, stride: 32 * count, stored: 'float32' },
   };
+}
+
+/** Widens one head's keys, and its values by panels of 8 elements. */
+function widenCalls(
+  machine: Machine,
+  head: Argument,
+  layout: Layout,
+  from: number,
+  to: number,
+  { keys, values }: Span,
+): Call[] {
+  const { size, padded, capacity } = layout;
+  const count = roundUp(to - from, 8);
+  const { widenFloat16 } = machine.calls(halfFloat);
+  const firstValue = plus(head, keyBytes(layout) + 16 * from);
+  return [
+    widenFloat16({ source: plus(head, 2 * from * size), target: keys.at, count: count * size }),
+    ...Array.from({ length: padded / 8 }, (_, panel) =>
+      widenFloat16({
+        source: plus(firstValue, 16 * panel * capacity),
+        target: plus(values.at, 32 * panel * count),
+        count: 8 * count,
+      }),
+    ),
+  ];
 }
 
 interface QueryBlock {
@@ -231,53 +265,59 @@ interface QueryBlock {
 }
 
 /** Scores, weights and their sum of values for a block of queries [tokens x group, d], which all fit the caches. */
-function attendBlock(
+function blockCalls(
   machine: Machine,
   room: Room,
-  queries: number,
+  queries: Argument,
   block: QueryBlock,
-  span: Span,
+  { keys, values }: Span,
   window: number,
   spec: AttentionSpec,
-  target: number,
-): void {
+  target: Argument,
+): Call[] {
   const { tokens, group, position, first, count, skipped } = block;
   const { scores, inverses, sums } = room;
   const rows = tokens * group;
   const size = spec.headDim;
   // Columns beyond the last key are computed with the last panel and cleared with what lies in the future.
   const width = roundUp(count, 8);
-  const keys = { ...span.keys, address: span.keys.address + 4 * skipped * size, rows: width };
-  product(machine, packLeftInto(machine, rowMajor(queries, rows, size), room.left), rows, keys, scores);
   const { scale, softCap = 0 } = spec;
-  machine
-    .kernels(softmax)
-    .causalWeights({ scores, inverses, rows, width, group, position, firstKey: first, window, scale, softCap });
-  const weights = packLeftInto(
-    machine,
-    { address: scores, rows, depth: count, rowStride: 4 * width, depthStride: 4 },
-    room.left,
-  );
-  const { rows: padded, address } = span.values;
-  // Keys are split where their positions say, not where the block starts: a query's sum is the same in any block.
-  const split = { part: attentionKeys, phase: first % attentionKeys };
-  product(
-    machine,
-    weights,
-    rows,
-    { ...span.values, address: address + 32 * skipped, depth: count },
-    sums,
-    4 * padded,
-    split,
-  );
-  machine.kernels(kernels).finish({
-    source: sums,
-    inverses,
-    target,
-    tokens,
-    group,
-    size,
-    sourceStride: 4 * padded,
-    targetStride: 4 * spec.heads * size,
-  });
+  const left = packLeftCalls(machine, queries, rows, size, 4 * size, room.left);
+  const weights = packLeftCalls(machine, scores, rows, count, 4 * width, room.left);
+  return [
+    ...left.calls,
+    ...productCalls(machine, {
+      left: left.left,
+      rows,
+      right: { ...keys, rows: width },
+      address: plus(keys.at, 4 * skipped * size),
+      c: scores,
+      rowStride: 4 * width,
+      split: { part: partOf(size, machine.plan), phase: 0 },
+    }),
+    machine
+      .calls(softmax)
+      .causalWeights({ scores, inverses, rows, width, group, position, firstKey: first, window, scale, softCap }),
+    ...weights.calls,
+    ...productCalls(machine, {
+      left: weights.left,
+      rows,
+      right: { ...values, depth: count },
+      address: plus(values.at, 32 * skipped),
+      c: sums,
+      rowStride: 4 * values.rows,
+      // Keys are split where their positions say, not where the block starts: a query's sum is the same in any block.
+      split: { part: attentionKeys, phase: first % attentionKeys },
+    }),
+    machine.calls(kernels).finish({
+      source: sums,
+      inverses,
+      target,
+      tokens,
+      group,
+      size,
+      sourceStride: 4 * values.rows,
+      targetStride: 4 * spec.heads * size,
+    }),
+  ];
 }

@@ -5,10 +5,17 @@ import type { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
 import { Left, rightOf, stripeOf, type Right } from './operands.js';
 import { rowMajor } from './panels.js';
+import { perUnit, unitCount } from './task.js';
 import { crossEntropyColumns, crossEntropyRows } from './tilePlan.js';
 
 /** Logits exist for a stripe of the vocabulary and some rows at a time; a running log-sum-exp goes over the stripes. */
-export function crossEntropy(machine: Machine, h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Block {
+export function crossEntropy(
+  machine: Machine,
+  h: Operand,
+  head: PackedWeight,
+  targets: Int32Array,
+  norm: Norm | undefined,
+): Block {
   const [rows, width] = h.shape;
   using results = machine.memory.frame();
   const output = results.block(4 * rows);
@@ -25,13 +32,24 @@ export function crossEntropy(machine: Machine, h: Operand, head: PackedWeight, t
 function lossesOf(machine: Machine, left: Left, head: Right, targets: Int32Array): Float64Array {
   using frame = machine.memory.frame();
   const rows = targets.length;
-  const [logits, maxima, sums] = [frame.take(4 * rows * Math.min(crossEntropyColumns, head.rows)), frame.take(4 * rows), frame.take(8 * rows)];
+  const [logits, maxima, sums] = [
+    frame.take(4 * rows * Math.min(crossEntropyColumns, head.rows)),
+    frame.take(4 * rows),
+    frame.take(8 * rows),
+  ];
   machine.memory.floats(maxima, rows).fill(-Infinity);
   machine.memory.doubles(sums, rows).fill(0);
   const chosen = new Float64Array(rows);
   chunks(head.rows, crossEntropyColumns, (first, columns) => {
     project(machine, left, stripeOf(head, first, columns), logits);
-    machine.kernels(kernels).accumulate({ logits, maxima, sums, rows, columns });
+    const call = machine.calls(kernels).accumulate({
+      logits: perUnit(logits, 4 * columns),
+      maxima: perUnit(maxima, 4),
+      sums: perUnit(sums, 8),
+      rows: unitCount,
+      columns,
+    });
+    machine.run([machine.rowsTask(rows, 8 * columns, call)]);
     const values = machine.memory.floats(logits, rows * columns);
     targets.forEach((target, row) => {
       if (target >= first && target < first + columns) chosen[row] = values[row * columns + target - first];
@@ -45,7 +63,13 @@ function lossesOf(machine: Machine, left: Left, head: Right, targets: Int32Array
 const divergenceRows = 32;
 
 /** KL = sum p (logit_p - logit_q) - log-sum-exp_p + log-sum-exp_q, a few whole rows of logits at a time. */
-export function divergence(machine: Machine, reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Block {
+export function divergence(
+  machine: Machine,
+  reference: Operand,
+  h: Operand,
+  head: PackedWeight,
+  norm: Norm | undefined,
+): Block {
   const [rows, width] = h.shape;
   using results = machine.memory.frame();
   const output = results.block(4 * rows);
@@ -60,7 +84,16 @@ export function divergence(machine: Machine, reference: Operand, h: Operand, hea
     };
     const [p, q] = [logitsOf(reference), logitsOf(h)];
     const [y, ratios] = [output.address + 4 * row, frame.take(4 * count)];
-    machine.kernels(kernels).divergence({ p, q, y, ratios, rows: count, columns: head.shape[0] });
+    const columns = head.shape[0];
+    const call = machine.calls(kernels).divergence({
+      p: perUnit(p, 4 * columns),
+      q: perUnit(q, 4 * columns),
+      y: perUnit(y, 4),
+      ratios: perUnit(ratios, 4),
+      rows: unitCount,
+      columns,
+    });
+    machine.run([machine.rowsTask(count, 24 * columns, call)]);
     const logs = machine.memory.floats(ratios, count).map(Math.log);
     machine.memory.floats(y, count).forEach((mean, i, all) => (all[i] = mean + logs[i]));
   });

@@ -1,7 +1,8 @@
 /** Statements of a kernel, and modules of kernels. */
-import { ModuleWriter, type Code } from './assembler.js';
+import { ModuleWriter, type Code, type MemoryImport } from './assembler.js';
 import { coerce, typeOf, Value, type Arg, type Int, type Kind, type Scalar } from './language.js';
 import type { MemoryOp } from './opcodes.js';
+import { mostPages } from './webAssembly.js';
 
 /** A local: a value that can be set. */
 export class Variable<K extends Kind> extends Value<K> {
@@ -164,20 +165,25 @@ export interface KernelModule<E = unknown> {
   readonly name: string;
   /** Never there: carries the type. */
   readonly exports?: E;
-  readonly emit: () => { bytes: Uint8Array; parameters: Readonly<Record<string, readonly string[]>> };
+  readonly emit: (memory?: MemoryImport) => {
+    bytes: Uint8Array;
+    parameters: Readonly<Record<string, readonly string[]>>;
+  };
 }
+
+const sharedMemory: MemoryImport = { minimumPages: 1, maximumPages: mostPages, shared: true };
 
 export function kernelModule<E extends Exports>(name: string, define: (scope: ModuleScope) => E): KernelModule<E> {
   return {
     name,
-    emit: () => {
+    emit: (memory = sharedMemory) => {
       const scope = new ModuleScope();
       const parameters: Record<string, string[]> = {};
       for (const [exportName, definition] of Object.entries(define(scope))) {
         scope.function(definition.parameters, (k, p) => definition.emit(k, p), exportName);
         parameters[exportName] = Object.keys(definition.parameters);
       }
-      return { bytes: scope.writer.encode(), parameters };
+      return { bytes: scope.writer.encode(memory), parameters };
     },
   };
 }

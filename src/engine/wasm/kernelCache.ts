@@ -1,4 +1,5 @@
 import type { KernelModule, Launch } from './kernel.js';
+import type { Argument, BoundKernel, Call } from './task.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webAssembly.js';
 
 type AnyModule = KernelModule;
@@ -21,37 +22,79 @@ function compile(kernels: AnyModule): Compiled {
   return found;
 }
 
+interface Instance {
+  /** Functions that compute at once. */
+  readonly launch: Record<string, (values: Record<string, number>) => void>;
+  readonly bound: Record<string, BoundKernel>;
+  readonly parameters: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A module's kernels as functions that describe a call, for a task. */
+export type Calls<E> = {
+  readonly [N in keyof E]: E[N] extends { parameters: infer P }
+    ? (values: { readonly [A in keyof P]: Argument }) => Call
+    : never;
+};
+
 /** Kernels bound to one memory, instantiated when first used. */
 export class KernelCache {
-  readonly #instances = new Map<AnyModule, unknown>();
+  readonly #instances = new Map<AnyModule, Instance>();
+  readonly #calls = new Map<AnyModule, unknown>();
+  /** What other threads need for the same: modules in the order in which their kernels were numbered. */
+  readonly modules: { module: WasmModule; names: readonly string[] }[] = [];
+  /** By their numbers. */
+  readonly kernels: BoundKernel[] = [];
 
   constructor(private readonly memory: WasmMemory) {}
 
   get<E>(kernels: KernelModule<E>): Launch<E> {
-    let launch = this.#instances.get(kernels) as Launch<E> | undefined;
-    if (!launch) {
-      launch = this.#instantiate(kernels) as Launch<E>;
-      this.#instances.set(kernels, launch);
-    }
-    return launch;
+    return this.#instance(kernels).launch as Launch<E>;
   }
 
-  #instantiate(kernels: AnyModule): Record<string, (values: Record<string, number>) => void> {
+  calls<E>(kernels: KernelModule<E>): Calls<E> {
+    let found = this.#calls.get(kernels);
+    if (!found) {
+      const { bound, parameters } = this.#instance(kernels);
+      found = Object.fromEntries(
+        Object.entries(parameters).map(([name, names]) => [
+          name,
+          (values: Record<string, Argument>): Call => ({
+            kernel: bound[name],
+            values: names.map((parameter) => values[parameter]),
+          }),
+        ]),
+      );
+      this.#calls.set(kernels, found);
+    }
+    return found as Calls<E>;
+  }
+
+  #instance(kernels: AnyModule): Instance {
+    let instance = this.#instances.get(kernels);
+    if (!instance) {
+      instance = this.#instantiate(kernels);
+      this.#instances.set(kernels, instance);
+    }
+    return instance;
+  }
+
+  #instantiate(kernels: AnyModule): Instance {
     const { module, parameters } = compile(kernels);
     const { exports } = new webAssembly.Instance(module, { env: { memory: this.memory } });
-    return Object.fromEntries(
-      Object.entries(parameters).map(([name, names]) => {
-        const kernel = exports[name] as (...values: number[]) => void;
-        // One array for all calls: kernels neither keep it nor call each other through here.
-        const inOrder = names.map(() => 0);
-        return [
-          name,
-          (values: Record<string, number>) => {
-            for (let i = 0; i < names.length; i++) inOrder[i] = values[names[i]];
-            kernel.apply(undefined, inOrder);
-          },
-        ];
-      }),
-    );
+    const launch: Instance['launch'] = {};
+    const bound: Instance['bound'] = {};
+    for (const [name, names] of Object.entries(parameters)) {
+      const run = exports[name] as BoundKernel['run'];
+      bound[name] = { id: this.kernels.length, run };
+      this.kernels.push(bound[name]);
+      // One array for all calls: kernels neither keep it nor call each other through here.
+      const inOrder = names.map(() => 0);
+      launch[name] = (values) => {
+        for (let i = 0; i < names.length; i++) inOrder[i] = values[names[i]];
+        run.apply(undefined, inOrder);
+      };
+    }
+    this.modules.push({ module, names: Object.keys(parameters) });
+    return { launch, bound, parameters };
   }
 }

@@ -194,6 +194,13 @@ export function choose<K extends Kind>(mask: Value<'i32' | 'i32x4'>, yes: Value<
   return new Value(yes.kind, (code) => (yes.emit(code), otherwise.emit(code), mask.emit(code), code.op(op)));
 }
 
+/** a b + c rounded once, or twice: as the machine likes it. Relaxed SIMD. */
+export const multiplyAdd = (a: Value<'f32x4'>, b: Value<'f32x4'>, c: Value<'f32x4'>): Value<'f32x4'> =>
+  new Value('f32x4', (code) => (a.emit(code), b.emit(code), c.emit(code), code.op('f32x4.relaxed_madd')));
+
+/** The four floats' bits as two doubles, to store them two by two. */
+export const asDoubles = (value: Value<'f32x4'>): Value<'f64x2'> => new Value('f64x2', value.emit);
+
 /** Bytes of two vectors: 0 to 15 from the first, 16 to 31 from the second. */
 export const shuffle = <K extends Vector>(a: Value<K>, b: Value<K>, bytes: readonly number[]): Value<K> =>
   new Value(a.kind, (code) => (a.emit(code), b.emit(code), code.shuffle(bytes)));

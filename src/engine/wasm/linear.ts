@@ -1,7 +1,7 @@
 /** Launching matrix products, and what is fused around them. */
 import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../backend.js';
 import { dequantize, int4Stripe } from './int4/int4Panels.js';
-import { int4Product } from './int4/int4Product.js';
+import { int4Tasks } from './int4/int4Product.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { rmsNorm } from './kernels/rmsNorm.js';
@@ -9,6 +9,7 @@ import type { Machine } from './machine.js';
 import { addressOf, type Block, type Frame } from './memory.js';
 import { Left, isInt4Right, rightOf, type Right } from './operands.js';
 import { rowMajor, type Panels } from './panels.js';
+import { endUnit, firstUnit, perUnit, plus, unitCount, type Argument, type Call, type Task } from './task.js';
 import { exactColumns, partOf } from './tilePlan.js';
 
 /** How the depth of a product is split: see `gemm`. */
@@ -17,43 +18,130 @@ interface Split {
   readonly phase: number;
 }
 
+/** A matrix product to describe: `address` and `c` may differ by unit and thread. */
+interface Product {
+  /** Packed by `packLeft`. */
+  readonly left: Argument;
+  readonly rows: number;
+  readonly right: Omit<Panels, 'address'>;
+  readonly address: Argument;
+  readonly c: Argument;
+  /** Bytes. */
+  readonly rowStride: number;
+  readonly split: Split;
+}
+
+/** Of a product, `rows` rows from `row` on for panels [from, to). */
+function gemmCall(
+  machine: Machine,
+  { left, right, address, c, rowStride, split }: Product,
+  row: number,
+  rows: number,
+  from: Argument,
+  to: Argument,
+  target = plus(c, row * rowStride),
+): Call {
+  const { depth, stride: panelStride, stored } = right;
+  const { gemm } = machine.calls(machine.gemm[stored]);
+  const { sums, wide } = machine;
+  return gemm({
+    a: plus(left, 4 * row * depth),
+    b: address,
+    c: target,
+    rows,
+    depth,
+    from,
+    to,
+    panelStride,
+    rowStride,
+    ...split,
+    sums,
+    wide,
+  });
+}
+
+/** A product whose right side has whole panels, as calls of one unit. */
+export function productCalls(machine: Machine, product: Product): Call[] {
+  const calls: Call[] = [];
+  chunks(product.rows, machine.plan.block, (row, count) =>
+    calls.push(gemmCall(machine, product, row, count, 0, product.right.rows / machine.plan.panel)),
+  );
+  return calls;
+}
+
 /**
  * c [rows, right.rows], rows `rowStride` bytes apart, = left right^T, left packed by `packLeft`. A row's result does not
  * depend on how many rows there are.
  */
-export function product(machine: Machine, left: number, rows: number, right: Panels, c: number, rowStride = 4 * right.rows, split?: Split): void {
-  const { block, panel } = machine.plan;
-  const { gemm } = machine.kernels(machine.gemm[right.stored]);
-  const { part, phase } = split ?? { part: partOf(right.depth, machine.plan), phase: 0 };
+export function productTasks(
+  machine: Machine,
+  left: number,
+  rows: number,
+  right: Panels,
+  c: number,
+  rowStride = 4 * right.rows,
+): Task[] {
+  const { block, panel, rowPanels } = machine.plan;
   const full = Math.floor(right.rows / panel);
   const rest = right.rows % panel;
-  const { sums, wide, stripe } = machine;
-  const { address: b, depth, stride: panelStride } = right;
-  for (let row = 0; row < rows; row += block) {
-    const count = Math.min(block, rows - row);
-    const a = left + 4 * row * depth;
-    const target = c + row * rowStride;
-    // Written out twice: spreading a literal this long takes microseconds, as much as a token's whole product.
-    if (full > 0) gemm({ a, b, c: target, rows: count, depth, from: 0, to: full, panelStride, rowStride, part, phase, sums, wide });
-    if (rest === 0) continue;
+  const product: Product = {
+    left,
+    rows,
+    right,
+    address: right.address,
+    c,
+    rowStride,
+    split: { part: partOf(right.depth, machine.plan), phase: 0 },
+  };
+  const tasks: Task[] = [];
+  chunks(rows, block, (row, count) => {
+    const work = count * panel * right.depth;
+    const chunk = machine.chunkOf(full, rows === 1 ? rowPanels : 1);
+    if (full > 0)
+      tasks.push({
+        units: full,
+        chunk,
+        work: full * work,
+        calls: [gemmCall(machine, product, row, count, firstUnit, endUnit)],
+      });
+    if (rest === 0) return;
     // A panel that is not full is written beside the result, whose rows it would overrun.
-    const beside = stripe - 4 * panel * full;
-    gemm({ a, b, c: beside, rows: count, depth, from: full, to: full + 1, panelStride, rowStride: 4 * panel, part, phase, sums, wide });
-    const to = target + 4 * panel * full;
-    machine.kernels(pack).copyColumns({ source: stripe, target: to, rows: count, columns: rest, sourceStride: 4 * panel, targetStride: rowStride });
-  }
+    const { stripe } = machine;
+    const beside = { ...product, rowStride: 4 * panel };
+    const target = c + row * rowStride + 4 * panel * full;
+    const { copyColumns } = machine.calls(pack);
+    const copy = copyColumns({
+      source: stripe,
+      target,
+      rows: count,
+      columns: rest,
+      sourceStride: 4 * panel,
+      targetStride: rowStride,
+    });
+    tasks.push({
+      units: 1,
+      chunk: 1,
+      work,
+      calls: [gemmCall(machine, beside, row, count, full, full + 1, plus(stripe, -4 * panel * full)), copy],
+    });
+  });
+  return tasks;
 }
 
-/** c [rows, right.rows] = left right^T for a weight of either kind, as `product`. */
-export function project(machine: Machine, left: Left, right: Right, c: number): void {
-  if (!isInt4Right(right)) return product(machine, left.floats, left.rows, right, c);
-  if (!machine.exactInt4) return int4Product(machine, left.quantized(right.groupSize), right, c);
+/** c [rows, right.rows] = left right^T for a weight of either kind, as tasks; what has to come before them is done. */
+export function projectTasks(machine: Machine, left: Left, right: Right, c: number): Task[] {
+  if (!isInt4Right(right)) return productTasks(machine, left.floats, left.rows, right, c);
+  if (!machine.exactInt4) return int4Tasks(machine, left.quantized(right.groupSize), right, c);
   chunks(right.rows, exactColumns, (first, columns) => {
     using frame = machine.memory.frame();
     const floats = dequantize(machine, frame, int4Stripe(right, first, columns));
-    product(machine, left.floats, left.rows, floats, c + 4 * first, 4 * right.rows);
+    machine.run(productTasks(machine, left.floats, left.rows, floats, c + 4 * first, 4 * right.rows));
   });
+  return [];
 }
+
+export const project = (machine: Machine, left: Left, right: Right, c: number): void =>
+  machine.run(projectTasks(machine, left, right, c));
 
 /** c += bias, for each row. */
 function addBias(machine: Machine, c: number, rows: number, width: number, bias: Operand | undefined): void {
@@ -61,11 +149,46 @@ function addBias(machine: Machine, c: number, rows: number, width: number, bias:
 }
 
 /** Rows of x under the norm, or as they are. */
-export function normed(machine: Machine, frame: Frame, x: number, rows: number, width: number, norm: Norm | undefined): number {
+export function normed(
+  machine: Machine,
+  frame: Frame,
+  x: number,
+  rows: number,
+  width: number,
+  norm: Norm | undefined,
+): number {
   if (!norm) return x;
   const y = frame.take(4 * rows * width);
-  machine.kernels(rmsNorm).rmsNorm({ x, gain: addressOf(norm.gain), y, rows, width, epsilon: norm.epsilon });
+  normRows(machine, x, y, rows, width, norm);
   return y;
+}
+
+export function normRows(
+  machine: Machine,
+  x: number,
+  y: number,
+  rows: number,
+  width: number,
+  { gain, epsilon }: Norm,
+): void {
+  const stride = 4 * width;
+  const call = machine
+    .calls(rmsNorm)
+    .rmsNorm({ x: perUnit(x, stride), gain: addressOf(gain), y: perUnit(y, stride), rows: unitCount, width, epsilon });
+  machine.run([machine.rowsTask(rows, 3 * width, call)]);
+}
+
+/** c += add, of `rows` rows. */
+function addRows(machine: Machine, c: number, add: number, rows: number, width: number): void {
+  const stride = 4 * width;
+  const call = machine.calls(elementwise).add({
+    a: perUnit(c, stride),
+    b: perUnit(add, stride),
+    y: perUnit(c, stride),
+    rows: 1,
+    width: { base: 0, count: width },
+  });
+  machine.run([machine.rowsTask(rows, width, call)]);
 }
 
 /** `chunk` rows at a time, so that intermediate results stay small whatever the batch. */
@@ -73,7 +196,12 @@ export function chunks(rows: number, chunk: number, visit: (row: number, count: 
   for (let row = 0; row < rows; row += chunk) visit(row, Math.min(chunk, rows - row));
 }
 
-export function linear(machine: Machine, x: Operand, projections: readonly Projection[], { norm, add }: Fusion): Block[] {
+export function linear(
+  machine: Machine,
+  x: Operand,
+  projections: readonly Projection[],
+  { norm, add }: Fusion,
+): Block[] {
   const [rows, width] = x.shape;
   using results = machine.memory.frame();
   const outputs = projections.map(({ weight }) => results.block(4 * rows * weight.shape[0]));
@@ -81,29 +209,39 @@ export function linear(machine: Machine, x: Operand, projections: readonly Proje
     using frame = machine.memory.frame();
     const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
     const left = new Left(machine, frame, rowMajor(input, count, width));
+    const targets = projections.map(({ weight }, i) => outputs[i].address + 4 * row * weight.shape[0]);
+    machine.run(projections.flatMap(({ weight }, i) => projectTasks(machine, left, rightOf(weight), targets[i])));
     projections.forEach(({ weight, bias }, i) => {
-      const out = weight.shape[0];
-      const c = outputs[i].address + 4 * row * out;
-      project(machine, left, rightOf(weight), c);
+      const [out, c] = [weight.shape[0], targets[i]];
       addBias(machine, c, count, out, bias);
-      if (i === 0 && add) machine.kernels(elementwise).add({ a: c, b: addressOf(add) + 4 * row * out, y: c, rows: 1, width: count * out });
+      if (i === 0 && add) addRows(machine, c, addressOf(add) + 4 * row * out, count, out);
     });
   });
   return outputs.map((output) => results.keep(output));
 }
 
 /** y [rows, D] = down(silu(gate(x)) * up(x)) of rows at `x`, with matrix `expert` of each weight. */
-export function gated(machine: Machine, x: number, rows: number, { gate, up, down }: GatedProjections, y: number, expert = 0): void {
+export function gated(
+  machine: Machine,
+  x: number,
+  rows: number,
+  { gate, up, down }: GatedProjections,
+  y: number,
+  expert = 0,
+): void {
   using frame = machine.memory.frame();
   const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => rightOf(weight, expert));
   const left = new Left(machine, frame, rowMajor(x, rows, right.depth));
   const inner = right.rows;
   const [g, u] = [frame.take(4 * rows * inner), frame.take(4 * rows * inner)];
-  project(machine, left, right, g);
+  machine.run([...projectTasks(machine, left, right, g), ...projectTasks(machine, left, upRight, u)]);
   addBias(machine, g, rows, inner, gate.bias);
-  project(machine, left, upRight, u);
   addBias(machine, u, rows, inner, up.bias);
-  machine.kernels(elementwise).siluMultiply({ gate: g, up: u, y: g, count: rows * inner });
+  const [gateRows, upRows] = [perUnit(g, 4 * inner), perUnit(u, 4 * inner)];
+  const silu = machine
+    .calls(elementwise)
+    .siluMultiply({ gate: gateRows, up: upRows, y: gateRows, count: { base: 0, count: inner } });
+  machine.run([machine.rowsTask(rows, 8 * inner, silu)]);
   project(machine, new Left(machine, frame, rowMajor(g, rows, inner)), downRight, y);
   addBias(machine, y, rows, downRight.rows, down.bias);
 }
@@ -117,7 +255,7 @@ export function gatedMlp(machine: Machine, x: Operand, weights: GatedProjections
     const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
     const y = output.address + 4 * row * width;
     gated(machine, input, count, weights, y);
-    if (add) machine.kernels(elementwise).add({ a: y, b: addressOf(add) + 4 * row * width, y, rows: 1, width: count * width });
+    if (add) addRows(machine, y, addressOf(add) + 4 * row * width, count, width);
   });
   return results.keep(output);
 }

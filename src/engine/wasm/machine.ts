@@ -1,30 +1,88 @@
+import { roundUp } from './allocator.js';
 import type { KernelModule, Launch } from './kernel.js';
-import { pairsPlan, type Int4Plan } from './int4/int4Plan.js';
-import { KernelCache } from './kernelCache.js';
-import { gemm } from './kernels/gemm.js';
-import { Memory } from './memory.js';
+import { panelRows, pairsPlan, type Int4Plan } from './int4/int4Plan.js';
+import { KernelCache, type Calls } from './kernelCache.js';
+import { gemm, type Stored } from './kernels/gemm.js';
+import { wordsOf } from './kernels/nibbles.js';
+import { Memory, type Frame } from './memory.js';
+import type { Call, Task, Varying } from './task.js';
+import { ThreadPool } from './threadPool.js';
 import { strictTile, type TilePlan } from './tilePlan.js';
 
-/** What launching a kernel needs: the memory, the compiled kernels, and the plan for matrix products. */
+/** Chunks of a task for each thread: some more than one, as another program may take a core away. */
+const chunksPerThread = 4;
+
+/** What launching a kernel needs: the memory, the compiled kernels, the threads, and the plan for matrix products. */
 export class Machine {
   readonly memory = new Memory();
-  readonly plan: TilePlan = strictTile;
-  readonly gemm = { float32: gemm(this.plan, 'float32'), bfloat16: gemm(this.plan, 'bfloat16') };
-  /** Address of room for the sums of one tile. */
-  readonly sums = this.memory.allocate(4 * this.plan.panel * Math.max(this.plan.rows, this.plan.rowPanels)).address;
-  /** Address of room for a part of a panel in float32. */
-  readonly wide = this.memory.allocate(4 * this.plan.panel * this.plan.depth).address;
-  /** Address of room for a panel's columns of a block of rows. */
-  readonly stripe = this.memory.allocate(4 * this.plan.panel * this.plan.block).address;
+  readonly gemm: Readonly<Record<Stored, ReturnType<typeof gemm>>>;
   readonly #cache = new KernelCache(this.memory.wasm);
+  readonly #pool: ThreadPool;
+
+  /** Room for the sums of one tile, of each thread; also below. */
+  readonly sums: Varying;
+  /** A part of a tile's panels in float32. */
+  readonly wide: Varying;
+  /** A panel's columns of a block of rows. */
+  readonly stripe: Varying;
+  /** A part of a panel of int4 weights, unpacked: per block 32 operands of `words` words, 8 scales and 8 zero points at most. */
+  readonly unpacked: Varying;
+  /** A group of activations. */
+  readonly pad: Varying;
 
   constructor(
     /** How products with int4 weights are tiled; 'exact' multiplies them as float32. */
     readonly int4: Int4Plan = pairsPlan,
     readonly exactInt4 = false,
-  ) {}
+    readonly threads = 1,
+    readonly plan: TilePlan = strictTile,
+  ) {
+    const { panel, panels, rows, rowPanels, depth, block } = plan;
+    this.gemm = { float32: gemm(plan, 'float32'), bfloat16: gemm(plan, 'bfloat16') };
+    this.#pool = new ThreadPool(threads, this.memory.wasm, this.#cache.modules, this.#cache.kernels);
+    const scratch = (bytes: number): Varying => ({
+      base: this.memory.allocate(bytes * threads).address,
+      thread: bytes,
+    });
+    this.sums = scratch(4 * panel * Math.max(rows * panels, rowPanels));
+    this.wide = scratch(4 * panels * panel * depth);
+    this.stripe = scratch(4 * Math.max(panel * block, panelRows * int4.block));
+    this.unpacked = scratch(int4.depthBlocks * (32 * 4 * wordsOf(int4) + 64));
+    this.pad = scratch(4 * 128);
+  }
+
+  /** Scratch of each thread for the length of a call. */
+  scratch(frame: Frame, bytes: number): Varying {
+    const each = roundUp(bytes, 64);
+    return { base: frame.take(each * this.threads), thread: each };
+  }
 
   kernels<E>(module: KernelModule<E>): Launch<E> {
     return this.#cache.get(module);
+  }
+
+  /** As `kernels`, for calls that are part of a task. */
+  calls<E>(module: KernelModule<E>): Calls<E> {
+    return this.#cache.calls(module);
+  }
+
+  /** Computes tasks that do not depend on each other. Their results do not depend on the number of threads. */
+  run(tasks: readonly Task[]): void {
+    this.#pool.run(tasks);
+  }
+
+  /** Units for a thread to take at once, a multiple of `step`. */
+  chunkOf(units: number, step = 1): number {
+    const chunks = this.threads === 1 ? 1 : this.threads * chunksPerThread;
+    return step * Math.max(1, Math.ceil(units / step / chunks));
+  }
+
+  /** One call, of which each unit is a row that takes `work`. */
+  rowsTask(rows: number, work: number, call: Call): Task {
+    return { units: rows, chunk: this.chunkOf(rows), work: rows * work, calls: [call] };
+  }
+
+  dispose(): void {
+    this.#pool.dispose();
   }
 }

@@ -1,14 +1,12 @@
 import type { Operand } from '../backend.js';
 import type { Storage } from '../tensor.js';
 import { Allocator } from './allocator.js';
-import { webAssembly, type WasmMemory } from './webAssembly.js';
+import { mostPages, webAssembly, type WasmMemory } from './webAssembly.js';
 
 const pageBytes = 65536;
-/** All that 32-bit addresses reach but the last page, so that the end of a block is never address 0 again. */
-const mostPages = 65535;
 
 interface Views {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: SharedArrayBuffer;
   readonly floats: Float32Array;
   readonly ints: Int32Array;
   readonly bytes: Uint8Array;
@@ -35,7 +33,7 @@ export class Memory {
   #views: Views;
 
   constructor(limitPages = mostPages) {
-    this.wasm = new webAssembly.Memory({ initial: 1, maximum: limitPages });
+    this.wasm = new webAssembly.Memory({ initial: 1, maximum: limitPages, shared: true });
     this.#views = this.#look();
     this.allocator = new Allocator(pageBytes, limitPages * pageBytes, (bytes) => this.#grow(bytes));
   }
@@ -65,7 +63,7 @@ export class Memory {
     return this.#current().bytes.subarray(address, address + count);
   }
 
-  /** A growth detaches the old views. */
+  /** A growth makes a new buffer: old views end where the memory ended. */
   #current(): Views {
     if (this.#views.buffer !== this.wasm.buffer) this.#views = this.#look();
     return this.#views;

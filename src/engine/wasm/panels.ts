@@ -6,6 +6,7 @@ import { halfFloat } from './kernels/halfFloat.js';
 import { pack } from './kernels/pack.js';
 import type { Machine } from './machine.js';
 import { Block, type Frame, type Memory } from './memory.js';
+import { perUnit, plus, unitCount, type Argument, type Call } from './task.js';
 import { packBytes } from './tilePlan.js';
 
 /**
@@ -56,7 +57,14 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
       for (let row = 0; row < rows; row += step) {
         const end = Math.min(rows, row + step);
         const bytes = await source.readRows(matrix * rows + row, matrix * rows + end);
-        packChunk(machine, source, bytes, end - row, depth, result.address + elementBytes * (matrix * padded + row) * depth);
+        packChunk(
+          machine,
+          source,
+          bytes,
+          end - row,
+          depth,
+          result.address + elementBytes * (matrix * padded + row) * depth,
+        );
       }
   } catch (error) {
     result.free();
@@ -65,7 +73,14 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
   return result;
 }
 
-function packChunk(machine: Machine, source: WeightSource, bytes: Uint8Array, rows: number, depth: number, target: number): void {
+function packChunk(
+  machine: Machine,
+  source: WeightSource,
+  bytes: Uint8Array,
+  rows: number,
+  depth: number,
+  target: number,
+): void {
   using frame = machine.memory.frame();
   const count = rows * depth;
   const groups = Math.ceil(rows / 8);
@@ -85,7 +100,13 @@ function packChunk(machine: Machine, source: WeightSource, bytes: Uint8Array, ro
 }
 
 /** Rows `ids` (an address of int32) of a matrix, to [count, depth] at `target`. */
-export function gatherRows(machine: Machine, { address: panels, depth, stored }: Panels, ids: number, count: number, target: number): void {
+export function gatherRows(
+  machine: Machine,
+  { address: panels, depth, stored }: Panels,
+  ids: number,
+  count: number,
+  target: number,
+): void {
   const { gather, gatherNarrow } = machine.kernels(pack);
   (stored === 'float32' ? gather : gatherNarrow)({ panels, ids, target, count, depth });
 }
@@ -99,30 +120,89 @@ export interface Matrix {
   readonly depthStride: number;
 }
 
-export const rowMajor = (address: number, rows: number, depth: number): Matrix => ({ address, rows, depth, rowStride: 4 * depth, depthStride: 4 });
+export const rowMajor = (address: number, rows: number, depth: number): Matrix => ({
+  address,
+  rows,
+  depth,
+  rowStride: 4 * depth,
+  depthStride: 4,
+});
+
+/** Which kernel packs groups of so many rows. */
+const packerOf = { 4: 'packRows4', 6: 'packRows6', 8: 'packRows8' } as const;
 
 /** Rows packed for products: groups of `width`, [depth][width] each; of the last group only what there is, or zeros. */
-function packMatrix(machine: Machine, { address, rows, depth, rowStride, depthStride }: Matrix, width: 4 | 8, target: number, fill: boolean): void {
-  const { packRows4, packRows8, packStrided } = machine.kernels(pack);
-  const groups = depthStride === 4 ? Math.floor(rows / width) : 0;
-  const fast = width === 4 ? packRows4 : packRows8;
-  if (groups > 0) fast({ source: address, target, groups, depth, stride: rowStride });
+function packMatrix(
+  machine: Machine,
+  { address, rows, depth, rowStride, depthStride }: Matrix,
+  width: keyof typeof packerOf,
+  target: number,
+  fill: boolean,
+): void {
+  const kernels = machine.calls(pack);
+  const [fast, groups] = depthStride === 4 ? [kernels[packerOf[width]], Math.floor(rows / width)] : [undefined, 0];
+  if (fast && groups > 0) {
+    const call = fast({
+      source: perUnit(address, width * rowStride),
+      target: perUnit(target, 4 * width * depth),
+      groups: unitCount,
+      depth,
+      stride: rowStride,
+    });
+    machine.run([machine.rowsTask(groups, width * depth, call)]);
+  }
+  const { packStrided } = machine.kernels(pack);
   const strided = (from: number, count: number, groupWidth: number): void =>
-    packStrided({ source: address + from * rowStride, target: target + 4 * from * depth, count, width: groupWidth, depth, rowStride, depthStride });
+    packStrided({
+      source: address + from * rowStride,
+      target: target + 4 * from * depth,
+      count,
+      width: groupWidth,
+      depth,
+      rowStride,
+      depthStride,
+    });
   const rest = fill ? rows : rows - (rows % width);
   if (rest > groups * width) strided(groups * width, rest - groups * width, width);
   if (rows > rest) strided(rest, rows - rest, rows - rest);
 }
 
-/** The left side of a product: tiles of 4 rows, the last narrower. A single row is its own tile. Returns its address. */
-export function packLeft(machine: Machine, frame: Frame, matrix: Matrix): number {
-  return packLeftInto(machine, matrix, isTile(matrix) ? 0 : frame.take(4 * matrix.rows * matrix.depth));
+/** As `packLeft`, of rows that lie one behind another or `stride` bytes apart, as calls of one unit. Returns where it is. */
+export function packLeftCalls(
+  machine: Machine,
+  source: Argument,
+  rows: number,
+  depth: number,
+  stride: number,
+  target: Argument,
+): { calls: Call[]; left: Argument } {
+  if (rows === 1) return { calls: [], left: source };
+  const kernels = machine.calls(pack);
+  const width = machine.plan.rows;
+  const [groups, rest] = [Math.floor(rows / width), rows % width];
+  const done = rows - rest;
+  const calls: Call[] = [];
+  if (groups > 0) calls.push(kernels[packerOf[width]]({ source, target, groups, depth, stride }));
+  if (rest > 0)
+    calls.push(
+      kernels.packStrided({
+        source: plus(source, done * stride),
+        target: plus(target, 4 * done * depth),
+        count: rest,
+        width: rest,
+        depth,
+        rowStride: stride,
+        depthStride: 4,
+      }),
+    );
+  return { calls, left: target };
 }
 
-/** As `packLeft`, in room that is there. */
-export function packLeftInto(machine: Machine, matrix: Matrix, target: number): number {
+/** The left side of a product: tiles of 4 rows, the last narrower. A single row is its own tile. Returns its address. */
+export function packLeft(machine: Machine, frame: Frame, matrix: Matrix): number {
   if (isTile(matrix)) return matrix.address;
-  packMatrix(machine, matrix, 4, target, false);
+  const target = frame.take(4 * matrix.rows * matrix.depth);
+  packMatrix(machine, matrix, machine.plan.rows, target, false);
   return target;
 }
 

@@ -1,7 +1,11 @@
 /** Which tiles the matrix kernels compute with: data, apart from the code that emits and launches them. */
 export interface TilePlan {
   /** Rows of a tile: each loads once what all its columns use. */
-  readonly rows: number;
+  readonly rows: 4 | 6;
+  /** Panels of a tile of several rows. */
+  readonly panels: 1 | 2;
+  /** Whether products are added by relaxed SIMD's fused instruction. */
+  readonly fused: boolean;
   /** Columns of a panel, in floats: a multiple of a vector's 4. */
   readonly panel: number;
   /** Panels that a single row (a token being decoded) takes at once, to have enough independent sums. */
@@ -19,13 +23,29 @@ export interface TilePlan {
  * as strict SIMD has no fused multiply-add. A panel's 640 x 8 floats and a
  * tile's 640 x 4 are 30 KiB; 64 x 640 activations 160 KiB.
  */
-export const strictTile: TilePlan = { rows: 4, panel: 8, rowPanels: 4, depth: 640, block: 64, chunk: 512 };
+export const strictTile: TilePlan = {
+  rows: 4,
+  panels: 1,
+  fused: false,
+  panel: 8,
+  rowPanels: 4,
+  depth: 640,
+  block: 64,
+  chunk: 512,
+};
+
+/** 6 x 8: with fused multiply-adds, twelve sums that do not wait for each other. */
+export const relaxedTile: TilePlan = { ...strictTile, rows: 6, fused: true, block: 60 };
+
+/** 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. */
+export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, depth: 512 };
 
 /**
  * The parts that an inner size is summed in, as equal as may be. They depend on nothing else, so that a row's result does
  * not depend on how many rows there are.
  */
-export const partOf = (depth: number, { depth: most }: TilePlan): number => Math.max(1, Math.ceil(depth / Math.ceil(depth / most)));
+export const partOf = (depth: number, { depth: most }: TilePlan): number =>
+  Math.max(1, Math.ceil(depth / Math.ceil(depth / most)));
 
 /** Keys whose values attention sums before they join the result: by position, whatever the block. */
 export const attentionKeys = 512;

@@ -1,5 +1,15 @@
+import { availableParallelism } from 'node:os';
 import type {
-  Abilities, AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Operand, PackedWeight, Projection,
+  Abilities,
+  AttentionSpec,
+  Backend,
+  Fusion,
+  GatedProjections,
+  MoeSpec,
+  Norm,
+  Operand,
+  PackedWeight,
+  Projection,
 } from '../backend.js';
 import type { Batch } from '../batch.js';
 import type { EngineOptions } from '../engineOptions.js';
@@ -15,24 +25,27 @@ import { crossEntropy, divergence } from './crossEntropy.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { reduce } from './kernels/reduce.js';
-import { rmsNorm } from './kernels/rmsNorm.js';
 import { cosine, gram, gramTile } from './kernels/similarity.js';
 import { softmax } from './kernels/softmax.js';
-import { gatedMlp, linear, product } from './linear.js';
+import { gatedMlp, linear, normRows, productTasks } from './linear.js';
 import { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
 import { moe } from './moe.js';
 import { isInt4Right, rightOf } from './operands.js';
+import { passesSelfTest } from './selfTest.js';
+import { detectTier, plansOf, prepare, tiers, type Tier } from './tier.js';
+import { perUnit } from './task.js';
 import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './panels.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
 class WasmBackend implements Backend {
   readonly name = 'wasm';
-  readonly abilities: Abilities = { tier: 'baseline', threads: 1 };
+  readonly abilities: Abilities;
   #held: Machine | undefined;
 
-  constructor({ int4 = 'fast' }: EngineOptions) {
-    this.#held = new Machine(undefined, int4 === 'exact');
+  constructor(machine: Machine, tier: Tier) {
+    this.#held = machine;
+    this.abilities = { tier, threads: machine.threads };
   }
 
   get #machine(): Machine {
@@ -50,7 +63,9 @@ class WasmBackend implements Backend {
 
   async read(t: Operand): Promise<Float32Array | Int32Array> {
     const { memory } = this.#machine;
-    return (t.dtype === 'int32' ? memory.ints(addressOf(t), sizeOf(t.shape)) : memory.floats(addressOf(t), sizeOf(t.shape))).slice();
+    return (
+      t.dtype === 'int32' ? memory.ints(addressOf(t), sizeOf(t.shape)) : memory.floats(addressOf(t), sizeOf(t.shape))
+    ).slice();
   }
 
   matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean): Block {
@@ -60,7 +75,16 @@ class WasmBackend implements Backend {
     using results = machine.memory.frame();
     const c = results.block(4 * left.rows * right.rows);
     if (left.depth === 0) machine.memory.floats(c.address, left.rows * right.rows).fill(0);
-    else product(machine, packLeft(machine, results, left), left.rows, packRight(machine, results, right), c.address);
+    else
+      machine.run(
+        productTasks(
+          machine,
+          packLeft(machine, results, left),
+          left.rows,
+          packRight(machine, results, right),
+          c.address,
+        ),
+      );
     return results.keep(c);
   }
 
@@ -94,20 +118,40 @@ class WasmBackend implements Backend {
       const rows = frame.take(4 * size * inner);
       for (let o = 0; o < outer; o++) {
         const at = 4 * o * size * inner;
-        packStrided({ source: addressOf(x) + at, target: rows, count: inner, width: 1, depth: size, rowStride: 4, depthStride: 4 * inner });
+        packStrided({
+          source: addressOf(x) + at,
+          target: rows,
+          count: inner,
+          width: 1,
+          depth: size,
+          rowStride: 4,
+          depthStride: 4 * inner,
+        });
         kernels.softmax({ x: rows, y: rows, rows: inner, width: size });
-        packStrided({ source: rows, target: y + at, count: size, width: 1, depth: inner, rowStride: 4, depthStride: 4 * size });
+        packStrided({
+          source: rows,
+          target: y + at,
+          count: size,
+          width: 1,
+          depth: inner,
+          rowStride: 4,
+          depthStride: 4 * size,
+        });
       }
     });
   }
 
   reduce(x: Operand, kind: 'sum' | 'mean', outer: number, size: number, inner: number): Block {
     const factor = kind === 'mean' ? 1 / size : 1;
-    return this.#result(outer * inner, (y) => this.#machine.kernels(reduce).sum({ x: addressOf(x), y, outer, size, inner, factor }));
+    return this.#result(outer * inner, (y) =>
+      this.#machine.kernels(reduce).sum({ x: addressOf(x), y, outer, size, inner, factor }),
+    );
   }
 
   argmax(x: Operand, outer: number, size: number, inner: number): Block {
-    return this.#result(outer * inner, (y) => this.#machine.kernels(reduce).argmax({ x: addressOf(x), y, outer, size, inner }));
+    return this.#result(outer * inner, (y) =>
+      this.#machine.kernels(reduce).argmax({ x: addressOf(x), y, outer, size, inner }),
+    );
   }
 
   cast(x: Operand, dtype: DType): Block {
@@ -140,10 +184,7 @@ class WasmBackend implements Backend {
 
   rmsNorm(x: Operand, norm: Norm): Block {
     const [rows, width] = x.shape;
-    const { gain, epsilon } = norm;
-    return this.#result(rows * width, (y) =>
-      this.#machine.kernels(rmsNorm).rmsNorm({ x: addressOf(x), gain: addressOf(gain), y, rows, width, epsilon }),
-    );
+    return this.#result(rows * width, (y) => normRows(this.#machine, addressOf(x), y, rows, width, norm));
   }
 
   linear(x: Operand, projections: readonly Projection[], fusion: Fusion): Block[] {
@@ -158,7 +199,15 @@ class WasmBackend implements Backend {
     return moe(this.#machine, x, router, experts, spec, fusion);
   }
 
-  attention(q: Operand, k: Operand, v: Operand, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec): Block {
+  attention(
+    q: Operand,
+    k: Operand,
+    v: Operand,
+    cache: KvCache | undefined,
+    layer: number,
+    batch: Batch,
+    spec: AttentionSpec,
+  ): Block {
     return attention(this.#machine, q, k, v, cache, layer, batch, spec);
   }
 
@@ -184,11 +233,17 @@ class WasmBackend implements Backend {
 
   gram(x: Operand, into: Storage): void {
     const [rows, width] = x.shape;
-    const launch = this.#machine.kernels(gram);
-    using frame = this.#machine.memory.frame();
-    const groups = frame.take(8 * gramTile * Math.ceil(width / gramTile) * rows);
-    launch.widen({ x: addressOf(x), groups, rows, width });
-    launch.gram({ groups, tile: frame.take(8 * gramTile * gramTile), into: (into as Block).address, rows, width });
+    const machine = this.#machine;
+    const calls = machine.calls(gram);
+    using frame = machine.memory.frame();
+    const units = Math.ceil(width / gramTile);
+    const groupBytes = 8 * gramTile * rows;
+    const groups = frame.take(groupBytes * units);
+    const [from, to] = [perUnit(0, gramTile), { base: 0, unit: gramTile, count: gramTile }];
+    const widen = calls.widen({ x: addressOf(x), groups: perUnit(groups, groupBytes), rows, width, from, to });
+    machine.run([machine.rowsTask(units, gramTile * rows, widen)]);
+    const product = calls.gram({ groups, tile: machine.sums, into: (into as Block).address, rows, width, from, to });
+    machine.run([{ units, chunk: 1, work: (rows * width * width) / 2, calls: [product] }]);
   }
 
   async readAccumulator(accumulator: Storage, length: number): Promise<Float64Array> {
@@ -196,6 +251,7 @@ class WasmBackend implements Backend {
   }
 
   dispose(): void {
+    this.#held?.dispose();
     this.#held = undefined;
   }
 
@@ -218,6 +274,18 @@ function matrix(t: Operand, transposed: boolean): Matrix {
   return { address: addressOf(t), rows, depth, rowStride, depthStride };
 }
 
+/** On the best tier whose kernels pass their test. */
 export async function createWasmBackend(options: EngineOptions): Promise<Backend> {
-  return new WasmBackend(options);
+  const { int4 = 'fast', threads = availableParallelism() } = options;
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
+  for (let at = tiers.indexOf(detectTier(options)); ; at++) {
+    const tier = tiers[at];
+    prepare(tier);
+    const plans = plansOf(tier);
+    const machine = new Machine(plans.int4, int4 === 'exact', threads, plans.tile);
+    if (tier === 'baseline' || passesSelfTest(machine)) return new WasmBackend(machine, tier);
+    machine.dispose();
+    process.stderr.write(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.\n`);
+  }
 }

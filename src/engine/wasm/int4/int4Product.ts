@@ -7,6 +7,7 @@ import type { KernelModule } from '../kernel.js';
 import type { Machine } from '../machine.js';
 import type { Frame } from '../memory.js';
 import type { Int4Panels } from './int4Panels.js';
+import { endUnit, firstUnit, perUnit, plus, unitCount, type Argument, type Call, type Task } from '../task.js';
 import { blockWidth, panelRows, type Int4Plan } from './int4Plan.js';
 
 /** Kernels of a plan, made once a process. */
@@ -43,30 +44,26 @@ export function quantizeRows(
   const plan = machine.int4;
   const rowBytes = 16 * wordsOf(plan) * Math.ceil(width / blockWidth);
   const groups = Math.ceil(width / groupSize);
-  const [x, scales, sums, pad] = [
-    frame.take(rows * rowBytes),
-    frame.take(4 * rows * groups),
-    frame.take(4 * rows * groups),
-    frame.take(4 * groupSize),
-  ];
-  const { quantize } = machine.kernels(quantizeOf(plan));
-  const tiles = (from: number, count: number, height: number): void => {
-    const per = 4 * from * groups;
-    quantize({
-      source: source + 4 * from * width,
-      tiles: count,
-      height,
-      width,
-      group: groupSize,
-      x: x + from * rowBytes,
-      scales: scales + per,
-      sums: sums + per,
-      pad,
-    });
-  };
+  const [x, scales, sums] = [frame.take(rows * rowBytes), frame.take(4 * rows * groups), frame.take(4 * rows * groups)];
+  const { quantize } = machine.calls(quantizeOf(plan));
+  const tiles = (from: number, count: number, height: number): Task =>
+    machine.rowsTask(
+      count,
+      8 * height * width,
+      quantize({
+        source: perUnit(source + 4 * from * width, 4 * height * width),
+        tiles: unitCount,
+        height,
+        width,
+        group: groupSize,
+        x: perUnit(x + from * rowBytes, height * rowBytes),
+        scales: perUnit(scales + 4 * from * groups, 4 * height * groups),
+        sums: perUnit(sums + 4 * from * groups, 4 * height * groups),
+        pad: machine.pad,
+      }),
+    );
   const rest = rows % plan.rows;
-  if (rows > rest) tiles(0, (rows - rest) / plan.rows, plan.rows);
-  if (rest > 0) tiles(rows - rest, 1, rest);
+  machine.run([tiles(0, (rows - rest) / plan.rows, plan.rows), tiles(rows - rest, rest > 0 ? 1 : 0, rest)]);
   return { rows, groups, x, scales, sums };
 }
 
@@ -81,60 +78,86 @@ export function int4Product(
   c: number,
   rowStride = 4 * right.rows,
 ): void {
-  const full = Math.floor(right.rows / panelRows);
-  const columns = right.rows % panelRows;
-  if (full > 0) panelProduct(machine, left, right, c, rowStride, 0, full);
-  if (columns === 0) return;
-  using frame = machine.memory.frame();
-  // A panel that is not full is written beside the result, whose rows it would overrun.
-  const source = frame.take(panelBytes * left.rows);
-  panelProduct(machine, left, right, source - panelBytes * full, panelBytes, full, full + 1);
-  const { copyColumns } = machine.kernels(pack);
-  copyColumns({
-    source,
-    target: c + panelBytes * full,
-    rows: left.rows,
-    columns,
-    sourceStride: panelBytes,
-    targetStride: rowStride,
-  });
+  machine.run(int4Tasks(machine, left, right, c, rowStride));
 }
 
-/** Panels [from, to), into columns from 16 `from` on. */
-function panelProduct(
+/** As `int4Product`, as tasks. */
+export function int4Tasks(
   machine: Machine,
   left: QuantizedRows,
   right: Int4Panels,
   c: number,
+  rowStride = 4 * right.rows,
+): Task[] {
+  const { block } = machine.int4;
+  const full = Math.floor(right.rows / panelRows);
+  const columns = right.rows % panelRows;
+  const tasks: Task[] = [];
+  const { stripe } = machine;
+  for (let row = 0; row < left.rows; row += block) {
+    const rows = Math.min(block, left.rows - row);
+    // A byte of weights is two products, which take a quarter of the time of float32's.
+    const work = 2 * rows * right.depth;
+    const target = c + row * rowStride;
+    if (full > 0)
+      tasks.push({
+        units: full,
+        chunk: machine.chunkOf(full, 1),
+        work: full * work,
+        calls: panelCalls(machine, left, right, row, rows, target, rowStride, firstUnit, endUnit),
+      });
+    if (columns === 0) continue;
+    // A panel that is not full is written beside the result, whose rows it would overrun.
+    const beside = panelCalls(machine, left, right, row, rows, plus(stripe, -panelBytes * full), panelBytes, full, full + 1);
+    const { copyColumns } = machine.calls(pack);
+    const copy = {
+      source: stripe,
+      target: target + panelBytes * full,
+      rows,
+      columns,
+      sourceStride: panelBytes,
+      targetStride: rowStride,
+    };
+    tasks.push({ units: 1, chunk: 1, work, calls: [...beside, copyColumns(copy)] });
+  }
+  return tasks;
+}
+
+/** Panels [from, to) for `rows` rows from `row` on, at most a block. */
+function panelCalls(
+  machine: Machine,
+  left: QuantizedRows,
+  right: Int4Panels,
+  row: number,
+  rows: number,
+  c: Argument,
   rowStride: number,
-  from: number,
-  to: number,
-): void {
+  from: Argument,
+  to: Argument,
+): Call[] {
   const plan = machine.int4;
-  const kernels = machine.kernels(gemmOf(plan));
+  const kernels = machine.calls(gemmOf(plan));
   const { address: panels, zeros, blocks, group, groups } = right;
   if (left.rows === 1) {
     const { x, scales, sums } = left;
-    const row = zeros ? kernels.oneRowZeros : kernels.oneRow;
-    return row({ panels, zeros, x, scales, sums, y: c, from, to, blocks, group, groups });
+    const oneRow = zeros ? kernels.oneRowZeros : kernels.oneRow;
+    return [oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, group, groups })];
   }
-  using frame = machine.memory.frame();
-  const words = wordsOf(plan);
-  const scratch = frame.take(plan.depthBlocks * unpackedBytes(plan));
+  const x = left.x + 16 * wordsOf(plan) * row * blocks;
+  const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
   const tiles = zeros ? kernels.manyRowsZeros : kernels.manyRows;
-  for (let row = 0; row < left.rows; row += plan.block) {
-    const rows = Math.min(plan.block, left.rows - row);
-    const x = left.x + 16 * words * row * blocks;
-    const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
-    for (let done = 0; done < blocks; done += plan.depthBlocks) {
-      const part = Math.min(plan.depthBlocks, blocks - done);
+  const scratch = machine.unpacked;
+  const calls: Call[] = [];
+  for (let done = 0; done < blocks; done += plan.depthBlocks) {
+    const part = Math.min(plan.depthBlocks, blocks - done);
+    calls.push(
       tiles({
         panels,
         zeros,
         x,
         scales,
         sums,
-        c: c + row * rowStride,
+        c,
         rowStride,
         rows,
         from,
@@ -145,13 +168,11 @@ function panelProduct(
         done,
         part,
         scratch,
-      });
-    }
+      }),
+    );
   }
+  return calls;
 }
 
 /** Bytes of a panel's columns of a row of results. */
 const panelBytes = 4 * panelRows;
-
-/** Room for a block of 8 rows of a panel: 32 operands of `words` words each, and at most 8 scales and 8 zero points. */
-const unpackedBytes = (plan: Int4Plan): number => 32 * 4 * wordsOf(plan) + 64;

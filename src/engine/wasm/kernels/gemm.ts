@@ -1,4 +1,4 @@
-import { constant, load, type Int, type Value } from '../language.js';
+import { constant, load, multiplyAdd, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { grid } from '../loops.js';
 import type { TilePlan } from '../tilePlan.js';
@@ -51,7 +51,10 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
         const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
         for (let i = 0; i < rows; i++) {
           const x = k.let(load.f32Splat(a, 4 * i));
-          columns.forEach((column, j) => totals[i][j].add(x.times(column)));
+          columns.forEach((column, j) => {
+            const total = totals[i][j];
+            total.set(plan.fused ? multiplyAdd(x, column, total) : total.plus(x.times(column)));
+          });
         }
         a.add(4 * rows);
         for (const at of panel) at.add(rowBytes(plan, stored));
@@ -99,15 +102,21 @@ const widen = (scope: ModuleScope, plan: TilePlan): KernelFunction<typeof widenP
  *
  * Many rows use a 16-bit panel widened; one row widens as it goes, since it reads each element once.
  */
-export const gemm = (plan: TilePlan, stored: Stored) =>
+const makeGemm = (plan: TilePlan, stored: Stored) =>
   kernelModule(`gemm of ${stored}`, (scope) => {
     const tile = (rows: number, panels: number, of: Stored): Tile => ({
       panels,
       multiply: multiply(scope, plan, rows, panels, of),
       join: join(scope, plan, rows, panels),
     });
-    const tiles = Array.from({ length: plan.rows }, (_, i) => tile(i + 1, 1, 'float32'));
-    const rowTiles = [tile(1, plan.rowPanels, stored), stored === 'float32' ? tiles[0] : tile(1, 1, stored)];
+    // By panels, most first, then by rows.
+    const tiles = (plan.panels === 2 ? [2, 1] : [1]).map((panels) =>
+      Array.from({ length: plan.rows }, (_, i) => tile(i + 1, panels, 'float32')),
+    );
+    const rowTiles = [
+      tile(1, plan.rowPanels, stored),
+      stored === 'float32' ? tiles[tiles.length - 1][0] : tile(1, 1, stored),
+    ];
     const widened = stored === 'float32' ? undefined : widen(scope, plan);
     const parameters = {
       a: 'i32',
@@ -134,9 +143,16 @@ export const gemm = (plan: TilePlan, stored: Stored) =>
           const panelAt = (panel: Int): Int =>
             b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
 
-          const compute = ({ multiply, join }: Tile, row: Int, height: number, panel: Int, right: Int): void => {
+          const compute = (
+            { multiply, join }: Tile,
+            row: Int,
+            height: number,
+            panel: Int,
+            right: Int,
+            stride: Int,
+          ): void => {
             const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
-            k.call(multiply, { a: left, b: right, panelStride, sums, depth: current });
+            k.call(multiply, { a: left, b: right, panelStride: stride, sums, depth: current });
             k.call(join, {
               sums,
               c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)),
@@ -151,22 +167,36 @@ export const gemm = (plan: TilePlan, stored: Stored) =>
               k.while(
                 () => panel.plus(step.panels - 1).less(to),
                 () => {
-                  compute(step, constant('i32', 0), 1, panel, panelAt(panel));
+                  compute(step, constant('i32', 0), 1, panel, panelAt(panel), panelStride);
                   panel.add(step.panels);
                 },
               );
           };
 
-          const manyRows = (): void =>
-            k.for(from, to, 1, (panel) => {
-              const right = widened ? wide : k.let(panelAt(panel));
-              if (widened) k.call(widened, { source: panelAt(panel), target: wide, depth: current });
-              k.for(0, fullRows, plan.rows, (row) => compute(tiles[plan.rows - 1], row, plan.rows, panel, right));
-              for (let height = 1; height < plan.rows; height++)
-                k.if(rows.minus(fullRows).equals(height), () =>
-                  compute(tiles[height - 1], fullRows, height, panel, right),
-                );
-            });
+          const manyRows = (): void => {
+            const panel = k.let(from);
+            for (const sizes of tiles)
+              k.while(
+                () => panel.plus(sizes[0].panels - 1).less(to),
+                () => block(sizes, panel),
+              );
+          };
+
+          /** All rows of a tile's panels. */
+          const block = (sizes: readonly Tile[], panel: Variable<'i32'>): void => {
+            const { panels } = sizes[0];
+            const right = widened ? wide : k.let(panelAt(panel));
+            const stride = widened ? k.let(current.times(rowBytes(plan, 'float32'))) : panelStride;
+            if (widened)
+              for (let p = 0; p < panels; p++)
+                k.call(widened, { source: panelAt(panel.plus(p)), target: wide.plus(stride.times(p)), depth: current });
+            k.for(0, fullRows, plan.rows, (row) => compute(sizes[plan.rows - 1], row, plan.rows, panel, right, stride));
+            for (let height = 1; height < plan.rows; height++)
+              k.if(rows.minus(fullRows).equals(height), () =>
+                compute(sizes[height - 1], fullRows, height, panel, right, stride),
+              );
+            panel.add(panels);
+          };
 
           k.while(
             () => done.less(depth),
@@ -181,3 +211,14 @@ export const gemm = (plan: TilePlan, stored: Stored) =>
       ),
     };
   });
+
+const made = new Map<TilePlan, Map<Stored, ReturnType<typeof makeGemm>>>();
+
+/** The kernels of a plan, made once a process. */
+export function gemm(plan: TilePlan, stored: Stored): ReturnType<typeof makeGemm> {
+  const ofPlan = made.get(plan) ?? new Map<Stored, ReturnType<typeof makeGemm>>();
+  made.set(plan, ofPlan);
+  const found = ofPlan.get(stored) ?? makeGemm(plan, stored);
+  ofPlan.set(stored, found);
+  return found;
+}

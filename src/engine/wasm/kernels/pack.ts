@@ -1,4 +1,4 @@
-import { constant, load, shuffle, type Int, type Value } from '../language.js';
+import { asDoubles, constant, load, shuffle, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
 
 type Floats = Variable<'f32x4'>;
@@ -18,6 +18,13 @@ function transposed(k: Kernel, [a, b, c, d]: readonly Value<'f32x4'>[]): Value<'
   ];
 }
 
+/** Two rows of four floats to four columns, each as the bits of a double. */
+const pairs = (k: Kernel, [a, b]: readonly Value<'f32x4'>[]): Value<'f64'>[] =>
+  [words(0, 4, 1, 5), words(2, 6, 3, 7)].flatMap((order) => {
+    const two = k.let(asDoubles(shuffle(a, b, order)));
+    return [two.lane(0), two.lane(1)];
+  });
+
 /** Rows of `depth` floats, `stride` bytes apart, to groups of `width` rows laid out [depth][width]. */
 const packRows = (width: number) =>
   kernel(
@@ -30,13 +37,18 @@ const packRows = (width: number) =>
         k.while(
           () => left.atLeast(4),
           () => {
-            for (let part = 0; part < width; part += 4) {
+            for (let part = 0; part + 4 <= width; part += 4) {
               const columns = transposed(
                 k,
                 rows.slice(part, part + 4).map((row) => k.let(load.f32x4(row))),
               );
               columns.forEach((column, i) => k.store(target, column, 4 * (i * width + part)));
             }
+            if (width % 4 === 2)
+              pairs(
+                k,
+                rows.slice(-2).map((row) => k.let(load.f32x4(row))),
+              ).forEach((pair, i) => k.store(target, pair, 4 * (i * width + width - 2)));
             for (const row of rows) row.add(16);
             target.add(16 * width);
             left.set(left.minus(4));
@@ -75,6 +87,7 @@ const gather = (bytes: number, within: (lane: Int) => Int, read: (address: Int) 
 
 export const pack = kernelModule('pack', () => ({
   packRows4: packRows(4),
+  packRows6: packRows(6),
   packRows8: packRows(8),
 
   /** As above for any strides (bytes) and width; rows that lack in the last group are zeros. */

@@ -55,32 +55,34 @@ export const gram = kernelModule('gram', (scope) => {
     sums.flat().forEach((total, i) => k.store(tile, total, 16 * i));
   });
   return {
-    /** x [rows, width] to groups of 4 columns in float64, [rows][4] each, with zeros beyond the last. */
-    widen: kernel({ x: 'i32', groups: 'i32', rows: 'i32', width: 'i32' }, (k, { x, groups, rows, width }) =>
-      k.for(0, width, gramTile, (first) =>
-        k.for(0, rows, 1, (row) => {
-          for (let j = 0; j < gramTile; j++) {
-            const column = first.plus(j);
-            k.store(groups, constant('f64', 0));
-            k.if(column.less(width), () =>
-              k.store(groups, load.f32(x.plus(row.times(width).plus(column).shiftLeft(2))).promoted()),
-            );
-            groups.add(8);
-          }
-        }),
-      ),
+    /** Columns [from, to) of x [rows, width] to groups of 4 in float64, [rows][4] each, with zeros beyond the last. */
+    widen: kernel(
+      { x: 'i32', groups: 'i32', rows: 'i32', width: 'i32', from: 'i32', to: 'i32' },
+      (k, { x, groups, rows, width, from, to }) =>
+        k.for(from, to, gramTile, (first) =>
+          k.for(0, rows, 1, (row) => {
+            for (let j = 0; j < gramTile; j++) {
+              const column = first.plus(j);
+              k.store(groups, constant('f64', 0));
+              k.if(column.less(width), () =>
+                k.store(groups, load.f32(x.plus(row.times(width).plus(column).shiftLeft(2))).promoted()),
+              );
+              groups.add(8);
+            }
+          }),
+        ),
     ),
 
-    /** into [width, width] += X^T X, from groups; the upper triangle is computed, and mirrored. */
+    /** into [width, width] += X^T X, from groups: rows [from, to) of the upper triangle are computed, and mirrored. */
     gram: kernel(
-      { groups: 'i32', tile: 'i32', into: 'i32', rows: 'i32', width: 'i32' },
-      (k, { groups, tile, into, rows, width }) => {
+      { groups: 'i32', tile: 'i32', into: 'i32', rows: 'i32', width: 'i32', from: 'i32', to: 'i32' },
+      (k, { groups, tile, into, rows, width, from, to }) => {
         const add = (row: Int, column: Int, value: Double): void => {
           const at = k.let(into.plus(row.times(width).plus(column).shiftLeft(3)));
           k.store(at, load.f64(at).plus(value));
         };
         const groupBytes = k.let(rows.times(2 * 4 * gramTile));
-        k.for(0, width, gramTile, (first) =>
+        k.for(from, to, gramTile, (first) =>
           k.for(first, width, gramTile, (second) => {
             k.call(product, {
               a: groups.plus(first.shiftRight(2).times(groupBytes)),

@@ -1,0 +1,163 @@
+import { MessageChannel, Worker, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
+import { serve, takePart, words, type Assignment, type Delivery } from './takePart.js';
+import type { WasmMemory } from './webAssembly.js';
+
+/** Numbers that a job's description may take; what does not fit becomes another job. */
+const programLength = 1 << 16;
+/** Milliseconds. A kernel's launch follows the last within less; waking takes a tenth of one. */
+const patience = 0.3;
+
+const workerSource = `(${serve.toString()})(require('node:worker_threads'), ${takePart.toString()}, WebAssembly)`;
+
+/**
+ * The main thread and its workers, which share one WebAssembly memory. A job is a list of tasks, written as numbers:
+ * per task [first chunk, end of its chunks, where the next task is, units, units a chunk, calls], per call [kernel,
+ * arguments], per argument the four terms of `Varying`. Threads take chunks by turns. A worker that wakes late misses a
+ * job: nobody waits for it. Workers start with the first job that is worth it.
+ */
+export class ThreadPool {
+  readonly #control = new Int32Array(new SharedArrayBuffer(4 * 16));
+  readonly #program = new Float64Array(new SharedArrayBuffer(8 * programLength));
+  readonly #workers: Worker[] = [];
+  readonly #ports: MessagePort[] = [];
+  readonly #kernelOf: (id: number) => BoundKernel['run'];
+  #started = false;
+  #delivered = 0;
+
+  constructor(
+    /** The main thread included. */
+    readonly threads: number,
+    private readonly memory: WasmMemory,
+    private readonly modules: readonly Delivery[],
+    kernels: readonly BoundKernel[],
+  ) {
+    this.#kernelOf = (id) => kernels[id].run;
+  }
+
+  run(tasks: readonly Task[]): void {
+    if (this.threads === 1 || tasks.reduce((sum, { work }) => sum + work, 0) < smallestJob)
+      return tasks.forEach(runAlone);
+    if (!this.#started) this.#start();
+    for (let from = 0; from < tasks.length;) {
+      const [to, chunks] = this.#write(tasks, from);
+      this.#job(chunks);
+      from = to;
+    }
+  }
+
+  dispose(): void {
+    Atomics.store(this.#control, words.stop, 1);
+    Atomics.add(this.#control, words.epoch, 1);
+    Atomics.notify(this.#control, words.epoch);
+    for (const port of this.#ports) port.close();
+    for (const worker of this.#workers.splice(0)) void worker.terminate();
+  }
+
+  #start(): void {
+    this.#started = true;
+    try {
+      for (let thread = 1; thread < this.threads; thread++) this.#hire(thread);
+    } catch (error) {
+      fallBack(error);
+    }
+  }
+
+  #hire(thread: number): void {
+    const { port1, port2 } = new MessageChannel();
+    const workerData: Assignment = {
+      words,
+      control: this.#control,
+      program: this.#program,
+      memory: this.memory,
+      port: port2,
+      thread,
+      patience,
+    };
+    // No flags of the process: a loader of TypeScript, say, would only take time.
+    const worker = new Worker(workerSource, { eval: true, workerData, transferList: [port2], execArgv: [] });
+    worker.on('error', fallBack);
+    worker.unref();
+    port1.unref();
+    this.#workers.push(worker);
+    this.#ports.push(port1);
+  }
+
+  /** Writes tasks from `from` on, as many as fit; where the rest begins, and how many chunks there are. */
+  #write(tasks: readonly Task[], from: number): [to: number, chunks: number] {
+    const program = this.#program;
+    let [at, chunks, to] = [0, 0, from];
+    for (; to < tasks.length; to++) {
+      const { units, chunk, calls } = tasks[to];
+      const length = 6 + calls.reduce((sum, { values }) => sum + 2 + 4 * values.length, 0);
+      if (at + length > programLength) break;
+      program[at] = chunks;
+      program[at + 1] = chunks += Math.ceil(units / chunk);
+      program[at + 2] = at + length;
+      program[at + 3] = units;
+      program[at + 4] = chunk;
+      program[at + 5] = calls.length;
+      at += 6;
+      for (const { kernel, values } of calls) {
+        program[at] = kernel.id;
+        program[at + 1] = values.length;
+        at += 2;
+        for (const value of values) at = this.#writeArgument(value, at);
+      }
+    }
+    return [to, chunks];
+  }
+
+  #writeArgument(value: Argument, at: number): number {
+    const program = this.#program;
+    const varies = typeof value !== 'number';
+    program[at] = varies ? value.base : value;
+    program[at + 1] = varies ? (value.unit ?? 0) : 0;
+    program[at + 2] = varies ? (value.count ?? 0) : 0;
+    program[at + 3] = varies ? (value.thread ?? 0) : 0;
+    return at + 4;
+  }
+
+  #job(chunks: number): void {
+    const control = this.#control;
+    for (; this.#delivered < this.modules.length; this.#delivered++)
+      for (const port of this.#ports) port.postMessage(this.modules[this.#delivered]);
+    Atomics.store(control, words.chunks, chunks);
+    Atomics.store(control, words.taken, 0);
+    Atomics.store(control, words.open, 1);
+    Atomics.add(control, words.epoch, 1);
+    if (Atomics.load(control, words.asleep) > 0) Atomics.notify(control, words.epoch);
+    try {
+      takePart(words, control, this.#program, this.#kernelOf, 0);
+    } finally {
+      Atomics.store(control, words.open, 0);
+      this.#join();
+    }
+    if (Atomics.load(control, words.failed) === 1)
+      throw new Error(`a thread of the wasm backend failed: ${this.#reason()}`);
+  }
+
+  /** Until the last worker has left the job: a short time, unless the system has suspended it. */
+  #join(): void {
+    const control = this.#control;
+    for (let i = 0; ; i++) {
+      const busy = Atomics.load(control, words.busy);
+      if (busy === 0) return;
+      if (i > 20_000) Atomics.wait(control, words.busy, busy, 1);
+    }
+  }
+
+  #reason(): string {
+    for (const port of this.#ports) {
+      const received = receiveMessageOnPort(port) as { message: string } | undefined;
+      if (received) return received.message;
+    }
+    return 'for an unknown reason';
+  }
+}
+
+function fallBack(error: unknown): void {
+  process.stderr.write(
+    `The wasm backend goes on with fewer threads: ${error instanceof Error ? error.message : String(error)}\n`,
+  );
+}
