@@ -1,6 +1,7 @@
 /** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
 export { fileError } from './fileError.js';
+export { formatJson } from './jsonText.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
 export {

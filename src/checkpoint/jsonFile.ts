@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { UserError } from '../engine/index.js';
 import { fileError, systemErrorCode } from './fileError.js';
+import { parseJson } from './jsonText.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -18,7 +19,7 @@ export async function readJsonObject(path: string): Promise<JsonObject | undefin
   }
   let value: unknown;
   try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''));
+    value = parseJson(text.replace(/^\uFEFF/, ''));
   } catch (error) {
     throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
   }

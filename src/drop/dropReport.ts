@@ -39,7 +39,12 @@ export function dropReport(source: DropSource, drops: Drops, loss?: LossReport):
 }
 
 /** The loss as the model is now and with `drops`; the flags are restored. */
-export async function measureDrop(model: Model, drops: Drops, rows: readonly Int32Array[], options: Omit<WalkOptions, 'observer'> = {}): Promise<LossReport> {
+export async function measureDrop(
+  model: Model,
+  drops: Drops,
+  rows: readonly Int32Array[],
+  options: Omit<WalkOptions, 'observer'> = {},
+): Promise<LossReport> {
   const now = model.drops;
   const progress = (offset: number): WalkOptions => ({
     ...options,

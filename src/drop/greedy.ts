@@ -38,12 +38,18 @@ interface Candidate {
  * model as it stands, so that a step over all candidates runs about half of the layers that separate passes would.
  * Returns the steps; the model is left with the drops skipped.
  */
-export async function searchGreedily(model: Model, rows: readonly Int32Array[], options: GreedyOptions): Promise<{ drops: Drops; steps: GreedyStep[] }> {
+export async function searchGreedily(
+  model: Model,
+  rows: readonly Int32Array[],
+  options: GreedyOptions,
+): Promise<{ drops: Drops; steps: GreedyStep[] }> {
   const { target, count, objective = 'kl', keep = [], onProgress, signal } = options;
   const kept = checkedIndices(keep, model.layers.length, '--keep');
   const available = candidates(model, target, kept).length;
-  if (!Number.isInteger(count) || count < 0 || count > available) throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`);
-  if (rows.length === 0 || rows.some(({ length }) => length < 2)) throw new UserError('a search needs at least one row of two tokens');
+  if (!Number.isInteger(count) || count < 0 || count > available)
+    throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`);
+  if (rows.length === 0 || rows.some(({ length }) => length < 2))
+    throw new UserError('a search needs at least one row of two tokens');
   using references = objective === 'kl' ? wholeOutputs(model, rows) : undefined;
   const steps = [...(options.done ?? [])].slice(0, count);
   for (const { dropped } of steps) model.setDrops(mergeDrops(model.drops, dropped));
@@ -68,9 +74,13 @@ export async function searchGreedily(model: Model, rows: readonly Int32Array[], 
 function candidates(model: Model, target: Target, kept: readonly number[]): Candidate[] {
   const open = model.layers.filter(({ index }) => !kept.includes(index));
   const of = (kind: ModuleKind): Candidate[] =>
-    open.filter((layer) => !layer.skips(kind)).map(({ index }) => ({ drops: { attention: [], mlp: [], [kind]: [index] }, layer: index }));
+    open
+      .filter((layer) => !layer.skips(kind))
+      .map(({ index }) => ({ drops: { attention: [], mlp: [], [kind]: [index] }, layer: index }));
   if (target === 'block')
-    return open.filter((l) => !l.skipAttention || !l.skipMlp).map(({ index }) => ({ drops: { attention: [index], mlp: [index] }, layer: index }));
+    return open
+      .filter((l) => !l.skipAttention || !l.skipMlp)
+      .map(({ index }) => ({ drops: { attention: [index], mlp: [index] }, layer: index }));
   return target === 'joint' ? [...of('attention'), ...of('mlp')] : of(target);
 }
 
@@ -84,13 +94,21 @@ function wholeOutputs(model: Model, rows: readonly Int32Array[]): { outputs: Ten
 }
 
 /** The objective's sum over one row's predictions, for each candidate. */
-async function candidateCosts(model: Model, row: Int32Array, open: readonly Candidate[], reference: Tensor | undefined, signal?: AbortSignal): Promise<number[]> {
+async function candidateCosts(
+  model: Model,
+  row: Int32Array,
+  open: readonly Candidate[],
+  reference: Tensor | undefined,
+  signal?: AbortSignal,
+): Promise<number[]> {
   const { engine } = model;
   const batch = createBatch([row]);
   const now = model.drops;
   using _row = engine.scope();
   const streams: Tensor[] = [];
-  model.forward(batch, { observer: { stream: (layer, hidden) => void (streams[layer] = hidden.rows(0, hidden.shape[0])) } });
+  model.forward(batch, {
+    observer: { stream: (layer, hidden) => void (streams[layer] = hidden.rows(0, hidden.shape[0])) },
+  });
   const costs: number[] = [];
   try {
     for (const { drops, layer } of open) {
@@ -98,7 +116,9 @@ async function candidateCosts(model: Model, row: Int32Array, open: readonly Cand
       using _candidate = engine.scope();
       model.setDrops(mergeDrops(now, drops));
       const hidden = model.forwardFrom(layer, streams[layer].rows(0, row.length), batch);
-      const values = reference ? model.divergences(reference, hidden) : model.losses(hidden.rows(0, row.length - 1), row.slice(1));
+      const values = reference
+        ? model.divergences(reference, hidden)
+        : model.losses(hidden.rows(0, row.length - 1), row.slice(1));
       costs.push((await engine.readFloats(values)).reduce((sum, value) => sum + value, 0));
       await new Promise(setImmediate); // lets timers, signals and progress have their turn
     }

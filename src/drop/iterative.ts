@@ -24,7 +24,11 @@ export interface IterativeResult {
  * Drops in rounds, each scored on the model as dropped so far, running what remains of a layer (LLM-Drop's loop skips
  * such a layer whole: spec 1.7, point 2). The model is left with the drops skipped.
  */
-export async function dropIteratively(model: Model, rows: readonly Int32Array[], options: IterativeOptions): Promise<IterativeResult> {
+export async function dropIteratively(
+  model: Model,
+  rows: readonly Int32Array[],
+  options: IterativeOptions,
+): Promise<IterativeResult> {
   const { target, count, iterations = 1 } = options;
   if (!Number.isInteger(iterations) || iterations < 1 || iterations > Math.max(count, 1))
     throw new UserError(`${iterations} iterations cannot drop ${count} modules: choose 1 to ${count}`);

@@ -13,7 +13,8 @@ export interface Metric {
 }
 
 const floor = 1e-8;
-const cosineOf = (dot: number, aa: number, bb: number): number => dot / (Math.max(Math.sqrt(aa), floor) * Math.max(Math.sqrt(bb), floor));
+const cosineOf = (dot: number, aa: number, bb: number): number =>
+  dot / (Math.max(Math.sqrt(aa), floor) * Math.max(Math.sqrt(bb), floor));
 
 /** The paper's metric. */
 export const cosine: Metric = {

@@ -26,7 +26,10 @@ export const mostRedundant: Selector = (scores, count) =>
 export function randomSelector(seed: number): Selector {
   return (scores, count) => {
     const next = uniform(seed);
-    return mostRedundant(scores.map((score) => (score === null ? null : next())), count);
+    return mostRedundant(
+      scores.map((score) => (score === null ? null : next())),
+      count,
+    );
   };
 }
 
@@ -34,14 +37,21 @@ export function randomSelector(seed: number): Selector {
  * Which modules to drop: `count` attentions, MLPs, blocks, or (joint) sub-layers of either kind ranked together
  * (LLM-Drop, section 3.3). Indices are the original layers'.
  */
-export function selectDrops(importance: Importance, target: Target, count: number, o: Constraints & { selector?: Selector } = {}): Drops {
+export function selectDrops(
+  importance: Importance,
+  target: Target,
+  count: number,
+  o: Constraints & { selector?: Selector } = {},
+): Drops {
   const { similarity } = importance;
   const layers = similarity.attention.length;
   const kept = new Set(checkedIndices(o.keep ?? [], layers, '--keep'));
   const scores = candidateScores(similarity, target).map((score, i) => (kept.has(i % layers) ? null : score));
   const available = scores.filter((score) => score !== null).length;
   if (!Number.isInteger(count) || count < 0 || count > available)
-    throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`, { hint: `${layers} layers, less those kept or already dropped` });
+    throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`, {
+      hint: `${layers} layers, less those kept or already dropped`,
+    });
   const chosen = (o.selector ?? mostRedundant)(scores, count);
   switch (target) {
     case 'attention':
@@ -51,7 +61,10 @@ export function selectDrops(importance: Importance, target: Target, count: numbe
     case 'block':
       return { attention: chosen, mlp: chosen };
     case 'joint':
-      return { attention: chosen.filter((i) => i < layers), mlp: chosen.filter((i) => i >= layers).map((i) => i - layers) };
+      return {
+        attention: chosen.filter((i) => i < layers),
+        mlp: chosen.filter((i) => i >= layers).map((i) => i - layers),
+      };
   }
 }
 

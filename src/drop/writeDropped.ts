@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   copyTokenizerFiles,
   fileError,
+  formatJson,
   writeFolderAtomically,
   writeWeights,
   type Checkpoint,
@@ -54,11 +55,8 @@ export async function writeDropped(
     out,
     async (folder) => {
       await copyTokenizerFiles(checkpoint.folder, folder);
-      await writeJson(
-        join(folder, 'config.json'),
-        { ...checkpoint.config, drop_attn_list: all.attention, drop_mlp_list: all.mlp },
-        2,
-      );
+      const lists = { drop_attn_list: all.attention, drop_mlp_list: all.mlp };
+      await writeText(join(folder, 'config.json'), formatJson({ ...checkpoint.config, ...lists }, checkpoint.config));
       const target = o.target ?? targetOf(all);
       await writeJson(join(folder, 'reserved_layers.json'), reservedLayers(all, config.numHiddenLayers, target), 4);
       if (target === 'block')
@@ -104,8 +102,11 @@ function layerMapping(drops: Drops, layers: number): Record<string, number> {
   return Object.fromEntries(reservedLayers(drops, layers, 'block').map((old, index) => [String(old), index]));
 }
 
-async function writeJson(path: string, value: unknown, indent: number): Promise<void> {
-  await writeFile(path, `${JSON.stringify(value, null, indent)}\n`).catch((error: unknown) => {
+const writeJson = (path: string, value: unknown, indent: number): Promise<void> =>
+  writeText(path, JSON.stringify(value, null, indent));
+
+async function writeText(path: string, text: string): Promise<void> {
+  await writeFile(path, `${text}\n`).catch((error: unknown) => {
     throw fileError(error, 'cannot write', path);
   });
 }

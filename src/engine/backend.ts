@@ -125,7 +125,15 @@ export interface Backend {
    * q [T, H d], k and v [T, K d] -> [T, H d]. Rotates q and k, appends k and v to the cache's layer, attends causally
    * within each sequence. Without a cache every sequence starts at 0 and attends within the batch.
    */
-  attention(q: Operand, k: Operand, v: Operand, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec): Storage;
+  attention(
+    q: Operand,
+    k: Operand,
+    v: Operand,
+    cache: KvCache | undefined,
+    layer: number,
+    batch: Batch,
+    spec: AttentionSpec,
+  ): Storage;
   /** -> [T]: negative log-likelihood of each target under `head(norm(h))`; a target of -1 gives 0. */
   crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage;
 

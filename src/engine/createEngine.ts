@@ -13,6 +13,7 @@ export const backendNames = Object.keys(backends) as BackendName[];
 
 /** An engine on a backend by name; a backend's code is loaded only when asked for. */
 export async function createEngine(name: BackendName = 'wasm', options: EngineOptions = {}): Promise<Engine> {
-  if (!(name in backends)) throw new UserError(`there is no backend '${String(name)}'`, { hint: `choose one of ${backendNames.join(', ')}` });
+  if (!(name in backends))
+    throw new UserError(`there is no backend '${String(name)}'`, { hint: `choose one of ${backendNames.join(', ')}` });
   return new Engine(await backends[name](options));
 }

@@ -1,6 +1,4 @@
-import type {
-  AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Projection,
-} from './backend.js';
+import type { AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Projection } from './backend.js';
 import type { Batch } from './batch.js';
 import { Accumulator } from './accumulator.js';
 import { ShapeError, type Shape } from './errors.js';
@@ -102,7 +100,8 @@ export class Engine {
     rank('matmul', 2, { lhs: a, rhs: b });
     const [m, k] = o.transposeA ? [a.shape[1], a.shape[0]] : a.shape;
     const [inner, n] = o.transposeB ? [b.shape[1], b.shape[0]] : b.shape;
-    if (k !== inner) throw new ShapeError('matmul', { lhs: a.shape, rhs: b.shape }, `inner sizes ${k} and ${inner} differ`);
+    if (k !== inner)
+      throw new ShapeError('matmul', { lhs: a.shape, rhs: b.shape }, `inner sizes ${k} and ${inner} differ`);
     return this.#tensor(this.backend.matmul(a, b, o.transposeA ?? false, o.transposeB ?? false), [m, n]);
   }
 
@@ -171,7 +170,12 @@ export class Engine {
     const [vocabulary, hidden] = weight.shape;
     const bad = batch.tokens.find((token) => !(token >= 0 && token < vocabulary));
     if (bad !== undefined)
-      throw new ShapeError('embed', { [weight.name]: weight.shape }, `token ${bad} is not within 0 to ${vocabulary - 1}`, 0);
+      throw new ShapeError(
+        'embed',
+        { [weight.name]: weight.shape },
+        `token ${bad} is not within 0 to ${vocabulary - 1}`,
+        0,
+      );
     return this.#tensor(this.backend.embed(weight, batch.tokens), [batch.tokens.length, hidden]);
   }
 
@@ -196,29 +200,58 @@ export class Engine {
   }
 
   /** Sparse mixture of gated experts, [T, D] -> [T, D]: softmax over the router's logits, top-k, weighted sum. */
-  moe(x: Tensor, router: Weight, experts: GatedProjections<Tensor, Weight>, spec: MoeSpec, fusion: Fusion<Tensor> = {}): Tensor {
+  moe(
+    x: Tensor,
+    router: Weight,
+    experts: GatedProjections<Tensor, Weight>,
+    spec: MoeSpec,
+    fusion: Fusion<Tensor> = {},
+  ): Tensor {
     checkProjection('moe', x.shape[1], { weight: router });
     checkGated('moe', x, experts);
     checkFusion('moe', x, fusion, x.shape[1]);
     const [count] = router.shape;
     if (experts.gate.weight.shape[0] !== count || !(spec.topK >= 1 && spec.topK <= count))
-      throw new ShapeError('moe', { router: router.shape, experts: experts.gate.weight.shape }, `top ${spec.topK} of ${count} experts cannot be chosen`, 0);
+      throw new ShapeError(
+        'moe',
+        { router: router.shape, experts: experts.gate.weight.shape },
+        `top ${spec.topK} of ${count} experts cannot be chosen`,
+        0,
+      );
     return this.#tensor(this.backend.moe(x, router, experts, spec, fusion), x.shape);
   }
 
   /** Rotates, appends to the cache's `layer`, attends: q [T, H d], k and v [T, K d] -> [T, H d]. */
-  attention(q: Tensor, k: Tensor, v: Tensor, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec<Tensor>): Tensor {
+  attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cache: KvCache | undefined,
+    layer: number,
+    batch: Batch,
+    spec: AttentionSpec<Tensor>,
+  ): Tensor {
     floats('attention', { q, k, v });
     const { heads, keyValueHeads, headDim, rotary } = spec;
     const tokens = batch.tokens.length;
     const shapes = { q: q.shape, k: k.shape, v: v.shape };
-    const fits = (t: Tensor, count: number): boolean => t.shape.length === 2 && t.shape[0] === tokens && t.shape[1] === count * headDim;
-    if (heads % keyValueHeads !== 0) throw new ShapeError('attention', shapes, `${heads} heads do not divide by ${keyValueHeads} key-value heads`);
+    const fits = (t: Tensor, count: number): boolean =>
+      t.shape.length === 2 && t.shape[0] === tokens && t.shape[1] === count * headDim;
+    if (heads % keyValueHeads !== 0)
+      throw new ShapeError('attention', shapes, `${heads} heads do not divide by ${keyValueHeads} key-value heads`);
     if (!fits(q, heads) || !fits(k, keyValueHeads) || !fits(v, keyValueHeads))
-      throw new ShapeError('attention', shapes, `expected q [${tokens},${heads * headDim}], k and v [${tokens},${keyValueHeads * headDim}]`);
+      throw new ShapeError(
+        'attention',
+        shapes,
+        `expected q [${tokens},${heads * headDim}], k and v [${tokens},${keyValueHeads * headDim}]`,
+      );
     const last = batch.positions.reduce((most, position) => Math.max(most, position), 0);
     if (rotary && (last >= rotary.cos.shape[0] || headDim !== 2 * rotary.cos.shape[1]))
-      throw new ShapeError('attention', { cos: rotary.cos.shape }, `position ${last} and head size ${headDim} need at least [${last + 1},${headDim / 2}]`);
+      throw new ShapeError(
+        'attention',
+        { cos: rotary.cos.shape },
+        `position ${last} and head size ${headDim} need at least [${last + 1},${headDim / 2}]`,
+      );
     if (cache) cache.check(batch);
     else if (batch.sequences.some(({ start }) => start !== 0))
       throw new ShapeError('attention', shapes, 'a sequence that continues an earlier one needs a cache');
@@ -232,7 +265,12 @@ export class Engine {
     const [vocabulary] = head.shape;
     const bad = targets.find((target) => !(target >= -1 && target < vocabulary));
     if (targets.length !== h.shape[0] || bad !== undefined)
-      throw new ShapeError('crossEntropy', { h: h.shape, head: head.shape, targets: [targets.length] }, bad === undefined ? 'one target a row is needed' : `target ${bad} is not within -1 to ${vocabulary - 1}`, 0);
+      throw new ShapeError(
+        'crossEntropy',
+        { h: h.shape, head: head.shape, targets: [targets.length] },
+        bad === undefined ? 'one target a row is needed' : `target ${bad} is not within -1 to ${vocabulary - 1}`,
+        0,
+      );
     return this.#tensor(this.backend.crossEntropy(h, head, targets, norm), [targets.length]);
   }
 
@@ -240,7 +278,8 @@ export class Engine {
   divergence(reference: Tensor, h: Tensor, head: Weight, norm?: Norm<Tensor>): Tensor {
     checkProjection('divergence', h.shape[1], { weight: head });
     for (const x of [reference, h]) if (norm) checkNorm('divergence', x, norm);
-    if (reference.shape.join() !== h.shape.join()) throw new ShapeError('divergence', { reference: reference.shape, h: h.shape }, 'the shapes differ');
+    if (reference.shape.join() !== h.shape.join())
+      throw new ShapeError('divergence', { reference: reference.shape, h: h.shape }, 'the shapes differ');
     return this.#tensor(this.backend.divergence(reference, h, head, norm), [h.shape[0]]);
   }
 
@@ -255,8 +294,10 @@ export class Engine {
   cosine(a: Tensor, b: Tensor, into: Accumulator, index: number): void {
     floats('cosine', { a, b });
     rank('cosine', 2, { a, b });
-    if (a.shape[0] !== b.shape[0] || a.shape[1] !== b.shape[1]) throw new ShapeError('cosine', { a: a.shape, b: b.shape }, 'the shapes differ');
-    if (!(index >= 0 && index < into.length)) throw new ShapeError('cosine', { into: [into.length] }, `there is no element ${index}`, 0);
+    if (a.shape[0] !== b.shape[0] || a.shape[1] !== b.shape[1])
+      throw new ShapeError('cosine', { a: a.shape, b: b.shape }, 'the shapes differ');
+    if (!(index >= 0 && index < into.length))
+      throw new ShapeError('cosine', { into: [into.length] }, `there is no element ${index}`, 0);
     this.backend.cosine(a, b, into.storage, index);
   }
 
@@ -264,7 +305,8 @@ export class Engine {
   gram(x: Tensor, into: Accumulator): void {
     floats('gram', { x });
     rank('gram', 2, { x });
-    if (into.length !== x.shape[1] ** 2) throw new ShapeError('gram', { x: x.shape, into: [into.length] }, `${x.shape[1] ** 2} elements are needed`);
+    if (into.length !== x.shape[1] ** 2)
+      throw new ShapeError('gram', { x: x.shape, into: [into.length] }, `${x.shape[1] ** 2} elements are needed`);
     this.backend.gram(x, into.storage);
   }
 
@@ -280,12 +322,14 @@ const shapesOf = (tensors: Named): Record<string, Shape> =>
 
 function floats(op: string, tensors: Named): void {
   for (const [name, { dtype }] of Object.entries(tensors))
-    if (dtype !== 'float32') throw new ShapeError(op, shapesOf(tensors), `${name} is ${dtype}, but float32 is needed (use cast)`);
+    if (dtype !== 'float32')
+      throw new ShapeError(op, shapesOf(tensors), `${name} is ${dtype}, but float32 is needed (use cast)`);
 }
 
 function rank(op: string, axes: number, tensors: Named): void {
   for (const [name, { shape }] of Object.entries(tensors))
-    if (shape.length !== axes) throw new ShapeError(op, shapesOf(tensors), `${name} has ${shape.length} axes, but ${axes} are needed`);
+    if (shape.length !== axes)
+      throw new ShapeError(op, shapesOf(tensors), `${name} has ${shape.length} axes, but ${axes} are needed`);
 }
 
 function broadcast(op: string, a: Tensor, b: Tensor): void {
@@ -303,12 +347,14 @@ function around(op: string, x: Tensor, axis: number): [number, number, number] {
   return [sizeOf(x.shape.slice(0, at)), x.shape[at], sizeOf(x.shape.slice(at + 1))];
 }
 
-const without = (shape: Shape, axis: number): Shape => shape.filter((_, i) => i !== (axis < 0 ? shape.length + axis : axis));
+const without = (shape: Shape, axis: number): Shape =>
+  shape.filter((_, i) => i !== (axis < 0 ? shape.length + axis : axis));
 
 function checkNorm(op: string, x: Tensor, { gain }: Norm<Tensor>): void {
   floats(op, { x, gain });
   rank(op, 2, { x });
-  if (gain.size !== x.shape[1]) throw new ShapeError(op, { x: x.shape, gain: gain.shape }, `the gain needs ${x.shape[1]} elements`);
+  if (gain.size !== x.shape[1])
+    throw new ShapeError(op, { x: x.shape, gain: gain.shape }, `the gain needs ${x.shape[1]} elements`);
 }
 
 function checkFusion(op: string, x: Tensor, { norm, add }: Fusion<Tensor>, out: number): void {
@@ -321,8 +367,14 @@ function checkFusion(op: string, x: Tensor, { norm, add }: Fusion<Tensor>, out: 
 
 function checkProjection(op: string, inner: number, { weight, bias }: Projection<Tensor, Weight>): void {
   const [out, width] = weight.shape.slice(-2);
-  if (width !== inner) throw new ShapeError(op, { x: [-1, inner], [weight.name]: weight.shape }, `inner sizes ${inner} and ${width} differ`);
-  if (bias && bias.size !== out) throw new ShapeError(op, { [weight.name]: weight.shape, bias: bias.shape }, `the bias needs ${out} elements`);
+  if (width !== inner)
+    throw new ShapeError(
+      op,
+      { x: [-1, inner], [weight.name]: weight.shape },
+      `inner sizes ${inner} and ${width} differ`,
+    );
+  if (bias && bias.size !== out)
+    throw new ShapeError(op, { [weight.name]: weight.shape, bias: bias.shape }, `the bias needs ${out} elements`);
 }
 
 function checkGated(op: string, x: Tensor, { gate, up, down }: GatedProjections<Tensor, Weight>): void {
@@ -330,5 +382,9 @@ function checkGated(op: string, x: Tensor, { gate, up, down }: GatedProjections<
   checkProjection(op, x.shape[1], up);
   checkProjection(op, up.weight.shape.at(-2)!, down);
   if (gate.weight.shape.at(-2) !== up.weight.shape.at(-2) || down.weight.shape.at(-2) !== x.shape[1])
-    throw new ShapeError(op, { gate: gate.weight.shape, up: up.weight.shape, down: down.weight.shape }, 'gate and up must agree, and down must lead back');
+    throw new ShapeError(
+      op,
+      { gate: gate.weight.shape, up: up.weight.shape, down: down.weight.shape },
+      'gate and up must agree, and down must lead back',
+    );
 }

@@ -8,7 +8,17 @@ export type { EngineOptions } from './engineOptions.js';
 export { Engine, type Memory } from './engine.js';
 export { CacheError, ShapeError, UnsupportedOpError, UseAfterFreeError, UserError, type Shape } from './errors.js';
 export { decodeFloats, encodeFloats, float16ToFloat32, float32ToFloat16 } from './halfFloat.js';
-export { dequantized, dequantizeRows, groupsOf, isInt4, middle, readInt4Rows, type Int4Format, type Int4Rows, type Int4Source } from './int4.js';
+export {
+  dequantized,
+  dequantizeRows,
+  groupsOf,
+  isInt4,
+  middle,
+  readInt4Rows,
+  type Int4Format,
+  type Int4Rows,
+  type Int4Source,
+} from './int4.js';
 export { KvCache, type CacheSpec } from './kvCache.js';
 export type { Freeable, Scope } from './ledger.js';
 export { fromNdarray, toNdarray } from './ndarrayView.js';

@@ -51,11 +51,14 @@ export class KvCache {
   check(batch: Batch): void {
     const { slots, capacity } = this.spec;
     for (const { slot, start, length } of batch.sequences) {
-      if (!(slot >= 0 && slot < slots)) throw new CacheError(`slot ${slot} is not one of the cache's ${slots} (0 to ${slots - 1})`);
+      if (!(slot >= 0 && slot < slots))
+        throw new CacheError(`slot ${slot} is not one of the cache's ${slots} (0 to ${slots - 1})`);
       if (start !== this.lengths[slot])
         throw new CacheError(`slot ${slot} holds ${this.lengths[slot]} tokens, but the batch continues it at ${start}`);
       if (start + length > capacity)
-        throw new CacheError(`slot ${slot} would hold ${start + length} tokens, but the cache's capacity is ${capacity}`);
+        throw new CacheError(
+          `slot ${slot} would hold ${start + length} tokens, but the cache's capacity is ${capacity}`,
+        );
     }
   }
 

@@ -32,7 +32,10 @@ export async function evaluateLoss(
 }
 
 /** The mean difference of two models' row losses, and its standard error over the rows (null for one row): what differs between rows cancels. */
-export function pairedDifference(before: LossResult, after: LossResult): { difference: number; standardError: number | null } {
+export function pairedDifference(
+  before: LossResult,
+  after: LossResult,
+): { difference: number; standardError: number | null } {
   const differences = after.rowLosses.map((loss, i) => loss - before.rowLosses[i]);
   const n = differences.length;
   const difference = differences.reduce((a, b) => a + b, 0) / n;

@@ -187,7 +187,7 @@ class Exporter {
     await writeCheckpoint(
       folder,
       checkpoint,
-      configText(plainConfig(checkpoint.config, plan, this.#dtype)),
+      configText(plainConfig(checkpoint.config, plan, this.#dtype), checkpoint.config),
       plainTensors(this.#weights(plan), this.#dtype),
       this.o.onProgress,
     );
@@ -218,7 +218,7 @@ class Exporter {
     const { checkpoint, config } = this.source;
     const reduced = reducedPlan(config, this.#drops, 'absent');
     const plan = nemotronPlan(reduced);
-    const text = nemotronText(nemotronConfig(checkpoint.config, config, plan, this.#dtype));
+    const text = nemotronText(nemotronConfig(checkpoint.config, config, plan, this.#dtype), checkpoint.config);
     await writeCheckpoint(
       folder,
       checkpoint,

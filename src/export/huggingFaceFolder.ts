@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   copyTokenizerFiles,
   fileError,
+  formatJson,
   tensorOfSource,
   writeWeights,
   type Checkpoint,
@@ -36,7 +37,8 @@ export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: W
   };
 }
 
-export const configText = (config: JsonObject): string => `${JSON.stringify(config, null, 2)}\n`;
+/** A config as text, whose floats are those of the `original`. */
+export const configText = (config: JsonObject, original: JsonObject): string => `${formatJson(config, original)}\n`;
 
 /** `torch_dtype` of transformers v4, `dtype` of v5: whichever the config has. */
 export function typeKeys(config: JsonObject, type: WeightDType | undefined): JsonObject {

@@ -3,7 +3,7 @@
  * intermediate, H heads, K key-value heads.
  */
 import { UserError, type WeightDType } from '../engine/index.js';
-import { tensorOfSource, type JsonObject, type TensorToWrite } from '../checkpoint/index.js';
+import { formatJson, tensorOfSource, type JsonObject, type TensorToWrite } from '../checkpoint/index.js';
 import { completeConfig, type ModelConfig } from '../models/index.js';
 import { exactContext } from './ggufMetadata.js';
 import { typeKeys } from './huggingFaceFolder.js';
@@ -112,8 +112,8 @@ function ropeKeys(raw: JsonObject): JsonObject {
 }
 
 /** The config as text, `ffn_mult` as a float even where it is whole: some readers want one (spec 2.5). */
-export const nemotronText = (config: JsonObject): string =>
-  `${JSON.stringify(config, null, 2)}\n`.replace(/("ffn_mult": \d+)(?=,?\n)/g, '$1.0');
+export const nemotronText = (config: JsonObject, original: JsonObject): string =>
+  `${formatJson(config, original)}\n`.replace(/("ffn_mult": \d+)(?=,?\n)/g, '$1.0');
 
 function blockConfig(config: ModelConfig, { attention, mlp }: PlannedLayer): JsonObject {
   const [noAttention, noMlp] = [attention === 'absent', mlp === 'absent'];

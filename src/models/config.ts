@@ -90,14 +90,15 @@ export function parseConfig(raw: Json, where: string): ModelConfig {
     eosTokenIds: [raw.eos_token_id ?? []].flat().filter((id) => typeof id === 'number'),
   });
   if (config.numAttentionHeads % config.numKeyValueHeads !== 0)
-    read.fail(`num_attention_heads ${config.numAttentionHeads} does not divide by num_key_value_heads ${config.numKeyValueHeads}`);
-  const activation = raw.hidden_act ?? raw.hidden_activation ?? 'silu';
-  if (activation !== 'silu') read.fail(`hidden_act '${String(activation)}' is not supported: only 'silu' is`);
+    read.fail(
+      `num_attention_heads ${config.numAttentionHeads} does not divide by num_key_value_heads ${config.numKeyValueHeads}`,
+    );
+  const activation = JSON.stringify(raw.hidden_act ?? raw.hidden_activation ?? 'silu');
+  if (activation !== '"silu"') read.fail(`hidden_act ${activation} is not supported: only 'silu' is`);
   return config;
 }
 
-const parseDType = (value: unknown): WeightDType =>
-  value === 'float16' || value === 'bfloat16' ? value : 'float32';
+const parseDType = (value: unknown): WeightDType => (value === 'float16' || value === 'bfloat16' ? value : 'float32');
 
 /** Reads fields of a config, naming the file and the field in what it throws. */
 class ConfigReader {

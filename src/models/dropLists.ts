@@ -6,7 +6,8 @@ import { UserError } from '../engine/index.js';
  */
 export function parseDropList(list: unknown, layers: number, where: string): number[] {
   if (list === undefined || list === null) return [];
-  if (!Array.isArray(list)) throw new UserError(`${where} must be a list of layer indices, found ${JSON.stringify(list)}`);
+  if (!Array.isArray(list))
+    throw new UserError(`${where} must be a list of layer indices, found ${JSON.stringify(list)}`);
   const indices = list.flatMap((entry: unknown, position) => {
     if (typeof entry === 'boolean') return entry ? [position] : [];
     if (typeof entry === 'number' && Number.isInteger(entry)) return [entry];
@@ -19,6 +20,8 @@ export function parseDropList(list: unknown, layers: number, where: string): num
 export function checkedIndices(indices: readonly number[], layers: number, where: string): number[] {
   const bad = indices.find((index) => !(index >= 0 && index < layers));
   if (bad !== undefined)
-    throw new UserError(`${where} names layer ${bad}, but the model has ${layers} (0 to ${layers - 1})`, { hint: 'indices count from 0' });
+    throw new UserError(`${where} names layer ${bad}, but the model has ${layers} (0 to ${layers - 1})`, {
+      hint: 'indices count from 0',
+    });
   return [...new Set(indices)].sort((a, b) => a - b);
 }

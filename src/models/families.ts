@@ -11,6 +11,9 @@ export const modelTypes = (): string[] => families.flatMap(({ types }) => types)
 
 export function familyOf({ modelType }: Pick<ModelConfig, 'modelType'>, where: string): Family {
   const family = families.find(({ types }) => types.includes(modelType));
-  if (!family) throw new UserError(`${where}: model type '${modelType}' is not supported`, { hint: `${modelTypes().join(', ')} are` });
+  if (!family)
+    throw new UserError(`${where}: model type '${modelType}' is not supported`, {
+      hint: `${modelTypes().join(', ')} are`,
+    });
   return family;
 }

@@ -21,11 +21,16 @@ export interface Generation {
 }
 
 /** Continues a prompt of at least one token: prefill, then a token at a time. */
-export async function generate(model: Model, prompt: ArrayLike<number>, options: GenerateOptions = {}): Promise<Generation> {
+export async function generate(
+  model: Model,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions = {},
+): Promise<Generation> {
   const { maxTokens = 128, stopTokens = model.config.eosTokenIds, onToken, signal } = options;
   const { maxPositionEmbeddings: context } = model.config;
   if (prompt.length === 0) throw new UserError('the prompt has no token: give at least one');
-  if (prompt.length >= context) throw new UserError(`the prompt has ${prompt.length} tokens, but the model's context is ${context}`);
+  if (prompt.length >= context)
+    throw new UserError(`the prompt has ${prompt.length} tokens, but the model's context is ${context}`);
   const limit = Math.min(maxTokens, context - prompt.length);
   const sample = createSampler(options);
   const tokens: number[] = [];
@@ -36,7 +41,9 @@ export async function generate(model: Model, prompt: ArrayLike<number>, options:
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
       using _scope = model.engine.scope();
       const start = cache ? cache.lengths[0] : 0;
-      const hidden = model.forward(createBatch([cache ? fresh : [...Array.from(prompt), ...tokens]], [start]), { cache });
+      const hidden = model.forward(createBatch([cache ? fresh : [...Array.from(prompt), ...tokens]], [start]), {
+        cache,
+      });
       const last = hidden.rows(hidden.shape[0] - 1, hidden.shape[0]);
       const token = sample(await model.engine.readFloats(model.logits(last)));
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };

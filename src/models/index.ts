@@ -7,11 +7,26 @@ export type { Family } from './family.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
-export { addressableBytes, defaultMaxMemory, fitsMemory, memoryNeeds, type MemoryLimit, type MemoryNeeds } from './memoryNeeds.js';
+export {
+  addressableBytes,
+  defaultMaxMemory,
+  fitsMemory,
+  memoryNeeds,
+  type MemoryLimit,
+  type MemoryNeeds,
+} from './memoryNeeds.js';
 export { Model, type Drops } from './model.js';
 export { weightSource, withQuantizer, type Parameters, type Quantize } from './parameters.js';
 export { hash, normalNumbers, uniform } from './random.js';
 export { ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, type ModelSize } from './size.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
-export { globalSpecs, moduleSpecs, placeOf, tensorNames, type ModuleKind, type Place, type WeightSpec } from './weightMap.js';
+export {
+  globalSpecs,
+  moduleSpecs,
+  placeOf,
+  tensorNames,
+  type ModuleKind,
+  type Place,
+  type WeightSpec,
+} from './weightMap.js';

@@ -56,10 +56,14 @@ export class Layer {
   #residual(hidden: Tensor, ctx: Context, kind: ModuleKind): Tensor {
     const module = this.#loaded[kind];
     if (!module)
-      throw new UserError(`the ${kind} of layer ${this.index} is not loaded`, { hint: 'it was dropped, released or unloaded: load the layer, or skip it' });
+      throw new UserError(`the ${kind} of layer ${this.index} is not loaded`, {
+        hint: 'it was dropped, released or unloaded: load the layer, or skip it',
+      });
     const { weights } = module;
     const delta = (add?: Tensor): Tensor =>
-      kind === 'attention' ? this.family.attention(weights as AttentionWeights, hidden, ctx, add) : this.family.mlp(weights as MlpWeights, hidden, ctx, add);
+      kind === 'attention'
+        ? this.family.attention(weights as AttentionWeights, hidden, ctx, add)
+        : this.family.mlp(weights as MlpWeights, hidden, ctx, add);
     return ctx.add(hidden, kind, weights, delta);
   }
 

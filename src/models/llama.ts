@@ -9,7 +9,12 @@ import { projection, vector, type WeightSpec } from './weightMap.js';
 const layer = 'model.layers.*';
 
 export const sharedWeights = ({ vocabSize: V, hiddenSize: D, tieWordEmbeddings }: ModelConfig): WeightSpec[] => [
-  { path: 'embedding', name: 'model.embed_tokens.weight', shape: [V, D], use: tieWordEmbeddings ? 'both' : 'embedding' },
+  {
+    path: 'embedding',
+    name: 'model.embed_tokens.weight',
+    shape: [V, D],
+    use: tieWordEmbeddings ? 'both' : 'embedding',
+  },
   vector('norm', 'model.norm.weight', D),
   ...(tieWordEmbeddings ? [] : [{ path: 'head', name: 'lm_head.weight', shape: [V, D], use: 'linear' } as const]),
 ];

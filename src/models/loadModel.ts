@@ -28,7 +28,12 @@ export class LoadedModel extends Model implements AsyncDisposable {
     quantize?: Quantize,
   ) {
     const config = parseConfig(checkpoint.config, `${checkpoint.folder}/config.json`);
-    super(engine, config, familyOf(config, `${checkpoint.folder}/config.json`), quantize ? withQuantizer(checkpoint, quantize) : checkpoint);
+    super(
+      engine,
+      config,
+      familyOf(config, `${checkpoint.folder}/config.json`),
+      quantize ? withQuantizer(checkpoint, quantize) : checkpoint,
+    );
   }
 
   async close(): Promise<void> {
@@ -50,7 +55,8 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   try {
     model = new LoadedModel(engine, checkpoint, !options.engine, options.quantize);
     model.skip(options.drops ?? {});
-    if (!options.memory || fitsMemory(model, options.memory)) await model.load((done, total) => options.onProgress?.(done, total, 'layers'));
+    if (!options.memory || fitsMemory(model, options.memory))
+      await model.load((done, total) => options.onProgress?.(done, total, 'layers'));
     return model;
   } catch (error) {
     model?.dispose();
@@ -61,7 +67,10 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
 }
 
 /** A model of random weights, the same for the same seed: for experiments. */
-export async function createModel(config: PartialConfig, { seed = 0, engine, quantize }: { seed?: number; engine: Engine; quantize?: Quantize }): Promise<Model> {
+export async function createModel(
+  config: PartialConfig,
+  { seed = 0, engine, quantize }: { seed?: number; engine: Engine; quantize?: Quantize },
+): Promise<Model> {
   const complete = completeConfig(config);
   const family = familyOf(complete, 'createModel');
   const parameters = randomParameters(family.weights(complete), complete.numHiddenLayers, seed);

@@ -1,4 +1,12 @@
-import { UserError, decodeFloats, type Engine, type Freeable, type Tensor, type Weight, type WeightSource } from '../engine/index.js';
+import {
+  UserError,
+  decodeFloats,
+  type Engine,
+  type Freeable,
+  type Tensor,
+  type Weight,
+  type WeightSource,
+} from '../engine/index.js';
 import { weightSource, type Parameters } from './parameters.js';
 import type { WeightSpec } from './weightMap.js';
 
@@ -9,14 +17,23 @@ export interface LoadedModule<W> extends Freeable {
 }
 
 /** Reads and packs the weights of one module; `prefix` is left off their paths. Frees all if one fails. */
-export async function loadModule<W extends object>(engine: Engine, parameters: Parameters, specs: readonly WeightSpec[], prefix: string, layer?: number): Promise<LoadedModule<W>> {
+export async function loadModule<W extends object>(
+  engine: Engine,
+  parameters: Parameters,
+  specs: readonly WeightSpec[],
+  prefix: string,
+  layer?: number,
+): Promise<LoadedModule<W>> {
   const tree: Record<string, unknown> = {};
   const loaded: (Tensor | Weight)[] = [];
   const dispose = (): void => loaded.forEach((item) => item.dispose());
   try {
     for (const spec of specs) {
       const source = weightSource(parameters, spec, layer);
-      const item = spec.use === 'vector' ? await readVector(engine, source) : await engine.pack(parameters.quantize?.(source, spec) ?? source, spec.use);
+      const item =
+        spec.use === 'vector'
+          ? await readVector(engine, source)
+          : await engine.pack(parameters.quantize?.(source, spec) ?? source, spec.use);
       loaded.push(item);
       place(tree, prefix ? spec.path.slice(prefix.length + 1) : spec.path, item);
     }
@@ -30,7 +47,8 @@ export async function loadModule<W extends object>(engine: Engine, parameters: P
 
 async function readVector(engine: Engine, source: WeightSource): Promise<Tensor> {
   const values = decodeFloats(await source.readRows(0, 1), source.dtype);
-  if (values.some((value) => !Number.isFinite(value))) throw new UserError(`tensor ${source.name} holds a value that is not finite`);
+  if (values.some((value) => !Number.isFinite(value)))
+    throw new UserError(`tensor ${source.name} holds a value that is not finite`);
   using made = engine.tensor(values);
   return made.detach();
 }

@@ -35,7 +35,13 @@ const moeWeights = ({ hiddenSize: D, intermediateSize: I, numLocalExperts: E = 8
 
 /** The sum over each token's top experts e of p_e / sum(p) * w2_e(silu(w1_e x) * w3_e x), p = softmax(router x). */
 const mlp: SubLayer<MoeWeights> = (w, hidden, ctx, add) =>
-  ctx.engine.moe(hidden, w.router.weight, w.experts, { topK: ctx.config.numExpertsPerTok ?? 2, normalise: true }, { norm: ctx.norm(w), add });
+  ctx.engine.moe(
+    hidden,
+    w.router.weight,
+    w.experts,
+    { topK: ctx.config.numExpertsPerTok ?? 2, normalise: true },
+    { norm: ctx.norm(w), add },
+  );
 
 export const mixtral: Family<AttentionWeights, MoeWeights> = {
   types: ['mixtral'],

@@ -1,4 +1,13 @@
-import { CacheError, type Batch, type Engine, type KvCache, type Norm, type Rotary, type Tensor, type Weight } from '../engine/index.js';
+import {
+  CacheError,
+  type Batch,
+  type Engine,
+  type KvCache,
+  type Norm,
+  type Rotary,
+  type Tensor,
+  type Weight,
+} from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import { Context, type Observer } from './context.js';
 import { checkedIndices } from './dropLists.js';
@@ -45,7 +54,10 @@ export class Model {
     this.specs = family.weights(config);
     this.#rotary = new RotaryTable(engine, config.rope, config.headDim);
     const changed = (): void => void this.#flags++;
-    this.layers = Array.from({ length: config.numHiddenLayers }, (_, i) => new Layer(i, engine, family, this.specs, parameters, changed));
+    this.layers = Array.from(
+      { length: config.numHiddenLayers },
+      (_, i) => new Layer(i, engine, family, this.specs, parameters, changed),
+    );
     this.skip({ attention: config.dropAttention, mlp: config.dropMlp });
   }
 
@@ -91,19 +103,24 @@ export class Model {
 
   /** What is skipped now. */
   get drops(): Drops {
-    const where = (kind: 'attention' | 'mlp'): number[] => this.layers.filter((layer) => layer.skips(kind)).map(({ index }) => index);
+    const where = (kind: 'attention' | 'mlp'): number[] =>
+      this.layers.filter((layer) => layer.skips(kind)).map(({ index }) => index);
     return { attention: where('attention'), mlp: where('mlp') };
   }
 
   /** Skips these modules as well. Takes microseconds; live caches become invalid. */
   skip({ attention = [], mlp = [] }: Partial<Drops>): void {
-    for (const i of checkedIndices(attention, this.layers.length, 'the attention drop list')) this.layers[i].skipAttention = true;
+    for (const i of checkedIndices(attention, this.layers.length, 'the attention drop list'))
+      this.layers[i].skipAttention = true;
     for (const i of checkedIndices(mlp, this.layers.length, 'the MLP drop list')) this.layers[i].skipMlp = true;
   }
 
   /** Skips exactly these modules. */
   setDrops({ attention, mlp }: Drops): void {
-    const [a, m] = [checkedIndices(attention, this.layers.length, 'the attention drop list'), checkedIndices(mlp, this.layers.length, 'the MLP drop list')];
+    const [a, m] = [
+      checkedIndices(attention, this.layers.length, 'the attention drop list'),
+      checkedIndices(mlp, this.layers.length, 'the MLP drop list'),
+    ];
     for (const layer of this.layers) {
       layer.skipAttention = a.includes(layer.index);
       layer.skipMlp = m.includes(layer.index);
@@ -118,7 +135,11 @@ export class Model {
   // Running
 
   /** An empty cache for the layers that attend now. `capacity` is tokens per slot. */
-  createCache({ slots = 1, capacity = this.config.maxPositionEmbeddings, dtype = 'float32' as const }: { slots?: number; capacity?: number; dtype?: 'float32' | 'float16' } = {}): KvCache {
+  createCache({
+    slots = 1,
+    capacity = this.config.maxPositionEmbeddings,
+    dtype = 'float32' as const,
+  }: { slots?: number; capacity?: number; dtype?: 'float32' | 'float16' } = {}): KvCache {
     const { numKeyValueHeads: keyValueHeads, headDim } = this.config;
     const layers = this.layers.filter(({ skipAttention }) => !skipAttention).map(({ index }) => index);
     const cache = this.engine.createCache({ layers, slots, capacity, keyValueHeads, headDim, dtype });
@@ -143,11 +164,17 @@ export class Model {
    */
   forwardFrom(first: number, hidden: Tensor, batch: Batch, { cache, observer }: PassOptions = {}): Tensor {
     if (cache && this.#caches.get(cache) !== this.#flags)
-      throw new CacheError('this key-value cache was made before the skip flags changed (or by another model): make a new one');
+      throw new CacheError(
+        'this key-value cache was made before the skip flags changed (or by another model): make a new one',
+      );
     const rotary = this.#rotaryOf(batch);
     observer?.stream?.(first, hidden);
     for (const layer of this.layers.slice(first)) {
-      hidden = this.#run(layer, hidden, new Context(this.engine, this.config, batch, layer.index, rotary, cache, observer));
+      hidden = this.#run(
+        layer,
+        hidden,
+        new Context(this.engine, this.config, batch, layer.index, rotary, cache, observer),
+      );
       observer?.stream?.(layer.index + 1, hidden);
     }
     cache?.advance(batch);

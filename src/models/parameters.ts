@@ -27,7 +27,9 @@ export const withQuantizer = (parameters: Parameters, quantize: Quantize): Param
 export function weightSource(parameters: Parameters, spec: WeightSpec, layer?: number): WeightSource {
   const source = find(parameters, spec, layer);
   if (source.shape.length !== spec.shape.length || source.shape.some((size, i) => size !== spec.shape[i]))
-    throw new UserError(`${parameters.folder}: tensor ${source.name} is [${source.shape.join(',')}], but config.json says [${spec.shape.join(',')}]`);
+    throw new UserError(
+      `${parameters.folder}: tensor ${source.name} is [${source.shape.join(',')}], but config.json says [${spec.shape.join(',')}]`,
+    );
   return source;
 }
 
@@ -54,7 +56,8 @@ function find(parameters: Parameters, spec: WeightSpec, layer?: number): WeightS
 export function randomParameters(specs: readonly WeightSpec[], layers: number, seed: number): Parameters {
   const shapes = new Map<string, WeightSpec>();
   for (const spec of specs)
-    for (let layer = 0; layer < (spec.name.includes('*') ? layers : 1); layer++) for (const name of tensorNames(spec, layer)) shapes.set(name, spec);
+    for (let layer = 0; layer < (spec.name.includes('*') ? layers : 1); layer++)
+      for (const name of tensorNames(spec, layer)) shapes.set(name, spec);
   return {
     folder: `random model (seed ${seed})`,
     has: (name) => shapes.has(name),
@@ -65,7 +68,11 @@ export function randomParameters(specs: readonly WeightSpec[], layers: number, s
       const scale = spec.use === 'vector' ? 0.1 : shape[shape.length - 1] ** -0.5;
       const draw = (): WeightSource => {
         const normal = normalNumbers(`${seed} ${name}`, sizeOf(shape));
-        return arraySource(normal.map((x) => (isNorm ? 1 : 0) + scale * x), shape, { name });
+        return arraySource(
+          normal.map((x) => (isNorm ? 1 : 0) + scale * x),
+          shape,
+          { name },
+        );
       };
       // Drawn when first read: what a quantizer replaces is never made.
       let drawn: WeightSource | undefined;

@@ -66,13 +66,16 @@ export function parseRope(raw: Json, maxPositions: number, where: string): RopeP
       };
     }
     default:
-      throw new UserError(`${where}: rope type '${String(type)}' is not supported`, { hint: 'default, linear, llama3 and yarn are' });
+      throw new UserError(`${where}: rope type '${String(type)}' is not supported`, {
+        hint: 'default, linear, llama3 and yarn are',
+      });
   }
 }
 
 function yarnAttentionFactor(factor: number, { mscale, mscale_all_dim: mscaleAllDim }: Json): number {
   const scale = (m: number): number => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
-  if (typeof mscale === 'number' && typeof mscaleAllDim === 'number' && mscale && mscaleAllDim) return scale(mscale) / scale(mscaleAllDim);
+  if (typeof mscale === 'number' && typeof mscaleAllDim === 'number' && mscale && mscaleAllDim)
+    return scale(mscale) / scale(mscaleAllDim);
   return scale(1);
 }
 
@@ -133,9 +136,15 @@ export class RotaryTable {
     const half = this.headDim / 2;
     const { inverse, factor } = ropeFrequencies(this.rope, this.headDim);
     // Rounded where transformers rounds, whose angles are float32 products.
-    const angles = Float32Array.from({ length: rows * half }, (_, i) => Math.floor(i / half) * Math.fround(inverse[i % half]));
+    const angles = Float32Array.from(
+      { length: rows * half },
+      (_, i) => Math.floor(i / half) * Math.fround(inverse[i % half]),
+    );
     const table = (f: (angle: number) => number): Tensor => {
-      using made = this.engine.tensor(angles.map((angle) => f(angle) * factor), [rows, half]);
+      using made = this.engine.tensor(
+        angles.map((angle) => f(angle) * factor),
+        [rows, half],
+      );
       return made.detach();
     };
     return (this.#rotary = { cos: table(Math.cos), sin: table(Math.sin) });

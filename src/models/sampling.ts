@@ -28,7 +28,9 @@ export function createSampler({ temperature = 0, topK, topP = 1, seed = 0 }: Sam
   };
   return (logits) => {
     const most = logits[argmax(logits)];
-    const open = narrow(Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - most) / temperature) })));
+    const open = narrow(
+      Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - most) / temperature) })),
+    );
     let rest = next() * open.reduce((sum, { weight }) => sum + weight, 0);
     return (open.find(({ weight }) => (rest -= weight) < 0) ?? open[0]).token;
   };

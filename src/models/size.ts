@@ -20,7 +20,12 @@ export function isDropped(specs: readonly WeightSpec[], drops: Drops, tensor: st
 }
 
 /** What remains of a checkpoint under these drops. Tensors that the model does not use do not count. */
-export function modelSize(checkpoint: Checkpoint, config: ModelConfig, specs: readonly WeightSpec[], drops: Drops): ModelSize {
+export function modelSize(
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+  specs: readonly WeightSpec[],
+  drops: Drops,
+): ModelSize {
   const used = checkpoint.tensorNames().filter((name) => placeOf(specs, name) && !isDropped(specs, drops, name));
   const attending = config.numHiddenLayers - drops.attention.length;
   return {

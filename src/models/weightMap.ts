@@ -16,7 +16,12 @@ export interface WeightSpec {
 
 export type ModuleKind = 'attention' | 'mlp';
 
-export const vector = (path: string, name: string, size: number): WeightSpec => ({ path, name, shape: [size], use: 'vector' });
+export const vector = (path: string, name: string, size: number): WeightSpec => ({
+  path,
+  name,
+  shape: [size],
+  use: 'vector',
+});
 
 /** A projection's weight [out, in], and its bias where it has one. */
 export const projection = (path: string, name: string, out: number, width: number, bias = false): WeightSpec[] => [
@@ -29,7 +34,8 @@ export const moduleSpecs = (specs: readonly WeightSpec[], kind: ModuleKind): Wei
   specs.filter(({ path }) => path.startsWith(`${kind}.`));
 
 /** The specs that belong to no layer. */
-export const globalSpecs = (specs: readonly WeightSpec[]): WeightSpec[] => specs.filter(({ name }) => !name.includes('*'));
+export const globalSpecs = (specs: readonly WeightSpec[]): WeightSpec[] =>
+  specs.filter(({ name }) => !name.includes('*'));
 
 /** A tensor's name in the checkpoint. */
 export const tensorName = (name: string, layer = 0, expert = 0): string =>
@@ -55,7 +61,8 @@ export function placeOf(specs: readonly WeightSpec[], tensor: string): Place | u
       const pattern = name.replace(/[.]/g, '\\.').replace(/[*#]/g, '(\\d+)');
       const found = new RegExp(`^${pattern}$`).exec(tensor);
       if (!found) continue;
-      const number = (mark: string): number | undefined => (marks.includes(mark) ? Number(found[marks.indexOf(mark) + 1]) : undefined);
+      const number = (mark: string): number | undefined =>
+        marks.includes(mark) ? Number(found[marks.indexOf(mark) + 1]) : undefined;
       return { spec, layer: number('*'), expert: number('#') };
     }
   return undefined;

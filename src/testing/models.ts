@@ -47,7 +47,9 @@ export function modelConfigs(o: { maxLayers?: number; types?: readonly string[] 
       mlpBias: c.modelType === 'llama' && c.bias,
       slidingWindow: c.modelType === 'llama' ? undefined : c.window,
       rope: c.rope,
-      ...(c.modelType === 'mixtral' ? { numLocalExperts: c.experts, numExpertsPerTok: Math.min(c.topK, c.experts) } : {}),
+      ...(c.modelType === 'mixtral'
+        ? { numLocalExperts: c.experts, numExpertsPerTok: Math.min(c.topK, c.experts) }
+        : {}),
     }));
 }
 

@@ -18,6 +18,8 @@ export function tensorData(shape: Shape | fc.Arbitrary<number[]>, magnitude = 8)
   const shapes = shape instanceof fc.Arbitrary ? shape : fc.constant([...shape]);
   const value = fc.integer({ min: -(2 ** 20), max: 2 ** 20 }).map((n) => Math.fround((n / 2 ** 20) * magnitude));
   return shapes.chain((sizes) =>
-    fc.array(value, { minLength: sizeOf(sizes), maxLength: sizeOf(sizes) }).map((values) => ({ shape: sizes, values: Float32Array.from(values) })),
+    fc
+      .array(value, { minLength: sizeOf(sizes), maxLength: sizeOf(sizes) })
+      .map((values) => ({ shape: sizes, values: Float32Array.from(values) })),
   );
 }

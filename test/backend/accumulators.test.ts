@@ -23,7 +23,7 @@ againstReference('accumulators', (pair, backend) => {
             sums,
             1,
           );
-        return engine.readAccumulator(sums);
+        return await engine.readAccumulator(sums);
       });
       // Cosines of float32 rows in float64: width roundings of 2^-53; 1e-7 a row is what a backend without float64 may take.
       expectClose(actual, expected, backend === 'wasm' ? 1e-12 : 1e-7 * rows * calls);
@@ -34,7 +34,7 @@ againstReference('accumulators', (pair, backend) => {
     const [actual] = await pair().run(async (engine) => {
       using sums = engine.accumulator(1);
       engine.cosine(engine.zeros([2, 5]), floats(engine, 1, [2, 5]), sums, 0);
-      return engine.readAccumulator(sums);
+      return await engine.readAccumulator(sums);
     });
     expect([...Array.from(actual)]).toEqual([0]);
   });
@@ -46,7 +46,7 @@ againstReference('accumulators', (pair, backend) => {
       const [actual, expected] = await pair().run(async (engine) => {
         using sums = engine.accumulator(width ** 2);
         for (let call = 0; call < calls; call++) engine.gram(floats(engine, seed + call, [rows, width]), sums);
-        return engine.readAccumulator(sums);
+        return await engine.readAccumulator(sums);
       });
       // Products of float32 are exact in float64; without it each call's sum has `rows` roundings of terms below 1.
       expectClose(actual, expected, backend === 'wasm' ? 1e-12 : (rows + 1) * rows * calls * unitRoundoff);

@@ -97,16 +97,14 @@ againstReference('attention', (pair, backend) => {
     },
   );
 
-  const passes = fc
-    .integer({ min: 1, max: 3 })
-    .chain((slots) =>
-      fc
-        .array(fc.array(fc.integer({ min: 0, max: 20 }), { minLength: slots, maxLength: slots }), {
-          minLength: 1,
-          maxLength: 4,
-        })
-        .filter((all) => all.every((pass) => pass.some((n) => n > 0))),
-    );
+  const passes = fc.integer({ min: 1, max: 3 }).chain((slots) =>
+    fc
+      .array(fc.array(fc.integer({ min: 0, max: 20 }), { minLength: slots, maxLength: slots }), {
+        minLength: 1,
+        maxLength: 4,
+      })
+      .filter((all) => all.every((pass) => pass.some((n) => n > 0))),
+  );
 
   holds('continued in a cache', fc.record({ seed, heads, options, passes }), async ({ passes, ...one }) => {
     const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, 'float32'));

@@ -19,7 +19,7 @@ againstReference('crossEntropy', (pair) => {
       const input = random(seed + 1, [rows, hidden], norm ? 1 : 3);
       const [actual, expected] = await pair().run(async (engine) => {
         using packed = await weight(engine, head, [vocabulary, hidden], 'linear');
-        return engine.readFloats(
+        return await engine.readFloats(
           engine.crossEntropy(
             engine.tensor(input, [rows, hidden]),
             packed,
@@ -47,7 +47,7 @@ againstReference('crossEntropy', (pair) => {
     async ({ seed, rows, vocabulary }) => {
       const [actual, expected] = await pair().run(async (engine) => {
         using packed = await weight(engine, random(seed, [vocabulary, 8], 100), [vocabulary, 8], 'linear');
-        return engine.readFloats(
+        return await engine.readFloats(
           engine.crossEntropy(floats(engine, seed + 1, [rows, 8], 10), packed, new Int32Array(rows), undefined),
         );
       });

@@ -4,7 +4,13 @@ import { againstReference, floats, holds, random, seed, size } from '../support/
 import { expectClose } from '../support/expectClose.js';
 
 againstReference('divergence', (pair, backend) => {
-  const cases = fc.record({ seed, rows: size(40), width: size(20), vocabulary: size(70), scale: fc.constantFrom(0.1, 1, 3) });
+  const cases = fc.record({
+    seed,
+    rows: size(40),
+    width: size(20),
+    vocabulary: size(70),
+    scale: fc.constantFrom(0.1, 1, 3),
+  });
   // Logits of at most 20 x 3 x 3 in float32 are off by 20 * 2^-24 * 180 = 2e-4; their differences enter weighted by p.
   holds(
     'is KL(p || q) of the heads of two streams',
@@ -13,8 +19,14 @@ againstReference('divergence', (pair, backend) => {
       const [actual, expected] = await pair().run(async (engine) => {
         const [reference, h] = [c.seed, c.seed + 1].map((s) => floats(engine, s, [c.rows, c.width], c.scale));
         const norm = { gain: floats(engine, c.seed + 2, [c.width]), epsilon: 1e-5 };
-        using head = await engine.pack(arraySource(random(c.seed + 3, [c.vocabulary, c.width], c.scale), [c.vocabulary, c.width]), 'linear');
-        return [...(await engine.readFloats(engine.divergence(reference, h, head, norm))), ...(await engine.readFloats(engine.divergence(h, h, head)))];
+        using head = await engine.pack(
+          arraySource(random(c.seed + 3, [c.vocabulary, c.width], c.scale), [c.vocabulary, c.width]),
+          'linear',
+        );
+        return [
+          ...(await engine.readFloats(engine.divergence(reference, h, head, norm))),
+          ...(await engine.readFloats(engine.divergence(h, h, head))),
+        ];
       });
       expectClose(actual, expected, 5e-4);
     },

@@ -77,7 +77,7 @@ againstReference('gated MLP', (pair) => {
           },
           { norm, add: o.add ? floats(engine, seed + 7, [rows, hidden]) : undefined },
         );
-        return engine.readFloats(y);
+        return await engine.readFloats(y);
       });
       // A norm with gain 0.5 makes the mean square 0.25; biases of 0.1 are within twice the magnitudes.
       const normed = o.norm ? scaled(input, hidden) : input;
@@ -143,7 +143,7 @@ againstReference('mixture of experts', (pair) => {
         using d = await weight(engine, down, [experts, hidden, inner], 'experts');
         const norm = o.norm ? { gain: engine.tensor(new Float32Array(hidden).fill(0.5)), epsilon: 1e-5 } : undefined;
         const add = o.add ? floats(engine, seed + 7, [rows, hidden]) : undefined;
-        return engine.readFloats(
+        return await engine.readFloats(
           engine.moe(
             engine.tensor(input, [rows, hidden]),
             router,
@@ -183,7 +183,7 @@ againstReference('mixture of experts', (pair) => {
         using g = await weight(engine, random(seed, [experts, 8, hidden]), [experts, 8, hidden], 'experts');
         using u = await weight(engine, random(seed + 1, [experts, 8, hidden]), [experts, 8, hidden], 'experts');
         using d = await weight(engine, random(seed + 2, [experts, hidden, 8]), [experts, hidden, 8], 'experts');
-        return engine.readFloats(
+        return await engine.readFloats(
           engine.moe(
             floats(engine, seed + 3, [rows, hidden]),
             router,

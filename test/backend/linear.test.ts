@@ -39,9 +39,9 @@ againstReference('projections', (pair, backend) => {
           const bias = o.bias ? floats(engine, seed + 2, [out]) : undefined;
           const norm = o.norm ? { gain: floats(engine, seed + 3, [inner]), epsilon: 1e-5 } : undefined;
           const add = o.add ? floats(engine, seed + 4, [rows, out]) : undefined;
-          if (fused) return engine.readFloats(engine.linear(x, [{ weight: packed, bias }], { norm, add })[0]);
+          if (fused) return await engine.readFloats(engine.linear(x, [{ weight: packed, bias }], { norm, add })[0]);
           const [y] = engine.linear(norm ? engine.rmsNorm(x, norm) : x, [{ weight: packed, bias }]);
-          return engine.readFloats(add ? engine.add(y, add) : y);
+          return await engine.readFloats(add ? engine.add(y, add) : y);
         });
       const [actual, expected] = await work(true);
       const [, input] = await pair().run(async (engine) => {
@@ -91,7 +91,7 @@ againstReference('projections', (pair, backend) => {
     async ({ seed, dtype, vocabulary, hidden, use, tokens }) => {
       const [actual, expected] = await pair().run(async (engine) => {
         using table = await weight(engine, random(seed, [vocabulary, hidden]), [vocabulary, hidden], use, dtype);
-        return engine.readFloats(engine.embed(table, createBatch([tokens.map((token) => token % vocabulary)])));
+        return await engine.readFloats(engine.embed(table, createBatch([tokens.map((token) => token % vocabulary)])));
       });
       expect(actual).toEqual(expected);
     },

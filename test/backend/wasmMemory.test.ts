@@ -79,7 +79,7 @@ it('computes the same beyond 2 GiB, where addresses are negative as signed numbe
   using engine = await createEngine('wasm');
   const work = async (): Promise<Float32Array> => {
     using w = await weight(engine, random(1, [77, 100]), [77, 100], 'linear');
-    return engine.readFloats(engine.linear(floats(engine, 2, [19, 100]), [{ weight: w }])[0]);
+    return await engine.readFloats(engine.linear(floats(engine, 2, [19, 100]), [{ weight: w }])[0]);
   };
   const below = await work();
   // Never written to: the system gives it no memory.

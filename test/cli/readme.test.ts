@@ -7,7 +7,9 @@ import ts from 'typescript';
 import { afterAll, describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const examples = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code);
+const examples = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```ts\n(.*?)```/gs)].map(
+  ([, code]) => code,
+);
 const built = existsSync(join(root, 'dist/index.js'));
 if (!built) console.warn('skipped: the README examples need a build (npm run build)');
 
@@ -18,15 +20,21 @@ describe.skipIf(!built)('README', () => {
 
   it('has a library example and a property test', () => expect(examples.length).toBeGreaterThanOrEqual(2));
 
-  it.each(examples.map((code, i) => [i + 1, code] as const))('example %i runs', (i, code) => {
-    const { outputText } = ts.transpileModule(code, { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } });
-    const file = join(folder, `example${i}.mjs`);
-    writeFileSync(file, outputText);
-    // A text for the example that names one: stories of the model itself.
-    const story = readFileSync(join(root, 'models/tiny-stories/calibration.txt'), 'utf8');
-    writeFileSync(join(folder, 'stories.txt'), story);
-    rmSync(join(folder, 'smaller'), { recursive: true, force: true });
-    if (!existsSync(join(folder, 'models'))) execFileSync('ln', ['-s', join(root, 'models'), join(folder, 'models')]);
-    execFileSync(process.execPath, [file], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
-  }, 150_000);
+  it.each(examples.map((code, i) => [i + 1, code] as const))(
+    'example %i runs',
+    (i, code) => {
+      const { outputText } = ts.transpileModule(code, {
+        compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+      });
+      const file = join(folder, `example${i}.mjs`);
+      writeFileSync(file, outputText);
+      // A text for the example that names one: stories of the model itself.
+      const story = readFileSync(join(root, 'models/tiny-stories/calibration.txt'), 'utf8');
+      writeFileSync(join(folder, 'stories.txt'), story);
+      rmSync(join(folder, 'smaller'), { recursive: true, force: true });
+      if (!existsSync(join(folder, 'models'))) execFileSync('ln', ['-s', join(root, 'models'), join(folder, 'models')]);
+      execFileSync(process.execPath, [file], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
+    },
+    150_000,
+  );
 });

@@ -17,11 +17,32 @@ describe('drop --search', () => {
   const search = async (out: string, signal?: AbortSignal): Promise<{ code: number; stderr: string }> => {
     let stderr = '';
     const sink = (take: (text: string) => void): never => ({ write: (text: string) => (take(text), true) }) as never;
-    const argv = ['drop', model, '--calibration', join(model, 'calibration.txt'), '--target', 'attention', '--count', '2', '--search', 'greedy-kl', '--samples', '2', '--length', '64', '--held-out', '2', '--json', '--out', out];
+    const argv = [
+      'drop',
+      model,
+      '--calibration',
+      join(model, 'calibration.txt'),
+      '--target',
+      'attention',
+      '--count',
+      '2',
+      '--search',
+      'greedy-kl',
+      '--samples',
+      '2',
+      '--length',
+      '64',
+      '--held-out',
+      '2',
+      '--json',
+      '--out',
+      out,
+    ];
     const code = await run(argv, { stdout: sink(() => undefined), stderr: sink((text) => (stderr += text)), signal });
     return { code, stderr };
   };
-  const report = (out: string): { steps: unknown; drop: unknown } => JSON.parse(readFileSync(join(out, 'drop_report.json'), 'utf8')) as never;
+  const report = (out: string): { steps: unknown; drop: unknown } =>
+    JSON.parse(readFileSync(join(out, 'drop_report.json'), 'utf8')) as never;
 
   it('saves each step, says that it continues, and chooses the same', async () => {
     const [whole, cut] = [join(folder, 'whole'), join(folder, 'cut')];

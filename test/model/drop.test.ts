@@ -37,7 +37,7 @@ describe.each(cases)('$name', ({ folder }) => {
   };
   const drops: Drops = { attention: [0, 2], mlp: [1] };
 
-  it('a saved drop equals the flags bit for bit, and its loss the flags\' loss', async () => {
+  it("a saved drop equals the flags bit for bit, and its loss the flags' loss", async () => {
     await writeDropped(model, drops, join(out, 'saved'));
     model.setDrops(drops);
     const [expected, loss] = [await logits(model), await evaluateLoss(model, [tokens])];
@@ -56,9 +56,16 @@ describe.each(cases)('$name', ({ folder }) => {
       for await (const piece of c.raw(name).read()) pieces.push(Buffer.from(piece));
       return Buffer.concat(pieces).toString('hex');
     };
-    const isGone = (name: string): boolean => /layers\.[02]\.(self_attn|input_layernorm)|layers\.1\.(mlp|block_sparse_moe|post_attention_layernorm)/.test(name);
-    expect(saved.tensorNames().sort()).toEqual(model.checkpoint.tensorNames().filter((name) => !isGone(name)).sort());
-    for (const name of saved.tensorNames()) expect(await all(saved, name), name).toBe(await all(model.checkpoint, name));
+    const isGone = (name: string): boolean =>
+      /layers\.[02]\.(self_attn|input_layernorm)|layers\.1\.(mlp|block_sparse_moe|post_attention_layernorm)/.test(name);
+    expect(saved.tensorNames().sort()).toEqual(
+      model.checkpoint
+        .tensorNames()
+        .filter((name) => !isGone(name))
+        .sort(),
+    );
+    for (const name of saved.tensorNames())
+      expect(await all(saved, name), name).toBe(await all(model.checkpoint, name));
     expect(saved.config.drop_attn_list).toEqual([0, 2]);
     expect(saved.config.drop_mlp_list).toEqual([1]);
   });
@@ -83,10 +90,15 @@ describe.each(cases)('$name', ({ folder }) => {
     const path = join(out, 'booleans');
     await writeDropped(model, drops, path);
     const config = JSON.parse(await readFile(join(path, 'config.json'), 'utf8')) as object;
-    await writeFile(join(path, 'config.json'), JSON.stringify({ ...config, drop_attn_list: [true, false, true], drop_mlp_list: [1, true, 1] }));
+    await writeFile(
+      join(path, 'config.json'),
+      JSON.stringify({ ...config, drop_attn_list: [true, false, true], drop_mlp_list: [1, true, 1] }),
+    );
     await expect(reload(path, async () => undefined)).resolves.toBeUndefined();
     await writeFile(join(path, 'config.json'), JSON.stringify({ ...config, drop_attn_list: [3], drop_mlp_list: null }));
-    await expect(reload(path, async () => undefined)).rejects.toThrow(/drop_attn_list of .*config\.json names layer 3, but the model has 3 \(0 to 2\)/);
+    await expect(reload(path, async () => undefined)).rejects.toThrow(
+      /drop_attn_list of .*config\.json names layer 3, but the model has 3 \(0 to 2\)/,
+    );
   });
 
   it('drops compose: dropping one set and then another equals dropping both', async () => {
@@ -139,7 +151,10 @@ describe.each(cases)('$name', ({ folder }) => {
   it('scoring 64 rows takes no more memory than 8', async () => {
     const peak = async (count: number): Promise<number> => {
       engine.resetPeak();
-      await scoreImportance(model, Array.from({ length: count }, () => tokens));
+      await scoreImportance(
+        model,
+        Array.from({ length: count }, () => tokens),
+      );
       return engine.peakBytes;
     };
     expect(await peak(64)).toBeLessThanOrEqual(1.05 * (await peak(8)));

@@ -3,12 +3,31 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createBatch, createEngine, type Engine } from '../../src/engine/index.js';
 import { createModel, type Drops, type Model } from '../../src/models/index.js';
 import {
-  angular, cosine, dropIteratively, gateNormScores, mergeDrops, randomSelector, relativeNorm, scoreImportance, searchGreedily, selectDrops, selectWindow,
-  type Importance, type Metric,
+  angular,
+  cosine,
+  dropIteratively,
+  gateNormScores,
+  mergeDrops,
+  randomSelector,
+  relativeNorm,
+  scoreImportance,
+  searchGreedily,
+  selectDrops,
+  selectWindow,
+  type Importance,
+  type Metric,
 } from '../../src/drop/index.js';
 import { evaluateLoss } from '../../src/evaluate/index.js';
 
-const config = { vocabSize: 50, hiddenSize: 24, intermediateSize: 40, numHiddenLayers: 5, numAttentionHeads: 4, numKeyValueHeads: 2, maxPositionEmbeddings: 64 };
+const config = {
+  vocabSize: 50,
+  hiddenSize: 24,
+  intermediateSize: 40,
+  numHiddenLayers: 5,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 2,
+  maxPositionEmbeddings: 64,
+};
 const rows = [0, 1, 2].map((row) => Int32Array.from({ length: 24 }, (_, i) => (i * (row + 3) + row) % 50));
 
 let engine: Engine, model: Model;
@@ -51,7 +70,9 @@ describe('metrics', () => {
     const slow: Metric = { name: 'cosine', similarity: (dot, aa, bb) => cosine.similarity(dot, aa, bb) };
     const [fused, plain] = [await scoreImportance(model, rows), await scoreImportance(model, rows, { metric: slow })];
     fused.similarity.attention.forEach((value, i) => expect(plain.similarity.attention[i]).toBeCloseTo(value!, 5));
-    fused.blockConsecutive.flat().forEach((value, i) => value !== null && expect(plain.blockConsecutive.flat()[i]).toBeCloseTo(value, 5));
+    fused.blockConsecutive
+      .flat()
+      .forEach((value, i) => value !== null && expect(plain.blockConsecutive.flat()[i]).toBeCloseTo(value, 5));
   });
 
   it('angular is one less the mean angle in half turns, relative norm the size of the update', () => {
@@ -63,8 +84,12 @@ describe('metrics', () => {
 
   it('gate norm is the norm of query-key products over all heads', async () => {
     const { parameters } = model;
-    const read = async (name: string): Promise<Float32Array> => new Float32Array((await parameters.source(name).readRows(0, parameters.source(name).shape[0])).slice().buffer);
-    const [q, k] = [await read('model.layers.2.self_attn.q_proj.weight'), await read('model.layers.2.self_attn.k_proj.weight')];
+    const read = async (name: string): Promise<Float32Array> =>
+      new Float32Array((await parameters.source(name).readRows(0, parameters.source(name).shape[0])).slice().buffer);
+    const [q, k] = [
+      await read('model.layers.2.self_attn.q_proj.weight'),
+      await read('model.layers.2.self_attn.k_proj.weight'),
+    ];
     const [D, d] = [24, 6];
     let squares = 0;
     for (let head = 0; head < 4; head++)
@@ -107,33 +132,38 @@ describe('rounds', () => {
 });
 
 describe('greedy search', () => {
-  it.each(['loss', 'kl'] as const)('by %s takes at each step the candidate of the least cost, by whole passes', async (objective) => {
-    const { steps } = await searchGreedily(model, rows, { target: 'joint', count: 2, objective });
-    let drops: Drops = { attention: [], mlp: [] };
-    const cost = async (candidate: Drops): Promise<number> => {
-      model.setDrops(candidate);
-      if (objective === 'loss') return (await evaluateLoss(model, rows)).loss;
-      let total = 0;
-      for (const row of rows) {
-        using _scope = engine.scope();
-        const hidden = model.forward(createBatch([row]));
-        model.setDrops({ attention: [], mlp: [] });
-        const values = await engine.readFloats(model.divergences(model.forward(createBatch([row])), hidden));
+  it.each(['loss', 'kl'] as const)(
+    'by %s takes at each step the candidate of the least cost, by whole passes',
+    async (objective) => {
+      const { steps } = await searchGreedily(model, rows, { target: 'joint', count: 2, objective });
+      let drops: Drops = { attention: [], mlp: [] };
+      const cost = async (candidate: Drops): Promise<number> => {
         model.setDrops(candidate);
-        total += values.reduce((sum, value) => sum + value, 0) / row.length / rows.length;
+        if (objective === 'loss') return (await evaluateLoss(model, rows)).loss;
+        let total = 0;
+        for (const row of rows) {
+          using _scope = engine.scope();
+          const hidden = model.forward(createBatch([row]));
+          model.setDrops({ attention: [], mlp: [] });
+          const values = await engine.readFloats(model.divergences(model.forward(createBatch([row])), hidden));
+          model.setDrops(candidate);
+          total += values.reduce((sum, value) => sum + value, 0) / row.length / rows.length;
+        }
+        return total;
+      };
+      for (const step of steps) {
+        const open = (['attention', 'mlp'] as const).flatMap((kind) =>
+          [0, 1, 2, 3, 4].filter((i) => !drops[kind].includes(i)).map((i) => ({ attention: [], mlp: [], [kind]: [i] })),
+        );
+        const costs: number[] = [];
+        for (const candidate of open) costs.push(await cost(mergeDrops(drops, candidate)));
+        const best = costs.indexOf(Math.min(...costs));
+        expect(step.dropped).toEqual(open[best]);
+        expect(step.objective).toBeCloseTo(costs[best], 5);
+        drops = mergeDrops(drops, step.dropped);
       }
-      return total;
-    };
-    for (const step of steps) {
-      const open = (['attention', 'mlp'] as const).flatMap((kind) => [0, 1, 2, 3, 4].filter((i) => !drops[kind].includes(i)).map((i) => ({ attention: [], mlp: [], [kind]: [i] })));
-      const costs: number[] = [];
-      for (const candidate of open) costs.push(await cost(mergeDrops(drops, candidate)));
-      const best = costs.indexOf(Math.min(...costs));
-      expect(step.dropped).toEqual(open[best]);
-      expect(step.objective).toBeCloseTo(costs[best], 5);
-      drops = mergeDrops(drops, step.dropped);
-    }
-  });
+    },
+  );
 
   it('continues from the steps of an interrupted one', async () => {
     const whole = await searchGreedily(model, rows, { target: 'attention', count: 3 });

@@ -40,12 +40,23 @@ describe.each(allBackends)('%s', (_backend, create) => {
     it('gives the logits of transformers', () => expectLogits(oracle.logits));
 
     it('gives its similarities, with the residual, without, and of every window of blocks', async () => {
-      const { similarity, blockConsecutive } = await scoreImportance(model, oracle.inputIds.map((row) => Int32Array.from(row)));
+      const { similarity, blockConsecutive } = await scoreImportance(
+        model,
+        oracle.inputIds.map((row) => Int32Array.from(row)),
+      );
       for (const [kind, expected] of Object.entries(oracle.similarity))
-        expectClose(Float32Array.from(similarity[kind as keyof typeof oracle.similarity] as number[]), expected, similarityTolerance);
+        expectClose(
+          Float32Array.from(similarity[kind as keyof typeof oracle.similarity] as number[]),
+          expected,
+          similarityTolerance,
+        );
       const layers = blockConsecutive.length;
       const windows = blockConsecutive.flatMap((row) => row.map((value) => value ?? -Infinity));
-      windows.forEach((value, i) => (oracle.blocks[i] === -Infinity ? expect(value).toBe(-Infinity) : expect(Math.abs(value - oracle.blocks[i])).toBeLessThanOrEqual(similarityTolerance)));
+      windows.forEach((value, i) =>
+        oracle.blocks[i] === -Infinity
+          ? expect(value).toBe(-Infinity)
+          : expect(Math.abs(value - oracle.blocks[i])).toBeLessThanOrEqual(similarityTolerance),
+      );
       expect(windows).toHaveLength(layers ** 2);
     });
 
@@ -57,7 +68,11 @@ describe.each(allBackends)('%s', (_backend, create) => {
 
       it.each([true, false])('continues greedily as transformers (cache: %s)', async (cache) => {
         for (const [i, prompt] of oracle.inputIds.entries()) {
-          const { tokens } = await generate(model, prompt, { maxTokens: oracle.greedy[i].length, stopTokens: [], cache });
+          const { tokens } = await generate(model, prompt, {
+            maxTokens: oracle.greedy[i].length,
+            stopTokens: [],
+            cache,
+          });
           expect(tokens).toEqual(oracle.greedy[i]);
         }
       });

@@ -24,9 +24,17 @@ describe.skipIf(withoutShared('stories260K')).each(allBackends)('stories260K on 
     engine.dispose();
   });
 
-  it('meets every similarity and drop list', async () => void (await expectScores(model, rows, expected, 1e-5)), 240_000);
+  it(
+    'meets every similarity and drop list',
+    async () => void (await expectScores(model, rows, expected, 1e-5)),
+    240_000,
+  );
 
   // The reference takes seconds for each loss: three of them there, all elsewhere.
   const drops = withoutShared(name) ? [] : [undefined, ...Object.keys(realScores(name).drop)];
-  it.each(backend === 'reference' ? [undefined, 'attn-2', 'joint-4'] : drops)('meets the loss of %s', (drop) => expectLoss(model, rows, expected, drop, 1e-4), 120_000);
+  it.each(backend === 'reference' ? [undefined, 'attn-2', 'joint-4'] : drops)(
+    'meets the loss of %s',
+    (drop) => expectLoss(model, rows, expected, drop, 1e-4),
+    120_000,
+  );
 });

@@ -39,7 +39,8 @@ describe.each(allBackends)('%s', (name, create) => {
     return await engine.readFloats(model.logits(model.forward(createBatch(sequences))));
   };
 
-  const close = (actual: Float32Array, expected: Float32Array): void => expectClose(actual, expected, bound * Math.max(1e-3, largestMagnitude(expected)));
+  const close = (actual: Float32Array, expected: Float32Array): void =>
+    expectClose(actual, expected, bound * Math.max(1e-3, largestMagnitude(expected)));
 
   it('a ragged batch gives what its sequences give alone', async () => {
     await fc.assert(
@@ -59,18 +60,29 @@ describe.each(allBackends)('%s', (name, create) => {
   it('any split into prefill and decode steps gives the logits of one pass', async () => {
     const splits = cases.chain((c) => fc.record({ c: fc.constant(c), cuts: cutPoints(c.sequences[0].length) }));
     await fc.assert(
-      fc.asyncProperty(splits, ({ c: { spec, sequences: [sequence], drops }, cuts }) =>
-        withModel(spec, async (model) => {
-          model.skip(drops);
-          const parts: number[] = [];
-          using cache = model.createCache({ slots: 2, capacity: sequence.length });
-          for (let i = 1; i < cuts.length; i++) {
-            using _scope = engine.scope();
-            const hidden = model.forward(createBatch([sequence.slice(cuts[i - 1], cuts[i])], [cuts[i - 1]], [1]), { cache });
-            parts.push(...(await engine.readFloats(model.logits(hidden))));
-          }
-          close(Float32Array.from(parts), await logitsOf(model, [sequence]));
-        }),
+      fc.asyncProperty(
+        splits,
+        ({
+          c: {
+            spec,
+            sequences: [sequence],
+            drops,
+          },
+          cuts,
+        }) =>
+          withModel(spec, async (model) => {
+            model.skip(drops);
+            const parts: number[] = [];
+            using cache = model.createCache({ slots: 2, capacity: sequence.length });
+            for (let i = 1; i < cuts.length; i++) {
+              using _scope = engine.scope();
+              const hidden = model.forward(createBatch([sequence.slice(cuts[i - 1], cuts[i])], [cuts[i - 1]], [1]), {
+                cache,
+              });
+              parts.push(...(await engine.readFloats(model.logits(hidden))));
+            }
+            close(Float32Array.from(parts), await logitsOf(model, [sequence]));
+          }),
       ),
       { numRuns },
     );
@@ -82,7 +94,10 @@ describe.each(allBackends)('%s', (name, create) => {
         withModel(spec, async (model) => {
           const all = model.layers.map(({ index }) => index);
           model.setDrops({ attention: all, mlp: all });
-          const without = await withModel({ ...spec, config: { ...spec.config, dropAttention: all, dropMlp: all } }, (empty) => logitsOf(empty, sequences));
+          const without = await withModel(
+            { ...spec, config: { ...spec.config, dropAttention: all, dropMlp: all } },
+            (empty) => logitsOf(empty, sequences),
+          );
           expect(await logitsOf(model, sequences)).toEqual(without);
           using _scope = engine.scope();
           const batch = createBatch(sequences);
@@ -116,8 +131,12 @@ describe.each(allBackends)('%s', (name, create) => {
         withModel(spec, async (model) => {
           using _scope = engine.scope();
           const seen: string[] = [];
-          const observed = model.forward(createBatch(sequences), { observer: { subLayer: ({ layer, kind }) => void seen.push(`${layer} ${kind}`) } });
-          expect(await engine.readFloats(observed)).toEqual(await engine.readFloats(model.forward(createBatch(sequences))));
+          const observed = model.forward(createBatch(sequences), {
+            observer: { subLayer: ({ layer, kind }) => void seen.push(`${layer} ${kind}`) },
+          });
+          expect(await engine.readFloats(observed)).toEqual(
+            await engine.readFloats(model.forward(createBatch(sequences))),
+          );
           expect(seen).toEqual(model.layers.flatMap(({ index }) => [`${index} attention`, `${index} mlp`]));
         }),
       ),

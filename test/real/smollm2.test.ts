@@ -27,7 +27,11 @@ describe.skipIf(!folder || withoutShared(name))(name, () => {
     engine.dispose();
   });
 
-  it('meets every similarity and drop list', async () => void (await expectScores(model, rows, expected, 1e-5)), 1_800_000);
+  it(
+    'meets every similarity and drop list',
+    async () => void (await expectScores(model, rows, expected, 1e-5)),
+    1_800_000,
+  );
 
   const drops = withoutShared(name) ? [] : [undefined, ...Object.keys(realScores(name).drop)];
   it.each(drops)('meets the loss of %s', (drop) => expectLoss(model, rows, expected, drop, 1e-3), 900_000);

@@ -7,4 +7,5 @@ export const allBackends: [name: string, create: () => Promise<Engine>][] = [
   ['tfjs', () => createEngine('tfjs', { tfjs: process.env.LLM_DROP_TFJS || 'cpu' })],
 ];
 
-export const largestMagnitude = (values: Float32Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+export const largestMagnitude = (values: Float32Array): number =>
+  values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

@@ -48,13 +48,17 @@ export async function readOracleCase({ name, folder }: { name: string; folder: s
     for await (const piece of file.raw(tensor).read()) pieces.push(piece.slice());
     return Buffer.concat(pieces);
   };
-  const floats = async (tensor: string): Promise<Float32Array> => decodeFloats(Uint8Array.from(await bytes(tensor)), 'float32');
+  const floats = async (tensor: string): Promise<Float32Array> =>
+    decodeFloats(Uint8Array.from(await bytes(tensor)), 'float32');
   const tokens = async (tensor: string): Promise<number[][]> => {
     const ids = Array.from(new BigInt64Array(Uint8Array.from(await bytes(tensor)).buffer), Number);
     const width = file.info(tensor).shape[1];
     return Array.from({ length: ids.length / width }, (_, i) => ids.slice(i * width, (i + 1) * width));
   };
-  const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as { drop_attn_list: number[]; drop_mlp_list: number[] };
+  const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as {
+    drop_attn_list: number[];
+    drop_mlp_list: number[];
+  };
   const result = {
     name,
     folder,

@@ -73,7 +73,9 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     const others: LoadedModel[] = [];
     try {
       for (const path of o.beside ?? [])
-        others.push(await loadModel(path, { ...load, engine: model.engine, onProgress: ui.progress(`loading ${path}`) }));
+        others.push(
+          await loadModel(path, { ...load, engine: model.engine, onProgress: ui.progress(`loading ${path}`) }),
+        );
       const report = await benchmark(variantsOf(model, dropsOf(o), others), {
         ...o,
         tests,

@@ -157,7 +157,7 @@ async function chooseOnText(
     ...choice,
     method,
     calibration: needsText(method) ? { files, samples: rows.calibration.length, length } : undefined,
-    written: search?.finished,
+    written: search && (() => search.finished()),
   };
 }
 

@@ -37,14 +37,24 @@ function append(cache: KvCache, layer: number, { slot, start, length }: Sequence
   const stored = (cache.storage(layer) as ArrayStorage).values;
   const width = keyValueHeads * headDim;
   const round = dtype === 'float16' ? (x: number) => float16ToFloat32(float32ToFloat16(x)) : (x: number) => x;
-  const [keys, values] = [0, slots * capacity * width].map((half) => stored.subarray(half + slot * capacity * width, half + (slot * capacity + start + length) * width));
+  const [keys, values] = [0, slots * capacity * width].map((half) =>
+    stored.subarray(half + slot * capacity * width, half + (slot * capacity + start + length) * width),
+  );
   keys.set(fresh.keys.map(round), start * width);
   values.set(fresh.values.map(round), start * width);
   return { keys, values };
 }
 
 /** softmax(scale * q k^T + mask) v per head, each group of heads sharing one key-value head (Ainslie et al., 2023). */
-export function attention(q: Operand, k: Operand, v: Operand, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec): Float32Array {
+export function attention(
+  q: Operand,
+  k: Operand,
+  v: Operand,
+  cache: KvCache | undefined,
+  layer: number,
+  batch: Batch,
+  spec: AttentionSpec,
+): Float32Array {
   const { heads, keyValueHeads, headDim: d, rotary } = spec;
   const queries = rotate(q, heads, d, batch.positions, rotary);
   const keys = rotate(k, keyValueHeads, d, batch.positions, rotary);
@@ -68,7 +78,14 @@ export function attention(q: Operand, k: Operand, v: Operand, cache: KvCache | u
 }
 
 /** One query of one head, over tokens up to `last`: [d] */
-function attend(query: Float32Array, { keys, values }: Seen, head: number, width: number, last: number, spec: AttentionSpec): Float64Array {
+function attend(
+  query: Float32Array,
+  { keys, values }: Seen,
+  head: number,
+  width: number,
+  last: number,
+  spec: AttentionSpec,
+): Float64Array {
   const { headDim: d, scale, window = Infinity, softCap } = spec;
   const earliest = Math.max(0, last - window + 1);
   const scores: number[] = [];

@@ -25,10 +25,20 @@ export function elementwise(a: Operand, b: Operand, f: (a: number, b: number) =>
 }
 
 /** Calls f with the elements along one axis of x [outer, size, inner], for every other position. */
-function alongAxis(x: Operand, outer: number, size: number, inner: number, f: (line: number[], at: number) => void): void {
+function alongAxis(
+  x: Operand,
+  outer: number,
+  size: number,
+  inner: number,
+  f: (line: number[], at: number) => void,
+): void {
   const values = view(x, [outer, size, inner]);
   for (let o = 0; o < outer; o++)
-    for (let i = 0; i < inner; i++) f(Array.from({ length: size }, (_, s) => values.get(o, s, i)), o * inner + i);
+    for (let i = 0; i < inner; i++)
+      f(
+        Array.from({ length: size }, (_, s) => values.get(o, s, i)),
+        o * inner + i,
+      );
 }
 
 export function softmax(x: Operand, outer: number, size: number, inner: number): Float32Array {

@@ -1,4 +1,14 @@
-import type { AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Operand, PackedWeight, Projection } from '../backend.js';
+import type {
+  AttentionSpec,
+  Backend,
+  Fusion,
+  GatedProjections,
+  MoeSpec,
+  Norm,
+  Operand,
+  PackedWeight,
+  Projection,
+} from '../backend.js';
 import type { Batch } from '../batch.js';
 import { decodeFloats } from '../halfFloat.js';
 import { dequantized, isInt4, type Int4Source } from '../int4.js';
@@ -89,7 +99,15 @@ export class ReferenceBackend implements Backend {
     return plus(transformer.moe(normed(x, norm), router, experts, spec), add);
   }
 
-  attention(q: Operand, k: Operand, v: Operand, cache: KvCache | undefined, layer: number, batch: Batch, spec: AttentionSpec): Storage {
+  attention(
+    q: Operand,
+    k: Operand,
+    v: Operand,
+    cache: KvCache | undefined,
+    layer: number,
+    batch: Batch,
+    spec: AttentionSpec,
+  ): Storage {
     return stored(attention(q, k, v, cache, layer, batch, spec));
   }
 

@@ -54,7 +54,11 @@ export function gatedMlp(x: Floats, { gate, up, down }: GatedProjections, expert
 }
 
 /** Each token's top-k experts by softmax over all; equal weights choose the lower index. */
-export function route(x: Floats, router: PackedWeight, { topK, normalise }: MoeSpec): { expert: number; weight: number }[][] {
+export function route(
+  x: Floats,
+  router: PackedWeight,
+  { topK, normalise }: MoeSpec,
+): { expert: number; weight: number }[][] {
   const [experts] = router.shape;
   const logits = project(x, view(router));
   return Array.from({ length: x.shape[0] }, (_, row) => {
@@ -119,4 +123,3 @@ export function cosineSum(a: Floats, b: Floats): number {
 
 export const asRows = (values: Float32Array, rows: number): Floats =>
   view({ storage: { values } as never, shape: [rows, values.length / Math.max(rows, 1)] });
-

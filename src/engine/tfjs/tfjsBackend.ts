@@ -110,7 +110,10 @@ class TfjsBackend implements Backend {
     const shape = use === 'experts' ? source.shape.slice(1) : source.shape;
     const parts: Tensor[] = [];
     try {
-      for await (const values of readWeight(isInt4(source) ? dequantized(source) : source, use === 'experts' ? source.shape[0] : 1)) {
+      for await (const values of readWeight(
+        isInt4(source) ? dequantized(source) : source,
+        use === 'experts' ? source.shape[0] : 1,
+      )) {
         const tf = this.#current();
         parts.push(tf.keep(tf.tensor(values, [...shape], 'float32')));
       }

@@ -25,7 +25,8 @@ export type Int = Value<'i32'>;
 export const typeOf = (kind: Kind): ValueType => (kind === 'i32' || kind === 'f32' || kind === 'f64' ? kind : 'v128');
 export const bytesOf = (kind: Kind): number => ({ i32: 4, f32: 4, f64: 8, i32x4: 16, f32x4: 16, f64x2: 16 })[kind];
 
-const laneKind = (kind: Kind): Scalar => (kind === 'i32x4' ? 'i32' : kind === 'f32x4' ? 'f32' : kind === 'f64x2' ? 'f64' : kind);
+const laneKind = (kind: Kind): Scalar =>
+  kind === 'i32x4' ? 'i32' : kind === 'f32x4' ? 'f32' : kind === 'f64x2' ? 'f64' : kind;
 const isVector = (kind: Kind): kind is Vector => laneKind(kind) !== kind;
 
 export class Value<K extends Kind> {
@@ -120,11 +121,17 @@ export class Value<K extends Kind> {
 
   /** The integer with the same bits. */
   bits(): Value<IntegerOf<K>> {
-    return this.#to<IntegerOf<K>>(this.kind === 'f32' ? 'i32' : 'i32x4', this.kind === 'f32' ? 'i32.reinterpret_f32' : undefined);
+    return this.#to<IntegerOf<K>>(
+      this.kind === 'f32' ? 'i32' : 'i32x4',
+      this.kind === 'f32' ? 'i32.reinterpret_f32' : undefined,
+    );
   }
   /** The float with the same bits. */
   asFloat(): Value<FloatOf<K>> {
-    return this.#to<FloatOf<K>>(this.kind === 'i32' ? 'f32' : 'f32x4', this.kind === 'i32' ? 'f32.reinterpret_i32' : undefined);
+    return this.#to<FloatOf<K>>(
+      this.kind === 'i32' ? 'f32' : 'f32x4',
+      this.kind === 'i32' ? 'f32.reinterpret_i32' : undefined,
+    );
   }
   /** Truncates; NaN gives 0 and what is too large the nearest integer. */
   toInteger(): Value<IntegerOf<K>> {
@@ -149,7 +156,10 @@ export class Value<K extends Kind> {
 
   #with(op: string, other: Arg<K>): Value<K> {
     const right = coerce(other, this.kind);
-    return new Value(this.kind, (code) => (this.emit(code), right.emit(code), code.op(`${this.kind}.${op}` as PlainOp)));
+    return new Value(
+      this.kind,
+      (code) => (this.emit(code), right.emit(code), code.op(`${this.kind}.${op}` as PlainOp)),
+    );
   }
   #alone(op: string): Value<K> {
     return new Value(this.kind, (code) => (this.emit(code), code.op(`${this.kind}.${op}` as PlainOp)));
@@ -164,7 +174,10 @@ export class Value<K extends Kind> {
     return new Value(this.kind, (code) => (this.emit(code), right.emit(code), code.op(name)));
   }
   #shift(op: string, bits: number): Value<K> {
-    return new Value(this.kind, (code) => (this.emit(code), code.constant('i32', bits), code.op(`${this.kind}.${op}` as PlainOp)));
+    return new Value(
+      this.kind,
+      (code) => (this.emit(code), code.constant('i32', bits), code.op(`${this.kind}.${op}` as PlainOp)),
+    );
   }
   #to<R extends Kind>(kind: Kind, op: PlainOp | undefined): Value<R> {
     return new Value(kind as R, (code) => (this.emit(code), op && code.op(op)));

@@ -18,7 +18,9 @@ export function route(probabilities: Float32Array, experts: number, { topK, norm
   const visits: Visit[][] = Array.from({ length: experts }, () => []);
   for (let row = 0; row * experts < probabilities.length; row++) {
     const of = probabilities.subarray(row * experts, (row + 1) * experts);
-    const chosen = Array.from(of.keys()).sort((a, b) => of[b] - of[a] || a - b).slice(0, topK);
+    const chosen = Array.from(of.keys())
+      .sort((a, b) => of[b] - of[a] || a - b)
+      .slice(0, topK);
     const total = normalise ? chosen.reduce((sum, expert) => sum + of[expert], 0) : 1;
     for (const expert of chosen) visits[expert].push({ row, weight: of[expert] / total });
   }
@@ -26,7 +28,14 @@ export function route(probabilities: Float32Array, experts: number, { topK, norm
 }
 
 /** Each expert computes its rows together; a row's results are added in order of the experts. */
-export function moe(machine: Machine, x: Operand, router: PackedWeight, weights: GatedProjections, spec: MoeSpec, { norm, add }: Fusion): Block {
+export function moe(
+  machine: Machine,
+  x: Operand,
+  router: PackedWeight,
+  weights: GatedProjections,
+  spec: MoeSpec,
+  { norm, add }: Fusion,
+): Block {
   const [rows, width] = x.shape;
   using results = machine.memory.frame();
   const output = results.block(4 * rows * width);
@@ -39,7 +48,8 @@ export function moe(machine: Machine, x: Operand, router: PackedWeight, weights:
     visits.forEach((of, expert) => {
       if (of.length > 0) visitExpert(machine, input, of, weights, expert, y, width);
     });
-    if (add) machine.kernels(elementwise).add({ a: y, b: addressOf(add) + 4 * row * width, y, rows: 1, width: count * width });
+    if (add)
+      machine.kernels(elementwise).add({ a: y, b: addressOf(add) + 4 * row * width, y, rows: 1, width: count * width });
   });
   return results.keep(output);
 }
@@ -53,13 +63,23 @@ function probabilities(machine: Machine, x: number, rows: number, router: Packed
   return route(machine.memory.floats(logits, rows * right.rows), right.rows, spec);
 }
 
-function visitExpert(machine: Machine, x: number, visits: readonly Visit[], weights: GatedProjections, expert: number, y: number, width: number): void {
+function visitExpert(
+  machine: Machine,
+  x: number,
+  visits: readonly Visit[],
+  weights: GatedProjections,
+  expert: number,
+  y: number,
+  width: number,
+): void {
   using frame = machine.memory.frame();
   const [rows, back] = [frame.take(4 * visits.length * width), frame.take(4 * visits.length * width)];
   visits.forEach(({ row }, i) => copyRow(machine, x, row, rows, i, width));
   gated(machine, rows, visits.length, weights, back, expert);
   const { addScaled } = machine.kernels(elementwise);
-  visits.forEach(({ row, weight }, i) => addScaled({ x: back + 4 * i * width, y: y + 4 * row * width, weight, count: width }));
+  visits.forEach(({ row, weight }, i) =>
+    addScaled({ x: back + 4 * i * width, y: y + 4 * row * width, weight, count: width }),
+  );
 }
 
 function copyRow(machine: Machine, from: number, row: number, to: number, index: number, width: number): void {

@@ -57,7 +57,9 @@ const memory = {
 
 /** Instructions whose immediate is a lane. */
 const lanes = {
-  'i32x4.extract_lane': [0xfd, 0x1b], 'f32x4.extract_lane': [0xfd, 0x1f], 'f64x2.extract_lane': [0xfd, 0x21],
+  'i32x4.extract_lane': [0xfd, 0x1b],
+  'f32x4.extract_lane': [0xfd, 0x1f],
+  'f64x2.extract_lane': [0xfd, 0x21],
 } as const;
 
 export type PlainOp = keyof typeof plain;

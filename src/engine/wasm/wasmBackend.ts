@@ -284,7 +284,7 @@ export async function createWasmBackend(options: EngineOptions): Promise<Backend
     prepare(tier);
     const plans = plansOf(tier);
     const machine = new Machine(plans.int4, int4 === 'exact', threads, plans.tile);
-    if (tier === 'baseline' || passesSelfTest(machine)) return new WasmBackend(machine, tier);
+    if (tier === 'baseline' || (await passesSelfTest(machine))) return new WasmBackend(machine, tier);
     machine.dispose();
     process.stderr.write(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.\n`);
   }

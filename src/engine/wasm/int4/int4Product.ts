@@ -108,7 +108,17 @@ export function int4Tasks(
       });
     if (columns === 0) continue;
     // A panel that is not full is written beside the result, whose rows it would overrun.
-    const beside = panelCalls(machine, left, right, row, rows, plus(stripe, -panelBytes * full), panelBytes, full, full + 1);
+    const beside = panelCalls(
+      machine,
+      left,
+      right,
+      row,
+      rows,
+      plus(stripe, -panelBytes * full),
+      panelBytes,
+      full,
+      full + 1,
+    );
     const { copyColumns } = machine.calls(pack);
     const copy = {
       source: stripe,

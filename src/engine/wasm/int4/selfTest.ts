@@ -16,7 +16,7 @@ const nibble = (row: number, i: number): number => (row * 31 + i * 17 + (row ^ i
  * Whether a machine's plan computes what it should, here and now: products of integers, whose results are exact. For
  * tiers that a compiler has been known to get wrong; run it more often than once, since code is compiled again when hot.
  */
-export async function passesSelfTest(machine: Machine, times = 1): Promise<boolean> {
+export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
   const quants = new Uint8Array((out * width) / 2);
   for (let row = 0; row < out; row++)
     for (let i = 0; i < width; i++) quants[(row * width + i) >> 1] |= nibble(row, i) << (4 * (i % 2));
