@@ -15,27 +15,13 @@ import { UserError } from '../../engine/index.js';
 import { loadModel, type Drops, type LoadedModel } from '../../models/index.js';
 import { command, dropsOf, loadOptionsOf } from '../command.js';
 import { readJson } from '../jsonFiles.js';
-import { choice, dropOptions, files, int, text, type Option } from '../options.js';
+import { choice, dropOptions, files, int, numbers, text } from '../options.js';
 import { provenance, type Provenance } from '../provenance.js';
 
 interface Benchmark extends BenchReport, Provenance {
   /** With --compare: what became of the other report's tests. */
   readonly comparisons?: readonly Comparison[];
 }
-
-/** Whole numbers such as `0,2048`. */
-const numbers = (description: string, least: number, fallback: readonly number[]): Option<readonly number[]> => ({
-  description,
-  value: 'n,...',
-  default: fallback,
-  parse: (given, name) =>
-    given.split(',').map((entry) => {
-      const value = Number(entry);
-      if (!/^\s*\d+\s*$/.test(entry) || !Number.isSafeInteger(value) || value < least)
-        throw new UserError(`${name} must be whole numbers of at least ${least}, such as ${least},8, found '${given}'`);
-      return value;
-    }),
-});
 
 export const bench = command('bench', 'Measure how fast a model reads and writes, and what dropping gives', {
   description:
