@@ -100,6 +100,8 @@ export interface Backend {
   /** `b` has a's shape, or a's last sizes (repeated over the first), or one element. */
   add(a: Operand, b: Operand): Storage;
   multiply(a: Operand, b: Operand): Storage;
+  /** silu(gate) * up, of equal shapes. */
+  siluMultiply(gate: Operand, up: Operand): Storage;
   /** Over an axis: x is [outer, size, inner]. */
   softmax(x: Operand, outer: number, size: number, inner: number): Storage;
   reduce(x: Operand, kind: 'sum' | 'mean', outer: number, size: number, inner: number): Storage;
@@ -146,6 +148,8 @@ export interface Backend {
   cosine(a: Operand, b: Operand, into: Storage, index: number): void;
   /** Adds X^T X, [D, D] row-major. */
   gram(x: Operand, into: Storage): void;
+  /** Adds A^T B of a [T, A] and b [T, B], [A, B] row-major. */
+  crossGram(a: Operand, b: Operand, into: Storage): void;
   readAccumulator(accumulator: Storage, length: number): Promise<Float64Array>;
 
   dispose(): void;

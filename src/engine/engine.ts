@@ -117,6 +117,14 @@ export class Engine {
     return this.#tensor(this.backend.multiply(a, b), a.shape);
   }
 
+  /** silu(gate) * up elementwise: what an MLP's down projection reads. */
+  siluMultiply(gate: Tensor, up: Tensor): Tensor {
+    floats('siluMultiply', { gate, up });
+    if (gate.shape.length !== up.shape.length || gate.shape.some((size, i) => size !== up.shape[i]))
+      throw new ShapeError('siluMultiply', { gate: gate.shape, up: up.shape }, 'the shapes differ');
+    return this.#tensor(this.backend.siluMultiply(gate, up), gate.shape);
+  }
+
   softmax(x: Tensor, axis = -1): Tensor {
     const [outer, size, inner] = around('softmax', x, axis);
     return this.#tensor(this.backend.softmax(x, outer, size, inner), x.shape);
@@ -308,6 +316,19 @@ export class Engine {
     if (into.length !== x.shape[1] ** 2)
       throw new ShapeError('gram', { x: x.shape, into: [into.length] }, `${x.shape[1] ** 2} elements are needed`);
     this.backend.gram(x, into.storage);
+  }
+
+  /** Adds A^T B of a [T, A] and b [T, B] to A x B elements, row-major. */
+  crossGram(a: Tensor, b: Tensor, into: Accumulator): void {
+    floats('crossGram', { a, b });
+    rank('crossGram', 2, { a, b });
+    if (a.shape[0] !== b.shape[0] || into.length !== a.shape[1] * b.shape[1])
+      throw new ShapeError(
+        'crossGram',
+        { a: a.shape, b: b.shape, into: [into.length] },
+        `as many rows, and ${a.shape[1] * b.shape[1]} elements are needed`,
+      );
+    this.backend.crossGram(a, b, into.storage);
   }
 
   readAccumulator(accumulator: Accumulator): Promise<Float64Array> {

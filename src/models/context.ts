@@ -1,4 +1,16 @@
-import type { Batch, Engine, KvCache, Norm, Rotary, Tensor } from '../engine/index.js';
+import type {
+  Batch,
+  Engine,
+  Fusion,
+  GatedProjections,
+  KvCache,
+  MoeSpec,
+  Norm,
+  Projection,
+  Rotary,
+  Tensor,
+  Weight,
+} from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import type { ModuleKind } from './weightMap.js';
 
@@ -16,9 +28,20 @@ export interface SubLayerEvent {
   readonly norm: Norm<Tensor>;
 }
 
+/** What enters projections of a sub-layer. The tensor belongs to the pass. */
+export interface InputEvent {
+  /** Original layer index. */
+  readonly layer: number;
+  /** The projections that read it, as the weight map names them: ['attention.q', 'attention.k', 'attention.v']. */
+  readonly paths: readonly string[];
+  /** [T, in], normed where the projections read it so; of a mixture, all tokens, whatever experts they visit. */
+  readonly input: Tensor;
+}
+
 /** The one door into a running model: scoring, statistics and streaming all look through it. */
 export interface Observer {
   subLayer?(event: SubLayerEvent): void;
+  input?(event: InputEvent): void;
   /** The residual stream [T, D] that enters a layer; after the last layer, with its index plus one. */
   stream?(layer: number, hidden: Tensor): void;
 }
@@ -38,6 +61,37 @@ export class Context {
 
   norm({ norm }: { norm: Tensor }): Norm<Tensor> {
     return { gain: norm, epsilon: this.config.rmsNormEps };
+  }
+
+  /** One [T, out] for each projection, named as in the weight map. */
+  linear(x: Tensor, projections: Record<string, Projection<Tensor, Weight>>, fusion: Fusion<Tensor> = {}): Tensor[] {
+    const { input, rest } = this.#observed(x, Object.keys(projections), fusion);
+    return this.engine.linear(input, Object.values(projections), rest);
+  }
+
+  gatedMlp(x: Tensor, { gate, up, down }: GatedProjections<Tensor, Weight>, fusion: Fusion<Tensor>): Tensor {
+    if (!this.observer?.input) return this.engine.gatedMlp(x, { gate, up, down }, fusion);
+    const [g, u] = this.linear(x, { 'mlp.gate': gate, 'mlp.up': up }, { norm: fusion.norm });
+    return this.linear(this.engine.siluMultiply(g, u), { 'mlp.down': down }, { add: fusion.add })[0];
+  }
+
+  moe(
+    x: Tensor,
+    router: Weight,
+    experts: GatedProjections<Tensor, Weight>,
+    spec: MoeSpec,
+    fusion: Fusion<Tensor>,
+  ): Tensor {
+    const { input, rest } = this.#observed(x, ['mlp.router', 'mlp.experts.gate', 'mlp.experts.up'], fusion);
+    return this.engine.moe(input, router, experts, spec, rest);
+  }
+
+  /** Shows an observer what projections read; the norm, where there is one, is then done. */
+  #observed(x: Tensor, paths: readonly string[], fusion: Fusion<Tensor>): { input: Tensor; rest: Fusion<Tensor> } {
+    if (!this.observer?.input) return { input: x, rest: fusion };
+    const input = fusion.norm ? this.engine.rmsNorm(x, fusion.norm) : x;
+    this.observer.input({ layer: this.layer, paths, input });
+    return { input, rest: { add: fusion.add } };
   }
 
   /** Rotates, appends to the cache, attends: [T, H d]. */

@@ -1,6 +1,6 @@
 /** Model families on the engine, with skip flags on every attention and every MLP. */
 export { completeConfig, parseConfig, type ModelConfig, type PartialConfig } from './config.js';
-export type { Observer, SubLayerEvent } from './context.js';
+export type { InputEvent, Observer, SubLayerEvent } from './context.js';
 export { checkedIndices, parseDropList } from './dropLists.js';
 export { families, familyOf, modelTypes } from './families.js';
 export type { Family } from './family.js';

@@ -39,13 +39,14 @@ const mlpWeights = ({ hiddenSize: D, intermediateSize: I, mlpBias }: ModelConfig
 
 /** o(attention(q(norm(x)), k(norm(x)), v(norm(x)))) */
 export const attention: SubLayer<AttentionWeights> = (w, hidden, ctx, add) => {
-  const [q, k, v] = ctx.engine.linear(hidden, [w.q, w.k, w.v], { norm: ctx.norm(w) }); // [T, H d], [T, K d], [T, K d]
+  const qkv = { 'attention.q': w.q, 'attention.k': w.k, 'attention.v': w.v };
+  const [q, k, v] = ctx.linear(hidden, qkv, { norm: ctx.norm(w) }); // [T, H d], [T, K d], [T, K d]
   const mixed = ctx.attend(q, k, v); // [T, H d]
-  return ctx.engine.linear(mixed, [w.o], { add })[0]; // [T, D]
+  return ctx.linear(mixed, { 'attention.o': w.o }, { add })[0]; // [T, D]
 };
 
 /** down(silu(gate(norm(x))) * up(norm(x))) */
-const mlp: SubLayer<MlpWeights> = (w, hidden, ctx, add) => ctx.engine.gatedMlp(hidden, w, { norm: ctx.norm(w), add });
+const mlp: SubLayer<MlpWeights> = (w, hidden, ctx, add) => ctx.gatedMlp(hidden, w, { norm: ctx.norm(w), add });
 
 export const llama: Family<AttentionWeights, MlpWeights> = {
   types: ['llama', 'mistral'],

@@ -35,7 +35,7 @@ const moeWeights = ({ hiddenSize: D, intermediateSize: I, numLocalExperts: E = 8
 
 /** The sum over each token's top experts e of p_e / sum(p) * w2_e(silu(w1_e x) * w3_e x), p = softmax(router x). */
 const mlp: SubLayer<MoeWeights> = (w, hidden, ctx, add) =>
-  ctx.engine.moe(
+  ctx.moe(
     hidden,
     w.router.weight,
     w.experts,

@@ -52,4 +52,22 @@ againstReference('accumulators', (pair, backend) => {
       expectClose(actual, expected, backend === 'wasm' ? 1e-12 : (rows + 1) * rows * calls * unitRoundoff);
     },
   );
+
+  holds(
+    'crossGram adds up over calls',
+    fc.record({ seed, rows: size(40), height: size(30), width: size(30), calls: fc.integer({ min: 1, max: 3 }) }),
+    async ({ seed, rows, height, width, calls }) => {
+      const [actual, expected] = await pair().run(async (engine) => {
+        using sums = engine.accumulator(height * width);
+        for (let call = 0; call < calls; call++)
+          engine.crossGram(
+            floats(engine, seed + call, [rows, height]),
+            floats(engine, seed + 9 + call, [rows, width]),
+            sums,
+          );
+        return await engine.readAccumulator(sums);
+      });
+      expectClose(actual, expected, backend === 'wasm' ? 1e-12 : (rows + 1) * rows * calls * unitRoundoff); // as above
+    },
+  );
 });

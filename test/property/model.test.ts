@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CacheError, createBatch, type Engine } from '../../src/engine/index.js';
-import { createModel, type Model } from '../../src/models/index.js';
+import { createModel, type InputEvent, type Model } from '../../src/models/index.js';
 import { cutPoints, dropSets, modelSpecs, raggedTokens, type ModelSpec } from '../../src/testing/index.js';
 import { allBackends, largestMagnitude } from '../support/allBackends.js';
 import { expectClose } from '../support/expectClose.js';
@@ -51,6 +51,36 @@ describe.each(allBackends)('%s', (name, create) => {
           const alone: number[] = [];
           for (const sequence of sequences) alone.push(...(await logitsOf(model, [sequence])));
           close(together, Float32Array.from(alone));
+        }),
+      ),
+      { numRuns },
+    );
+  });
+
+  it('a pass whose inputs are observed gives the same logits, and shows each projection its input once', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, ({ spec, sequences, drops }) =>
+        withModel(spec, async (model) => {
+          model.skip(drops);
+          const seen: string[] = [];
+          using _scope = engine.scope();
+          const observer = {
+            input: ({ layer, paths, input }: InputEvent): void => {
+              const width = model.specs.find(({ path }) => path === `${paths[0]}.weight`)!.shape.at(-1);
+              expect(input.shape).toEqual([sequences.flatMap((tokens) => Array.from(tokens)).length, width]);
+              seen.push(...paths.map((path) => `${layer} ${path}`));
+            },
+          };
+          const batch = createBatch(sequences);
+          const observed = await engine.readFloats(model.logits(model.forward(batch, { observer })));
+          close(observed, await logitsOf(model, sequences));
+          const kinds = model.layers.flatMap((layer) =>
+            (['attention', 'mlp'] as const).filter((kind) => !layer.skips(kind)).map((kind) => [layer.index, kind]),
+          );
+          expect(new Set(seen).size).toBe(seen.length);
+          expect(new Set(seen.map((name) => name.replace(/[.].*/, '')))).toEqual(
+            new Set(kinds.map((pair) => pair.join(' '))),
+          );
         }),
       ),
       { numRuns },

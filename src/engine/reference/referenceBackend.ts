@@ -91,6 +91,10 @@ export class ReferenceBackend implements Backend {
     return projections.map((projection, i) => plus(transformer.linear(input, projection), i === 0 ? add : undefined));
   }
 
+  siluMultiply(gate: Operand, up: Operand): Storage {
+    return stored(transformer.siluMultiply(flat(gate), flat(up)));
+  }
+
   gatedMlp(x: Operand, weights: GatedProjections, { norm, add }: Fusion): Storage {
     return plus(transformer.gatedMlp(normed(x, norm), weights), add);
   }
@@ -128,13 +132,17 @@ export class ReferenceBackend implements Backend {
   }
 
   gram(x: Operand, into: Storage): void {
-    const rows = view(x);
-    const [count, width] = x.shape;
+    this.crossGram(x, x, into);
+  }
+
+  crossGram(a: Operand, b: Operand, into: Storage): void {
+    const [left, right] = [view(a), view(b)];
+    const [count, width] = b.shape;
     const total = sums(into);
-    for (let i = 0; i < width; i++)
+    for (let i = 0; i < a.shape[1]; i++)
       for (let j = 0; j < width; j++) {
         let sum = 0;
-        for (let r = 0; r < count; r++) sum += rows.get(r, i) * rows.get(r, j);
+        for (let r = 0; r < count; r++) sum += left.get(r, i) * right.get(r, j);
         total[i * width + j] += sum;
       }
   }

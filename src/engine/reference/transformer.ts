@@ -43,14 +43,17 @@ export const linear = (x: Floats, { weight, bias }: Projection): Float32Array =>
 
 const silu = (x: number): number => x / (1 + Math.exp(-x));
 
+/** silu(gate) * up */
+export const siluMultiply = (gate: Float32Array, up: Float32Array): Float32Array =>
+  gate.map((value, i) => silu(value) * up[i]);
+
 /** down(silu(gate(x)) * up(x)); `expert` picks one of [experts, out, in] weights. */
 export function gatedMlp(x: Floats, { gate, up, down }: GatedProjections, expert?: number): Float32Array {
   const weight = (p: Projection): Floats => (expert === undefined ? view(p.weight) : view(p.weight).pick(expert));
   const bias = (p: Projection): Float32Array | undefined => p.bias && flat(p.bias);
   const opened = project(x, weight(gate), bias(gate));
   const lifted = project(x, weight(up), bias(up));
-  const inner = opened.map((value, i) => silu(value) * lifted[i]);
-  return project(asRows(inner, x.shape[0]), weight(down), bias(down));
+  return project(asRows(siluMultiply(opened, lifted), x.shape[0]), weight(down), bias(down));
 }
 
 /** Each token's top-k experts by softmax over all; equal weights choose the lower index. */

@@ -25,7 +25,7 @@ import { moe } from './moe.js';
 import { readWeight } from './pack.js';
 import { rowsAt } from './rows.js';
 import { TensorStorage, view, weightOf, type Live } from './storage.js';
-import { added, crossEntropy, divergence, gated, normed, project, rmsNorm } from './transformer.js';
+import { added, crossEntropy, divergence, gated, normed, project, rmsNorm, siluMultiply } from './transformer.js';
 
 /** The backend over TensorFlow.js, on the one that `options.tfjs` or LLM_DROP_TFJS names, or the first installed. */
 export async function createTfjsBackend(
@@ -88,6 +88,10 @@ class TfjsBackend implements Backend {
 
   multiply(a: Operand, b: Operand): Storage {
     return this.#run((tf) => broadcast(tf, view(tf, a), view(tf, b), tf.mul));
+  }
+
+  siluMultiply(gate: Operand, up: Operand): Storage {
+    return this.#run((tf) => siluMultiply(tf, view(tf, gate), view(tf, up)));
   }
 
   softmax(x: Operand, outer: number, size: number, inner: number): Storage {
@@ -183,10 +187,13 @@ class TfjsBackend implements Backend {
   }
 
   gram(x: Operand, into: Storage): void {
+    this.crossGram(x, x, into);
+  }
+
+  crossGram(a: Operand, b: Operand, into: Storage): void {
     const tf = this.#current();
     tf.tidy(() => {
-      const rows = view(tf, x);
-      const products = tf.matMul(rows, rows, true, false);
+      const products = tf.matMul(view(tf, a), view(tf, b), true, false);
       (into as AccumulatorStorage).add(tf.reshape(products, [products.size]));
     });
   }

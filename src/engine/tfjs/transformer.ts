@@ -21,6 +21,9 @@ export function project(tf: Tf, x: Tensor, { weight, bias }: Projection, w: Tens
 
 const biased = (tf: Tf, y: Tensor, bias: Tensor | undefined): Tensor => (bias ? tf.add(y, bias) : y);
 
+/** silu(gate) * up */
+export const siluMultiply = (tf: Tf, gate: Tensor, up: Tensor): Tensor => tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
+
 /** `down(silu(gate(x)) * up(x))`; an expert's weights are given apart. */
 export function gated(
   tf: Tf,
@@ -28,8 +31,7 @@ export function gated(
   { gate, up, down }: GatedProjections,
   [g, u, d]: readonly Tensor[] = [gate, up, down].map(({ weight }) => weightOf(weight)),
 ): Tensor {
-  const opening = project(tf, x, gate, g);
-  const hidden = tf.mul(tf.mul(opening, tf.sigmoid(opening)), project(tf, x, up, u));
+  const hidden = siluMultiply(tf, project(tf, x, gate, g), project(tf, x, up, u));
   return project(tf, hidden, down, d);
 }
 

@@ -25,8 +25,9 @@ import { crossEntropy, divergence } from './crossEntropy.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { reduce } from './kernels/reduce.js';
-import { cosine, gram, gramTile } from './kernels/similarity.js';
+import { cosine } from './kernels/similarity.js';
 import { softmax } from './kernels/softmax.js';
+import { crossGram, gram } from './gram.js';
 import { gatedMlp, linear, normRows, productTasks } from './linear.js';
 import { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
@@ -34,7 +35,6 @@ import { moe } from './moe.js';
 import { isInt4Right, rightOf } from './operands.js';
 import { passesSelfTest } from './selfTest.js';
 import { detectTier, plansOf, prepare, tiers, type Tier } from './tier.js';
-import { perUnit } from './task.js';
 import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './panels.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
@@ -96,6 +96,13 @@ class WasmBackend implements Backend {
   multiply(a: Operand, b: Operand): Block {
     const { multiply, multiplyScalar } = this.#machine.kernels(elementwise);
     return this.#binary(a, b, multiply, multiplyScalar);
+  }
+
+  siluMultiply(gate: Operand, up: Operand): Block {
+    const count = sizeOf(gate.shape);
+    return this.#result(count, (y) =>
+      this.#machine.kernels(elementwise).siluMultiply({ gate: addressOf(gate), up: addressOf(up), y, count }),
+    );
   }
 
   #binary(a: Operand, b: Operand, rowwise: Rowwise, scalar: WithScalar): Block {
@@ -232,18 +239,11 @@ class WasmBackend implements Backend {
   }
 
   gram(x: Operand, into: Storage): void {
-    const [rows, width] = x.shape;
-    const machine = this.#machine;
-    const calls = machine.calls(gram);
-    using frame = machine.memory.frame();
-    const units = Math.ceil(width / gramTile);
-    const groupBytes = 8 * gramTile * rows;
-    const groups = frame.take(groupBytes * units);
-    const [from, to] = [perUnit(0, gramTile), { base: 0, unit: gramTile, count: gramTile }];
-    const widen = calls.widen({ x: addressOf(x), groups: perUnit(groups, groupBytes), rows, width, from, to });
-    machine.run([machine.rowsTask(units, gramTile * rows, widen)]);
-    const product = calls.gram({ groups, tile: machine.sums, into: (into as Block).address, rows, width, from, to });
-    machine.run([{ units, chunk: 1, work: (rows * width * width) / 2, calls: [product] }]);
+    gram(this.#machine, x, (into as Block).address);
+  }
+
+  crossGram(a: Operand, b: Operand, into: Storage): void {
+    crossGram(this.#machine, a, b, (into as Block).address);
   }
 
   async readAccumulator(accumulator: Storage, length: number): Promise<Float64Array> {
