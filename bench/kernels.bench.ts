@@ -8,6 +8,7 @@ import { arraySource } from '../src/engine/arraySource.js';
 import { createBatch } from '../src/engine/batch.js';
 import { createEngine } from '../src/engine/createEngine.js';
 import { Machine } from '../src/engine/wasm/machine.js';
+import { bytesPerElement, type WeightDType } from '../src/engine/weight.js';
 import { limits } from './limits.js';
 
 interface Case {
@@ -18,6 +19,9 @@ interface Case {
   readonly bytes?: number;
   readonly run: () => void;
 }
+
+/** On the machine's best tier. */
+const options = { threads: 1, revectorize: true };
 
 const values = (count: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => ((i * 2654435761) % 2000) / 1000 - 1);
@@ -35,20 +39,20 @@ function limitCases(): Case[] {
   ];
 }
 
-async function linearCase(rows: number, inner: number, out: number): Promise<Case> {
-  const engine = await createEngine('wasm');
-  const weight = await engine.pack(arraySource(values(inner * out), [out, inner]), 'linear');
+async function linearCase(rows: number, inner: number, out: number, dtype: WeightDType = 'float32'): Promise<Case> {
+  const engine = await createEngine('wasm', options);
+  const weight = await engine.pack(arraySource(values(inner * out), [out, inner], { dtype }), 'linear');
   const x = engine.tensor(values(rows * inner), [rows, inner]);
   return {
-    name: `linear ${rows} x ${inner} x ${out}`,
+    name: `linear ${rows} x ${inner} x ${out}, ${dtype}`,
     operations: 2 * rows * inner * out,
-    bytes: rows === 1 ? 4 * inner * out : undefined,
+    bytes: rows === 1 ? bytesPerElement[dtype] * inner * out : undefined,
     run: () => engine.linear(x, [{ weight }]).forEach((y) => y.dispose()),
   };
 }
 
 async function attentionCase(tokens: number, past: number, dtype: 'float32' | 'float16'): Promise<Case> {
-  const engine = await createEngine('wasm');
+  const engine = await createEngine('wasm', options);
   const [heads, keyValueHeads, headDim] = [9, 3, 64];
   const [q, k, v] = [heads, keyValueHeads, keyValueHeads].map((n) =>
     engine.tensor(values(tokens * n * headDim), [tokens, n * headDim]),
@@ -65,7 +69,7 @@ async function attentionCase(tokens: number, past: number, dtype: 'float32' | 'f
 }
 
 async function otherCases(): Promise<Case[]> {
-  const engine = await createEngine('wasm');
+  const engine = await createEngine('wasm', options);
   const x = engine.tensor(values(512 * 576), [512, 576]);
   const y = engine.tensor(values(512 * 576), [512, 576]);
   const gain = engine.tensor(values(576));
@@ -97,6 +101,12 @@ const cases = [
   await linearCase(4, 576, 1536),
   await linearCase(1, 576, 1536),
   await linearCase(1, 576, 49152),
+  await linearCase(128, 576, 1536, 'bfloat16'),
+  await linearCase(128, 576, 1536, 'float16'),
+  await linearCase(1, 576, 1536, 'bfloat16'),
+  await linearCase(1, 576, 1536, 'float16'),
+  await linearCase(1, 576, 49152, 'bfloat16'),
+  await linearCase(1, 576, 49152, 'float16'),
   await attentionCase(512, 0, 'float32'),
   await attentionCase(512, 0, 'float16'),
   await attentionCase(1, 512, 'float32'),

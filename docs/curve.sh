@@ -1,7 +1,8 @@
 #!/bin/sh
-# The trade-off curve of one model by six methods: attentions dropped by cosine similarity, by chance (three seeds), by
-# Gate-Norm, and by both greedy searches, each at 4, 8 and 12, measured on held-out texts. One folder of results; a run
-# that is interrupted goes on where it was.
+# The trade-off curve of one model by five methods: attentions dropped by cosine similarity, by both greedy searches, by
+# Gate-Norm, and by chance (three seeds), each at 4, 8 and 12, measured on held-out texts. One folder of results; a run
+# that is interrupted goes on where it was. What is dropped decides the loss, how much of it the speed: a curve of one
+# target has the same speeds for all methods, so they are measured only where SPEED_ROUNDS says how often.
 #
 #   MODEL=SmolLM2-135M-Instruct CALIBRATION='c4.jsonl wiki-validation.txt' TEXTS='c4.jsonl wiki-test.txt' sh docs/curve.sh
 #
@@ -22,15 +23,15 @@ curve() {
   echo "$name" >&2
   # Lists of files are split at spaces on purpose.
   $llm_drop sweep "$MODEL" --calibration $CALIBRATION --text $TEXTS --targets "$targets" --counts "$counts" \
-    --samples "$chosen_on" --skip-rows "$samples" --rows "$rows" --length "$length" --out "$out/$name.json" --format markdown "$@" \
-    >"$out/$name.md"
+    --samples "$chosen_on" --skip-rows "$samples" --rows "$rows" --length "$length" \
+    --speed-rounds "${SPEED_ROUNDS:-0}" --out "$out/$name.json" --format markdown "$@" >"$out/$name.md"
 }
 
 curve cosine "$samples"
-for seed in 1 2 3; do curve "random-$seed" "$samples" --metric random --seed "$seed"; done
-curve gate-norm "$samples" --metric gate-norm
 curve greedy-loss "$search_samples" --search greedy-loss
 curve greedy-kl "$search_samples" --search greedy-kl
+curve gate-norm "$samples" --metric gate-norm
+for seed in 1 2 3; do curve "random-$seed" "$samples" --metric random --seed "$seed"; done
 
 for table in "$out"/*.md; do
   printf '## %s\n\n' "$(basename "$table" .md)"

@@ -33,5 +33,6 @@ function layerTensors({ layers, specs, parameters }: Model, layer: number): stri
     ...tensorNames(spec, layer),
     ...(spec.fused ? tensorNames({ ...spec, name: spec.fused.name }, layer) : []),
   ]);
-  return [...new Set(names)].filter((name) => parameters.has(name));
+  // What is stored as int4 is small, and to read it would be to decode it.
+  return [...new Set(names)].filter((name) => parameters.has(name) && !parameters.int4?.(name));
 }

@@ -88,7 +88,7 @@ function wanted(layer: number, gaps: readonly number[], layers: number): number[
 }
 
 /** [T, D]: the embedding's rows of these tokens, read one by one: the whole may be larger than a layer. */
-async function embedded({ parameters, specs, config }: Model, tokens: Int32Array): Promise<Float32Array> {
+export async function embedded({ parameters, specs, config }: Model, tokens: Int32Array): Promise<Float32Array> {
   const spec = specs.find(({ path }) => path === 'embedding')!;
   const stored = weightSource(parameters, spec);
   const packed = parameters.quantize?.(stored, spec) ?? stored;

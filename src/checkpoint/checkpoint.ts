@@ -2,16 +2,28 @@ import { access, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { UserError, type WeightSource } from '../engine/index.js';
 import { fileError, systemErrorCode } from './fileError.js';
+import type { Quantization, StoredInt4 } from './int4/index.js';
+import { openQuantizedWeights, readQuantization, type QuantizedWeight } from './int4/quantizedWeights.js';
 import { isJsonObject, readJsonObject, type JsonObject } from './jsonFile.js';
 import { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
 import { indexFile, singleFile } from './shards.js';
 
+/** Weights of 4-bit integers, by the names that they would have as floats. */
+interface Quantized {
+  readonly quantization?: Quantization;
+  readonly weights: ReadonlyMap<string, QuantizedWeight>;
+}
+
 /**
  * A model folder in the layout of Hugging Face: `config.json` and safetensors weights, one file or shards. Only the
  * headers are read on opening; a file is opened when its first tensor is read.
+ *
+ * A weight that is stored as 4-bit integers, in several tensors, counts as one tensor under its name as floats.
  */
 export class Checkpoint {
+  readonly #names: readonly string[];
+
   constructor(
     readonly folder: string,
     /** `config.json` as it is. */
@@ -21,33 +33,68 @@ export class Checkpoint {
     private readonly files: readonly SafetensorsFile[],
     /** The file that holds each tensor. */
     private readonly places: ReadonlyMap<string, SafetensorsFile>,
-  ) {}
+    private readonly quantized: Quantized = { weights: new Map() },
+  ) {
+    const first = new Map([...quantized.weights].map(([name, { tensors }]) => [tensors[0], name]));
+    const others = new Set([...quantized.weights.values()].flatMap(({ tensors }) => tensors.slice(1)));
+    this.#names = [...places.keys()].filter((name) => !others.has(name)).map((name) => first.get(name) ?? name);
+  }
+
+  /** How weights are quantized, if the config says that they are. */
+  get quantization(): Quantization | undefined {
+    return this.quantized.quantization;
+  }
 
   /** Bytes of weight files read so far, headers included. */
   get bytesRead(): number {
     return this.files.reduce((sum, file) => sum + file.bytesRead, 0);
   }
 
+  /** Quantized weights that were found to fit no groups of the engine, so that they run as floats, and why. */
+  get decoded(): { readonly name: string; readonly reason: string }[] {
+    return [...this.quantized.weights.values()].flatMap(({ stored: { name, reason } }) =>
+      reason === undefined ? [] : [{ name, reason }],
+    );
+  }
+
   tensorNames(): string[] {
-    return [...this.places.keys()];
+    return [...this.#names];
   }
 
   has(name: string): boolean {
-    return this.places.has(name);
+    return this.places.has(name) || this.quantized.weights.has(name);
   }
 
+  /** Of a quantized weight: the type of the words that hold it, its own shape, and the bytes of all its tensors. */
   info(name: string): TensorInfo {
-    return this.#file(name).info(name);
+    const quantized = this.quantized.weights.get(name);
+    if (!quantized) return this.#file(name).info(name);
+    const infos = quantized.tensors.map((tensor) => this.#file(tensor).info(tensor));
+    const bytes = infos.reduce((sum, info) => sum + info.bytes, 0);
+    return { dtype: infos[0].dtype, shape: quantized.stored.shape, bytes };
   }
 
-  /** A tensor of F32, F16 or BF16 as a weight; UserError for a tensor that is absent or of another dtype. */
+  /**
+   * A tensor of F32, F16 or BF16 as a weight, or what a quantized one stands for, in float32. UserError for a tensor
+   * that is absent or of another dtype.
+   */
   source(name: string): WeightSource {
-    return this.#file(name).source(name);
+    return this.quantized.weights.get(name)?.stored.floats() ?? this.#file(name).source(name);
   }
 
-  /** Any tensor as bytes: what the writer copies. */
+  /** A weight as the 4-bit integers that are stored; undefined where floats are. */
+  int4(name: string): StoredInt4 | undefined {
+    return this.quantized.weights.get(name)?.stored;
+  }
+
+  /** Any tensor of a file as bytes. */
   raw(name: string): RawTensor {
     return this.#file(name).raw(name);
+  }
+
+  /** All tensors that hold a weight, as bytes: what the writer copies. */
+  stored(name: string): RawTensor[] {
+    return (this.quantized.weights.get(name)?.tensors ?? [name]).map((tensor) => this.raw(tensor));
   }
 
   async close(): Promise<void> {
@@ -62,7 +109,7 @@ export class Checkpoint {
     const file = this.places.get(name);
     if (!file)
       throw new UserError(`${this.folder} has no tensor ${name}`, {
-        hint: `it has ${this.places.size} tensors, such as ${[...this.places.keys()].slice(0, 2).join(' and ') || 'none'}`,
+        hint: `it has ${this.#names.length} tensors, such as ${this.#names.slice(0, 2).join(' and ') || 'none'}`,
       });
     return file;
   }
@@ -80,7 +127,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const { files, places } = (await exists(join(folder, singleFile)))
     ? await openSingle(folder)
     : await openShards(folder);
-  return new Checkpoint(folder, config, generationConfig, files, places);
+  try {
+    const quantization = await readQuantization(folder, config);
+    const weights = quantization ? await openQuantizedWeights(quantization, folder, places) : new Map<string, never>();
+    return new Checkpoint(folder, config, generationConfig, files, places, { quantization, weights });
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close()));
+    throw error;
+  }
 }
 
 async function checkFolder(folder: string): Promise<void> {

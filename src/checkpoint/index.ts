@@ -1,6 +1,17 @@
 /** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
 export { fileError } from './fileError.js';
+export {
+  StoredInt4,
+  awqLayout,
+  compressedTensorsLayout,
+  gptqLayout,
+  int4Methods,
+  parseQuantization,
+  type Int4Layout,
+  type Int4Method,
+  type Quantization,
+} from './int4/index.js';
 export { formatJson } from './jsonText.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
@@ -22,5 +33,5 @@ export {
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
 export { loadTokenizer, type Tokenizer } from './tokenizer.js';
 export { copyTokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';
-export { sliceExperts, sliceSource, stackedSource } from './weightViews.js';
+export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
 export { writeFolderAtomically } from './writeFolder.js';

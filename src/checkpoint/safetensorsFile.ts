@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, type Shape, type WeightSource } from '../engine/index.js';
+import { UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
 import {
   longestHeader,
@@ -102,15 +102,11 @@ export class SafetensorsFile {
     const width = entry.shape.length ? entry.shape[entry.shape.length - 1] : 1;
     const rowBytes = width * safetensorsBytes[entry.dtype];
     const rows = rowBytes ? entry.bytes / rowBytes : 0;
-    let kept = bytesOf(0);
-    const readRows = async (start: number, end: number): Promise<Uint8Array> => {
+    const read = (start: number, end: number, into: Uint8Array): Promise<Uint8Array> => {
       checkRows(name, rows, start, end);
-      const bytes = (end - start) * rowBytes;
-      const buffer = kept.byteLength < bytes ? bytesOf(bytes) : kept;
-      if (buffer.byteLength <= largestKeptBuffer) kept = buffer;
-      return this.#read(entry.begin + start * rowBytes, buffer.subarray(0, bytes));
+      return this.#read(entry.begin + start * rowBytes, into.subarray(0, (end - start) * rowBytes));
     };
-    return { name, shape: entry.shape, dtype, readRows };
+    return new TensorRows(name, entry.shape, dtype, rowBytes, read);
   }
 
   /** Any tensor as bytes. */
@@ -122,6 +118,14 @@ export class SafetensorsFile {
         yield await this.#read(begin + done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
     };
     return { name, dtype, shape, read: read.bind(this) };
+  }
+
+  /** Bytes [start, end) of a tensor's data, in a buffer of their own. @defaultValue all of them */
+  async bytes(name: string, start = 0, end = this.info(name).bytes): Promise<Uint8Array> {
+    const { begin, bytes } = this.#entry(name);
+    if (!(start >= 0 && start <= end && end <= bytes))
+      throw new RangeError(`${name}: bytes [${start}, ${end}) do not lie within its ${bytes}`);
+    return this.#read(begin + start, bytesOf(end - start));
   }
 
   /** Closes the file; reading again opens it again. */
@@ -149,6 +153,31 @@ export class SafetensorsFile {
     await readAt(await this.#handle, this.path, this.dataStart + begin, into);
     this.#bytesRead += into.byteLength;
     return into;
+  }
+}
+
+/** Rows of a tensor in a file. */
+class TensorRows implements WeightSource {
+  #kept = bytesOf(0);
+
+  constructor(
+    readonly name: string,
+    readonly shape: Shape,
+    readonly dtype: WeightDType,
+    private readonly rowBytes: number,
+    private readonly read: (start: number, end: number, into: Uint8Array) => Promise<Uint8Array>,
+  ) {}
+
+  readonly readRows = async (start: number, end: number): Promise<Uint8Array> => {
+    const bytes = Math.max(0, end - start) * this.rowBytes;
+    const buffer = this.#kept.byteLength < bytes ? bytesOf(bytes) : this.#kept;
+    if (buffer.byteLength <= largestKeptBuffer) this.#kept = buffer;
+    return this.read(start, end, buffer);
+  };
+
+  /** A method, not a property: `{ ...source, readRows }`, another view of the rows, must not have it. */
+  async readInto(start: number, end: number, into: Uint8Array): Promise<void> {
+    await this.read(start, end, into);
   }
 }
 

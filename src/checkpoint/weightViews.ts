@@ -1,4 +1,12 @@
-import { UserError, bytesPerElement, type WeightSource } from '../engine/index.js';
+import {
+  UserError,
+  bytesPerElement,
+  groupsOf,
+  middle,
+  type Int4Rows,
+  type Int4Source,
+  type WeightSource,
+} from '../engine/index.js';
 
 const rowsOf = ({ shape }: WeightSource): number => shape.slice(0, -1).reduce((product, size) => product * size, 1);
 const rowBytesOf = ({ shape, dtype }: WeightSource): number => (shape[shape.length - 1] ?? 1) * bytesPerElement[dtype];
@@ -58,6 +66,38 @@ export function stackedSource(sources: readonly WeightSource[], name = sources[0
       : gather(cut(start, end, blockRows, (block) => ({ source: sources[block], first: 0 })));
   };
   return { name, shape: [sources.length, ...first.shape], dtype: first.dtype, readRows };
+}
+
+/**
+ * Int4 sources of one shape [out, in] and group size as [sources, out, in]; undefined where these differ. Where one has
+ * zero points, so have all.
+ */
+export function stackedInt4(sources: readonly Int4Source[], name = sources[0].name): Int4Source | undefined {
+  const [first] = sources;
+  const { groupSize } = first.format;
+  const alike = ({ shape, format }: Int4Source): boolean =>
+    shape.join() === first.shape.join() && format.groupSize === groupSize;
+  if (first.shape.length !== 2 || !sources.every(alike)) return undefined;
+  const [blockRows, width] = first.shape;
+  const format = { groupSize, zeroPoints: sources.some((source) => source.format.zeroPoints) };
+  const [rowBytes, groups] = [Math.ceil(width / 2), groupsOf(width, format)];
+  const readInt4 = async (start: number, end: number): Promise<Int4Rows> => {
+    checkRows(name, blockRows * sources.length, start, end);
+    const quants = new Uint8Array((end - start) * rowBytes);
+    const scales = new Uint16Array((end - start) * groups);
+    const zeros = format.zeroPoints ? new Uint8Array((end - start) * groups).fill(middle) : undefined;
+    for (let row = start; row < end;) {
+      const block = Math.floor(row / blockRows);
+      const stop = Math.min(end, (block + 1) * blockRows);
+      const rows = await sources[block].readInt4(row - block * blockRows, stop - block * blockRows);
+      quants.set(rows.quants, (row - start) * rowBytes);
+      scales.set(rows.scales, (row - start) * groups);
+      if (rows.zeros) zeros!.set(rows.zeros, (row - start) * groups);
+      row = stop;
+    }
+    return { quants, scales, zeros };
+  };
+  return { name, shape: [sources.length, ...first.shape], dtype: 'int4', format, readInt4 };
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { DropRecord, LossReport } from '../drop/index.js';
+import { describeCompensation } from './compensationText.js';
 import { facts, table } from './table.js';
-import { formatBytes, formatCount, formatLayers, formatSaving } from './units.js';
+import { formatBytes, formatCount, formatDifference, formatLayers, formatSaving } from './units.js';
 
 /** A drop's report for people. */
 export function describeDrop(result: DropRecord & { out: string; configOnly: boolean }): string[] {
-  const { drop, keep, before, after, loss, out, configOnly } = result;
+  const { drop, keep, before, after, loss, compensation, out, configOnly } = result;
   const row = (name: string, was: number, is: number, format: (n: number) => string): string[] => [
     name,
     format(was),
@@ -27,7 +28,7 @@ export function describeDrop(result: DropRecord & { out: string; configOnly: boo
       row('key-value bytes a token', before.kvBytesPerToken, after.kvBytesPerToken, formatBytes),
     ]),
     '',
-    ...(loss ? [describeLoss(loss), ''] : []),
+    ...(compensation ? describeCompensation(compensation) : loss ? [describeLoss(loss), ''] : []),
     configOnly ? `${out}: configuration only; lay it over the original folder` : `${out}: written`,
   ];
 }
@@ -47,7 +48,3 @@ function describeMethod({ method, metric, search, iterations, compat, seed, cali
 
 const describeLoss = ({ rows, before, after, difference, standardError }: LossReport): string =>
   `loss on ${rows} held-out rows: ${before.toFixed(4)} before, ${after.toFixed(4)} after, ${formatDifference(difference, standardError)}`;
-
-/** +0.0123 ± 0.0045: a paired difference and its standard error, where there is one. */
-export const formatDifference = (difference: number, standardError: number | null): string =>
-  `${difference < 0 ? '' : '+'}${difference.toFixed(4)}${standardError === null ? '' : ` ± ${standardError.toFixed(4)}`}`;

@@ -17,5 +17,10 @@ export async function loadForText(path: string, o: LoadValues, ui: Ui): Promise<
     ...loadOptionsOf(o),
     onProgress: ui.progress('loading'),
   });
+  const { decoded } = model.checkpoint;
+  if (decoded.length)
+    ui.note(
+      `${decoded.length} of the quantized weights run as float32: ${decoded[0].name}, for one, since ${decoded[0].reason}`,
+    );
   return { model, tokenizer, [Symbol.asyncDispose]: () => model.close() };
 }

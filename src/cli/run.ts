@@ -2,6 +2,7 @@ import { Command as Program, CommanderError, Option as ProgramOption } from 'com
 import { UserError } from '../engine/index.js';
 import type { Command } from './command.js';
 import { bench } from './commands/bench.js';
+import { compensate } from './commands/compensate.js';
 import { demo } from './commands/demo.js';
 import { drop } from './commands/drop.js';
 import { evaluate } from './commands/eval.js';
@@ -10,6 +11,7 @@ import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { logits } from './commands/logits.js';
 import { merge } from './commands/merge.js';
+import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
@@ -22,6 +24,8 @@ const commands: readonly Command[] = [
   score,
   merge,
   drop,
+  compensate,
+  quantize,
   sweep,
   evaluate,
   generate,
@@ -79,7 +83,8 @@ function createProgram({ stdout, stderr }: Surroundings, execute: Execute): Prog
 }
 
 function register(program: Program, command: Command, execute: Execute): void {
-  const options = Object.entries({ ...command.options, ...commonOptions });
+  // A command's own option takes the place of a common one.
+  const options = Object.entries({ ...command.options, ...commonOptions, ...command.options });
   const defaults = Object.fromEntries(options.map(([name, option]) => [name, option.default]));
   const { defaultModel, inputs } = command;
   const sub = program

@@ -1,14 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fingerprintOf, ProgressFile, type Fingerprint } from '../calibrate/index.js';
 import {
   defaultGaps,
-  fingerprintOf,
   importanceOf,
   metrics,
-  ProgressFile,
   scoreSums,
   shardRows,
-  type Fingerprint,
   type Importance,
   type ScoreState,
   type Shard,

@@ -1,4 +1,5 @@
-import { fingerprintOf, ProgressFile, type ChooseOptions, type DropMethod, type GreedyStep } from '../drop/index.js';
+import { fingerprintOf, ProgressFile } from '../calibrate/index.js';
+import type { ChooseOptions, DropMethod, GreedyStep } from '../drop/index.js';
 import type { Model } from '../models/index.js';
 import { version } from './package.js';
 import type { Ui } from './ui.js';

@@ -1,8 +1,7 @@
 import type { MeasuredModel, SweepPoint, SweepResult } from '../drop/index.js';
 import { curveChart } from './curveChart.js';
-import { formatDifference } from './dropText.js';
 import { table } from './table.js';
-import { formatBytes, formatCount, formatRate } from './units.js';
+import { formatBytes, formatCount, formatDifference, formatRate } from './units.js';
 
 type Cells = readonly string[];
 

@@ -30,3 +30,7 @@ export const formatRate = (rate: number): string =>
 
 /** [1, 2] as it is written in a config. */
 export const formatLayers = (layers: readonly number[]): string => `[${layers.join(', ')}]`;
+
+/** +0.0123 ± 0.0045: a paired difference and its standard error, where there is one. */
+export const formatDifference = (difference: number, standardError: number | null): string =>
+  `${difference < 0 ? '' : '+'}${difference.toFixed(4)}${standardError === null ? '' : ` ± ${standardError.toFixed(4)}`}`;

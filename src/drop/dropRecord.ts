@@ -1,3 +1,5 @@
+import type { CompensationRecord } from './compensateReport.js';
+import type { CalibrationRecord } from './calibrationRecord.js';
 import type { DropReport } from './dropReport.js';
 import type { Choice, DropMethod } from './method.js';
 
@@ -27,15 +29,9 @@ export interface DropRecord extends DropReport, Omit<Choice, 'drops'> {
   /** Layers of which nothing was to be dropped. */
   readonly keepLayers: readonly number[];
   readonly calibration: CalibrationRecord | null;
+  /** Where output projections were refit: `loss.after` is then that of the refit model. */
+  readonly compensation?: CompensationRecord;
   readonly versions: Readonly<Record<string, string>>;
-}
-
-/** What was scored or searched on. */
-export interface CalibrationRecord {
-  readonly files: readonly string[];
-  /** Rows, and tokens a row. */
-  readonly samples: number;
-  readonly length: number;
 }
 
 /** The part of a record that says how the modules were chosen. */

@@ -1,4 +1,4 @@
-import { evaluateLoss, pairedDifference } from '../evaluate/index.js';
+import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import type { WalkOptions } from '../calibrate/index.js';
 import { modelSize, type Drops, type Model, type ModelSize } from '../models/index.js';
 import type { DropSource } from './writeDropped.js';
@@ -45,6 +45,17 @@ export async function measureDrop(
   rows: readonly Int32Array[],
   options: Omit<WalkOptions, 'observer'> = {},
 ): Promise<LossReport> {
+  const { before, after } = await lossesAround(model, drops, rows, options);
+  return lossReport(before, after);
+}
+
+/** Both measurements, row by row. */
+export async function lossesAround(
+  model: Model,
+  drops: Drops,
+  rows: readonly Int32Array[],
+  options: Omit<WalkOptions, 'observer'> = {},
+): Promise<{ readonly before: LossResult; readonly after: LossResult }> {
   const now = model.drops;
   const progress = (offset: number): WalkOptions => ({
     ...options,
@@ -53,9 +64,15 @@ export async function measureDrop(
   const before = await evaluateLoss(model, rows, progress(0));
   try {
     model.setDrops(drops);
-    const after = await evaluateLoss(model, rows, progress(rows.length));
-    return { rows: rows.length, before: before.loss, after: after.loss, ...pairedDifference(before, after) };
+    return { before, after: await evaluateLoss(model, rows, progress(rows.length)) };
   } finally {
     model.setDrops(now);
   }
 }
+
+export const lossReport = (before: LossResult, after: LossResult): LossReport => ({
+  rows: before.rowLosses.length,
+  before: before.loss,
+  after: after.loss,
+  ...pairedDifference(before, after),
+});

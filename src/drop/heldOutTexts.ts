@@ -1,6 +1,5 @@
-import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from '../calibrate/index.js';
+import { calibrationRows, rowsDigest, type CalibrationOptions, type CalibrationTokenizer } from '../calibrate/index.js';
 import { UserError } from '../engine/index.js';
-import { rowsDigest } from './fingerprint.js';
 import { splitRows } from './heldOut.js';
 import type { HeldOutText, SweepRows } from './sweep.js';
 

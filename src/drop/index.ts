@@ -1,17 +1,23 @@
 /** Scores modules, chooses the redundant ones, writes checkpoints without them. */
 export { keepsTo, parseBudgets, withinBudget, type Budget, type BudgetKind, type Cost } from './budget.js';
 export { selectWindow, type WindowOptions } from './consecutive.js';
-export { methodRecord, type CalibrationRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
-export { dropReport, measureDrop, type DropReport, type LossReport } from './dropReport.js';
+export type { CalibrationRecord } from './calibrationRecord.js';
+export { compensate, type Compensation, type CompensateOptions } from './compensate.js';
+export { ProjectionFit, type FitResult } from './compensateFit.js';
+export {
+  compensationModes,
+  compensationPlan,
+  type CompensationMode,
+  type CompensationPlan,
+  type ModuleAt,
+} from './compensatePlan.js';
+export { compensationLoss, textLosses, type CompensationLoss, type CompensationRecord } from './compensateReport.js';
+export { RefitWeights } from './compensateWeights.js';
+export type { CompensationProgress, CompensationState, CompensatorOptions, Refit } from './compensator.js';
+export { methodRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
+export { dropReport, lossReport, lossesAround, measureDrop, type DropReport, type LossReport } from './dropReport.js';
 export { drawRows, type DrawnRows } from './drawRows.js';
 export { openDropSource } from './dropSource.js';
-export {
-  fingerprintDifferences,
-  fingerprintOf,
-  rowsDigest,
-  type Fingerprint,
-  type FingerprintInput,
-} from './fingerprint.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
 export { splitRows, type SplitRows } from './heldOut.js';
@@ -47,7 +53,6 @@ export {
   type Search,
 } from './method.js';
 export { mergeShards, shardRows, type Shard, type ShardSums } from './mergeShards.js';
-export { ProgressFile } from './progressFile.js';
 export { angular, cosine, metrics, relativeNorm, type Metric } from './metric.js';
 export {
   mostRedundant,

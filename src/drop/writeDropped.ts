@@ -4,11 +4,13 @@ import {
   copyTokenizerFiles,
   fileError,
   formatJson,
+  tensorOfSource,
   writeFolderAtomically,
   writeWeights,
   type Checkpoint,
 } from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
+import type { WeightSource } from '../engine/index.js';
 import { checkedIndices, isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
 import type { Target } from './select.js';
 
@@ -21,6 +23,8 @@ export interface WriteDroppedOptions {
   readonly target?: Target;
   /** How the model came about, a `DropRecord`: written as `drop_report.json`. @defaultValue none is written */
   readonly report?: { readonly schema: string };
+  /** Stands in for a tensor of this name, of the same shape: a refit projection, say. */
+  readonly replaced?: (name: string) => WeightSource | undefined;
   readonly onProgress?: Progress;
 }
 
@@ -65,7 +69,10 @@ export async function writeDropped(
       if (o.configOnly) return;
       await writeWeights(
         folder,
-        kept.map((name) => checkpoint.raw(name)),
+        kept.flatMap((name) => {
+          const source = o.replaced?.(name);
+          return source ? tensorOfSource(source, name) : checkpoint.stored(name);
+        }),
         {
           onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),
         },

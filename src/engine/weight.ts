@@ -17,6 +17,11 @@ export interface WeightSource {
   readonly dtype: WeightDType;
   /** Rows [start, end) in little-endian `dtype`, row-major; the bytes are the caller's until the next call. */
   readRows(start: number, end: number): Promise<Uint8Array>;
+  /**
+   * The same into exactly as many bytes, which may be shared memory; several may go on at a time. Who makes a view of
+   * another source must not pass its `readInto` on.
+   */
+  readInto?(start: number, end: number, into: Uint8Array): Promise<void>;
 }
 
 /** How a weight is used, which decides its layout. */

@@ -1,10 +1,16 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { UserError, createEngine, type BackendName, type Engine, type WeightDType } from '../engine/index.js';
-import { openCheckpoint, writeFolderAtomically } from '../checkpoint/index.js';
+import {
+  openCheckpoint,
+  writeFolderAtomically,
+  type Checkpoint,
+  type JsonObject,
+  type TensorToWrite,
+} from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
 import { mergeDrops, openDropSource, writeDropped, type DropSource } from '../drop/index.js';
-import { Model, familyOf, parseConfig, type Drops, type ModelConfig } from '../models/index.js';
+import { Model, familyOf, parseConfig, type Drops, type ModelConfig, type Parameters } from '../models/index.js';
 import { checkVacant, writeFileAtomically } from './atomicFile.js';
 import { dropWords, hasSubLayerDrops, reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
 import { floatType } from './ggmlBlocks.js';
@@ -14,19 +20,20 @@ import { ggufModel } from './ggufModel.js';
 import { deciPlan, ggufTensors, ggufTypeOfDType, type GgufType } from './ggufTensors.js';
 import { ggufTokenizer } from './ggufTokenizer.js';
 import { writeGguf } from './ggufWriter.js';
-import { configText, plainConfig, plainTensors, writeCheckpoint, writeText } from './huggingFaceFolder.js';
+import { configText, floatTensors, plainConfig, writeCheckpoint, writeText } from './huggingFaceFolder.js';
 import { findEvidence, modelCard, type CardFacts, type Evidence } from './modelCard.js';
 import {
   configModule,
   configModuleText,
   nemotronConfig,
   nemotronPlan,
-  nemotronTensors,
   nemotronText,
+  nemotronWeights,
   paddedWidth,
   parseNemotron,
 } from './nemotronNas.js';
-import { PlannedWeights } from './plannedWeights.js';
+import { packedTensors } from './packedTensors.js';
+import { PlannedWeights, type PlannedWeight } from './plannedWeights.js';
 import { proveRun, proveTensors, type Proof } from './proof.js';
 
 export const exportFormats = ['llm-drop', 'hf', 'gguf', 'vllm'] as const;
@@ -117,12 +124,18 @@ const sameWeights = 1e-4;
 const holds = (stored: WeightDType | undefined, given: WeightDType): boolean =>
   stored === 'float32' || stored === given;
 
+/** The type whose blocks are the integers that a checkpoint stores. */
+const storedType = ({ quantization }: Checkpoint): ExportType | undefined =>
+  quantization && (quantization.symmetric ? 'q4_0' : 'q4_1');
+
 /** What a format's part says of what it wrote. */
 interface Written {
   readonly architecture: string;
   readonly plan: ExportPlan;
   /** Whether every weight is stored as it was, or wider. */
   readonly exact: boolean;
+  /** Whether integers that the checkpoint stores are integers still. */
+  readonly packed?: boolean;
   readonly remoteCode?: boolean;
   readonly notes: readonly string[];
 }
@@ -178,20 +191,38 @@ class Exporter {
 
   async #llmDrop(folder: string): Promise<Written> {
     await writeDropped(this.source, this.#drops, folder, { onProgress: this.o.onProgress });
-    return { architecture: this.source.config.modelType, plan: this.#everyLayer(), exact: true, notes: [] };
+    return {
+      architecture: this.source.config.modelType,
+      plan: this.#everyLayer(),
+      exact: true,
+      packed: true,
+      notes: [],
+    };
   }
 
   async #plain(folder: string): Promise<Written> {
     const { checkpoint, config } = this.source;
     const plan = this.o.zero ? zeroedPlan(config, this.#drops) : this.#blocksAlone();
+    const { tensors, keys, packed } = await this.#tensors(this.#weights(plan).all());
     await writeCheckpoint(
       folder,
       checkpoint,
-      configText(plainConfig(checkpoint.config, plan, this.#dtype), checkpoint.config),
-      plainTensors(this.#weights(plan), this.#dtype),
+      configText({ ...plainConfig(checkpoint.config, plan, this.#dtype), ...keys }, checkpoint.config),
+      tensors,
       this.o.onProgress,
     );
-    return { architecture: config.modelType, plan, exact: this.#isExact(plan), notes: [] };
+    return { architecture: config.modelType, plan, exact: this.#isExact(plan), packed, notes: [] };
+  }
+
+  /** A folder's weights, and the keys of its config that say how they are packed: as they came, if no type is asked for. */
+  async #tensors(
+    weights: readonly PlannedWeight[],
+  ): Promise<{ tensors: readonly TensorToWrite[]; keys: JsonObject; packed: boolean }> {
+    const { quantization } = this.source.checkpoint;
+    const packed = quantization && !this.#dtype ? await packedTensors(weights, quantization) : undefined;
+    return packed
+      ? { tensors: packed.tensors, keys: { quantization_config: packed.config }, packed: true }
+      : { tensors: floatTensors(weights, this.#dtype), keys: {}, packed: false };
   }
 
   #blocksAlone(): ExportPlan {
@@ -218,20 +249,17 @@ class Exporter {
     const { checkpoint, config } = this.source;
     const reduced = reducedPlan(config, this.#drops, 'absent');
     const plan = nemotronPlan(reduced);
-    const text = nemotronText(nemotronConfig(checkpoint.config, config, plan, this.#dtype), checkpoint.config);
-    await writeCheckpoint(
-      folder,
-      checkpoint,
-      text,
-      nemotronTensors(this.#weights(plan), this.#dtype),
-      this.o.onProgress,
-    );
+    const { tensors, keys, packed } = await this.#tensors(nemotronWeights(this.#weights(plan)));
+    const written = { ...nemotronConfig(checkpoint.config, config, plan, this.#dtype), ...keys };
+    const text = nemotronText(written, checkpoint.config);
+    await writeCheckpoint(folder, checkpoint, text, tensors, this.o.onProgress);
     await writeText(join(folder, configModule), configModuleText);
     const width = paddedWidth(config);
     return {
       architecture: 'nemotron-nas',
       plan,
       exact: this.#isExact(plan),
+      packed,
       remoteCode: true,
       notes: [
         ...(plan.layers[0].attention === 'zero'
@@ -254,7 +282,7 @@ class Exporter {
     const evidence = await findEvidence(this.source, this.o);
     const plan = this.#ggufPlan();
     const weights = this.#weights(plan);
-    const type = this.o.type ?? ggufTypeOfDType[weights.dtype];
+    const type = this.o.type ?? storedType(checkpoint) ?? ggufTypeOfDType[weights.dtype];
     const tokenizer = await ggufTokenizer(checkpoint.folder, config);
     const name = basename(resolve(checkpoint.folder));
     const metadata = { ...ggufMetadata(config, plan, { type, name }), ...tokenizer.metadata };
@@ -351,7 +379,8 @@ class Exporter {
   /** Runs source and result, and closes the result. */
   async #proved(written: Written, result: Model): Promise<Omit<ExportResult, 'files' | 'bytes'>> {
     const { checkpoint, config } = this.source;
-    const source = new Model(this.engine, config, familyOf(config, checkpoint.folder), checkpoint);
+    const parameters = written.packed ? checkpoint : floatsOf(checkpoint);
+    const source = new Model(this.engine, config, familyOf(config, checkpoint.folder), parameters);
     source.skip(this.#drops);
     try {
       const proof = await proveRun(source, result, {
@@ -391,6 +420,13 @@ class Exporter {
     };
   }
 }
+
+/** A checkpoint whose integers count as the floats that they stand for. */
+const floatsOf = (checkpoint: Checkpoint): Parameters => ({
+  folder: checkpoint.folder,
+  has: (name) => checkpoint.has(name),
+  source: (name) => checkpoint.source(name),
+});
 
 /** A model and the files that are read for it. */
 class OwnedModel extends Model {

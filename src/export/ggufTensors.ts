@@ -4,6 +4,7 @@ import { ggmlTypes, type GgmlType } from './ggmlBlocks.js';
 import type { ExportPlan } from './exportPlan.js';
 import type { GgufTensor } from './ggufWriter.js';
 import type { PlannedWeight, PlannedWeights } from './plannedWeights.js';
+import { rotaryOrderedInt4 } from './int4Views.js';
 import { constantSource, rotaryOrdered, widthOf } from './rowViews.js';
 
 /** The `type` of a GGUF export: of its matrices. */
@@ -47,10 +48,15 @@ const rotary = /^attention\.[qk]\./;
 /** The tensors of a plan, matrices as `type`; what `type` cannot hold is F16 as with llama-quantize. */
 export function ggufTensors(weights: PlannedWeights, type: GgufType): GgufTensor[] {
   const { config, plan } = weights;
-  const tensor = ({ spec: { path }, layer, source }: PlannedWeight): GgufTensor => ({
+  const tensor = ({ spec: { path }, layer, source, int4 }: PlannedWeight): GgufTensor => ({
     name: ggufName(path, layer),
     type: ggufTypeOf(path, source, type),
-    source: rotary.test(path) ? rotaryOrdered(source, config.headDim, 'pairs') : source,
+    ...(rotary.test(path)
+      ? {
+          source: rotaryOrdered(source, config.headDim, 'pairs'),
+          int4: async () => rotaryOrderedInt4(await int4?.(), config.headDim, 'pairs'),
+        }
+      : { source, int4 }),
   });
   const made = (path: string, layer: number, shape: readonly number[], value: number): GgufTensor => {
     const source = constantSource(ggufName(path, layer), shape, value);

@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
-import { UserError, decodeFloats, sizeOf, type WeightSource } from '../engine/index.js';
+import { UserError, decodeFloats, readInt4Rows, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
 import { encodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
 import { ByteWriter, aligned, alignment, magic, version, type GgufMetadata } from './ggufFormat.js';
+import { encodeInt4, takesInt4 } from './int4Blocks.js';
 import { rowsOf, widthOf } from './rowViews.js';
 
 /** A tensor to write. `source` is [out, in]: GGUF lists the sizes the other way round, the data is the same. */
@@ -9,6 +10,8 @@ export interface GgufTensor {
   readonly name: string;
   readonly type: GgmlType;
   readonly source: WeightSource;
+  /** The same as integers, where these are what is stored: blocks of 4 bits take them over. */
+  readonly int4?: () => Promise<Int4Source | undefined>;
 }
 
 const pieceElements = 1 << 20;
@@ -19,17 +22,20 @@ export const tensorBytes = ({ type, source }: GgufTensor): number => ggmlBytes(t
 export async function* encodedPieces({
   type,
   source,
+  int4,
 }: GgufTensor): AsyncGenerator<{ row: number; end: number; bytes: Uint8Array }> {
+  const stored = type === 'Q4_0' || type === 'Q4_1' ? await int4?.() : undefined;
+  const encode = async (row: number, end: number): Promise<Uint8Array> => {
+    if (stored && (type === 'Q4_0' || type === 'Q4_1') && takesInt4(type, stored))
+      return encodeInt4(await readInt4Rows(stored, row, end), widthOf(source), stored.format, type);
+    const bytes = await source.readRows(row, end);
+    return floatType(type) === source.dtype ? bytes : encodeGgml(decodeFloats(bytes, source.dtype), type);
+  };
   const rows = rowsOf(source);
   const step = Math.max(1, Math.floor(pieceElements / widthOf(source)));
   for (let row = 0; row < rows; row += step) {
     const end = Math.min(row + step, rows);
-    const bytes = await source.readRows(row, end);
-    yield {
-      row,
-      end,
-      bytes: floatType(type) === source.dtype ? bytes : encodeGgml(decodeFloats(bytes, source.dtype), type),
-    };
+    yield { row, end, bytes: await encode(row, end) };
   }
 }
 

@@ -12,7 +12,7 @@ import {
 } from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
 import type { WeightDType } from '../engine/index.js';
-import { namedSources, type PlannedWeights } from './plannedWeights.js';
+import { namedSources, type PlannedWeight } from './plannedWeights.js';
 import { castSource } from './rowViews.js';
 import type { ExportPlan } from './exportPlan.js';
 
@@ -24,7 +24,13 @@ const architectures: Readonly<Record<string, string>> = {
 
 /** A plain checkpoint's config: the layers of the plan, without drop lists, and without the code that reads them. */
 export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: WeightDType): JsonObject {
-  const { drop_attn_list: _attention, drop_mlp_list: _mlp, auto_map: _code, ...rest } = config;
+  const {
+    drop_attn_list: _attention,
+    drop_mlp_list: _mlp,
+    auto_map: _code,
+    quantization_config: _quantization,
+    ...rest
+  } = config;
   const { layer_types: layerTypes } = rest;
   return {
     ...rest,
@@ -48,10 +54,9 @@ export function typeKeys(config: JsonObject, type: WeightDType | undefined): Jso
     : { torch_dtype: type };
 }
 
-/** The weights of a plan as tensors of a checkpoint, in the file's own types or in `type`. */
-export const plainTensors = (weights: PlannedWeights, type?: WeightDType): TensorToWrite[] =>
+/** Weights as tensors of a checkpoint, in the file's own types or in `type`. */
+export const floatTensors = (weights: readonly PlannedWeight[], type?: WeightDType): TensorToWrite[] =>
   weights
-    .all()
     .flatMap(namedSources)
     .map(({ name, source }) => tensorOfSource(castSource(source, type ?? source.dtype), name));
 

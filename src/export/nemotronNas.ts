@@ -2,13 +2,14 @@
  * `nemotron-nas` (DeciLM), the architecture of vLLM whose layers may lack an attention or an MLP (spec 3). D hidden, I
  * intermediate, H heads, K key-value heads.
  */
-import { UserError, type WeightDType } from '../engine/index.js';
-import { formatJson, tensorOfSource, type JsonObject, type TensorToWrite } from '../checkpoint/index.js';
+import { UserError, type Shape, type WeightDType } from '../engine/index.js';
+import { formatJson, type JsonObject } from '../checkpoint/index.js';
 import { completeConfig, type ModelConfig } from '../models/index.js';
 import { exactContext } from './ggufMetadata.js';
 import { typeKeys } from './huggingFaceFolder.js';
-import { namedSources, type PlannedWeight, type PlannedWeights } from './plannedWeights.js';
-import { castSource, paddedSource } from './rowViews.js';
+import { paddedInt4 } from './int4Views.js';
+import type { PlannedWeight, PlannedWeights } from './plannedWeights.js';
+import { paddedSource } from './rowViews.js';
 import type { ExportPlan, PlannedLayer } from './exportPlan.js';
 
 export const configModule = 'configuration_nemotron_nas.py';
@@ -79,6 +80,7 @@ export function nemotronConfig(
     drop_mlp_list: _mlp,
     sliding_window: _window,
     layer_types: _types,
+    quantization_config: _quantization,
     ...rest
   } = raw;
   return {
@@ -132,24 +134,21 @@ function blockConfig(config: ModelConfig, { attention, mlp }: PlannedLayer): Jso
   };
 }
 
-/** Llama's names; MLPs padded with zero rows of gate and up and zero columns of down, which changes nothing. */
-export function nemotronTensors(weights: PlannedWeights, type?: WeightDType): TensorToWrite[] {
+/** Llama's, MLPs padded with zero rows of gate and up and zero columns of down, which changes nothing. */
+export function nemotronWeights(weights: PlannedWeights): PlannedWeight[] {
   const width = paddedWidth(weights.config);
-  return weights
-    .all()
-    .flatMap((weight) =>
-      namedSources(padded(weight, width)).map(({ name, source }) =>
-        tensorOfSource(castSource(source, type ?? source.dtype), name),
-      ),
-    );
+  return weights.all().map((weight) => padded(weight, width));
 }
 
 function padded(weight: PlannedWeight, width: number): PlannedWeight {
-  const { spec, source } = weight;
-  if (/^mlp\.(gate|up)\./.test(spec.path))
-    return { ...weight, source: paddedSource(source, [width, ...source.shape.slice(1)]) };
-  if (spec.path === 'mlp.down.weight') return { ...weight, source: paddedSource(source, [source.shape[0], width]) };
-  return weight;
+  const { spec, source, int4 } = weight;
+  const to = (shape: Shape): PlannedWeight => ({
+    ...weight,
+    source: paddedSource(source, shape),
+    int4: int4 && (async () => paddedInt4(await int4(), shape)),
+  });
+  if (/^mlp\.(gate|up)\./.test(spec.path)) return to([width, ...source.shape.slice(1)]);
+  return spec.path === 'mlp.down.weight' ? to([source.shape[0], width]) : weight;
 }
 
 /** The config of a folder in this architecture as the engine sees it, for the check of an export: a Llama with drops. */

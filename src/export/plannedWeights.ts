@@ -1,8 +1,9 @@
-import { sizeOf, type WeightDType, type WeightSource } from '../engine/index.js';
+import { sizeOf, type Int4Source, type WeightDType, type WeightSource } from '../engine/index.js';
 import { sliceSource } from '../checkpoint/index.js';
 import {
   globalSpecs,
   moduleSpecs,
+  storedInt4,
   tensorNames,
   weightSource,
   type ModelConfig,
@@ -19,6 +20,8 @@ export interface PlannedWeight {
   /** In the result; undefined for the weights of no layer. */
   readonly layer?: number;
   readonly source: WeightSource;
+  /** The same as the integers that the checkpoint stores, where it does. */
+  readonly int4?: () => Promise<Int4Source | undefined>;
 }
 
 /** Projections whose zeros make a module add nothing. */
@@ -43,14 +46,14 @@ export class PlannedWeights {
 
   /** Embedding, final norm, head. */
   global(): PlannedWeight[] {
-    return globalSpecs(this.specs).map((spec) => ({ spec, source: weightSource(this.parameters, spec) }));
+    return globalSpecs(this.specs).map((spec) => ({ spec, ...this.#stored(spec) }));
   }
 
   /** One module of a layer of the result. */
   module(kind: ModuleKind, layer: number): PlannedWeight[] {
     const planned = this.plan.layers[layer];
     if (planned[kind] === 'absent') return [];
-    return moduleSpecs(this.specs, kind).map((spec) => ({ spec, layer, source: this.#source(spec, kind, planned) }));
+    return moduleSpecs(this.specs, kind).map((spec) => ({ spec, layer, ...this.#weight(spec, kind, planned) }));
   }
 
   all(): PlannedWeight[] {
@@ -60,13 +63,22 @@ export class PlannedWeights {
     ];
   }
 
-  #source(spec: WeightSpec, kind: ModuleKind, { original, ...treatment }: PlannedLayer): WeightSource {
-    if (treatment[kind] === 'whole') return weightSource(this.parameters, spec, original);
+  #stored(spec: WeightSpec, layer?: number): Pick<PlannedWeight, 'source' | 'int4'> {
+    return {
+      source: weightSource(this.parameters, spec, layer),
+      int4: () => storedInt4(this.parameters, spec, layer),
+    };
+  }
+
+  #weight(
+    spec: WeightSpec,
+    kind: ModuleKind,
+    { original, ...treatment }: PlannedLayer,
+  ): Pick<PlannedWeight, 'source' | 'int4'> {
+    if (treatment[kind] === 'whole') return this.#stored(spec, original);
     const isNorm = spec.path === `${kind}.norm`;
     const made = constantSource(tensorNames(spec, original)[0], spec.shape, isNorm ? 1 : 0, this.dtype);
-    return outputs.test(spec.path) || !this.#holds(spec, original)
-      ? made
-      : weightSource(this.parameters, spec, original);
+    return outputs.test(spec.path) || !this.#holds(spec, original) ? { source: made } : this.#stored(spec, original);
   }
 
   #holds(spec: WeightSpec, layer: number): boolean {

@@ -43,7 +43,7 @@ export function castSource(source: WeightSource, dtype: WeightDType): WeightSour
 export type RotaryOrder = 'halves' | 'pairs';
 
 /** In a head of `size`: the row of the other order that comes to stand at `row` of order `to` (spec 2.3). */
-function rotaryRow(row: number, size: number, to: RotaryOrder): number {
+export function rotaryRow(row: number, size: number, to: RotaryOrder): number {
   const half = size / 2;
   return to === 'pairs' ? (row % 2) * half + Math.floor(row / 2) : (row % half) * 2 + Math.floor(row / half);
 }

@@ -7,7 +7,7 @@ import {
   type Weight,
   type WeightSource,
 } from '../engine/index.js';
-import { weightSource, type Parameters } from './parameters.js';
+import { packedSource, weightSource, type Parameters } from './parameters.js';
 import type { WeightSpec } from './weightMap.js';
 
 /** A module's weights as a tree named by the specs' paths, and the way to free them. */
@@ -24,23 +24,21 @@ export async function loadModule<W extends object>(
   prefix: string,
   layer?: number,
 ): Promise<LoadedModule<W>> {
-  const tree: Record<string, unknown> = {};
-  const loaded: (Tensor | Weight)[] = [];
+  const load = async (spec: WeightSpec): Promise<Tensor | Weight> =>
+    spec.use === 'vector'
+      ? readVector(engine, weightSource(parameters, spec, layer))
+      : engine.pack(await packedSource(parameters, spec, layer), spec.use);
+  // At the same time, so that one is read while another is packed.
+  const outcomes = await Promise.allSettled(specs.map(load));
+  const loaded = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   const dispose = (): void => loaded.forEach((item) => item.dispose());
-  try {
-    for (const spec of specs) {
-      const source = weightSource(parameters, spec, layer);
-      const item =
-        spec.use === 'vector'
-          ? await readVector(engine, source)
-          : await engine.pack(parameters.quantize?.(source, spec) ?? source, spec.use);
-      loaded.push(item);
-      place(tree, prefix ? spec.path.slice(prefix.length + 1) : spec.path, item);
-    }
-  } catch (error) {
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) {
     dispose();
-    throw error;
+    throw failed.reason;
   }
+  const tree: Record<string, unknown> = {};
+  specs.forEach(({ path }, i) => place(tree, prefix ? path.slice(prefix.length + 1) : path, loaded[i]));
   const bytes = loaded.reduce((sum, item) => sum + ('use' in item ? item.bytes : item.storage.bytes), 0);
   return { weights: tree as W, bytes, dispose };
 }

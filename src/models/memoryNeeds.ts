@@ -1,7 +1,6 @@
-import { totalmem } from 'node:os';
-import { sizeOf } from '../engine/index.js';
+import { bytesPerElement, isInt4, sizeOf, systemMemory } from '../engine/index.js';
 import type { Model } from './model.js';
-import { weightSource } from './parameters.js';
+import { isStoredInt4, weightSource } from './parameters.js';
 import { globalSpecs, moduleSpecs, type WeightSpec } from './weightMap.js';
 
 export interface MemoryLimit {
@@ -24,12 +23,9 @@ export interface MemoryNeeds {
 }
 
 /** 80% of what the machine (or the container) has. */
-export function defaultMaxMemory(): number {
-  const contained = process.constrainedMemory?.() ?? 0;
-  return Math.floor(0.8 * (contained > 0 ? Math.min(contained, totalmem()) : totalmem()));
-}
+export const defaultMaxMemory = (): number => Math.floor(0.8 * systemMemory());
 
-/** What a backend's memory can hold at all, whatever the machine has: 32-bit addresses end at 4 GiB. */
+/** What one tensor, weight or running sum may take at most, whatever the machine has: 32-bit addresses end at 4 GiB. */
 export const addressableBytes = (model: Pick<Model, 'engine'>): number =>
   model.engine.backend.name === 'wasm' ? 0.97 * 2 ** 32 : Infinity;
 
@@ -40,7 +36,7 @@ const wideRows = 512;
 /** Whether all weights and a row fit. */
 export function fitsMemory(model: Model, { bytes, rowLength }: MemoryLimit): boolean {
   const { weights, row, program } = memoryNeeds(model, rowLength);
-  return weights + row <= addressableBytes(model) && weights + row + program <= bytes;
+  return weights + row + program <= bytes;
 }
 
 /** An estimate from above, from shapes and types alone. */
@@ -67,8 +63,14 @@ export function memoryNeeds(model: Model, longest: number): MemoryNeeds {
   };
 }
 
-/** WebAssembly keeps bfloat16 as it is; all else is float32. */
+/** WebAssembly keeps weights of 16 bits and of 4 as they are, the latter with a scale and perhaps a zero point a group. */
 function elementBytes({ engine, parameters }: Model, spec: WeightSpec, layer?: number): number {
   if (engine.backend.name !== 'wasm' || spec.use === 'vector') return 4;
-  return weightSource(parameters, spec, layer).dtype === 'bfloat16' ? 2 : 4;
+  // What a file stores as int4 takes the most with zero points and groups of 32.
+  if (isStoredInt4(parameters, spec, layer)) return 0.5 + 3 / 32;
+  const floats = weightSource(parameters, spec, layer);
+  const source = parameters.quantize?.(floats, spec) ?? floats;
+  if (!isInt4(source)) return bytesPerElement[source.dtype];
+  const { groupSize, zeroPoints } = source.format;
+  return 0.5 + (zeroPoints ? 3 : 2) / groupSize;
 }

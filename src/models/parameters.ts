@@ -1,5 +1,5 @@
 import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
-import { sliceExperts, stackedSource } from '../checkpoint/index.js';
+import { sliceExperts, stackedInt4, stackedSource, type StoredInt4 } from '../checkpoint/index.js';
 import { normalNumbers } from './random.js';
 import { tensorName, tensorNames, type WeightSpec } from './weightMap.js';
 
@@ -8,7 +8,10 @@ export interface Parameters {
   /** For messages: a folder, or what made them. */
   readonly folder: string;
   has(name: string): boolean;
+  /** Floats, also of a weight that is stored as integers. */
   source(name: string): WeightSource;
+  /** The integers of a weight that is stored as such; it is packed in no other form. */
+  int4?(name: string): StoredInt4 | undefined;
   /** Another form of a weight, which is packed instead: see `Quantize`. */
   readonly quantize?: Quantize;
 }
@@ -20,8 +23,37 @@ export const withQuantizer = (parameters: Parameters, quantize: Quantize): Param
   folder: parameters.folder,
   has: (name) => parameters.has(name),
   source: (name) => parameters.source(name),
+  int4: (name) => parameters.int4?.(name),
   quantize,
 });
+
+/** What is packed for a matrix: the integers that are stored, what the quantizer makes of it, or its floats. */
+export async function packedSource(
+  parameters: Parameters,
+  spec: WeightSpec,
+  layer?: number,
+): Promise<WeightSource | Int4Source> {
+  const floats = weightSource(parameters, spec, layer);
+  if (isStoredInt4(parameters, spec, layer)) return (await storedInt4(parameters, spec, layer)) ?? floats;
+  return parameters.quantize?.(floats, spec) ?? floats;
+}
+
+/** Whether a weight is stored as integers, all experts' if it has such. */
+export const isStoredInt4 = (parameters: Parameters, spec: WeightSpec, layer?: number): boolean =>
+  tensorNames(spec, layer).every((name) => parameters.int4?.(name));
+
+/** A weight's stored integers in groups of the engine's; undefined where it is floats or these cannot hold it. */
+export async function storedInt4(
+  parameters: Parameters,
+  spec: WeightSpec,
+  layer?: number,
+): Promise<Int4Source | undefined> {
+  if (!isStoredInt4(parameters, spec, layer)) return undefined;
+  const stored = tensorNames(spec, layer).map((name) => parameters.int4!(name)!.int4());
+  const sources = (await Promise.all(stored)).filter((source) => source !== undefined);
+  if (sources.length < stored.length) return undefined;
+  return spec.name.includes('#') ? stackedInt4(sources) : sources[0];
+}
 
 /** The source of one weight, its shape checked against the config's. */
 export function weightSource(parameters: Parameters, spec: WeightSpec, layer?: number): WeightSource {

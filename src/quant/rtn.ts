@@ -1,8 +1,6 @@
 import {
-  UserError,
   decodeFloats,
   float16ToFloat32,
-  float32ToFloat16,
   groupsOf,
   middle,
   type Int4Format,
@@ -10,6 +8,7 @@ import {
   type Int4Source,
   type WeightSource,
 } from '../engine/index.js';
+import { checkRange, rangeWithZero, roundUpToFloat16 } from './groupRange.js';
 import { int4Format, type Int4Options } from './int4Options.js';
 
 /**
@@ -53,16 +52,10 @@ export function quantizeRows(
     for (let group = 0; group < groups; group++) {
       const from = row * width + group * format.groupSize;
       const to = Math.min((row + 1) * width, from + format.groupSize);
-      const [low, high] = range(values, from, to);
-      const most = Math.max(-low, high);
-      if (!(most < Infinity))
-        throw new UserError(`tensor ${name} holds a value that is not finite, in row ${firstRow + row}`);
-      const half = roundUp(zeros ? (high - low) / 15 : most / 7);
+      const [low, high] = rangeWithZero(values, from, to);
+      const half = roundUpToFloat16(zeros ? (high - low) / 15 : Math.max(-low, high) / 7);
       const scale = float16ToFloat32(half);
-      if (scale === Infinity)
-        throw new UserError(
-          `tensor ${name} reaches ${most} in row ${firstRow + row}: its int4 scale is more than float16 holds (65504)`,
-        );
+      checkRange(low, high, scale, name, firstRow + row);
       const zero = zeros ? (scale === 0 ? 0 : Math.round(-low / scale)) : middle;
       scales[row * groups + group] = half;
       if (zeros) zeros[row * groups + group] = zero;
@@ -77,22 +70,4 @@ export function quantizeRows(
       }
     }
   return { quants, scales, zeros };
-}
-
-/** The least and greatest of [from, to) and 0; NaN where one is. */
-function range(values: Float32Array, from: number, to: number): [number, number] {
-  let [low, high] = [0, 0];
-  for (let i = from; i < to; i++) {
-    const value = values[i];
-    if (value < low) low = value;
-    else if (value > high) high = value;
-    else if (value !== value) return [NaN, NaN];
-  }
-  return [low, high];
-}
-
-/** The least float16 that is not below a value from 0 up; infinite where there is none. */
-function roundUp(value: number): number {
-  const half = float32ToFloat16(value);
-  return float16ToFloat32(half) < value ? half + 1 : half;
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { decodeFloats, encodeFloats } from '../../src/engine/halfFloat.js';
+import { arraySource } from '../../src/engine/arraySource.js';
 import { createBatch } from '../../src/engine/batch.js';
 import {
   againstReference,
@@ -59,6 +60,22 @@ againstReference('projections', (pair, backend) => {
   );
 
   holds(
+    'float16 weights of any size, subnormal ones too',
+    fc.record({ seed, rows: size(20), inner: fc.oneof(size(40), fc.constantFrom(641, 1100)), out: size(40) }),
+    async ({ seed, rows, inner, out }) => {
+      const w = random(seed, [out, inner]).map((value, i) => value * 2 ** -(i % 27));
+      const [actual, expected] = await pair().run(async (engine) => {
+        using packed = await weight(engine, w, [out, inner], 'linear', 'float16');
+        return await engine.readFloats(engine.linear(floats(engine, seed + 1, [rows, inner]), [{ weight: packed }])[0]);
+      });
+      const stored = decodeFloats(encodeFloats(w, 'float16'), 'float16');
+      const bound = magnitudes(random(seed + 1, [rows, inner]), stored, rows, inner, out);
+      // A rounding for each product and each sum; products below 2^-70 may lose what lies under 2^-94 (see `biasUnit`).
+      expectClose(actual, expected, (i) => 2 * inner * (unitRoundoff * bound[i] + 2 ** -94), 'linear');
+    },
+  );
+
+  holds(
     'several projections share an input',
     fc.record({ seed, rows: size(10), inner: size(30), outs: fc.array(size(20), { minLength: 1, maxLength: 3 }) }),
     async ({ seed, rows, inner, outs }) => {
@@ -97,8 +114,46 @@ againstReference('projections', (pair, backend) => {
     },
   );
 
+  it('every finite float16 comes out of look-ups and products as it is', async () => {
+    const halves = Uint16Array.from({ length: 65536 }, (_, i) => i).filter((half) => (half & 0x7c00) !== 0x7c00);
+    const bytes = new Uint8Array(halves.buffer);
+    const expected = decodeFloats(bytes, 'float16');
+    const [inner, out] = [8, halves.length / 8];
+    const tokens = Int32Array.from({ length: out }, (_, i) => i);
+    const source = arraySource(expected, [out, inner], { dtype: 'float16' });
+    await unchanged(pair().device, async (engine) => {
+      using table = await engine.pack(source, 'both');
+      expect(await engine.readFloats(engine.embed(table, createBatch([tokens])))).toEqual(expected);
+      const identity = Float32Array.from({ length: inner ** 2 }, (_, i) => (i % (inner + 1) === 0 ? 1 : 0));
+      const x = engine.tensor(identity, [inner, inner]);
+      const all = await engine.readFloats(engine.linear(x, [{ weight: table }])[0]);
+      for (let i = 0; i < inner; i++) {
+        const column = expected.filter((_, at) => at % inner === i);
+        // A sum of a weight and zeros: -0 becomes 0.
+        const positive = column.map((value) => value + 0);
+        expect(all.slice(i * out, (i + 1) * out)).toEqual(positive);
+        const alone = await engine.readFloats(engine.linear(x.rows(i, i + 1), [{ weight: table }])[0]);
+        expect(alone).toEqual(positive);
+      }
+    });
+  });
+
   if (backend === 'wasm')
-    it.each(['float32', 'bfloat16'] as const)(
+    it('refuses a float16 weight that is not finite', async () => {
+      for (const [bad, at] of [
+        [Infinity, 0],
+        [-Infinity, 1234],
+        [NaN, 23 * 77 - 1],
+      ]) {
+        const w = random(3, [77, 23]).fill(bad, at, at + 1);
+        await unchanged(pair().device, async (engine) =>
+          expect(weight(engine, w, [77, 23], 'linear', 'float16')).rejects.toThrow(/^weight: .* is not finite/),
+        );
+      }
+    });
+
+  if (backend === 'wasm')
+    it.each(['float32', 'bfloat16', 'float16'] as const)(
       'a row is the same alone and in any batch, for %s weights',
       async (dtype) => {
         const [rows, inner, out] = [71, 1100, 83];

@@ -1,7 +1,6 @@
 import { expect, it, vi } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { UserError } from '../../src/engine/errors.js';
-import { Memory } from '../../src/engine/wasm/memory.js';
 import { ThreadPool } from '../../src/engine/wasm/threadPool.js';
 import { detectTier } from '../../src/engine/wasm/tier.js';
 import type { Tensor } from '../../src/engine/tensor.js';
@@ -92,7 +91,7 @@ it('a failure on another thread is an error on the main one', async () => {
     },
   };
   // The worker asks for a module that never comes.
-  const pool = new ThreadPool(2, new Memory(2).wasm, [], [kernel]);
+  const pool = new ThreadPool(2, [], [kernel]);
   const task = { units: 50, chunk: 1, calls: [{ kernel, values: [] }], work: 1e9 };
   expect(() => {
     for (const end = performance.now() + 20_000; performance.now() < end;) pool.run([task]);

@@ -21,7 +21,7 @@ async function allModules(): Promise<KernelModule[]> {
   );
   return [
     ...files.flatMap((file) => Object.values(file).filter(isModule)),
-    ...(['float32', 'bfloat16'] as const).flatMap((stored) => [
+    ...(['float32', 'bfloat16', 'float16'] as const).flatMap((stored) => [
       gemm(strictTile, stored),
       gemm({ ...strictTile, rows: 6, rowPanels: 2 }, stored),
     ]),

@@ -4,14 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  ProgressFile,
-  angular,
-  cosine,
-  scoreImportance,
-  type Importance,
-  type ScoreState,
-} from '../../src/drop/index.js';
+import { ProgressFile } from '../../src/calibrate/index.js';
+import { angular, cosine, scoreImportance, type Importance, type ScoreState } from '../../src/drop/index.js';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { Model, createModel } from '../../src/models/index.js';
 

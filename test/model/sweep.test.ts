@@ -2,9 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { createModel, loadModel, modelSize, type Drops, type LoadedModel, type Model } from '../../src/models/index.js';
+import { fingerprintDifferences, fingerprintOf } from '../../src/calibrate/index.js';
 import {
-  fingerprintDifferences,
-  fingerprintOf,
   keepsTo,
   parseBudgets,
   scoreImportance,

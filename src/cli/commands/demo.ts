@@ -1,12 +1,11 @@
 import { command } from '../command.js';
 import { runDemo, type DemoResult } from '../demo.js';
 import { demoRows } from '../demoRows.js';
-import { formatDifference } from '../dropText.js';
 import { loadForText } from '../loadForText.js';
 import { builtInModel } from '../package.js';
 import { provenance, type Provenance } from '../provenance.js';
 import { table } from '../table.js';
-import { formatLayers, formatRate } from '../units.js';
+import { formatDifference, formatLayers, formatRate } from '../units.js';
 import { describeScores } from './score.js';
 
 interface Demo extends DemoResult, Provenance {

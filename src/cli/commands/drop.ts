@@ -1,11 +1,12 @@
-import { readdir } from 'node:fs/promises';
 import {
   chooseByScores,
   chooseDrops,
   chooseWithoutText,
   dropMethod,
+  compensationLoss,
   dropReport,
-  measureDrop,
+  lossReport,
+  lossesAround,
   mergeDrops,
   methodRecord,
   needsText,
@@ -16,6 +17,8 @@ import {
   writeDropped,
   type CalibrationRecord,
   type Choice,
+  type CompensationMode,
+  type CompensationRecord,
   type DropMethod,
   type DropRecord,
   type DropSource,
@@ -23,11 +26,21 @@ import {
   type LossReport,
   type SplitRows,
   type Target,
+  type WriteDroppedOptions,
 } from '../../drop/index.js';
 import { createEngine, UserError } from '../../engine/index.js';
-import { checkedIndices, type Drops, type Model } from '../../models/index.js';
+import type { LossResult } from '../../evaluate/index.js';
+import { checkedIndices, type Drops, type LoadedModel, type Model } from '../../models/index.js';
 import { calibrationOptions, watched } from '../calibration.js';
 import { command, dropsOf, type CommonValues, type Values } from '../command.js';
+import {
+  alphaOption,
+  compensateFromProgress,
+  compensationModes,
+  lossesOf,
+  modeWords,
+  refuseInt4,
+} from '../compensation.js';
 import { givenFlags, methodOptions, methodRequest, refuseFlags } from '../dropOptions.js';
 import { describeDrop } from '../dropText.js';
 import { readJson } from '../jsonFiles.js';
@@ -37,6 +50,7 @@ import { version } from '../package.js';
 import { provenance } from '../provenance.js';
 import { openSearch } from '../searchProgress.js';
 import type { Ui } from '../ui.js';
+import { checkVacant } from '../vacant.js';
 
 const options = {
   out: requiredText('folder to write the smaller model to', 'dir'),
@@ -49,6 +63,8 @@ const options = {
   ...dropOptions,
   ...calibrationOptions,
   heldOut: int('rows to measure the loss on', 1, 16),
+  compensate: choice(modeWords, compensationModes),
+  alpha: alphaOption,
   configOnly: flag('write config.json and the side files only, to lay over the original folder'),
   overwrite: flag('replace a model folder that is already there'),
 };
@@ -83,9 +99,14 @@ export const drop = command('drop', 'Write a model without its most redundant mo
       'one by one, by what their absence does to the output',
     ],
     ['drop Llama-3.2-1B --drop-attn 10-13 --drop-mlp 12 --out smaller', 'these modules, whatever their scores'],
+    [
+      'drop Llama-3.2-1B --calibration c4.jsonl --samples 16 --length 512 --target attention --count 4 --compensate all --out smaller',
+      'what stays is refit to do part of what went',
+    ],
   ],
   run: async (o, ui) => {
     checkChoice(o);
+    checkCompensation(o);
     if (!o.overwrite) await checkVacant(o.out);
     const result = o.calibration ? await dropMeasured(o, o.calibration, ui) : await dropUnmeasured(o, ui);
     for (const note of result.notes) ui.note(note);
@@ -121,13 +142,56 @@ async function dropMeasured(o: DropValues, calibration: readonly string[], ui: U
       ? { ...chooseByScores(scores.importance, method, model.drops), method }
       : await chooseOnText(model, method, rows, calibration, o.out, ui)
     : namedModules(o, model);
-  const loss = rows.heldOut.length
-    ? await measureDrop(model, decision.drops, rows.heldOut, {
+  const losses = rows.heldOut.length
+    ? await lossesAround(model, decision.drops, rows.heldOut, {
         onProgress: ui.progress('measuring'),
         signal: ui.signal,
       })
     : undefined;
+  if (o.compensate) return await writeRefit(o, o.compensate, model, decision, { losses, rows, files: calibration }, ui);
+  const loss = losses && lossReport(losses.before, losses.after);
   return await write(o, model, decision, ui, { loss, notes: rows.notes, model });
+}
+
+/** Refits what stays before it writes; the loss is then that of the refit model. */
+async function writeRefit(
+  o: DropValues,
+  mode: CompensationMode,
+  model: LoadedModel,
+  decision: Decision,
+  measured: {
+    losses?: { readonly before: LossResult; readonly after: LossResult };
+    rows: SplitRows;
+    files: readonly string[];
+  },
+  ui: Ui,
+): Promise<DropResult> {
+  const { losses, rows, files } = measured;
+  const { drops } = decision;
+  model.dispose(); // its memory is for the fit, which loads one module at a time
+  const job = { whole: model, drops, rows: rows.calibration, mode, alpha: o.alpha, out: o.out };
+  const { compensation, finished } = await compensateFromProgress(job, ui);
+  await using refits = compensation;
+  const texts = losses ? [{ name: 'held out', rows: rows.heldOut }] : [];
+  const [refit] = await lossesOf(model, refits.weights.over(model.parameters), drops, texts, ui);
+  const record: CompensationRecord = {
+    mode,
+    alpha: refits.alpha,
+    calibration: { files, samples: rows.calibration.length, length: rows.length },
+    refits: refits.refits,
+    leftAlone: refits.leftAlone,
+    losses: losses ? [compensationLoss('held out', losses.before, losses.after, refit)] : [],
+  };
+  const written = async (): Promise<void> => {
+    await decision.written?.();
+    await finished();
+  };
+  return await write(o, model, { ...decision, written }, ui, {
+    loss: losses && lossReport(losses.before, refit),
+    notes: rows.notes,
+    model,
+    compensation: { record, replaced: (name) => refits.weights.get(name) },
+  });
 }
 
 /** Reads no weight but to copy it, or as Gate-Norm looks at it. */
@@ -201,12 +265,23 @@ function namedModules(o: DropValues, source: DropSource): Decision {
   return { drops };
 }
 
+/** What goes into the folder beside the decision. */
+interface Written {
+  readonly loss?: LossReport;
+  readonly notes: readonly string[];
+  readonly model?: Model;
+  readonly compensation?: {
+    readonly record: CompensationRecord;
+    readonly replaced: WriteDroppedOptions['replaced'];
+  };
+}
+
 async function write(
   o: DropValues,
   source: DropSource,
   { drops, importance, rounds, steps, method, calibration, written }: Decision,
   ui: Ui,
-  { loss, notes, model }: { loss?: LossReport; notes: readonly string[]; model?: Model },
+  { loss, notes, model, compensation }: Written,
 ): Promise<DropResult> {
   const record: DropRecord = {
     schema: 'llm-drop/drop-report/1',
@@ -216,12 +291,14 @@ async function write(
     ...dropReport(source, drops, loss),
     ...methodRecord(method, o.importance === undefined ? undefined : importance?.metric),
     calibration: calibration ?? null,
+    compensation: compensation?.record,
     importance,
     rounds,
     steps,
     versions: { 'llm-drop': version, node: process.versions.node, ...(model && measuredBy(model)) },
   };
-  await writeDropped(source, drops, o.out, { ...o, report: record, onProgress: ui.progress('writing') });
+  const { replaced } = compensation ?? {};
+  await writeDropped(source, drops, o.out, { ...o, report: record, replaced, onProgress: ui.progress('writing') });
   await written?.();
   return { ...record, out: o.out, configOnly: o.configOnly, notes };
 }
@@ -234,6 +311,17 @@ function measuredBy(model: Model): Record<string, string> {
 /** undefined where the modules are named. */
 const methodOf = (o: DropValues): DropMethod | undefined =>
   o.target === undefined ? undefined : dropMethod(methodRequest(o.target, o.count!, o));
+
+function checkCompensation(o: DropValues): void {
+  if (!o.compensate) {
+    if (o.alpha !== undefined) throw new UserError('--alpha says how --compensate refits, which is not given');
+    return;
+  }
+  refuseInt4(o);
+  if (!o.calibration)
+    throw new UserError('a refit is fitted on a text', { hint: 'give --calibration beside --compensate' });
+  if (o.configOnly) throw new UserError('--compensate writes weights, so --config-only does not go with it');
+}
 
 function checkChoice(o: DropValues): void {
   const explicit = o.dropAttn !== undefined || o.dropMlp !== undefined;
@@ -262,11 +350,4 @@ function checkChoice(o: DropValues): void {
     throw new UserError('choosing what to drop needs scores', {
       hint: 'give --calibration with a text, or --importance with the scores from llm-drop score --out',
     });
-}
-
-/** Fails before the work where the library would refuse the folder behind it. */
-async function checkVacant(out: string): Promise<void> {
-  const held = await readdir(out).catch(() => []);
-  if (held.length)
-    throw new UserError(`${out} exists and is not empty`, { hint: 'choose another folder, or give --overwrite' });
 }

@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
+import { fingerprintDifferences, fingerprintOf, type Fingerprint } from '../../calibrate/index.js';
 import {
   dropMethod,
-  fingerprintDifferences,
-  fingerprintOf,
   metricNames,
   parseBudgets,
   searches,
@@ -12,7 +11,6 @@ import {
   targets,
   withinBudget,
   type Budget,
-  type Fingerprint,
   type MetricName,
   type Search,
   type SweepPoint,

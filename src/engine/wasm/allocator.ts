@@ -38,6 +38,15 @@ export class Allocator {
     return this.#live;
   }
 
+  /** Whether so many bytes are free in one piece, and `spare` more besides. */
+  hasRoom(bytes: number, spare = 0): boolean {
+    const size = Allocator.rounded(bytes);
+    if (this.#live + size + spare > this.limit) return false;
+    const last = this.#spans.at(-1);
+    const start = last && last.start + last.bytes === this.#end ? last.start : this.#end;
+    return start + size <= this.limit || this.#spans.some((span) => span.bytes >= size);
+  }
+
   /** Bytes that a request takes. */
   static rounded(bytes: number): number {
     if (bytes > largestClass) return roundUp(bytes, pageBytes);

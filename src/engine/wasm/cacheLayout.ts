@@ -30,10 +30,11 @@ export const keyBytes = ({ capacity, size, bytes }: Layout): number => capacity 
 const valueBytes = ({ capacity, padded, bytes }: Layout): number => capacity * padded * bytes;
 export const headBytes = (layout: Layout): number => keyBytes(layout) + valueBytes(layout);
 
-export function createCacheLayer(
-  machine: Machine,
-  { slots, capacity, keyValueHeads, headDim, dtype }: CacheSpec,
-): Block {
+/** Bytes of a layer's keys and values. */
+export function cacheLayerBytes({ slots, capacity, keyValueHeads, headDim, dtype }: CacheSpec): number {
   const layout = layoutOf(capacity, keyValueHeads, headDim, dtype);
-  return machine.memory.allocate(slots * layout.heads * headBytes(layout));
+  return slots * layout.heads * headBytes(layout);
 }
+
+export const createCacheLayer = (machine: Machine, spec: CacheSpec): Block =>
+  machine.memory.allocate(cacheLayerBytes(spec));

@@ -36,16 +36,23 @@ export type Calls<E> = {
     : never;
 };
 
+/** Kernels that threads know by number. */
+export class Numbering {
+  /** What other threads need for the same: modules in the order in which their kernels were numbered. */
+  readonly modules: { module: WasmModule; names: readonly string[]; memory: WasmMemory }[] = [];
+  /** By their numbers. */
+  readonly kernels: BoundKernel[] = [];
+}
+
 /** Kernels bound to one memory, instantiated when first used. */
 export class KernelCache {
   readonly #instances = new Map<AnyModule, Instance>();
   readonly #calls = new Map<AnyModule, unknown>();
-  /** What other threads need for the same: modules in the order in which their kernels were numbered. */
-  readonly modules: { module: WasmModule; names: readonly string[] }[] = [];
-  /** By their numbers. */
-  readonly kernels: BoundKernel[] = [];
 
-  constructor(private readonly memory: WasmMemory) {}
+  constructor(
+    private readonly memory: WasmMemory,
+    private readonly numbering = new Numbering(),
+  ) {}
 
   get<E>(kernels: KernelModule<E>): Launch<E> {
     return this.#instance(kernels).launch as Launch<E>;
@@ -85,8 +92,8 @@ export class KernelCache {
     const bound: Instance['bound'] = {};
     for (const [name, names] of Object.entries(parameters)) {
       const run = exports[name] as BoundKernel['run'];
-      bound[name] = { id: this.kernels.length, run };
-      this.kernels.push(bound[name]);
+      bound[name] = { id: this.numbering.kernels.length, run };
+      this.numbering.kernels.push(bound[name]);
       // One array for all calls: kernels neither keep it nor call each other through here.
       const inOrder = names.map(() => 0);
       launch[name] = (values) => {
@@ -94,7 +101,7 @@ export class KernelCache {
         run.apply(undefined, inOrder);
       };
     }
-    this.modules.push({ module, names: Object.keys(parameters) });
+    this.numbering.modules.push({ module, names: Object.keys(parameters), memory: this.memory });
     return { launch, bound, parameters };
   }
 }

@@ -118,6 +118,10 @@ export class Value<K extends Kind> {
   shiftRight(bits: number): Value<K> {
     return this.#shift('shr_u', bits);
   }
+  /** Filled with copies of the sign. */
+  shiftRightSigned(bits: number): Value<K> {
+    return this.#shift('shr_s', bits);
+  }
 
   /** The integer with the same bits. */
   bits(): Value<IntegerOf<K>> {
@@ -240,4 +244,6 @@ export const load = {
     loading('f32x4', 'v128.load64_zero')(address, offset).promoted(),
   /** Four unsigned 16-bit integers, widened. */
   i16x4: loading('i32x4', 'v128.load16x4_u'),
+  /** The same of signed ones. */
+  i16x4Signed: loading('i32x4', 'v128.load16x4_s'),
 };

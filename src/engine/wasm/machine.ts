@@ -1,22 +1,23 @@
 import { roundUp } from './allocator.js';
 import type { KernelModule, Launch } from './kernel.js';
 import { panelRows, pairsPlan, type Int4Plan } from './int4/int4Plan.js';
-import { KernelCache, type Calls } from './kernelCache.js';
+import { KernelCache, Numbering, type Calls } from './kernelCache.js';
 import { gemm, type Stored } from './kernels/gemm.js';
 import { wordsOf } from './kernels/nibbles.js';
 import { Memory, type Frame } from './memory.js';
 import type { Call, Task, Varying } from './task.js';
 import { ThreadPool } from './threadPool.js';
 import { strictTile, type TilePlan } from './tilePlan.js';
+import { Turns } from './turns.js';
 
 /** Chunks of a task for each thread: some more than one, as another program may take a core away. */
 const chunksPerThread = 4;
 
 /** What launching a kernel needs: the memory, the compiled kernels, the threads, and the plan for matrix products. */
 export class Machine {
-  readonly memory = new Memory();
   readonly gemm: Readonly<Record<Stored, ReturnType<typeof gemm>>>;
-  readonly #cache = new KernelCache(this.memory.wasm);
+  readonly #cache: KernelCache;
+  readonly #numbering: Numbering;
   readonly #pool: ThreadPool;
 
   /** Room for the sums of one tile, of each thread; also below. */
@@ -30,16 +31,27 @@ export class Machine {
   /** A group of activations. */
   readonly pad: Varying;
 
+  /** Pieces of weights being read. */
+  readonly turns = new Turns();
+
   constructor(
     /** How products with int4 weights are tiled; 'exact' multiplies them as float32. */
     readonly int4: Int4Plan = pairsPlan,
     readonly exactInt4 = false,
     readonly threads = 1,
     readonly plan: TilePlan = strictTile,
+    readonly memory = new Memory(),
+    sibling?: Machine,
   ) {
     const { panel, panels, rows, rowPanels, depth, block } = plan;
-    this.gemm = { float32: gemm(plan, 'float32'), bfloat16: gemm(plan, 'bfloat16') };
-    this.#pool = new ThreadPool(threads, this.memory.wasm, this.#cache.modules, this.#cache.kernels);
+    this.gemm = {
+      float32: gemm(plan, 'float32'),
+      bfloat16: gemm(plan, 'bfloat16'),
+      float16: gemm(plan, 'float16'),
+    };
+    this.#numbering = sibling ? sibling.#numbering : new Numbering();
+    this.#cache = new KernelCache(memory.wasm, this.#numbering);
+    this.#pool = sibling ? sibling.#pool : new ThreadPool(threads, this.#numbering.modules, this.#numbering.kernels);
     const scratch = (bytes: number): Varying => ({
       base: this.memory.allocate(bytes * threads).address,
       thread: bytes,
@@ -49,6 +61,11 @@ export class Machine {
     this.stripe = scratch(4 * Math.max(panel * block, panelRows * int4.block));
     this.unpacked = scratch(int4.depthBlocks * (32 * 4 * wordsOf(int4) + 64));
     this.pad = scratch(4 * 128);
+  }
+
+  /** Another with the same threads and plans, on a memory of its own. */
+  beside(memory: Memory): Machine {
+    return new Machine(this.int4, this.exactInt4, this.threads, this.plan, memory, this);
   }
 
   /** Scratch of each thread for the length of a call. */

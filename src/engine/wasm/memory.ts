@@ -12,21 +12,43 @@ interface Views {
   readonly bytes: Uint8Array;
 }
 
-/** A block of the memory. */
+/** A block of a memory. */
 export class Block implements Storage {
+  #memory: Memory;
+  #address: number;
+
   constructor(
-    private readonly allocator: Allocator,
-    /** In bytes. */
-    readonly address: number,
+    memory: Memory,
     readonly bytes: number,
-  ) {}
+  ) {
+    this.#memory = memory;
+    this.#address = memory.allocator.allocate(bytes);
+  }
+
+  get memory(): Memory {
+    return this.#memory;
+  }
+
+  /** In bytes. */
+  get address(): number {
+    return this.#address;
+  }
+
+  /** To another memory. */
+  moveTo(memory: Memory): void {
+    const address = memory.allocator.allocate(this.bytes);
+    memory.bytes(address, this.bytes).set(this.#memory.bytes(this.#address, this.bytes));
+    this.free();
+    this.#memory = memory;
+    this.#address = address;
+  }
 
   free(): void {
-    this.allocator.free(this.address, this.bytes);
+    this.#memory.allocator.free(this.#address, this.bytes);
   }
 }
 
-/** The WebAssembly memory of one backend: blocks, views, and frames of scratch. */
+/** A WebAssembly memory of a backend: blocks, views, and frames of scratch. */
 export class Memory {
   readonly wasm: WasmMemory;
   readonly allocator: Allocator;
@@ -39,7 +61,7 @@ export class Memory {
   }
 
   allocate(bytes: number): Block {
-    return new Block(this.allocator, this.allocator.allocate(bytes), bytes);
+    return new Block(this, bytes);
   }
 
   /** Blocks for the length of one call: `using frame = memory.frame()`. */

@@ -1,13 +1,13 @@
 import type { PackedWeight } from '../backend.js';
+import { UserError } from '../errors.js';
 import { bytesPerElement, type WeightSource } from '../weight.js';
 import { roundUp } from './allocator.js';
 import type { Stored } from './kernels/gemm.js';
-import { halfFloat } from './kernels/halfFloat.js';
 import { pack } from './kernels/pack.js';
 import type { Machine } from './machine.js';
 import { Block, type Frame, type Memory } from './memory.js';
+import { readPieces, type Piece } from './reading.js';
 import { perUnit, plus, unitCount, type Argument, type Call } from './task.js';
-import { packBytes } from './tilePlan.js';
 
 /**
  * A matrix [rows, depth] as panels of 8 rows, [depth][8] elements each; rows that lack in the last are zeros. One layout
@@ -22,50 +22,49 @@ export interface Panels {
   readonly stored: Stored;
 }
 
-/** A weight's panels. A weight that came in bfloat16 stays so: half the memory to hold, and to read for each token. */
+/** A weight's panels. A weight that came in 16 bits stays so: half the memory to hold, and to read for each token. */
 class PanelBlock extends Block {
   constructor(
-    { allocator }: Memory,
+    memory: Memory,
     bytes: number,
     readonly stored: Stored,
   ) {
-    super(allocator, allocator.allocate(bytes), bytes);
+    super(memory, bytes);
   }
 }
-
-const bytesOf = (stored: Stored): number => (stored === 'float32' ? 4 : 2);
 
 /** Matrix `index` of a weight: the weight itself, or one of its experts. */
 export function panelsOf({ storage, shape }: PackedWeight, index = 0): Panels {
   const [rows, depth] = shape.slice(-2);
   const { address, stored } = storage as PanelBlock;
-  const stride = 8 * bytesOf(stored) * depth;
+  const stride = 8 * bytesPerElement[stored] * depth;
   return { address: address + index * (roundUp(rows, 8) / 8) * stride, rows, depth, stride, stored };
 }
 
-/** Reads a weight a few rows at a time, straight into its panels: no second copy of it is made. */
+/** Bytes that a weight's panels take. */
+export function panelBytes({ shape, dtype }: WeightSource): number {
+  const [rows, depth] = shape.slice(-2);
+  return (shape.length === 3 ? shape[0] : 1) * roundUp(rows, 8) * depth * bytesPerElement[dtype];
+}
+
+/** Reads a weight to where its panels will be, and makes panels of each piece that has come. */
 export async function packWeight(machine: Machine, source: WeightSource): Promise<Block> {
   const [rows, depth] = source.shape.slice(-2);
-  const matrices = source.shape.length === 3 ? source.shape[0] : 1;
+  const stored = source.dtype;
+  const rowBytes = bytesPerElement[stored] * depth;
   const padded = roundUp(rows, 8);
-  const stored = source.dtype === 'bfloat16' ? 'bfloat16' : 'float32';
-  const elementBytes = bytesOf(stored);
-  const result = new PanelBlock(machine.memory, elementBytes * matrices * padded * depth, stored);
-  const step = Math.max(8, Math.floor(packBytes / (4 * depth) / 8) * 8);
+  const result = new PanelBlock(machine.memory, panelBytes(source), stored);
   try {
-    for (let matrix = 0; matrix < matrices; matrix++)
-      for (let row = 0; row < rows; row += step) {
-        const end = Math.min(rows, row + step);
-        const bytes = await source.readRows(matrix * rows + row, matrix * rows + end);
-        packChunk(
-          machine,
-          source,
-          bytes,
-          end - row,
-          depth,
-          result.address + elementBytes * (matrix * padded + row) * depth,
-        );
-      }
+    await readPieces(
+      machine,
+      source,
+      (matrix, row) => result.address + (matrix * padded + row) * rowBytes,
+      (piece) => {
+        if (stored === 'float16' && !isFinite16(machine, piece))
+          throw new UserError(`${source.name}: row ${piece.row} or a later one holds a value that is not finite`);
+        makePanels(machine, stored, piece, depth);
+      },
+    );
   } catch (error) {
     result.free();
     throw error;
@@ -73,30 +72,25 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
   return result;
 }
 
-function packChunk(
-  machine: Machine,
-  source: WeightSource,
-  bytes: Uint8Array,
-  rows: number,
-  depth: number,
-  target: number,
-): void {
+/** On this thread alone: more would take the cores from those that read. */
+function makePanels(machine: Machine, stored: Stored, { address, bytes }: Piece, depth: number): void {
   using frame = machine.memory.frame();
-  const count = rows * depth;
-  const groups = Math.ceil(rows / 8);
-  const floats = frame.take(4 * groups * 8 * depth + 16);
-  if (source.dtype === 'float32') machine.memory.bytes(floats, bytes.length).set(bytes);
-  else {
-    const words = frame.take(roundUp(count * bytesPerElement[source.dtype], 16));
-    machine.memory.bytes(words, bytes.length).set(bytes);
-    const { widenFloat16, widenBfloat16 } = machine.kernels(halfFloat);
-    (source.dtype === 'float16' ? widenFloat16 : widenBfloat16)({ source: words, target: floats, count });
-  }
-  machine.memory.floats(floats + 4 * count, (8 * groups - rows) * depth).fill(0);
-  const { packRows8, narrow } = machine.kernels(pack);
-  const panels = source.dtype === 'bfloat16' ? frame.take(32 * groups * depth) : target;
-  packRows8({ source: floats, target: panels, groups, depth, stride: 4 * depth });
-  if (panels !== target) narrow({ source: panels, target, rows: groups * depth });
+  const { floatPanels, halfPanels } = machine.kernels(pack);
+  const rowBytes = bytesPerElement[stored] * depth;
+  (stored === 'float32' ? floatPanels : halfPanels)({
+    at: address,
+    scratch: frame.take(8 * rowBytes),
+    groups: bytes / (8 * rowBytes),
+    depth,
+    rowBytes,
+  });
+}
+
+function isFinite16(machine: Machine, { address, bytes }: Piece): boolean {
+  using frame = machine.memory.frame();
+  const flag = frame.ints(Int32Array.of(0));
+  machine.kernels(pack).checkFloat16({ at: address, bytes, flag });
+  return machine.memory.ints(flag, 1)[0] === 0;
 }
 
 /** Rows `ids` (an address of int32) of a matrix, to [count, depth] at `target`. */
@@ -107,8 +101,9 @@ export function gatherRows(
   count: number,
   target: number,
 ): void {
-  const { gather, gatherNarrow } = machine.kernels(pack);
-  (stored === 'float32' ? gather : gatherNarrow)({ panels, ids, target, count, depth });
+  const { gather, gatherBfloat16, gatherFloat16 } = machine.kernels(pack);
+  const kernel = { float32: gather, bfloat16: gatherBfloat16, float16: gatherFloat16 }[stored];
+  kernel({ panels, ids, target, count, depth });
 }
 
 /** A matrix of which element (row, at) lies at `address` + row * rowStride + at * depthStride (bytes). */

@@ -60,7 +60,6 @@ export interface Assignment {
   readonly words: Words;
   readonly control: Int32Array;
   readonly program: Float64Array;
-  readonly memory: WasmMemory;
   /** Where modules come from. */
   readonly port: MessagePort;
   readonly thread: number;
@@ -72,6 +71,8 @@ export interface Assignment {
 export interface Delivery {
   readonly module: WasmModule;
   readonly names: readonly string[];
+  /** That its kernels work on. */
+  readonly memory: WasmMemory;
 }
 
 interface WorkerThreads {
@@ -85,7 +86,7 @@ export function serve(
   take: typeof takePart,
   WebAssembly: { Instance: new (module: WasmModule, imports: object) => { exports: Record<string, unknown> } },
 ): void {
-  const { words, control, program, memory, port, thread, patience } = workerData;
+  const { words, control, program, port, thread, patience } = workerData;
   const kernels: Run[] = [];
   let seen = 0;
   while (control[words.stop] === 0) {
@@ -110,7 +111,7 @@ export function serve(
           // A busy thread gets no events: modules are fetched when a job first asks for one of their kernels.
           (id) => {
             while (id >= kernels.length) {
-              const { module, names } = receiveMessageOnPort(port)!.message as Delivery;
+              const { module, names, memory } = receiveMessageOnPort(port)!.message as Delivery;
               const { exports } = new WebAssembly.Instance(module, { env: { memory } });
               for (const name of names) kernels.push(exports[name] as Run);
             }

@@ -1,7 +1,6 @@
 import { MessageChannel, Worker, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
 import { serve, takePart, words, type Assignment, type Delivery } from './takePart.js';
-import type { WasmMemory } from './webAssembly.js';
 
 /** Numbers that a job's description may take; what does not fit becomes another job. */
 const programLength = 1 << 16;
@@ -11,7 +10,7 @@ const patience = 0.3;
 const workerSource = `(${serve.toString()})(require('node:worker_threads'), ${takePart.toString()}, WebAssembly)`;
 
 /**
- * The main thread and its workers, which share one WebAssembly memory. A job is a list of tasks, written as numbers:
+ * The main thread and its workers, which share WebAssembly memories. A job is a list of tasks, written as numbers:
  * per task [first chunk, end of its chunks, where the next task is, units, units a chunk, calls], per call [kernel,
  * arguments], per argument the four terms of `Varying`. Threads take chunks by turns. A worker that wakes late misses a
  * job: nobody waits for it. Workers start with the first job that is worth it.
@@ -28,7 +27,6 @@ export class ThreadPool {
   constructor(
     /** The main thread included. */
     readonly threads: number,
-    private readonly memory: WasmMemory,
     private readonly modules: readonly Delivery[],
     kernels: readonly BoundKernel[],
   ) {
@@ -69,7 +67,6 @@ export class ThreadPool {
       words,
       control: this.#control,
       program: this.#program,
-      memory: this.memory,
       port: port2,
       thread,
       patience,

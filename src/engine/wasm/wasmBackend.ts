@@ -30,22 +30,35 @@ import { softmax } from './kernels/softmax.js';
 import { crossGram, gram } from './gram.js';
 import { gatedMlp, linear, normRows, productTasks } from './linear.js';
 import { Machine } from './machine.js';
-import { addressOf, type Block } from './memory.js';
+import { overMemories, type Home } from './manyMemories.js';
+import { addressOf, Memory, type Block } from './memory.js';
 import { moe } from './moe.js';
 import { isInt4Right, rightOf } from './operands.js';
 import { passesSelfTest } from './selfTest.js';
 import { detectTier, plansOf, prepare, tiers, type Tier } from './tier.js';
 import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './panels.js';
+import { mostPages } from './webAssembly.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
-class WasmBackend implements Backend {
+class WasmBackend implements Home {
   readonly name = 'wasm';
   readonly abilities: Abilities;
   #held: Machine | undefined;
 
-  constructor(machine: Machine, tier: Tier) {
+  constructor(
+    machine: Machine,
+    private readonly tier: Tier,
+  ) {
     this.#held = machine;
     this.abilities = { tier, threads: machine.threads };
+  }
+
+  get memory(): Memory {
+    return this.#machine.memory;
+  }
+
+  beside(memory: Memory): WasmBackend {
+    return new WasmBackend(this.#machine.beside(memory), this.tier);
   }
 
   get #machine(): Machine {
@@ -274,8 +287,8 @@ function matrix(t: Operand, transposed: boolean): Matrix {
   return { address: addressOf(t), rows, depth, rowStride, depthStride };
 }
 
-/** On the best tier whose kernels pass their test. */
-export async function createWasmBackend(options: EngineOptions): Promise<Backend> {
+/** On the best tier whose kernels pass their test. Memories may grow to `pages` each. */
+export async function createWasmBackend(options: EngineOptions, pages = mostPages): Promise<Backend> {
   const { int4 = 'fast', threads = availableParallelism() } = options;
   if (!Number.isInteger(threads) || threads < 1)
     throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
@@ -283,8 +296,9 @@ export async function createWasmBackend(options: EngineOptions): Promise<Backend
     const tier = tiers[at];
     prepare(tier);
     const plans = plansOf(tier);
-    const machine = new Machine(plans.int4, int4 === 'exact', threads, plans.tile);
-    if (tier === 'baseline' || (await passesSelfTest(machine))) return new WasmBackend(machine, tier);
+    const machine = new Machine(plans.int4, int4 === 'exact', threads, plans.tile, new Memory(pages));
+    if (tier === 'baseline' || (await passesSelfTest(machine)))
+      return overMemories(new WasmBackend(machine, tier), pages);
     machine.dispose();
     process.stderr.write(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.\n`);
   }

@@ -13,7 +13,7 @@ import {
   type SafetensorsDType,
   type TensorToWrite,
 } from '../../../src/checkpoint/index.js';
-import { UserError, arraySource, decodeFloats } from '../../../src/engine/index.js';
+import { UserError, arraySource, bytesPerElement, decodeFloats } from '../../../src/engine/index.js';
 import { temporaryFolder } from './places.js';
 
 const folder = temporaryFolder();
@@ -99,6 +99,13 @@ describe('a safetensors file', () => {
       expect([...decodeFloats(await source.readRows(5, 6), dtype)]).toEqual([...values.subarray(20)]);
       expect([...decodeFloats(await file.source('norm').readRows(0, 1), dtype)]).toEqual([...values.subarray(0, 5)]);
       await expect(source.readRows(5, 7)).rejects.toThrow('rows [5, 7) do not lie within its 6 rows');
+      const into = new Uint8Array(new SharedArrayBuffer(100));
+      await source.readInto!(1, 4, into);
+      expect(into.subarray(0, 12 * bytesPerElement[dtype])).toEqual(await source.readRows(1, 4));
+      expect(into.subarray(12 * bytesPerElement[dtype]).every((byte) => byte === 0)).toBe(true);
+      await expect(source.readInto!(5, 7, into)).rejects.toThrow('rows [5, 7) do not lie within its 6 rows');
+      // Another view of the rows has another way to read them.
+      expect(Object.keys(source)).not.toContain('readInto');
     }
   });
 

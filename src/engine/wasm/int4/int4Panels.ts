@@ -1,9 +1,8 @@
 import type { Shape } from '../../errors.js';
 import { groupsOf, readInt4Rows, type Int4Format, type Int4Rows, type Int4Source } from '../../int4.js';
-import type { Storage } from '../../tensor.js';
 import { int4Pack } from '../kernels/int4Pack.js';
 import type { Machine } from '../machine.js';
-import type { Block, Frame } from '../memory.js';
+import { Block, type Frame, type Memory } from '../memory.js';
 import type { Panels } from '../panels.js';
 import { packBytes } from '../tilePlan.js';
 import { blockBytes, blockWidth, panelRows, scaleBytes, zeroBytes } from './int4Plan.js';
@@ -28,32 +27,44 @@ export interface Int4Panels {
   readonly stride: number;
 }
 
-/** An int4 weight in a machine's memory: panels of all its matrices, then all their zero points. */
-export class Int4Storage implements Storage {
-  /** The weight itself, or its experts. */
-  readonly matrices: readonly Int4Panels[];
+/** An int4 weight in a memory: panels of all its matrices, then all their zero points. */
+export class Int4Storage extends Block {
+  #matrices: readonly Int4Panels[];
 
   constructor(
-    private readonly block: Block,
-    shape: Shape,
-    format: Int4Format,
+    memory: Memory,
+    private readonly shape: Shape,
+    private readonly format: Int4Format,
   ) {
-    const { count, panels, ...sizes } = layout(shape, format);
-    const zeros = block.address + count * panels * sizes.stride;
-    this.matrices = Array.from({ length: count }, (_, i) => ({
+    super(memory, int4Bytes({ shape, format }));
+    this.#matrices = this.#placed();
+  }
+
+  /** The weight itself, or its experts. */
+  get matrices(): readonly Int4Panels[] {
+    return this.#matrices;
+  }
+
+  override moveTo(memory: Memory): void {
+    super.moveTo(memory);
+    this.#matrices = this.#placed();
+  }
+
+  #placed(): Int4Panels[] {
+    const { count, panels, ...sizes } = layout(this.shape, this.format);
+    const zeros = this.address + count * panels * sizes.stride;
+    return Array.from({ length: count }, (_, i) => ({
       ...sizes,
-      address: block.address + i * panels * sizes.stride,
-      zeros: format.zeroPoints ? zeros + i * panels * sizes.groups * zeroBytes : 0,
+      address: this.address + i * panels * sizes.stride,
+      zeros: this.format.zeroPoints ? zeros + i * panels * sizes.groups * zeroBytes : 0,
     }));
   }
+}
 
-  get bytes(): number {
-    return this.block.bytes;
-  }
-
-  free(): void {
-    this.block.free();
-  }
+/** Bytes that an int4 weight takes. */
+export function int4Bytes({ shape, format }: Pick<Int4Source, 'shape' | 'format'>): number {
+  const { count, panels, stride, groups } = layout(shape, format);
+  return count * panels * (stride + (format.zeroPoints ? zeroBytes * groups : 0));
 }
 
 /** Sizes of each of a weight's matrices, how many panels one has, and how many matrices there are. */
@@ -85,9 +96,8 @@ export function int4Stripe(panels: Int4Panels, first: number, rows: number): Int
 /** Reads an int4 weight a few rows at a time, straight into its panels: no second copy of it is made. */
 export async function packInt4(machine: Machine, source: Int4Source): Promise<Int4Storage> {
   const { shape, format } = source;
-  const { count, panels, stride, groups, blocks, rows } = layout(shape, format);
-  const bytes = count * panels * (stride + (format.zeroPoints ? zeroBytes * groups : 0));
-  const storage = new Int4Storage(machine.memory.allocate(bytes), shape, format);
+  const { blocks, rows } = layout(shape, format);
+  const storage = new Int4Storage(machine.memory, shape, format);
   const step = panelRows * Math.max(1, Math.floor(packBytes / (16 * blocks) / panelRows));
   try {
     for (const [matrix, to] of storage.matrices.entries()) {

@@ -1,21 +1,69 @@
-import { constant, load, multiplyAdd, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
+import { constant, load, multiplyAdd, shuffle, type Int, type Value } from '../language.js';
+import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
+import { bytesPerElement } from '../../weight.js';
 import { grid } from '../loops.js';
 import type { TilePlan } from '../tilePlan.js';
 
-/** How a panel's elements are stored: float32, or in pairs of 16 bits (see `bfloat16Pairs`). */
-export type Stored = 'float32' | 'bfloat16';
+/** How a panel's elements are stored. */
+export type Stored = 'float32' | 'bfloat16' | 'float16';
 
 /** Bytes of a panel's row. */
-const rowBytes = (plan: TilePlan, stored: Stored): number => (stored === 'float32' ? 4 : 2) * plan.panel;
+const rowBytes = (plan: TilePlan, stored: Stored): number => bytesPerElement[stored] * plan.panel;
+
+/** How a kernel reads a panel's row of elements as vectors of floats. */
+interface Reader {
+  /** As they are, divided by `unit` squared. */
+  readonly row: (address: Int) => Value<'f32x4'>[];
+  readonly unit: number;
+}
+
+/** The exponent's bias differs by 112 between float32 and float16. */
+const biasUnit = 2 ** 56;
 
 /**
- * Eight bfloat16 as two vectors: word j of the four holds element j in its low half and element j + 4 in its high half,
- * so that a shift and a mask widen them.
+ * A bfloat16 is the upper half of a float32: zeros come below it. Where vectors are paired, a widening load does that
+ * for eight at once; else one load and two shuffles are fewer instructions.
+ *
+ * Of a float16, the sign and, three bits lower, exponent and mantissa are moved where a float32 has them. That is exact,
+ * also for subnormal numbers, but for the exponent's bias, which whoever uses them makes up for: inputs and sums take
+ * half of it each, so that neither leaves the range of float32. Infinity and NaN are not among weights.
  */
-export function bfloat16Pairs(words: Value<'i32x4'>): Value<'f32x4'>[] {
-  return [words.shiftLeft(16).asFloat(), words.and(-65536).asFloat()];
+function reader(k: Kernel, plan: TilePlan, stored: Stored): Reader {
+  const vectors = Array.from({ length: plan.panel / 4 }, (_, j) => j);
+  if (stored === 'float32') return { row: (at) => vectors.map((j) => load.f32x4(at, 16 * j)), unit: 1 };
+  // Constants as locals: within a loop, compilers would make them anew.
+  if (stored === 'float16') {
+    const kept = k.let(constant('i32x4', 0x8fffe000 | 0));
+    const read = (at: Int, j: number) =>
+      load
+        .i16x4Signed(at, 8 * j)
+        .shiftLeft(13)
+        .and(kept)
+        .asFloat();
+    return { row: (at) => vectors.map((j) => read(at, j)), unit: biasUnit };
+  }
+  if (plan.panels === 2)
+    return {
+      row: (at) =>
+        vectors.map((j) =>
+          load
+            .i16x4(at, 8 * j)
+            .shiftLeft(16)
+            .asFloat(),
+        ),
+      unit: 1,
+    };
+  const zeros = k.let(constant('f32x4', 0));
+  const row = (at: Int): Value<'f32x4'>[] => {
+    const halves = k.let(load.f32x4(at));
+    return vectors.map((j) => shuffle(zeros, halves, interleaved(8 * j)));
+  };
+  return { row, unit: 1 };
 }
+
+/** Bytes of two vectors, two from each by turns, from byte `from` on. */
+const interleaved = (from: number): number[] =>
+  [0, 2, 4, 6].flatMap((at) => [0, 1, 16, 17].map((byte) => from + at + byte));
 
 const tileParameters = { a: 'i32', b: 'i32', panelStride: 'i32', sums: 'i32', depth: 'i32' } as const;
 const joinParameters = { sums: 'i32', c: 'i32', rowStride: 'i32', first: 'i32' } as const;
@@ -39,18 +87,17 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
     const panel: Variable<'i32'>[] = [b];
     for (let p = 1; p < panels; p++) panel.push(k.let(panel[p - 1].plus(panelStride)));
     const end = k.let(a.plus(depth.times(4 * rows)));
+    const { row, unit } = reader(k, plan, stored);
+    const scale = unit === 1 ? undefined : k.let(constant('f32x4', unit));
+    const scaled = (value: Value<'f32x4'>): Value<'f32x4'> => (scale ? value.times(scale) : value);
     k.while(
       () => a.differs(end),
       () => {
-        const loads = panel.flatMap((at) =>
-          stored === 'float32'
-            ? grid(1, vectors, (_, j) => load.f32x4(at, 16 * j))[0]
-            : bfloat16Pairs(k.let(load.f32x4(at).bits())),
-        );
+        const loads = panel.flatMap(row);
         // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
         const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
         for (let i = 0; i < rows; i++) {
-          const x = k.let(load.f32Splat(a, 4 * i));
+          const x = k.let(scaled(load.f32Splat(a, 4 * i)));
           columns.forEach((column, j) => {
             const total = totals[i][j];
             total.set(plan.fused ? multiplyAdd(x, column, total) : total.plus(x.times(column)));
@@ -60,7 +107,7 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
         for (const at of panel) at.add(rowBytes(plan, stored));
       },
     );
-    totals.flat().forEach((total, at) => k.store(sums, total, 16 * at));
+    totals.flat().forEach((total, at) => k.store(sums, scaled(total), 16 * at));
   });
 
 /** C = sums where they are the first of its parts, else C += sums. */
@@ -86,14 +133,15 @@ const join = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number):
 const widenParameters = { source: 'i32', target: 'i32', depth: 'i32' } as const;
 
 /** Rows of a 16-bit panel as float32. */
-const widen = (scope: ModuleScope, plan: TilePlan): KernelFunction<typeof widenParameters> =>
-  scope.function(widenParameters, (k, { source, target, depth }) =>
+const widen = (scope: ModuleScope, plan: TilePlan, stored: Stored): KernelFunction<typeof widenParameters> =>
+  scope.function(widenParameters, (k, { source, target, depth }) => {
+    const { row, unit } = reader(k, plan, stored);
     k.repeat(depth, () => {
-      bfloat16Pairs(k.let(load.f32x4(source).bits())).forEach((column, j) => k.store(target, column, 16 * j));
-      source.add(rowBytes(plan, 'bfloat16'));
+      row(source).forEach((column, j) => k.store(target, unit === 1 ? column : column.times(unit ** 2), 16 * j));
+      source.add(rowBytes(plan, stored));
       target.add(rowBytes(plan, 'float32'));
-    }),
-  );
+    });
+  });
 
 /**
  * C [rows, panels x 8] = A B. A is packed in tiles of `plan.rows` rows, [depth][rows] each, the last narrower; B in
@@ -117,7 +165,7 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
       tile(1, plan.rowPanels, stored),
       stored === 'float32' ? tiles[tiles.length - 1][0] : tile(1, 1, stored),
     ];
-    const widened = stored === 'float32' ? undefined : widen(scope, plan);
+    const widened = stored === 'float32' ? undefined : widen(scope, plan, stored);
     const parameters = {
       a: 'i32',
       b: 'i32',

@@ -30,20 +30,17 @@ function fromHalf(k: Kernel, halves: Value<'i32x4'>): Value<'f32x4'> {
   return scaled.bits().or(infinite).or(bits.and(0x8000).shiftLeft(16)).asFloat();
 }
 
-const widening = (convert: (k: Kernel, words: Value<'i32x4'>) => Value<'f32x4'>) =>
-  kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) =>
+/** 16-bit floats of key-value caches, to float32 and back. */
+export const halfFloat = kernelModule('halfFloat', () => ({
+  /** `count` is rounded up to 4: both sides have room. */
+  widenFloat16: kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) =>
     k.for(0, count, 4, () => {
-      k.store(target, convert(k, load.i16x4(source)));
+      k.store(target, fromHalf(k, load.i16x4(source)));
       source.add(8);
       target.add(16);
     }),
-  );
-
-/** 16-bit floats to float32. `count` is rounded up to 4: both sides have room. */
-export const halfFloat = kernelModule('halfFloat', () => ({
-  widenFloat16: widening(fromHalf),
-  widenBfloat16: widening((_, words) => words.shiftLeft(16).asFloat()),
-  /** The reverse, one at a time; target in 2 bytes each. */
+  ),
+  /** One at a time; target in 2 bytes each. */
   narrowFloat16: kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) =>
     k.repeat(count, () => {
       k.store16(target, toHalf(k, load.f32(source)));

@@ -1,5 +1,5 @@
 import { asDoubles, constant, load, shuffle, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
+import { kernel, kernelModule, type Kernel, type ModuleScope, type Variable } from '../kernel.js';
 
 type Floats = Variable<'f32x4'>;
 
@@ -25,45 +25,124 @@ const pairs = (k: Kernel, [a, b]: readonly Value<'f32x4'>[]): Value<'f64'>[] =>
     return [two.lane(0), two.lane(1)];
   });
 
-/** Rows of `depth` floats, `stride` bytes apart, to groups of `width` rows laid out [depth][width]. */
+const groupParameters = { source: 'i32', target: 'i32', depth: 'i32', stride: 'i32' } as const;
+type PackGroup = (k: Kernel, p: { [N in keyof typeof groupParameters]: Variable<'i32'> }) => void;
+
+/** `width` rows of `depth` floats, `stride` bytes apart, laid out [depth][width]. */
+const packFloats =
+  (width: number): PackGroup =>
+  (k, { source, target, depth, stride }) => {
+    const rows = [k.let(source)];
+    for (let i = 1; i < width; i++) rows.push(k.let(rows[i - 1].plus(stride)));
+    const left = k.let(depth);
+    k.while(
+      () => left.atLeast(4),
+      () => {
+        for (let part = 0; part + 4 <= width; part += 4) {
+          const columns = transposed(
+            k,
+            rows.slice(part, part + 4).map((row) => k.let(load.f32x4(row))),
+          );
+          columns.forEach((column, i) => k.store(target, column, 4 * (i * width + part)));
+        }
+        if (width % 4 === 2)
+          pairs(
+            k,
+            rows.slice(-2).map((row) => k.let(load.f32x4(row))),
+          ).forEach((pair, i) => k.store(target, pair, 4 * (i * width + width - 2)));
+        for (const row of rows) row.add(16);
+        target.add(16 * width);
+        left.set(left.minus(4));
+      },
+    );
+    k.repeat(left, () => {
+      rows.forEach((row, i) => {
+        k.store(target, load.f32(row), 4 * i);
+        row.add(4);
+      });
+      target.add(4 * width);
+    });
+  };
+
+/** Groups of rows that lie one behind another, to groups at `target`. */
 const packRows = (width: number) =>
-  kernel(
-    { source: 'i32', target: 'i32', groups: 'i32', depth: 'i32', stride: 'i32' },
-    (k, { source, target, groups, depth, stride }) =>
+  kernel({ ...groupParameters, groups: 'i32' }, (k, { source, target, groups, depth, stride }) =>
+    k.repeat(groups, () => {
+      packFloats(width)(k, { source, target, depth, stride });
+      source.add(stride.times(width));
+    }),
+  );
+
+/** Two vectors of 16-bit numbers, word by word: one from the first in the low half, one from the second in the high. */
+const zipped = (k: Kernel, a: Value<'i32x4'>, b: Value<'i32x4'>): Floats[] =>
+  [0, 8].map((from) =>
+    k.let(
+      shuffle(
+        a,
+        b,
+        [0, 2, 4, 6].flatMap((at) => [0, 1, 16, 17].map((byte) => from + at + byte)),
+      ).asFloat(),
+    ),
+  );
+
+/** 8 rows of 16-bit floats as a panel. */
+const packHalves: PackGroup = (k, { source, target, depth, stride }) => {
+  const rows = [k.let(source)];
+  for (let i = 1; i < 8; i++) rows.push(k.let(rows[i - 1].plus(stride)));
+  const left = k.let(depth);
+  k.while(
+    () => left.atLeast(8),
+    () => {
+      const halves = rows.map((row) => k.let(load.f32x4(row).bits()));
+      const words = [0, 1, 2, 3].map((j) => zipped(k, halves[2 * j], halves[2 * j + 1]));
+      [0, 1].forEach((part) =>
+        transposed(
+          k,
+          words.map((of) => of[part]),
+        ).forEach((column, i) => k.store(target, column, 16 * (4 * part + i))),
+      );
+      for (const row of rows) row.add(16);
+      target.add(128);
+      left.set(left.minus(8));
+    },
+  );
+  k.repeat(left, () => {
+    for (let j = 0; j < 4; j++)
+      k.store(target, load.i16(rows[2 * j]).or(load.i16(rows[2 * j + 1]).shiftLeft(16)), 4 * j);
+    for (const row of rows) row.add(2);
+    target.add(16);
+  });
+};
+
+/**
+ * Panels of 8 rows, made of the rows where they lie: a panel takes as much memory as its rows. Each is first laid out in
+ * `scratch`. `rowBytes` is a row's length.
+ */
+const panelsInPlace = (scope: ModuleScope, pack: PackGroup) => {
+  const packGroup = scope.function(groupParameters, pack);
+  return kernel(
+    { at: 'i32', scratch: 'i32', groups: 'i32', depth: 'i32', rowBytes: 'i32' },
+    (k, { at, scratch, groups, depth, rowBytes }) =>
       k.repeat(groups, () => {
-        const rows = [k.let(source)];
-        for (let i = 1; i < width; i++) rows.push(k.let(rows[i - 1].plus(stride)));
-        const left = k.let(depth);
+        k.call(packGroup, { source: at, target: scratch, depth, stride: rowBytes });
+        const from = k.let(scratch);
+        const end = k.let(at.plus(rowBytes.times(8)));
         k.while(
-          () => left.atLeast(4),
+          () => at.differs(end),
           () => {
-            for (let part = 0; part + 4 <= width; part += 4) {
-              const columns = transposed(
-                k,
-                rows.slice(part, part + 4).map((row) => k.let(load.f32x4(row))),
-              );
-              columns.forEach((column, i) => k.store(target, column, 4 * (i * width + part)));
-            }
-            if (width % 4 === 2)
-              pairs(
-                k,
-                rows.slice(-2).map((row) => k.let(load.f32x4(row))),
-              ).forEach((pair, i) => k.store(target, pair, 4 * (i * width + width - 2)));
-            for (const row of rows) row.add(16);
-            target.add(16 * width);
-            left.set(left.minus(4));
+            k.store(at, load.f32x4(from));
+            from.add(16);
+            at.add(16);
           },
         );
-        k.repeat(left, () => {
-          rows.forEach((row, i) => {
-            k.store(target, load.f32(row), 4 * i);
-            row.add(4);
-          });
-          target.add(4 * width);
-        });
-        source.add(stride.times(width));
       }),
   );
+};
+
+/** A float16's exponent, in both halves of a word, and what carries into the sign's place where it is that of NaN. */
+const exponents = 0x7c007c00;
+const oneMore = 0x04000400;
+const signs = 0x80008000 | 0;
 
 /**
  * Rows `ids` of a matrix in panels of 8 rows, to [count, depth]. A panel's row takes `bytes`; `within` is where a lane
@@ -85,7 +164,15 @@ const gather = (bytes: number, within: (lane: Int) => Int, read: (address: Int) 
       }),
   );
 
-export const pack = kernelModule('pack', () => ({
+/** A finite float16 in the upper half of a word. */
+const halfAsFloat = (high: Int): Value<'f32'> =>
+  high
+    .shiftRightSigned(3)
+    .and(0x8fffe000 | 0)
+    .asFloat()
+    .times(2 ** 112);
+
+export const pack = kernelModule('pack', (scope) => ({
   packRows4: packRows(4),
   packRows6: packRows(6),
   packRows8: packRows(8),
@@ -109,25 +196,38 @@ export const pack = kernelModule('pack', () => ({
       ),
   ),
 
-  /** Panels of float32 to pairs of bfloat16 (see `bfloat16Pairs`), for numbers that are ones. `rows` of 8 elements. */
-  narrow: kernel({ source: 'i32', target: 'i32', rows: 'i32' }, (k, { source, target, rows }) =>
-    k.repeat(rows, () => {
-      const [low, high] = [load.f32x4(source).bits(), load.f32x4(source, 16).bits()];
-      k.store(target, low.shiftRight(16).or(high.and(-65536)));
-      source.add(32);
-      target.add(16);
-    }),
-  ),
+  floatPanels: panelsInPlace(scope, packFloats(8)),
+  halfPanels: panelsInPlace(scope, packHalves),
+
+  /** Writes 1 to `flag` where one of the float16 in `bytes` (a multiple of 16) is not finite. */
+  checkFloat16: kernel({ at: 'i32', bytes: 'i32', flag: 'i32' }, (k, { at, bytes, flag }) => {
+    const bad = k.let(constant('i32x4', 0));
+    const end = k.let(at.plus(bytes));
+    k.while(
+      () => at.differs(end),
+      () => {
+        bad.set(bad.or(load.f32x4(at).bits().and(exponents).plus(oneMore)));
+        at.add(16);
+      },
+    );
+    const any = bad.lane(0).or(bad.lane(1)).or(bad.lane(2)).or(bad.lane(3));
+    k.if(any.and(signs), () => k.store(flag, constant('i32', 1)));
+  }),
 
   gather: gather(
     32,
     (lane) => lane.shiftLeft(2),
     (address) => load.f32(address),
   ),
-  gatherNarrow: gather(
+  gatherBfloat16: gather(
     16,
-    (lane) => lane.and(3).shiftLeft(2).plus(lane.shiftRight(2).shiftLeft(1)),
+    (lane) => lane.shiftLeft(1),
     (address) => load.i16(address).shiftLeft(16).asFloat(),
+  ),
+  gatherFloat16: gather(
+    16,
+    (lane) => lane.shiftLeft(1),
+    (address) => halfAsFloat(load.i16(address).shiftLeft(16)),
   ),
 
   /** `columns` floats of each row; strides in bytes. */

@@ -1,0 +1,7 @@
+/** Weights of 4-bit integers in the layouts of AutoAWQ, GPTQ and compressed-tensors. */
+export { awqLayout } from './awq.js';
+export { compressedTensorsLayout } from './compressedTensors.js';
+export { gptqLayout } from './gptq.js';
+export type { Int4Layout } from './layout.js';
+export { int4Methods, parseQuantization, type Int4Method, type Quantization } from './quantization.js';
+export { StoredInt4 } from './storedInt4.js';

@@ -1,0 +1,165 @@
+import {
+  UserError,
+  readInt4Rows,
+  type Int4Rows,
+  type Int4Source,
+  type Shape,
+  type WeightDType,
+} from '../../engine/index.js';
+import { weightDTypes, type TensorInfo } from '../safetensorsHeader.js';
+import type { TensorToWrite } from '../safetensorsWriter.js';
+import type { StoredInt4 } from './storedInt4.js';
+
+/** The tensors of a weight `X.weight` by the ends of their names: `X.qweight` is `qweight`. */
+export interface Parts {
+  /** Of the weight. */
+  readonly name: string;
+  info(part: string): TensorInfo | undefined;
+  /** Bytes [start, end) of one's data. @defaultValue all of it */
+  read(part: string, start?: number, end?: number): Promise<Uint8Array>;
+}
+
+/** How a format lays weights of 4-bit integers out in tensors: what it stores for `X.weight`. */
+export interface Int4Layout {
+  /** The tensors' ends, those first that every weight has; the very first tells that it is quantized. */
+  readonly parts: readonly string[];
+  /** How many of them every weight has. */
+  readonly required: number;
+  open(parts: Parts): Promise<StoredInt4>;
+  /** Columns that share a scale in the file may be several groups of the source. UserError for what it cannot hold. */
+  write(source: Int4Source, groupSize: number): TensorToWrite[];
+}
+
+/** The shape of a tensor of words. */
+export function wordsShape(parts: Parts, part: string): Shape {
+  const { dtype, shape } = parts.info(part)!;
+  if ((dtype !== 'I32' && dtype !== 'U32') || shape.length !== 2)
+    throw new UserError(
+      `tensor ${partName(parts.name, part)} is ${dtype} [${shape.join(',')}], expected a matrix of I32`,
+    );
+  return shape;
+}
+
+/** Fails where a tensor's shape is not what those of the others make it. */
+export function expectShape(parts: Parts, part: string, wanted: Shape): void {
+  const { shape } = parts.info(part)!;
+  if (shape.join() !== wanted.join())
+    throw new UserError(
+      `tensor ${partName(parts.name, part)} is [${shape.join(',')}], expected [${wanted.join(',')}] beside the integers of ${parts.name}`,
+    );
+}
+
+/** The scales' type, which must be one of floats. */
+export function scaleType(parts: Parts, part: string): WeightDType {
+  const { dtype } = parts.info(part)!;
+  const type = weightDTypes[dtype];
+  if (!type)
+    throw new UserError(`tensor ${partName(parts.name, part)} is ${dtype}, expected scales of F16, BF16 or F32`);
+  return type;
+}
+
+/** Groups of a layout that stores inputs first: `scales` [groups, out] and `qzeros` [groups, out / 8] beside [out, in]. */
+export function turnedGroups(
+  parts: Parts,
+  [out, width]: readonly [number, number],
+  groupSize: number,
+): { count: number; size: number; scaleDType: WeightDType } {
+  const scaleDType = scaleType(parts, 'scales');
+  const [count] = parts.info('scales')!.shape;
+  const size = count === 1 ? width : groupSize;
+  if (count !== groupCount(width, size))
+    throw new UserError(
+      `${parts.name} has ${count} groups in rows of ${width}, expected ${groupCount(width, size)} of ${groupSize} as the config says`,
+    );
+  expectShape(parts, 'scales', [count, out]);
+  expectShape(parts, 'qzeros', [count, out / 8]);
+  return { count, size, scaleDType };
+}
+
+/** `X.weight` -> `X.qweight` */
+export const partName = (weight: string, part: string): string => weight.replace(/weight$/, part);
+
+/** All rows of a source, with the file's groups: those of the source which a file's group covers must be alike. */
+export async function allRows(source: Int4Source, groupSize: number): Promise<Int4Rows> {
+  const [out, width] = source.shape;
+  const rowBytes = Math.ceil(width / 2);
+  const [from, to] = [groupCount(width, source.format.groupSize), groupCount(width, groupSize)];
+  const quants = new Uint8Array(out * rowBytes);
+  const scales = new Uint16Array(out * to);
+  const zeros = source.format.zeroPoints ? new Uint8Array(out * to) : undefined;
+  const step = Math.max(1, Math.floor((4 << 20) / rowBytes));
+  const ratio = to === 1 ? from : groupSize / source.format.groupSize;
+  for (let row = 0; row < out; row += step) {
+    const end = Math.min(out, row + step);
+    const rows = await readInt4Rows(source, row, end);
+    quants.set(rows.quants, row * rowBytes);
+    scales.set(merged(source, rows.scales, from, to, ratio), row * to);
+    if (rows.zeros) zeros?.set(merged(source, rows.zeros, from, to, ratio), row * to);
+  }
+  return { quants, scales, zeros };
+}
+
+export const groupCount = (width: number, groupSize: number): number =>
+  groupSize < 0 ? 1 : Math.ceil(width / groupSize);
+
+function merged<T extends Uint8Array | Uint16Array>(
+  source: Int4Source,
+  values: T,
+  from: number,
+  to: number,
+  ratio: number,
+): T {
+  if (from === to) return values;
+  const out = new (values.constructor as new (length: number) => T)((values.length / from) * to);
+  for (let i = 0; i < values.length; i++) {
+    const group = Math.floor(i / from) * to + Math.floor((i % from) / ratio);
+    if ((i % from) % ratio === 0) out[group] = values[i];
+    else if (out[group] !== values[i])
+      throw new UserError(
+        `${source.name}: a row's groups of ${source.format.groupSize} have scales of their own, so they cannot be stored as larger ones`,
+      );
+  }
+  return out;
+}
+
+/** Fails unless the integers, and the groups, come out even in a format's words. */
+export function checkDivides(
+  format: string,
+  { name, shape, format: { groupSize: own } }: Int4Source,
+  groupSize: number,
+  multiples: { readonly in?: number; readonly out?: number },
+): void {
+  const [out, width] = shape;
+  const refuse = (why: string, hint?: string): never => {
+    throw new UserError(`${format} cannot hold ${name} [${shape.join(',')}]: ${why}`, { hint });
+  };
+  if (shape.length !== 2) refuse('it holds matrices [out, in] only');
+  if (groupSize > 0 && groupSize % own) refuse(`its groups of ${own} do not make groups of ${groupSize}`);
+  if (groupSize > 0 && width % groupSize)
+    refuse(`rows of ${width} are no multiple of the group size ${groupSize}`, 'another group size may fit');
+  if (multiples.in && width % multiples.in) refuse(`rows of ${width} are no multiple of ${multiples.in}`);
+  if (multiples.out && out % multiples.out) refuse(`its ${out} rows are no multiple of ${multiples.out}`);
+}
+
+/** Tensors that are made together when the first of them is read; what is small stays until it is written. */
+export function madeTensors(
+  make: () => Promise<Readonly<Record<string, Uint8Array>>>,
+  tensors: readonly (Omit<TensorToWrite, 'read'> & { readonly part: string; readonly large?: boolean })[],
+): TensorToWrite[] {
+  const held = new Map<string, Uint8Array>();
+  const take = async (part: string): Promise<Uint8Array> => {
+    if (!held.has(part)) for (const [key, bytes] of Object.entries(await make())) held.set(key, bytes);
+    const bytes = held.get(part)!;
+    held.delete(part);
+    for (const { part, large } of tensors) if (large) held.delete(part);
+    return bytes;
+  };
+  return tensors.map(({ name, dtype, shape, part }) => ({
+    name,
+    dtype,
+    shape,
+    read: async function* () {
+      yield await take(part);
+    },
+  }));
+}

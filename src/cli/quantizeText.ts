@@ -1,0 +1,60 @@
+import type { ProjectionResult, QuantizeRecord } from '../quant/index.js';
+import { facts, table } from './table.js';
+import { formatBytes, formatLayers, formatSaving } from './units.js';
+
+/** What came of a quantization, for people. */
+/** What was written to the folder as `quantize_report.json`, and where. */
+export interface QuantizeResult extends QuantizeRecord {
+  readonly out: string;
+  readonly notes: readonly string[];
+}
+
+export function describeQuantization(result: QuantizeResult): string[] {
+  const { method, format, groupSize, symmetric, drop, bitsPerWeight, bytes, losses, out, calibration } = result;
+  return [
+    ...facts([
+      ['method', calibration ? `${method}, on ${calibration.samples} rows of ${calibration.length} tokens` : method],
+      [
+        'format',
+        `${format}, ${groupSize === -1 ? 'rows' : `groups of ${groupSize}`}, ${symmetric ? 'symmetric' : 'with zero points'}`,
+      ],
+      ['dropped', `attention = ${formatLayers(drop.attention)}, mlp = ${formatLayers(drop.mlp)}`],
+      ['bits', `${bitsPerWeight.toFixed(3)} an int4 weight, with scales`],
+      [
+        'weights',
+        `${formatBytes(bytes.before)} -> ${formatBytes(bytes.after)} (-${formatSaving(bytes.before, bytes.after)})`,
+      ],
+      ...losses.map(({ name, before, after, difference, standardError, rows }): [string, string] => [
+        `loss (${name})`,
+        `${before.toFixed(4)} -> ${after.toFixed(4)}, by row ${signed(difference)}${standardError === null ? '' : ` ± ${standardError.toFixed(4)}`} (${rows} rows)`,
+      ]),
+    ]),
+    '',
+    `error of the ${result.projections.some(({ outputError }) => outputError !== undefined) ? 'outputs' : 'weights'}, squared, in percent`,
+    ...errorTable(result.projections),
+    '',
+    `${out}: written`,
+  ];
+}
+
+const signed = (value: number): string => `${value < 0 ? '' : '+'}${value.toFixed(4)}`;
+
+/** A line a layer, a column a projection; of experts the mean. */
+function errorTable(projections: readonly ProjectionResult[]): string[] {
+  const paths = [...new Set(projections.map(({ path }) => path))].sort(inRunningOrder);
+  const layers = [...new Set(projections.map(({ layer }) => layer))];
+  const cell = (layer: number | null, path: string): string => {
+    const of = projections.filter((one) => one.layer === layer && one.path === path);
+    if (of.length === 0) return '';
+    const errors = of.map(({ outputError, weightError }) => outputError ?? weightError);
+    return ((100 * errors.reduce((a, b) => a + b, 0)) / errors.length).toPrecision(3);
+  };
+  return table([
+    ['layer', ...paths.map((path) => path.split('.').at(-1)!)],
+    ...layers.map((layer) => [String(layer), ...paths.map((path) => cell(layer, path))]),
+  ]);
+}
+
+const order = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'];
+const inRunningOrder = (a: string, b: string): number =>
+  order.indexOf(a.split('.').at(-1)!) - order.indexOf(b.split('.').at(-1)!);

@@ -1,0 +1,296 @@
+/**
+ * AWQ (Lin et al., 2023; spec 4.2), one module at a time, on what the full-precision modules before it give. Groups:
+ *
+ * - norm -> q, k, v and norm -> gate, up (of a mixture, of all experts): scales by the module's output;
+ * - v -> o where both have the same shape, so not with grouped heads; up -> down: scales by the output of o and of down.
+ *
+ * Unlike AutoAWQ, a mixture's router is multiplied with the scales too, so that tokens go where they went.
+ */
+import { capturedInputs, moduleStream, type ModuleRows } from '../calibrate/index.js';
+import {
+  arraySource,
+  decodeFloats,
+  dequantizeRows,
+  encodeFloats,
+  type Engine,
+  type WeightSource,
+} from '../engine/index.js';
+import { weightSource, type ModuleKind } from '../models/index.js';
+import { clipGroups, clipLimits } from './awqClip.js';
+import { searchScales, weightMeans } from './awqScales.js';
+import { calibrationVisits, gatherRows, visitCount, type Visits } from './experts.js';
+import { groupQuantized, snapped, storedFormat, type GroupOptions } from './groupQuantizer.js';
+import { InputStatistics, dividedColumns } from './inputStatistics.js';
+import type { ProjectionAt, Projections } from './projections.js';
+import { change, divideRows, mapRows, readAll, scaleColumns, type RowMap } from './rowMap.js';
+
+export interface AwqModulesOptions extends GroupOptions {
+  /** Tokens that must visit an expert for it to be calibrated on them alone. */
+  readonly expertFloor: number;
+}
+
+/** Tokens, in whole rows, on which a module's output is looked at for each of the scales that are tried. */
+const inspectedTokens = 1024;
+
+/** A module in full precision: what its projections read, and what leaves it. */
+interface Observed {
+  readonly inputs: ReadonlyMap<string, InputStatistics>;
+  /** Of the first rows. */
+  readonly outputs: readonly Float32Array[];
+}
+
+export class AwqModules {
+  readonly #inspectedRows: number;
+  readonly #tokens: number;
+
+  constructor(
+    private readonly rows: ModuleRows,
+    private readonly projections: Projections,
+    private readonly options: AwqModulesOptions,
+    private readonly warn: (text: string) => void,
+  ) {
+    this.#tokens = rows.rows.reduce((sum, { length }) => sum + length, 0);
+    const average = this.#tokens / rows.rows.length;
+    this.#inspectedRows = Math.min(rows.rows.length, Math.max(1, Math.floor(inspectedTokens / average)));
+  }
+
+  async quantize(layer: number, kind: ModuleKind): Promise<void> {
+    if (kind === 'attention') await this.#attention(layer);
+    else if (this.projections.specs.some(({ use }) => use === 'experts')) await this.#mixture(layer);
+    else await this.#mlp(layer);
+  }
+
+  get #engine(): Engine {
+    return this.rows.model.engine;
+  }
+
+  async #attention(layer: number): Promise<void> {
+    const [q, k, v, o] = ['q', 'k', 'v', 'o'].map((name): ProjectionAt => ({ layer, path: `attention.${name}` }));
+    const seen = await this.#observe(layer, 'attention', [q.path, o.path]);
+    const [into, mixed] = [seen.inputs.get(q.path)!, seen.inputs.get(o.path)!];
+    const scales = await this.#moduleScales(layer, 'attention', [q, k, v], into, seen.outputs);
+    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(layer, 'attention', scales), into.sample);
+    const [vShape, oShape] = [v, o].map((at) => this.projections.source(at).shape.join());
+    const between = vShape === oShape ? await this.#linearScales(o, mixed) : new Float64Array(mixed.width).fill(1);
+    const after = this.#scaleColumnsOf(between, mixed.sample);
+    const divided = vShape === oShape ? [divideRows(between)] : [];
+    if (vShape === oShape) await this.#divideBias(v, between);
+    await this.#finish(q, folded.maps, folded.sample, false);
+    await this.#finish(k, folded.maps, folded.sample, false);
+    await this.#finish(v, [...folded.maps, ...divided], folded.sample, true);
+    await this.#finish(o, after.maps, after.sample, true);
+  }
+
+  async #mlp(layer: number): Promise<void> {
+    const [gate, up, down] = ['gate', 'up', 'down'].map((name): ProjectionAt => ({ layer, path: `mlp.${name}` }));
+    const seen = await this.#observe(layer, 'mlp', [gate.path, down.path]);
+    const [into, hidden] = [seen.inputs.get(gate.path)!, seen.inputs.get(down.path)!];
+    const scales = await this.#moduleScales(layer, 'mlp', [gate, up], into, seen.outputs);
+    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(layer, 'mlp', scales), into.sample);
+    await this.#finishGated([gate, up, down], folded.maps, folded.sample, hidden);
+  }
+
+  async #mixture(layer: number): Promise<void> {
+    const { model } = this.rows;
+    const inputs: Float32Array[] = [];
+    const seen = await this.#observe(layer, 'mlp', ['mlp.router'], (input) => inputs.push(input));
+    const into = seen.inputs.get('mlp.router')!;
+    const routerSpec = this.projections.spec('mlp.router.weight');
+    const routerSource = weightSource(this.projections.stored, routerSpec, layer);
+    const visits = await calibrationVisits(this.rows, layer, inputs, routerSource, this.options, this.warn);
+    const experts = visits.map((_, expert) =>
+      ['gate', 'up', 'down'].map((name): ProjectionAt => ({ layer, path: `mlp.experts.${name}`, expert })),
+    );
+    const readers = experts.flatMap(([gate, up]) => [gate, up]);
+    const scales = await this.#moduleScales(layer, 'mlp', readers, into, seen.outputs);
+    const factors = await this.#foldIntoNorm(layer, 'mlp', scales);
+    this.projections.replaced.set(routerSource.name, mapRows(routerSource, scaleColumns(factors)));
+    for (const [expert, [gate, up, down]] of experts.entries()) {
+      const own = new InputStatistics(model.config.hiddenSize, visitCount(visits[expert]));
+      const hidden = await this.#expertHidden([gate, up], inputs, visits[expert], own);
+      const folded = this.#scaleColumnsOf(factors, own.sample);
+      await this.#finishGated([gate, up, down], folded.maps, folded.sample, hidden);
+    }
+  }
+
+  /** The rest of a gated MLP when the scales at its entrance are there. */
+  async #finishGated(
+    [gate, up, down]: readonly ProjectionAt[],
+    maps: readonly RowMap[],
+    sample: Float32Array,
+    hidden: InputStatistics,
+  ): Promise<void> {
+    const between = await this.#linearScales(down, hidden);
+    const after = this.#scaleColumnsOf(between, hidden.sample);
+    if (up.expert === undefined) await this.#divideBias(up, between);
+    await this.#finish(gate, maps, sample, true);
+    await this.#finish(up, [...maps, divideRows(between)], sample, true);
+    await this.#finish(down, after.maps, after.sample, true);
+  }
+
+  /** Runs all rows through the module as it is stored, and writes the stream behind it. */
+  async #observe(
+    layer: number,
+    kind: ModuleKind,
+    paths: readonly string[],
+    onInput?: (input: Float32Array) => void,
+  ): Promise<Observed> {
+    const { rows } = this;
+    const inputs = new Map<string, InputStatistics>();
+    const outputs: Float32Array[] = [];
+    using captured = capturedInputs(rows.model, paths);
+    const onRow = async (after: Parameters<Engine['readFloats']>[0], row: number): Promise<void> => {
+      const values = await this.#engine.readFloats(after);
+      rows.states.write(moduleStream(layer, kind) + 1, row, values);
+      if (row < this.#inspectedRows) outputs.push(values);
+      for (const [path, input] of await captured.take()) {
+        const width = input.length / rows.rows[row].length;
+        if (!inputs.has(path)) inputs.set(path, new InputStatistics(width, this.#tokens));
+        inputs.get(path)!.add(input);
+        onInput?.(input);
+      }
+    };
+    await rows.loaded(layer, kind, () => rows.run(layer, kind, { observer: captured.observer, onRow }));
+    return { inputs, outputs };
+  }
+
+  /** Scales for the inputs that `readers` share: those with which the module's output changes least. */
+  async #moduleScales(
+    layer: number,
+    kind: ModuleKind,
+    readers: readonly ProjectionAt[],
+    input: InputStatistics,
+    outputs: readonly Float32Array[],
+  ): Promise<Float64Array> {
+    const { rows, projections } = this;
+    const sources = readers.map((at) => projections.source(at));
+    const means = await weightMeans(sources, this.options.groupSize);
+    const { scales } = await searchScales(input.means, means, async (tried) => {
+      for (const source of sources)
+        projections.replaced.set(source.name, mapRows(source, ...this.#rounded(source, tried)));
+      let loss = 0;
+      await rows.loaded(layer, kind, () =>
+        rows.run(layer, kind, {
+          count: outputs.length,
+          onRow: async (after, row) => {
+            const values = await this.#engine.readFloats(after);
+            for (let i = 0; i < values.length; i++) loss += (values[i] - outputs[row][i]) ** 2;
+          },
+        }),
+      );
+      return loss;
+    });
+    for (const { name } of sources) projections.replaced.delete(name);
+    return scales;
+  }
+
+  /** Scales for the inputs of one projection: those with which its own output changes least, on the sampled tokens. */
+  async #linearScales(at: ProjectionAt, input: InputStatistics): Promise<Float64Array> {
+    const source = this.projections.source(at);
+    const means = await weightMeans([source], this.options.groupSize);
+    const { scales } = await searchScales(input.means, means, (tried) =>
+      this.#outputSize(mapRows(source, change(...this.#rounded(source, tried))), input.sample),
+    );
+    return scales;
+  }
+
+  /** W -> q(W s) / s */
+  #rounded({ name }: WeightSource, scales: Float64Array): RowMap[] {
+    return [scaleColumns(scales), snapped(this.options, name), scaleColumns(scales.map((scale) => 1 / scale))];
+  }
+
+  /** |X W^T|^2 for inputs X [tokens, in] and a weight [out, in]. */
+  async #outputSize(source: WeightSource, sample: Float32Array): Promise<number> {
+    const width = source.shape[1];
+    using weight = await this.#engine.pack(source, 'linear');
+    using _scope = this.#engine.scope();
+    const [output] = this.#engine.linear(this.#engine.tensor(sample, [sample.length / width, width]), [{ weight }]);
+    return (await this.#engine.readFloats(output)).reduce((sum, value) => sum + value * value, 0);
+  }
+
+  #scaleColumnsOf(scales: Float64Array, sample: Float32Array): { maps: readonly RowMap[]; sample: Float32Array } {
+    return { maps: [scaleColumns(scales)], sample: dividedColumns(sample, scales) };
+  }
+
+  /**
+   * Divides a module's norm by scales, and gives the scales that its rounding to 16 bits has left: with these the weights
+   * behind it are multiplied, so that without int4 nothing would have changed.
+   */
+  async #foldIntoNorm(layer: number, kind: ModuleKind, scales: Float64Array): Promise<Float64Array> {
+    const { projections } = this;
+    const source = weightSource(projections.stored, projections.spec(`${kind}.norm`), layer);
+    const gain = await readAll(source);
+    const stored = source.dtype === 'bfloat16' ? 'bfloat16' : 'float16';
+    const divided = decodeFloats(
+      encodeFloats(
+        gain.map((value, i) => value / scales[i]),
+        stored,
+      ),
+      stored,
+    );
+    const factors = scales.map((_, i) => {
+      const factor = gain[i] / divided[i];
+      if (factor > 0 && factor < Infinity) return factor;
+      divided[i] = gain[i];
+      return 1;
+    });
+    projections.replaced.set(
+      source.name,
+      arraySource(divided, source.shape, { name: source.name, dtype: source.dtype }),
+    );
+    return factors;
+  }
+
+  async #divideBias({ path, layer }: ProjectionAt, divisors: Float64Array): Promise<void> {
+    const spec = this.projections.specs.find((one) => one.path === `${path}.bias`);
+    if (!spec) return;
+    const source = weightSource(this.projections.stored, spec, layer);
+    const values = (await readAll(source)).map((value, i) => value / divisors[i]);
+    this.projections.replaced.set(
+      source.name,
+      arraySource(values, source.shape, { name: source.name, dtype: source.dtype }),
+    );
+  }
+
+  /** Rounds a projection whose scaled form reads `sample`. */
+  async #finish(at: ProjectionAt, maps: readonly RowMap[], sample: Float32Array, clip: boolean): Promise<void> {
+    const { projections, options } = this;
+    const { groupSize } = options;
+    const scaled = mapRows(projections.source(at), ...maps);
+    const [out, width] = scaled.shape;
+    // A whole row as a group is not searched: its Gram matrix would be as large as the weight.
+    const cut =
+      clip && groupSize !== -1
+        ? mapRows(scaled, clipGroups(await clipLimits(scaled, sample, { ...options, groupSize }), groupSize))
+        : scaled;
+    const rows = await groupQuantized(cut, options).readInt4(0, out);
+    const meant = await readAll(scaled);
+    const off = dequantizeRows(rows, width, storedFormat(options)).map((value, i) => value - meant[i]);
+    const difference = await this.#outputSize(arraySource(off, scaled.shape), sample);
+    const whole = difference === 0 ? 1 : await this.#outputSize(arraySource(meant, scaled.shape), sample);
+    projections.replace(at, rows, meant, difference / whole);
+  }
+
+  /** What enters an expert's `down` for the tokens that visit it; `own` is told what enters the expert. */
+  async #expertHidden(
+    [gateAt, upAt]: readonly ProjectionAt[],
+    inputs: readonly Float32Array[],
+    visits: Visits,
+    own: InputStatistics,
+  ): Promise<InputStatistics> {
+    const { projections } = this;
+    const engine = this.#engine;
+    using gate = await engine.pack(projections.source(gateAt), 'linear');
+    using up = await engine.pack(projections.source(upAt), 'linear');
+    const hidden = new InputStatistics(gate.shape[0], visitCount(visits));
+    for (const [row, places] of visits.entries()) {
+      if (places.length === 0) continue;
+      using _scope = engine.scope();
+      const x = gatherRows(engine, inputs[row], places, own.width);
+      own.add(await engine.readFloats(x));
+      const [g, u] = engine.linear(x, [{ weight: gate }, { weight: up }]);
+      hidden.add(await engine.readFloats(engine.siluMultiply(g, u)));
+    }
+    return hidden;
+  }
+}

@@ -1,0 +1,106 @@
+import type { Int4Method, JsonObject } from '../checkpoint/index.js';
+
+/** What a format's config says beside the sizes: readers that do not quantize themselves ignore most of it. */
+export interface AlgorithmDetails {
+  /** Program and version: `llm-drop:0.1.0`. */
+  readonly quantizer?: string;
+  /** Of GPTQ: the share of the mean diagonal that is added to it. */
+  readonly dampPercent?: number;
+  /** Of GPTQ: columns by descending curvature. Groups stay where they are, so that readers need not know. */
+  readonly actOrder?: boolean;
+  readonly trueSequential?: boolean;
+}
+
+export interface FormatConfig {
+  readonly format: Int4Method;
+  /** Weights along a row that share a scale, -1 for a whole row. */
+  readonly groupSize: number;
+  readonly symmetric: boolean;
+  /** Linear modules that stay floats, by their full names. The head is told apart: `lm_head`. */
+  readonly kept: readonly string[];
+  /** Linear modules that are quantized. */
+  readonly quantized: readonly string[];
+  readonly algorithm?: AlgorithmDetails;
+}
+
+/** `quantization_config` as transformers and vLLM read it. */
+export function quantizationConfig(config: FormatConfig): JsonObject {
+  switch (config.format) {
+    case 'awq':
+      return awqConfig(config);
+    case 'gptq':
+      return gptqConfig(config);
+    case 'compressed-tensors':
+      return compressedTensorsConfig(config);
+  }
+}
+
+/** Spec 4.1. Always with zero points: of symmetric weights they are 8. */
+const awqConfig = (config: FormatConfig): JsonObject => ({
+  quant_method: 'awq',
+  bits: 4,
+  group_size: config.groupSize,
+  zero_point: true,
+  version: 'gemm',
+  lm_head: config.quantized.includes('lm_head'),
+  // A part of a name stands for all modules that have it.
+  modules_to_not_convert: shortNames(config),
+});
+
+/** Spec 5.1. Version 1 cannot say a zero point of 0, so asymmetric weights are of version 2. */
+function gptqConfig(config: FormatConfig): JsonObject {
+  const { groupSize, symmetric, quantized, algorithm = {} } = config;
+  const kept = shortNames(config).filter((name) => name !== 'lm_head');
+  const pattern = (name: string): string => `-:.*\\b${name.replaceAll('.', '\\.')}$`;
+  return {
+    quant_method: 'gptq',
+    checkpoint_format: symmetric ? 'gptq' : 'gptq_v2',
+    bits: 4,
+    group_size: groupSize,
+    desc_act: false,
+    sym: symmetric,
+    damp_percent: algorithm.dampPercent ?? 0.01,
+    static_groups: algorithm.actOrder ?? false,
+    true_sequential: algorithm.trueSequential ?? true,
+    lm_head: quantized.includes('lm_head'),
+    pack_dtype: 'int32',
+    ...(kept.length ? { dynamic: Object.fromEntries(kept.map((name) => [pattern(name), {}])) } : {}),
+    ...(algorithm.quantizer ? { meta: { quantizer: [algorithm.quantizer] } } : {}),
+  };
+}
+
+/** Spec 6. */
+const compressedTensorsConfig = ({ groupSize, symmetric, kept }: FormatConfig): JsonObject => ({
+  quant_method: 'compressed-tensors',
+  format: 'pack-quantized',
+  quantization_status: 'compressed',
+  global_compression_ratio: null,
+  kv_cache_scheme: null,
+  ignore: [...kept],
+  config_groups: {
+    group_0: {
+      targets: ['Linear'],
+      weights: {
+        num_bits: 4,
+        type: 'int',
+        symmetric,
+        strategy: groupSize < 0 ? 'channel' : 'group',
+        group_size: groupSize < 0 ? null : groupSize,
+        dynamic: false,
+        actorder: null,
+        block_structure: null,
+        observer: 'minmax',
+        observer_kwargs: {},
+      },
+      input_activations: null,
+      output_activations: null,
+    },
+  },
+});
+
+/** Names that lack the layer's number where a module stays a float in every layer that has it. */
+function shortNames({ kept, quantized }: FormatConfig): string[] {
+  const short = (name: string): string => name.replace(/^model\.layers\.\d+\./, '');
+  const mixed = new Set(quantized.map(short));
+  return [...new Set(kept.map((name) => (mixed.has(short(name)) ? name : short(name))))];
+}

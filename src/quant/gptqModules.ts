@@ -1,0 +1,120 @@
+import { InputGrams, capturedInputs, moduleStream, type ModuleRows } from '../calibrate/index.js';
+import { arraySource, dequantizeRows, type Engine, type Weight } from '../engine/index.js';
+import { weightSource, type ModuleKind } from '../models/index.js';
+import { calibrationVisits, gatherRows, type Visits } from './experts.js';
+import { gptq, type GptqOptions } from './gptq.js';
+import { storedFormat } from './groupQuantizer.js';
+import { outputError, type ProjectionAt, type Projections } from './projections.js';
+
+export interface GptqModulesOptions extends GptqOptions {
+  /** Tokens that must visit an expert for it to be calibrated on them alone. */
+  readonly expertFloor: number;
+}
+
+/** Subsets of a module in running order; all of one read the same input, and each sees the earlier ones quantized. */
+const sequence: Readonly<Record<ModuleKind, readonly (readonly string[])[]>> = {
+  attention: [['attention.k', 'attention.v', 'attention.q'], ['attention.o']],
+  mlp: [['mlp.up', 'mlp.gate'], ['mlp.down']],
+};
+
+/** GPTQ in true-sequential order (spec 5.2), on what the quantized modules before give. */
+export class GptqModules {
+  constructor(
+    private readonly rows: ModuleRows,
+    private readonly projections: Projections,
+    private readonly options: GptqModulesOptions,
+    private readonly warn: (text: string) => void,
+  ) {}
+
+  async quantize(layer: number, kind: ModuleKind): Promise<void> {
+    const { rows } = this;
+    const isMixture = kind === 'mlp' && rows.model.specs.some(({ use }) => use === 'experts');
+    if (isMixture) await this.#quantizeExperts(layer);
+    else for (const paths of sequence[kind]) await this.#quantizeSubset(layer, kind, paths);
+    await rows.loaded(layer, kind, () =>
+      rows.run(layer, kind, {
+        onRow: async (after, row) =>
+          rows.states.write(moduleStream(layer, kind) + 1, row, await this.#engine.readFloats(after)),
+      }),
+    );
+  }
+
+  get #engine(): Engine {
+    return this.rows.model.engine;
+  }
+
+  async #quantizeSubset(layer: number, kind: ModuleKind, paths: readonly string[]): Promise<void> {
+    using grams = new InputGrams(this.#engine, [paths[0]]);
+    await this.rows.loaded(layer, kind, () => this.rows.run(layer, kind, grams));
+    const gram = await grams.take(paths[0]);
+    for (const path of paths) await this.#replace({ layer, path }, gram);
+  }
+
+  /** Rounds one projection; gives what it became, [out, in]. */
+  async #replace(at: ProjectionAt, gram: Float64Array): Promise<Float32Array> {
+    const { projections, options } = this;
+    const weight = await projections.read(at);
+    const width = Math.sqrt(gram.length);
+    const tensor = projections.tensor(at);
+    const rounded = gptq(weight, width, gram, options, tensor);
+    if (rounded.damping > (options.damping ?? 0.01))
+      this.warn(`${tensor}: damped by ${rounded.damping.toPrecision(2)} of the diagonal's mean to be factored`);
+    const values = dequantizeRows(rounded, width, storedFormat(options));
+    projections.replace(at, rounded, weight, await outputError(this.#engine, weight, values, gram));
+    return values;
+  }
+
+  /** Each expert on the tokens that visit it, its `down` behind its own quantized `gate` and `up`. */
+  async #quantizeExperts(layer: number): Promise<void> {
+    const inputs = await this.#expertInputs(layer);
+    const { projections, options, warn } = this;
+    const router = weightSource(projections.stored, projections.spec('mlp.router.weight'), layer);
+    const visits = await calibrationVisits(this.rows, layer, inputs, router, options, warn);
+    for (const expert of visits.keys()) await this.#quantizeExpert(layer, expert, inputs, visits[expert]);
+  }
+
+  /** The normed input [T, D] of the mixture in each row: as large as the hidden states of all rows. */
+  async #expertInputs(layer: number): Promise<Float32Array[]> {
+    const inputs: Float32Array[] = [];
+    using captured = capturedInputs(this.rows.model, ['mlp.router']);
+    await this.rows.loaded(layer, 'mlp', () =>
+      this.rows.run(layer, 'mlp', {
+        observer: captured.observer,
+        onRow: async () => void inputs.push((await captured.take()).get('mlp.router')!),
+      }),
+    );
+    return inputs;
+  }
+
+  async #quantizeExpert(layer: number, expert: number, inputs: readonly Float32Array[], visits: Visits): Promise<void> {
+    const engine = this.#engine;
+    const [up, gate, down] = ['up', 'gate', 'down'].map((name): ProjectionAt => ({
+      layer,
+      path: `mlp.experts.${name}`,
+      expert,
+    }));
+    const width = this.rows.model.config.hiddenSize;
+    using grams = new InputGrams(engine);
+    for (const [row, places] of visits.entries()) {
+      using _scope = engine.scope();
+      if (places.length) grams.add('input', gatherRows(engine, inputs[row], places, width));
+    }
+    const gram = await grams.take('input');
+    const packed = async (at: ProjectionAt): Promise<Weight> => {
+      const values = await this.#replace(at, gram);
+      return engine.pack(arraySource(values, [values.length / width, width]), 'linear');
+    };
+    {
+      using upWeight = await packed(up);
+      using gateWeight = await packed(gate);
+      for (const [row, places] of visits.entries()) {
+        using _scope = engine.scope();
+        if (places.length === 0) continue;
+        const x = gatherRows(engine, inputs[row], places, width);
+        const [g, u] = engine.linear(x, [{ weight: gateWeight }, { weight: upWeight }]);
+        grams.add('hidden', engine.siluMultiply(g, u));
+      }
+    }
+    await this.#replace(down, await grams.take('hidden'));
+  }
+}

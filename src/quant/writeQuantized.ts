@@ -1,0 +1,184 @@
+import { copyFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  copyTokenizerFiles,
+  fileError,
+  formatJson,
+  parseQuantization,
+  tensorOfSource,
+  writeFolderAtomically,
+  writeWeights,
+  type Checkpoint,
+  type Int4Layout,
+  type Int4Method,
+  type JsonObject,
+  type TensorToWrite,
+} from '../checkpoint/index.js';
+import type { Progress } from '../calibrate/index.js';
+import { UserError, isInt4, type Int4Source, type WeightSource } from '../engine/index.js';
+import { familyOf, isDropped, parseConfig, placeOf, type WeightSpec } from '../models/index.js';
+import { quantizationConfig, type AlgorithmDetails } from './formatConfig.js';
+
+export interface WriteQuantizedOptions {
+  readonly format: Int4Method;
+  /**
+   * Weights along a row that share a scale in the file, -1 for a whole row. The sources' groups are these or parts of
+   * them, with the same scale in each part.
+   */
+  readonly groupSize: number;
+  readonly symmetric: boolean;
+  /**
+   * What takes the place of a tensor of the checkpoint: integers, which are packed; other floats, such as a norm that
+   * AWQ scaled; or nothing, which leaves it as it is.
+   */
+  readonly replaced: (tensor: string) => Int4Source | WeightSource | undefined;
+  readonly algorithm?: AlgorithmDetails;
+  /** JSON files to lay beside the weights, by their names. */
+  readonly files?: Readonly<Record<string, unknown>>;
+  /** Replace a model folder that is already there. */
+  readonly overwrite?: boolean;
+  readonly shardBytes?: number;
+  readonly onProgress?: Progress;
+}
+
+/** Of LLM-Drop's folders: they tell how a model was dropped, which quantizing does not change. */
+const sideFiles = ['reserved_layers.json', 'layer_mapping.json', 'drop_report.json'];
+
+/**
+ * Writes a checkpoint with its linear layers in a 4-bit format of transformers and vLLM (spec 4.1, 5.1, 6). What the
+ * config drops stays dropped. The folder appears whole or not at all; what the format cannot hold is refused by name
+ * before anything is written.
+ */
+export async function writeQuantized(checkpoint: Checkpoint, out: string, o: WriteQuantizedOptions): Promise<void> {
+  const { quantization, tensors } = planned(checkpoint, o);
+  const config = { ...checkpoint.config, ...typeKeys(checkpoint.config, o), quantization_config: quantization };
+  await writeFolderAtomically(
+    out,
+    async (folder) => {
+      await copyTokenizerFiles(checkpoint.folder, folder);
+      await copyPresent(checkpoint.folder, folder);
+      await writeText(join(folder, 'config.json'), formatJson(config, checkpoint.config));
+      if (o.format === 'gptq')
+        await writeText(join(folder, 'quantize_config.json'), JSON.stringify(quantization, null, 2));
+      for (const [name, value] of Object.entries(o.files ?? {}))
+        await writeText(join(folder, name), JSON.stringify(value, null, 2));
+      await writeWeights(folder, tensors, {
+        shardBytes: o.shardBytes,
+        onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),
+      });
+    },
+    { overwrite: o.overwrite },
+  );
+}
+
+type PlanOptions = Pick<WriteQuantizedOptions, 'algorithm' | 'format' | 'groupSize' | 'replaced' | 'symmetric'>;
+
+/** Fails where `writeQuantized` would refuse these shapes, before hours of calibration: the integers are not read. */
+export function checkQuantizable(checkpoint: Checkpoint, o: PlanOptions): void {
+  planned(checkpoint, o);
+}
+
+function planned(checkpoint: Checkpoint, o: PlanOptions): { quantization: JsonObject; tensors: TensorToWrite[] } {
+  if (checkpoint.quantization)
+    throw new UserError(`${checkpoint.folder} is quantized already (${checkpoint.quantization.method})`, {
+      hint: 'quantize the model of floats that it was made from',
+    });
+  const plan = planTensors(checkpoint, o);
+  const quantization = quantizationConfig({ ...o, ...plan.modules });
+  const { layout } = parseQuantization(quantization, o.format);
+  return { quantization, tensors: plan.tensors.flatMap((tensor) => toWrite(checkpoint, tensor, layout, o)) };
+}
+
+interface PlannedTensor {
+  readonly name: string;
+  readonly replacement?: Int4Source | WeightSource;
+}
+
+interface Plan {
+  readonly tensors: readonly PlannedTensor[];
+  readonly modules: { readonly kept: readonly string[]; readonly quantized: readonly string[] };
+}
+
+/** Every tensor that stays in the model, and which of its linear modules become integers. */
+function planTensors(checkpoint: Checkpoint, { format, symmetric, replaced }: PlanOptions): Plan {
+  const where = join(checkpoint.folder, 'config.json');
+  const config = parseConfig(checkpoint.config, where);
+  const specs = familyOf(config, where).weights(config);
+  const drops = { attention: config.dropAttention, mlp: config.dropMlp };
+  const tensors = checkpoint
+    .tensorNames()
+    .filter((name) => !isDropped(specs, drops, name))
+    .map((name) => ({ name, replacement: replaced(name) }));
+  const kept = new Set(['lm_head']);
+  const quantized: string[] = [];
+  for (const { name, replacement } of tensors) {
+    const spec = placeOf(specs, name)?.spec;
+    if (replacement && isInt4(replacement)) {
+      checkPlace(name, format, spec);
+      checkZeros(replacement, format, symmetric);
+      quantized.push(moduleOf(name));
+    } else if (spec && isLinear(spec)) kept.add(moduleOf(name));
+  }
+  if (!quantized.length)
+    throw new UserError(`nothing of ${checkpoint.folder} is quantized, so there is nothing to write`);
+  return { tensors, modules: { kept: [...kept].filter((name) => !quantized.includes(name)), quantized } };
+}
+
+const isLinear = ({ use }: WeightSpec): boolean => use === 'linear' || use === 'experts';
+
+const moduleOf = (tensor: string): string => tensor.replace(/\.weight$/, '');
+
+function checkPlace(name: string, format: Int4Method, spec: WeightSpec | undefined): void {
+  if (spec && isLinear(spec) && name.endsWith('.weight')) return;
+  const tied = spec?.use === 'both' ? ', which is also the head here' : '';
+  throw new UserError(`${format} holds linear layers only, not ${name}${tied}`, {
+    hint: spec?.use === 'both' ? 'leave the head as it is' : undefined,
+  });
+}
+
+/** AWQ's layout always has zero points; the others' configs say for the whole model whether there are any. */
+function checkZeros({ name, format: { zeroPoints } }: Int4Source, format: Int4Method, symmetric: boolean): void {
+  if (zeroPoints === symmetric && (symmetric || format !== 'awq'))
+    throw new UserError(
+      `${name} has ${zeroPoints ? '' : 'no '}zero points, but the model is to be written as ${symmetric ? 'symmetric' : 'asymmetric'}`,
+    );
+}
+
+function toWrite(
+  checkpoint: Checkpoint,
+  { name, replacement }: PlannedTensor,
+  layout: Int4Layout,
+  { groupSize }: PlanOptions,
+): TensorToWrite[] {
+  const { shape } = checkpoint.info(name);
+  if (!replacement) return [checkpoint.raw(name)];
+  if (replacement.shape.join() !== shape.join())
+    throw new UserError(
+      `${name} is [${shape.join(',')}], but what is to replace it is [${replacement.shape.join(',')}]`,
+    );
+  if (!isInt4(replacement)) return [tensorOfSource(replacement, name)];
+  const { dtype, format } = replacement;
+  const readInt4: Int4Source['readInt4'] = (start, end) => replacement.readInt4(start, end);
+  return layout.write({ name, shape, dtype, format, readInt4 }, groupSize);
+}
+
+/** AWQ's kernels compute in float16, and its readers take the type from here. */
+function typeKeys(config: JsonObject, { format }: WriteQuantizedOptions): JsonObject {
+  if (format !== 'awq') return {};
+  return 'dtype' in config ? { dtype: 'float16' } : { torch_dtype: 'float16' };
+}
+
+/** Side files, and the Python that `auto_map` names. */
+async function copyPresent(from: string, to: string): Promise<void> {
+  const names = (await readdir(from)).filter((name) => sideFiles.includes(name) || name.endsWith('.py'));
+  for (const name of names)
+    await copyFile(join(from, name), join(to, name)).catch((error: unknown) => {
+      throw fileError(error, 'cannot copy', join(from, name));
+    });
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  await writeFile(path, `${text}\n`).catch((error: unknown) => {
+    throw fileError(error, 'cannot write', path);
+  });
+}

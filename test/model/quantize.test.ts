@@ -1,0 +1,252 @@
+/** Quantizing whole models: what each method replaces, in which order it sees what, and how it resumes. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { InputGrams, ProgressFile } from '../../src/calibrate/index.js';
+import { createBatch, createEngine, isInt4, readInt4Rows, type Engine, type Int4Rows } from '../../src/engine/index.js';
+import { Model, createModel, tensorNames, type Drops, type PartialConfig } from '../../src/models/index.js';
+import {
+  gptq,
+  quantizeModel,
+  type QuantizeMethod,
+  type QuantizeModelOptions,
+  type QuantizeState,
+  type QuantizedModel,
+} from '../../src/quant/index.js';
+import { replacedParameters } from '../../src/quant/quantizedTensors.js';
+import { readAll } from '../../src/quant/rowMap.js';
+
+const sizes = {
+  vocabSize: 60,
+  hiddenSize: 64,
+  intermediateSize: 96,
+  numHiddenLayers: 3,
+  numAttentionHeads: 4,
+  maxPositionEmbeddings: 64,
+};
+const configs: Record<string, PartialConfig> = {
+  'llama without grouped heads': { ...sizes, tieWordEmbeddings: true },
+  'llama with grouped heads and biases': { ...sizes, numKeyValueHeads: 2, attentionBias: true, mlpBias: true },
+  mixtral: { ...sizes, modelType: 'mixtral', numLocalExperts: 3, numExpertsPerTok: 2 },
+};
+const rows = Array.from({ length: 6 }, (_, row) =>
+  Int32Array.from({ length: 40 }, (__, i) => (i * i * (row + 3) + 7 * row + (i % 5)) % 60),
+);
+const grouped = { groupSize: 32, symmetric: true } as const;
+const methods: QuantizeMethod[] = ['rtn', 'gptq', 'awq'];
+
+let engine: Engine, folder: string;
+beforeAll(async () => {
+  engine = await createEngine('wasm');
+  folder = mkdtempSync(join(tmpdir(), 'llm-drop-quantize-'));
+});
+afterAll(() => {
+  expect(engine.memory()).toEqual({ tensors: 0, bytes: 0 });
+  engine.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const modelOf = (name: string): Promise<Model> => createModel(configs[name], { seed: 5, engine });
+
+/** Tensors of the model's layers that were replaced, with their rows. */
+async function int4Of(model: Model, quantized: QuantizedModel): Promise<Map<string, Int4Rows>> {
+  const found = new Map<string, Int4Rows>();
+  for (const { index } of model.layers)
+    for (const spec of model.specs.filter(({ name }) => name.includes('*')))
+      for (const tensor of tensorNames(spec, index)) {
+        const source = quantized.replaced(tensor);
+        if (!source || !isInt4(source)) continue;
+        const { quants, scales, zeros } = await readInt4Rows(source, 0, source.shape[0]);
+        found.set(tensor, { quants: quants.slice(), scales: scales.slice(), zeros: zeros?.slice() });
+      }
+  return found;
+}
+
+/** Everything that was replaced, floats too. */
+async function replacedOf(model: Model, quantized: QuantizedModel): Promise<Map<string, unknown>> {
+  const all = new Map<string, unknown>(await int4Of(model, quantized));
+  for (const { index } of model.layers)
+    for (const spec of model.specs.filter(({ name }) => name.includes('*')))
+      for (const tensor of tensorNames(spec, index)) {
+        const source = quantized.replaced(tensor);
+        if (source && !isInt4(source)) all.set(tensor, await readAll(source));
+      }
+  return all;
+}
+
+async function logits(like: Model, parameters = like.parameters): Promise<Float32Array> {
+  using model = new Model(engine, like.config, like.family, parameters);
+  model.setDrops(like.drops);
+  await model.load();
+  using _scope = engine.scope();
+  return await engine.readFloats(model.logits(model.forward(createBatch([rows[0], rows[1]]))));
+}
+
+const distance = (a: Float32Array, b: Float32Array): number =>
+  Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0) / b.reduce((sum, x) => sum + x ** 2, 0));
+
+describe.each(Object.keys(configs))('%s', (name) => {
+  it.each(methods)('%s replaces every projection and stays near the model', async (method) => {
+    using model = await modelOf(name);
+    for (const symmetric of [true, false]) {
+      await using quantized = await quantizeModel(model, rows, { method, ...grouped, symmetric });
+      const tensors = await int4Of(model, quantized);
+      const expected = model.specs
+        .filter(({ name: tensor, use, path }) => tensor.includes('*') && use !== 'vector' && !path.includes('router'))
+        .flatMap((spec) => model.layers.flatMap(({ index }) => tensorNames(spec, index)));
+      expect([...tensors.keys()].sort()).toEqual(expected.sort());
+      expect(quantized.results).toHaveLength(expected.length);
+      // Random weights in groups of 32 are off by a tenth each; a scale folded wrongly would be off by 1 and more.
+      expect(distance(await logits(model, quantized.parameters), await logits(model))).toBeLessThan(0.35);
+    }
+  });
+
+  it('gptq and awq err less in the outputs than rounding to nearest', async () => {
+    using model = await modelOf(name);
+    const float = await logits(model);
+    const off: Record<string, number> = {};
+    for (const method of methods) {
+      await using quantized = await quantizeModel(model, rows, { method, ...grouped });
+      off[method] = distance(await logits(model, quantized.parameters), float);
+    }
+    // Random activations have no outliers: AWQ has little to gain, and must at least lose nothing to speak of.
+    expect(off.gptq).toBeLessThan(off.rtn);
+    expect(off.awq).toBeLessThan(1.1 * off.rtn);
+  });
+
+  it.each(methods)('%s leaves what is dropped alone', async (method) => {
+    using model = await modelOf(name);
+    const drops: Drops = { attention: [1], mlp: [0, 2] };
+    model.setDrops(drops);
+    await using quantized = await quantizeModel(model, rows, { method, ...grouped });
+    for (const [kind, layers] of Object.entries(drops) as ['attention' | 'mlp', number[]][])
+      for (const layer of layers)
+        for (const spec of model.specs.filter(({ path }) => path.startsWith(`${kind}.`)))
+          for (const tensor of tensorNames(spec, layer)) expect(quantized.replaced(tensor)).toBeUndefined();
+    const kept = model.specs.find(({ path }) => path === 'attention.q.weight')!;
+    expect(quantized.replaced(tensorNames(kept, 2)[0])?.dtype).toBe('int4');
+    expect(distance(await logits(model, quantized.parameters), await logits(model))).toBeLessThan(0.35);
+    expect(model.drops).toEqual(drops);
+  });
+
+  it.each(methods)('%s resumes to the same bits wherever it was interrupted', async (method) => {
+    using model = await modelOf(name);
+    const options = { method, ...grouped, symmetric: false, expertFloor: 30 };
+    await using whole = await quantizeModel(model, rows, options);
+    const expected = await replacedOf(model, whole);
+    const stops = fc.array(fc.integer({ min: 1, max: whole.results.length - 1 }), { minLength: 1, maxLength: 3 });
+    await fc.assert(
+      fc.asyncProperty(stops, async (counts) => {
+        await using quantized = await inPieces(model, counts, options);
+        expect(await replacedOf(model, quantized)).toEqual(expected);
+        expect(quantized.results).toEqual(whole.results);
+        expect(quantized.warnings).toEqual(whole.warnings);
+      }),
+      { numRuns: 3 },
+    );
+    rmSync(join(folder, 'run.progress'));
+    rmSync(join(folder, 'run.progress.streams'), { recursive: true });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+/** Interrupted after each of some numbers of projections, and continued from the file each time. */
+async function inPieces(
+  model: Model,
+  stops: readonly number[],
+  options: QuantizeModelOptions,
+): Promise<QuantizedModel> {
+  const path = join(folder, 'run.progress');
+  rmSync(path, { force: true });
+  for (const stop of [...stops, Infinity]) {
+    const progress = await ProgressFile.open<QuantizeState>(path, { model: 'one' });
+    const interrupt = new AbortController();
+    const onProgress = (done: number): void => void (done >= stop && interrupt.abort());
+    try {
+      return await quantizeModel(model, rows, { ...options, progress, onProgress, signal: interrupt.signal });
+    } catch (error) {
+      expect(interrupt.signal.aborted, String(error)).toBe(true);
+    }
+  }
+  throw new Error('unreachable');
+}
+
+describe('rounding to nearest', () => {
+  it('of a dropped model is a drop of the quantized one', async () => {
+    using model = await modelOf('llama with grouped heads and biases');
+    await using whole = await quantizeModel(model, [], { method: 'rtn', ...grouped });
+    const all = await int4Of(model, whole);
+    model.setDrops({ attention: [0, 2], mlp: [1] });
+    await using dropped = await quantizeModel(model, [], { method: 'rtn', ...grouped });
+    const rest = await int4Of(model, dropped);
+    expect(rest.size).toBe(all.size - 2 * 4 - 3);
+    for (const [tensor, of] of rest) expect(of).toEqual(all.get(tensor));
+  });
+});
+
+describe('gptq', () => {
+  /** What a projection reads when everything before it is quantized, and nothing behind. */
+  it.each([
+    ['attention.q', 1, ['attention.k', 'attention.v']],
+    ['attention.o', 1, ['attention.q', 'attention.k', 'attention.v']],
+    ['mlp.gate', 1, ['attention.q', 'attention.k', 'attention.v', 'attention.o', 'mlp.up']],
+    ['mlp.down', 2, ['attention.q', 'attention.k', 'attention.v', 'attention.o', 'mlp.up', 'mlp.gate']],
+  ] as const)('sees %s of layer %d behind all that runs before it, quantized', async (path, layer, before) => {
+    using model = await modelOf('llama with grouped heads and biases');
+    await using quantized = await quantizeModel(model, rows, { method: 'gptq', ...grouped });
+    const isBefore = (tensor: string): boolean =>
+      model.specs.some(
+        (spec) =>
+          Array.from({ length: layer }, (_, i) => tensorNames(spec, i)[0]).includes(tensor) ||
+          (tensorNames(spec, layer)[0] === tensor && before.some((one) => spec.path === `${one}.weight`)),
+      );
+    using partly = new Model(
+      engine,
+      model.config,
+      model.family,
+      replacedParameters(model.parameters, (tensor) => (isBefore(tensor) ? quantized.replaced(tensor) : undefined)),
+    );
+    await partly.load();
+    using grams = new InputGrams(engine, [path]);
+    const { observer } = grams;
+    for (const row of rows) {
+      using _scope = engine.scope();
+      partly.forward(createBatch([row]), {
+        observer: { input: (event) => event.layer === layer && observer.input!(event) },
+      });
+    }
+    const spec = model.specs.find((one) => one.path === `${path}.weight`)!;
+    const [tensor] = tensorNames(spec, layer);
+    const weight = await readAll(model.parameters.source(tensor));
+    const { quants } = gptq(weight, spec.shape[1], await grams.take(path), grouped, tensor);
+    const source = quantized.replaced(tensor)!;
+    if (!isInt4(source)) throw new Error(`${tensor} is not int4`);
+    expect((await source.readInt4(0, source.shape[0])).quants).toEqual(quants);
+  });
+
+  it('needs rows', async () => {
+    using model = await modelOf('mixtral');
+    await expect(quantizeModel(model, [], { method: 'gptq', ...grouped })).rejects.toThrow(/gptq needs .* row/);
+  });
+});
+
+describe('experts', () => {
+  it.each(['gptq', 'awq'] as const)('%s warns with counts where too few tokens visit one', async (method) => {
+    using model = await modelOf('mixtral');
+    const few = { method, ...grouped, expertFloor: 1e6 };
+    await using quantized = await quantizeModel(model, rows, few);
+    expect(quantized.warnings).toHaveLength(3);
+    expect(quantized.warnings[0]).toMatch(
+      /^layer 0: fewer than 1000000 tokens visit experts 0 \(\d+\), 1 \(\d+\), 2 \(\d+\), calibrated on all 240 tokens instead$/,
+    );
+    // Two of three experts for each of 240 tokens.
+    const counts = [...quantized.warnings[0].matchAll(/\((\d+)\)/g)].map(([, count]) => Number(count));
+    expect(counts.reduce((a, b) => a + b)).toBe(480);
+    await using enough = await quantizeModel(model, rows, { ...few, expertFloor: 1 });
+    expect(enough.warnings).toEqual([]);
+    // Other tokens give other integers.
+    expect(await int4Of(model, enough)).not.toEqual(await int4Of(model, quantized));
+  });
+});
