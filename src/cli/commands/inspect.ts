@@ -21,6 +21,13 @@ interface Inspection extends ModelSize {
   readonly vocabulary: number;
   readonly context: number;
   readonly dtype: string;
+  /** Of int4 weights: the format, and how many weights share a scale (-1: a whole row). */
+  readonly quantization?: {
+    readonly method: string;
+    readonly format: string;
+    readonly groupSizes: readonly number[];
+    readonly symmetric: boolean;
+  };
   readonly drop: Drops;
   readonly backend: Abilities & { readonly name: string };
 }
@@ -49,6 +56,7 @@ async function inspectModel(o: {
   using engine = await createEngine(o.backend, { threads: o.threads, revectorize: true });
   const { checkpoint, config, specs } = source;
   const drop = { attention: config.dropAttention, mlp: config.dropMlp };
+  const { quantization } = checkpoint;
   return {
     version,
     model: o.model,
@@ -63,6 +71,12 @@ async function inspectModel(o: {
     vocabulary: config.vocabSize,
     context: config.maxPositionEmbeddings,
     dtype: config.dtype,
+    quantization: quantization && {
+      method: quantization.method,
+      format: quantization.format,
+      groupSizes: quantization.groupSizes,
+      symmetric: quantization.symmetric,
+    },
     drop,
     ...modelSize(checkpoint, config, specs, drop),
     backend: { name: engine.backend.name, ...engine.backend.abilities },
@@ -81,6 +95,7 @@ function describe(i: Inspection): string[] {
       ['context', `${formatCount(i.context)} tokens`],
       ['parameters', formatCount(i.parameters)],
       ['weights', formatBytes(i.bytes)],
+      ...(i.quantization ? [['quantization', quantizationText(i.quantization)] as const] : []),
       ['key-value cache', `${formatBytes(i.kvBytesPerToken)} a token in float32`],
       ['dropped', `attention = ${formatLayers(i.drop.attention)}, mlp = ${formatLayers(i.drop.mlp)}`],
       ['backend', `${name} (${tier}), ${threads} ${threads === 1 ? 'thread' : 'threads'}`],
@@ -89,4 +104,9 @@ function describe(i: Inspection): string[] {
     '',
     ...layerPicture(i.layers, i.drop),
   ];
+}
+
+function quantizationText({ method, format, groupSizes, symmetric }: NonNullable<Inspection['quantization']>): string {
+  const groups = groupSizes.map((size) => (size < 0 ? 'whole rows' : `groups of ${size}`)).join(' and ');
+  return `int4 by ${method} (${format}), ${groups}, ${symmetric ? 'symmetric' : 'with zero points'}`;
 }
