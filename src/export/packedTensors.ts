@@ -27,7 +27,7 @@ export async function packedTensors(
 ): Promise<PackedTensors | undefined> {
   if (groupSizes.length !== 1) return undefined;
   const [groupSize] = groupSizes;
-  const stored = await Promise.all(weights.map(async ({ int4 }) => await int4?.()));
+  const stored = await Promise.all(weights.map(async ({ int4 }) => int4?.()));
   const formats = new Map(weights.flatMap(({ spec }, i) => (stored[i] ? [[spec.path, stored[i].format]] : [])));
   const asInt4 = ({ spec, source, int4 }: PlannedWeight, i: number): Int4Source | undefined => {
     const known = formats.get(spec.path);
