@@ -10,14 +10,18 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
 import {
+  allLogits,
+  compensate,
   createEngine,
   exportModel,
   GgufFile,
   ggufLogits,
+  loadModel,
   picker,
   rotaryOrdered,
   softmax,
   vocabSize,
+  writeDropped,
   writeRandomModel,
 } from './randomModels.mjs';
 
@@ -129,6 +133,40 @@ async function check(name, modelType, seed, type, override = {}) {
   assert.ok(worst <= tolerance[type], `${what}: off by ${worst}`);
 }
 
+/** Logits [T, V] of a model folder. */
+async function folderLogits(path, tokens) {
+  const model = await loadModel(path, { engine });
+  try {
+    return await allLogits(model, tokens);
+  } finally {
+    await model.close();
+  }
+}
+
+/** What llama.cpp makes of a dropped model whose output projections were refit, and what we do. */
+async function checkRefit(mode, seed) {
+  const { config, tokens } = randomCase(seed, 'llama');
+  const drops = { attention: [1, 2], mlp: [2] };
+  const [source, plain, refit] = ['source', 'plain', 'refit'].map((name) => join(folder, `${mode}-${seed}-${name}`));
+  await writeRandomModel(source, { ...config, numHiddenLayers: 4 }, seed);
+  const pick = picker(seed);
+  const rows = Array.from({ length: 8 }, () => Int32Array.from({ length: 32 }, () => pick.int(vocabSize)));
+  const model = await loadModel(source, { engine });
+  const made = await compensate(model, drops, rows, { mode });
+  await writeDropped(model, drops, plain);
+  await writeDropped(model, drops, refit, { replaced: (name) => made.weights.get(name) });
+  await made[Symbol.asyncDispose]();
+  await model.close();
+  await exportModel(refit, { to: 'gguf', type: 'f32', out: `${refit}.gguf`, engine });
+  const theirs = await probabilities(`${refit}.gguf`, tokens, vocabSize);
+  const off = difference(theirs, await folderLogits(refit, tokens), vocabSize);
+  const moved = difference(theirs, await folderLogits(plain, tokens), vocabSize);
+  const what = `${made.refits.length} projections refit (${mode})`;
+  console.log(`${off.toExponential(1)} ${what}, ${moved.toExponential(1)} from the plain drop`);
+  assert.ok(off <= tolerance.f32, `${what}: off by ${off}`);
+  assert.ok(moved > 5 * tolerance.f32, `${what}: only ${moved} from the plain drop`);
+}
+
 /** A copy of a GGUF file whose queries and keys are in Hugging Face's order. */
 async function unpermuted(path, headDim) {
   const bytes = await readFile(path);
@@ -185,6 +223,7 @@ describe('GGUF exports in llama.cpp', () => {
     it(`llama ${type}`, () => check('llama', 'llama', 41 + i, type));
     it(`mixtral ${type}`, () => check('mixtral', 'mixtral', 51 + i, type));
   }
+  for (const mode of ['neighbour', 'all']) it(`a refit drop, ${mode}`, () => checkRefit(mode, 71));
   const whole = { layers: 4, config: { numHiddenLayers: 4 } };
   const edges = {
     'nothing dropped': { attention: [], mlp: [] },

@@ -23,6 +23,7 @@ export const { loadTokenizer, openCheckpoint, tensorOfSource, writeSafetensors, 
 export const { rtn, writeQuantized } = await load('quant/index.js');
 export const { exportModel, GgufFile, ggufModel } = await load('export/index.js');
 export const { rotaryOrdered } = await load('export/rowViews.js');
+export const { compensate, writeDropped } = await load('drop/index.js');
 const { randomParameters } = await load('models/parameters.js');
 
 /** `torch_dtype` and the rest of a config.json, in the words of transformers v4. */
