@@ -82,7 +82,8 @@ describe('a refit', () => {
         ])
           expect(Math.abs(is - was)).toBeLessThan(1e-3 * was + (1e-6 * expected.before) / tokens + 1e-9);
       }
-    });
+      // A case has 1.2 refits on average, many have none: fewer runs than these come to 20 or less now and then.
+    }, 60);
     expect(refits).toBeGreaterThan(20);
   }, 60_000);
 
