@@ -11,7 +11,7 @@ export {
 export { DiskStates, MemoryStates, type HiddenStates } from './hiddenStates.js';
 export { InputGrams } from './inputGrams.js';
 export { ModuleRows, capturedInputs, moduleStream, type CapturedInputs } from './moduleRows.js';
-export { ProgressFile } from './progressFile.js';
+export { ProgressFile, type SavedProgress } from './progressFile.js';
 export { embedded, streamRows, type StreamOptions, type StreamPosition } from './streamRows.js';
 export { walkRows, type Progress, type WalkOptions } from './walk.js';
 export {

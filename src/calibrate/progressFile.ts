@@ -8,6 +8,15 @@ interface Saved<T> {
   readonly state: T;
 }
 
+/** Where a long run keeps how far it has come. */
+export interface SavedProgress<T> {
+  /** What the interrupted run saved; undefined where there was none, or none of the same inputs. */
+  readonly previous: T | undefined;
+  /** For what is too large for the state: hidden states, tensors made so far. */
+  readonly folder: string;
+  save(state: T): Promise<void>;
+}
+
 /**
  * How far an interrupted run has come, as JSON beside its result: numbers come back as they were, to the last bit.
  *
@@ -19,11 +28,10 @@ interface Saved<T> {
  * await progress.remove();
  * ```
  */
-export class ProgressFile<T> {
+export class ProgressFile<T> implements SavedProgress<T> {
   private constructor(
     readonly path: string,
     private readonly fingerprint: Fingerprint,
-    /** What the interrupted run saved; undefined where there was none, or none of the same inputs. */
     readonly previous: T | undefined,
     /** Why what lay there is not continued, as a sentence. */
     readonly changed: string | undefined,

@@ -1,4 +1,11 @@
-import { ModuleRows, embedded, moduleStream, type HiddenStates, type WalkOptions } from '../calibrate/index.js';
+import {
+  ModuleRows,
+  embedded,
+  moduleStream,
+  type HiddenStates,
+  type WalkOptions,
+  type SavedProgress,
+} from '../calibrate/index.js';
 import { UserError, arraySource, decodeFloats, type Tensor, type WeightSource } from '../engine/index.js';
 import { Model, moduleSpecs, weightSource, type Observer, type Parameters, type WeightSpec } from '../models/index.js';
 import { ProjectionFit } from './compensateFit.js';
@@ -26,12 +33,7 @@ export interface CompensationState {
 }
 
 /** Where the state is kept: a `ProgressFile` is one. */
-export interface CompensationProgress {
-  readonly previous: CompensationState | undefined;
-  /** For the hidden states, and the refit tensors so far. */
-  readonly folder: string;
-  save(state: CompensationState): Promise<void>;
-}
+export type CompensationProgress = SavedProgress<CompensationState>;
 
 export interface CompensatorOptions extends Omit<WalkOptions, 'observer'> {
   /** lambda as a multiple of mean diag(Z'Z). @defaultValue 1 */

@@ -7,6 +7,7 @@ import {
   type HiddenStates,
   type StreamPosition,
   type WalkOptions,
+  type SavedProgress,
 } from '../calibrate/index.js';
 import { UserError, type Tensor } from '../engine/index.js';
 import {
@@ -68,12 +69,7 @@ export interface ScoreState {
 }
 
 /** Where the state is kept: a `ProgressFile` is one. */
-export interface ScoreProgress {
-  readonly previous: ScoreState | undefined;
-  /** For the hidden states of a streamed model. */
-  readonly folder: string;
-  save(state: ScoreState): Promise<void>;
-}
+export type ScoreProgress = SavedProgress<ScoreState>;
 
 export interface ScoreOptions extends Omit<WalkOptions, 'observer'> {
   /** @defaultValue cosine */

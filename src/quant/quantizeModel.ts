@@ -7,6 +7,7 @@ import {
   moduleStream,
   type HiddenStates,
   type WalkOptions,
+  type SavedProgress,
 } from '../calibrate/index.js';
 import { UserError } from '../engine/index.js';
 import { Model, tensorNames, type ModuleKind, type Parameters } from '../models/index.js';
@@ -29,12 +30,7 @@ export interface QuantizeState {
 }
 
 /** Where the state is kept: a `ProgressFile` is one. */
-export interface QuantizeProgress {
-  readonly previous: QuantizeState | undefined;
-  /** For the hidden states, and the quantized layers. */
-  readonly folder: string;
-  save(state: QuantizeState): Promise<void>;
-}
+export type QuantizeProgress = SavedProgress<QuantizeState>;
 
 export interface QuantizeModelOptions extends GroupOptions, Omit<WalkOptions, 'observer'> {
   readonly method: QuantizeMethod;

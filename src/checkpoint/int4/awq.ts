@@ -1,10 +1,10 @@
-import { middle, type Int4Source } from '../../engine/index.js';
+import type { Int4Source } from '../../engine/index.js';
 import {
   allRows,
   checkDivides,
   groupCount,
   madeTensors,
-  partName,
+  middles,
   turnedGroups,
   wordsShape,
   type Int4Layout,
@@ -62,9 +62,8 @@ function write(source: Int4Source, groupSize: number): ReturnType<Int4Layout['wr
   checkDivides('AWQ', source, groupSize, { out: 8 });
   const [out, width] = source.shape;
   const count = groupCount(width, groupSize);
-  const name = (part: string): string => partName(source.name, part);
   const make = async (): Promise<Record<string, Uint8Array>> => {
-    const { quants, scales, zeros = new Uint8Array(out * count).fill(middle) } = await allRows(source, groupSize);
+    const { quants, scales, zeros = middles(out * count) } = await allRows(source, groupSize);
     const across = Math.ceil(width / 8);
     const turned = transposedNibbles(wordsOfQuants(quants, width), out, across, { given: awqOrder });
     return {
@@ -73,9 +72,9 @@ function write(source: Int4Source, groupSize: number): ReturnType<Int4Layout['wr
       scales: bytesOfWords(transposed(scales, out, count)),
     };
   };
-  return madeTensors(make, [
-    { part: 'qweight', name: name('qweight'), dtype: 'I32', shape: [width, out / 8], large: true },
-    { part: 'qzeros', name: name('qzeros'), dtype: 'I32', shape: [count, out / 8] },
-    { part: 'scales', name: name('scales'), dtype: 'F16', shape: [count, out] },
+  return madeTensors(source.name, make, [
+    { part: 'qweight', dtype: 'I32', shape: [width, out / 8], large: true },
+    { part: 'qzeros', dtype: 'I32', shape: [count, out / 8] },
+    { part: 'scales', dtype: 'F16', shape: [count, out] },
   ]);
 }

@@ -133,7 +133,6 @@ function write(source: Int4Source, groupSize: number): ReturnType<Int4Layout['wr
   checkDivides('compressed-tensors', source, groupSize, {});
   const [out, width] = source.shape;
   const count = groupCount(width, groupSize);
-  const name = (part: string): string => partName(source.name, part);
   const { zeroPoints: asymmetric } = source.format;
   const make = async (): Promise<Record<string, Uint8Array>> => {
     const { quants, scales, zeros } = await allRows(source, groupSize);
@@ -146,11 +145,10 @@ function write(source: Int4Source, groupSize: number): ReturnType<Int4Layout['wr
   const shape = new BigInt64Array([BigInt(out), BigInt(width)]);
   const shapeBytes = new Uint8Array(shape.buffer);
   return [
-    { name: name('weight_shape'), dtype: 'I64', shape: [2], read: () => [shapeBytes] },
-    ...madeTensors(make, [
+    { name: partName(source.name, 'weight_shape'), dtype: 'I64', shape: [2], read: () => [shapeBytes] },
+    ...madeTensors(source.name, make, [
       {
         part: 'weight_packed',
-        name: name('weight_packed'),
         dtype: 'I32',
         shape: [out, wordsAcross(width)],
         large: true,
@@ -159,13 +157,12 @@ function write(source: Int4Source, groupSize: number): ReturnType<Int4Layout['wr
         ? [
             {
               part: 'weight_zero_point',
-              name: name('weight_zero_point'),
               dtype: 'I32',
               shape: [wordsAcross(out), count],
             } as const,
           ]
         : []),
-      { part: 'weight_scale', name: name('weight_scale'), dtype: 'F16', shape: [out, count] },
+      { part: 'weight_scale', dtype: 'F16', shape: [out, count] },
     ]),
   ];
 }

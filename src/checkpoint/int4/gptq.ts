@@ -1,10 +1,11 @@
-import { UserError, middle, type Int4Source } from '../../engine/index.js';
+import { UserError, type Int4Source } from '../../engine/index.js';
 import {
   allRows,
   checkDivides,
   expectShape,
   groupCount,
   madeTensors,
+  middles,
   partName,
   turnedGroups,
   wordsShape,
@@ -57,9 +58,8 @@ function write(source: Int4Source, groupSize: number, version: 1 | 2): ReturnTyp
   checkDivides('GPTQ', source, groupSize, { in: 32, out: 32 });
   const [out, width] = source.shape;
   const count = groupCount(width, groupSize);
-  const name = (part: string): string => partName(source.name, part);
   const make = async (): Promise<Record<string, Uint8Array>> => {
-    const { quants, scales, zeros = new Uint8Array(out * count).fill(middle) } = await allRows(source, groupSize);
+    const { quants, scales, zeros = middles(out * count) } = await allRows(source, groupSize);
     if (version === 1 && zeros.includes(0))
       throw new UserError(`GPTQ's version 1 cannot hold ${source.name}: it has a zero point of 0`, {
         hint: 'version 2 can',
@@ -73,10 +73,10 @@ function write(source: Int4Source, groupSize: number, version: 1 | 2): ReturnTyp
       g_idx: bytesOfWords(Int32Array.from({ length: width }, (_, column) => Math.floor(column / size))),
     };
   };
-  return madeTensors(make, [
-    { part: 'qweight', name: name('qweight'), dtype: 'I32', shape: [width / 8, out], large: true },
-    { part: 'qzeros', name: name('qzeros'), dtype: 'I32', shape: [count, out / 8] },
-    { part: 'scales', name: name('scales'), dtype: 'F16', shape: [count, out] },
-    { part: 'g_idx', name: name('g_idx'), dtype: 'I32', shape: [width] },
+  return madeTensors(source.name, make, [
+    { part: 'qweight', dtype: 'I32', shape: [width / 8, out], large: true },
+    { part: 'qzeros', dtype: 'I32', shape: [count, out / 8] },
+    { part: 'scales', dtype: 'F16', shape: [count, out] },
+    { part: 'g_idx', dtype: 'I32', shape: [width] },
   ]);
 }

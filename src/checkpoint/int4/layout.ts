@@ -1,5 +1,6 @@
 import {
   UserError,
+  middle,
   readInt4Rows,
   type Int4Rows,
   type Int4Source,
@@ -79,6 +80,9 @@ export function turnedGroups(
 /** `X.weight` -> `X.qweight` */
 export const partName = (weight: string, part: string): string => weight.replace(/weight$/, part);
 
+/** Zero points of `count` groups that have none of their own. */
+export const middles = (count: number): Uint8Array => new Uint8Array(count).fill(middle);
+
 /** All rows of a source, with the file's groups: those of the source which a file's group covers must be alike. */
 export async function allRows(source: Int4Source, groupSize: number): Promise<Int4Rows> {
   const [out, width] = source.shape;
@@ -141,10 +145,14 @@ export function checkDivides(
   if (multiples.out && out % multiples.out) refuse(`its ${out} rows are no multiple of ${multiples.out}`);
 }
 
-/** Tensors that are made together when the first of them is read; what is small stays until it is written. */
+/** What a part of a weight is stored as. */
+type PartToWrite = Omit<TensorToWrite, 'name' | 'read'> & { readonly part: string; readonly large?: boolean };
+
+/** A weight's tensors, made together when the first of them is read; what is small stays until it is written. */
 export function madeTensors(
+  weight: string,
   make: () => Promise<Readonly<Record<string, Uint8Array>>>,
-  tensors: readonly (Omit<TensorToWrite, 'read'> & { readonly part: string; readonly large?: boolean })[],
+  tensors: readonly PartToWrite[],
 ): TensorToWrite[] {
   const held = new Map<string, Uint8Array>();
   const take = async (part: string): Promise<Uint8Array> => {
@@ -154,8 +162,8 @@ export function madeTensors(
     for (const { part, large } of tensors) if (large) held.delete(part);
     return bytes;
   };
-  return tensors.map(({ name, dtype, shape, part }) => ({
-    name,
+  return tensors.map(({ dtype, shape, part }) => ({
+    name: partName(weight, part),
     dtype,
     shape,
     read: async function* () {

@@ -10,6 +10,7 @@ import {
   type GroupOptions,
 } from '../../../src/quant/index.js';
 import { random } from '../../support/backends.js';
+import { int4Matrix } from '../../support/int4Matrix.js';
 
 const options = fc.record({
   groupSize: fc.constantFrom(32, 64, 128, -1),
@@ -17,23 +18,7 @@ const options = fc.record({
   range: fc.constantFrom('sevenths', 'full'),
 }) as fc.Arbitrary<GroupOptions>;
 
-/** Rows of numbers to either side or both, of any magnitude that a scale can hold, some of them zeros and some outliers. */
-const matrix = fc
-  .record({
-    seed: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
-    rows: fc.integer({ min: 1, max: 4 }),
-    width: fc.integer({ min: 1, max: 300 }),
-    side: fc.constantFrom(-1, 0, 1),
-    exponent: fc.integer({ min: -140, max: 12 }),
-  })
-  .map(({ seed, rows, width, side, exponent }) => {
-    const kind = random(seed + 1, [rows, width]);
-    const values = random(seed, [rows, width], 2 ** exponent).map((value, i) => {
-      const kept = side === 0 ? value : side * Math.abs(value);
-      return kind[i] < -0.7 ? 0 : kind[i] > 0.95 ? 16 * kept : kept;
-    });
-    return { width, values };
-  });
+const matrix = int4Matrix(12);
 
 const back = (values: Float32Array, width: number, o: GroupOptions): Float32Array =>
   dequantizeRows(roundToGrid(values, width, fitGrid(values, width, o, 'w')), width, storedFormat(o));

@@ -5,30 +5,14 @@ import { UserError } from '../../../src/engine/errors.js';
 import { float16ToFloat32 } from '../../../src/engine/halfFloat.js';
 import { dequantizeRows, type Int4Format, type Int4Rows } from '../../../src/engine/int4.js';
 import { int4Format, quantizeRows, rtn } from '../../../src/quant/index.js';
-import { random } from '../../support/backends.js';
+import { int4Matrix } from '../../support/int4Matrix.js';
 
 const format = fc.record({
   groupSize: fc.constantFrom(32, 64, 128),
   zeroPoints: fc.boolean(),
 }) as fc.Arbitrary<Int4Format>;
 
-/** Rows of numbers to either side or both, of any magnitude that a scale can hold, some of them zeros and some outliers. */
-const matrix = fc
-  .record({
-    seed: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
-    rows: fc.integer({ min: 1, max: 4 }),
-    width: fc.integer({ min: 1, max: 300 }),
-    side: fc.constantFrom(-1, 0, 1),
-    exponent: fc.integer({ min: -140, max: 14 }),
-  })
-  .map(({ seed, rows, width, side, exponent }) => {
-    const kind = random(seed + 1, [rows, width]);
-    const values = random(seed, [rows, width], 2 ** exponent).map((value, i) => {
-      const kept = side === 0 ? value : side * Math.abs(value);
-      return kind[i] < -0.7 ? 0 : kind[i] > 0.95 ? 16 * kept : kept;
-    });
-    return { width, values };
-  });
+const matrix = int4Matrix(14);
 
 const groupOf = (index: number, width: number, { groupSize }: Int4Format): number =>
   Math.floor(index / width) * Math.ceil(width / groupSize) + Math.floor((index % width) / groupSize);

@@ -1,5 +1,5 @@
 import { constant, load, type Int, type Value } from '../language.js';
-import { kernel, kernelModule } from '../kernel.js';
+import { kernel, kernelModule, type Kernel } from '../kernel.js';
 import { grid } from '../loops.js';
 
 type Double = Value<'f64'>;
@@ -22,6 +22,43 @@ export const gram = kernelModule('gram', (scope) => {
     });
     sums.flat().forEach((total, i) => k.store(tile, total, 16 * i));
   });
+  /** Visits the sums of products of columns [first, first + 4) of one side's groups and [second, second + 4) of another's. */
+  const eachSum = (
+    k: Kernel,
+    {
+      left,
+      right,
+      groupBytes,
+      tile,
+      rows,
+      height,
+      width,
+    }: Record<'left' | 'right' | 'groupBytes' | 'tile' | 'rows' | 'height' | 'width', Int>,
+    first: Int,
+    second: Int,
+    visit: (row: Int, column: Int, sum: Double) => void,
+  ): void => {
+    k.call(product, {
+      a: left.plus(first.shiftRight(2).times(groupBytes)),
+      b: right.plus(second.shiftRight(2).times(groupBytes)),
+      tile,
+      rows,
+    });
+    k.for(first, first.plus(gramTile).min(height), 1, (row) =>
+      k.for(second, second.plus(gramTile).min(width), 1, (column) =>
+        visit(
+          row,
+          column,
+          load.f64(tile.plus(row.minus(first).times(gramTile).plus(column.minus(second)).shiftLeft(3))),
+        ),
+      ),
+    );
+  };
+  /** into [.., width] at a row and column += value */
+  const add = (k: Kernel, into: Int, width: Int, row: Int, column: Int, value: Double): void => {
+    const at = k.let(into.plus(row.times(width).plus(column).shiftLeft(3)));
+    k.store(at, load.f64(at).plus(value));
+  };
   return {
     /** Columns [from, to) of x [rows, width] to groups of 4 in float64, [rows][4] each, with zeros beyond the last. */
     widen: kernel(
@@ -45,29 +82,16 @@ export const gram = kernelModule('gram', (scope) => {
     gram: kernel(
       { groups: 'i32', tile: 'i32', into: 'i32', rows: 'i32', width: 'i32', from: 'i32', to: 'i32' },
       (k, { groups, tile, into, rows, width, from, to }) => {
-        const add = (row: Int, column: Int, value: Double): void => {
-          const at = k.let(into.plus(row.times(width).plus(column).shiftLeft(3)));
-          k.store(at, load.f64(at).plus(value));
-        };
         const groupBytes = k.let(rows.times(2 * 4 * gramTile));
+        const sides = { left: groups, right: groups, groupBytes, tile, rows, height: width, width };
         k.for(from, to, gramTile, (first) =>
-          k.for(first, width, gramTile, (second) => {
-            k.call(product, {
-              a: groups.plus(first.shiftRight(2).times(groupBytes)),
-              b: groups.plus(second.shiftRight(2).times(groupBytes)),
-              tile,
-              rows,
-            });
-            k.for(first, first.plus(gramTile).min(width), 1, (row) =>
-              k.for(second, second.plus(gramTile).min(width), 1, (column) => {
-                const value = k.let(
-                  load.f64(tile.plus(row.minus(first).times(gramTile).plus(column.minus(second)).shiftLeft(3))),
-                );
-                add(row, column, value);
-                k.if(first.differs(second), () => add(column, row, value));
-              }),
-            );
-          }),
+          k.for(first, width, gramTile, (second) =>
+            eachSum(k, sides, first, second, (row, column, sum) => {
+              const value = k.let(sum);
+              add(k, into, width, row, column, value);
+              k.if(first.differs(second), () => add(k, into, width, column, row, value));
+            }),
+          ),
         );
       },
     ),
@@ -87,24 +111,11 @@ export const gram = kernelModule('gram', (scope) => {
       },
       (k, { left, groups, tile, into, rows, height, width, from, to }) => {
         const groupBytes = k.let(rows.times(2 * 4 * gramTile));
+        const sides = { left, right: groups, groupBytes, tile, rows, height, width };
         k.for(from, to, gramTile, (first) =>
-          k.for(0, width, gramTile, (second) => {
-            k.call(product, {
-              a: left.plus(first.shiftRight(2).times(groupBytes)),
-              b: groups.plus(second.shiftRight(2).times(groupBytes)),
-              tile,
-              rows,
-            });
-            k.for(first, first.plus(gramTile).min(height), 1, (row) =>
-              k.for(second, second.plus(gramTile).min(width), 1, (column) => {
-                const at = k.let(into.plus(row.times(width).plus(column).shiftLeft(3)));
-                const sum = load.f64(
-                  tile.plus(row.minus(first).times(gramTile).plus(column.minus(second)).shiftLeft(3)),
-                );
-                k.store(at, load.f64(at).plus(sum));
-              }),
-            );
-          }),
+          k.for(0, width, gramTile, (second) =>
+            eachSum(k, sides, first, second, (row, column, sum) => add(k, into, width, row, column, sum)),
+          ),
         );
       },
     ),
