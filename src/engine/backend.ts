@@ -87,6 +87,25 @@ export interface Abilities {
   readonly [detail: string]: string | number | boolean;
 }
 
+/** A pass that is noted down while it runs. */
+export interface Recording {
+  /** A copy of x, for the pass to begin with. */
+  begin(x: Operand): Storage;
+  /** Ends it with `output`: a copy of that, and how to get it again where that is possible. */
+  finish(output: Operand): { readonly result: Storage; readonly replay?: Replay };
+  /** Ends it after a failure. */
+  cancel(): void;
+}
+
+/** A pass that was noted down. */
+export interface Replay {
+  /** Whether it may no longer be run: what it used lies elsewhere now. */
+  readonly stale?: boolean;
+  /** What the pass gives for another x and another batch of the same shape, perhaps with another cache. */
+  run(x: Operand, batch: Batch, cache: KvCache): Storage;
+  free(): void;
+}
+
 export interface Backend {
   readonly name: BackendName;
   readonly abilities: Abilities;
@@ -151,6 +170,9 @@ export interface Backend {
   /** Adds A^T B of a [T, A] and b [T, B], [A, B] row-major. */
   crossGram(a: Operand, b: Operand, into: Storage): void;
   readAccumulator(accumulator: Storage, length: number): Promise<Float64Array>;
+
+  /** Notes down what is computed from now on; undefined where that cannot be done. */
+  record?(): Recording | undefined;
 
   dispose(): void;
 }

@@ -5,6 +5,7 @@ import { ShapeError, type Shape } from './errors.js';
 import type { Int4Source } from './int4.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
 import { Ledger, type Scope } from './ledger.js';
+import { Replays, type Repeated } from './replays.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
 import { Weight, type WeightSource, type WeightUse } from './weight.js';
 
@@ -289,6 +290,37 @@ export class Engine {
     if (reference.shape.join() !== h.shape.join())
       throw new ShapeError('divergence', { reference: reference.shape, h: h.shape }, 'the shapes differ');
     return this.#tensor(this.backend.divergence(reference, h, head, norm), [h.shape[0]]);
+  }
+
+  // Passes that repeat
+
+  /** None recorded yet. The memory of those to come counts as the backend's own; free it with `dispose`. */
+  createReplays(): Replays {
+    return new Replays(this.#ledger);
+  }
+
+  /**
+   * `compute(x)`, which continues each sequence of a batch in its cache by one token. Where the backend can, the pass is
+   * recorded the first time, and from then on run again without the host's part in it. Frees x.
+   */
+  replay(replays: Replays, pass: Repeated, x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
+    const { cache, batch } = pass;
+    cache.check(batch);
+    const found = replays.find(pass);
+    const recording = found ? undefined : this.backend.record?.();
+    if (!found?.replay && !recording) return compute(x);
+    using _used = x;
+    if (!recording) return this.#tensor(found!.replay!.run(x, batch, cache), x.shape);
+    using scope = this.scope();
+    try {
+      const output = compute(this.#tensor(recording.begin(x), x.shape));
+      const { result, replay } = recording.finish(output);
+      replays.keep(pass, replay);
+      return scope.keep(this.#tensor(result, output.shape));
+    } catch (error) {
+      recording.cancel();
+      throw error;
+    }
   }
 
   // Running sums

@@ -33,6 +33,11 @@ export class KvCache {
     ledger.bytes += this.bytes;
   }
 
+  /** The power of two that the capacity rounds up to. A recorded pass serves all caches of a class. */
+  get capacityClass(): number {
+    return 2 ** Math.ceil(Math.log2(Math.max(1, this.spec.capacity)));
+  }
+
   get bytes(): number {
     return [...this.perLayer.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   }

@@ -42,6 +42,8 @@ export class Ledger {
   #bytes = 0;
   /** The most that `bytes` has been since it was last set. */
   peakBytes = 0;
+  /** Counts weights that are made or freed. */
+  weightChanges = 0;
   /** The innermost open scope. */
   scope: Scope | undefined;
   readonly #live = new Set<Freeable>();

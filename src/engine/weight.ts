@@ -40,6 +40,7 @@ export class Weight {
     private readonly ledger: Ledger,
   ) {
     ledger.add(this);
+    ledger.weightChanges++;
     ledger.scope?.remove(this);
     ledger.bytes += inner.bytes;
   }
@@ -62,6 +63,7 @@ export class Weight {
     if (this.#freed) return;
     this.#freed = true;
     this.ledger.remove(this);
+    this.ledger.weightChanges++;
     this.ledger.bytes -= this.inner.bytes;
     this.inner.free();
   }

@@ -3,6 +3,7 @@ import {
   type Batch,
   type Engine,
   type KvCache,
+  type Replays,
   type Norm,
   type Rotary,
   type Tensor,
@@ -42,6 +43,7 @@ export class Model {
   readonly specs: readonly WeightSpec[];
   readonly #rotary: RotaryTable;
   readonly #caches = new WeakMap<KvCache, number>();
+  readonly #replays: Replays;
   #globals: LoadedModule<GlobalWeights> | undefined;
   #flags = 0;
 
@@ -52,6 +54,7 @@ export class Model {
     readonly parameters: Parameters,
   ) {
     this.specs = family.weights(config);
+    this.#replays = engine.createReplays();
     this.#rotary = new RotaryTable(engine, config.rope, config.headDim);
     const changed = (): void => void this.#flags++;
     this.layers = Array.from(
@@ -168,6 +171,25 @@ export class Model {
         'this key-value cache was made before the skip flags changed (or by another model): make a new one',
       );
     const rotary = this.#rotaryOf(batch);
+    const decodes = first === 0 && !observer && batch.sequences.every(({ length }) => length === 1);
+    if (cache && decodes)
+      hidden = this.engine.replay(
+        this.#replays,
+        { key: JSON.stringify(this.drops), uses: [rotary], cache, batch },
+        hidden,
+        (x) => this.#runFrom(0, x, batch, { cache, rotary }),
+      );
+    else hidden = this.#runFrom(first, hidden, batch, { cache, rotary, observer });
+    cache?.advance(batch);
+    return hidden;
+  }
+
+  #runFrom(
+    first: number,
+    hidden: Tensor,
+    batch: Batch,
+    { cache, rotary, observer }: PassOptions & { rotary: Rotary<Tensor> },
+  ): Tensor {
     observer?.stream?.(first, hidden);
     for (const layer of this.layers.slice(first)) {
       hidden = this.#run(
@@ -177,7 +199,6 @@ export class Model {
       );
       observer?.stream?.(layer.index + 1, hidden);
     }
-    cache?.advance(batch);
     return hidden;
   }
 
@@ -220,6 +241,7 @@ export class Model {
 
   /** Frees weights and tables; the engine stays. */
   dispose(): void {
+    this.#replays.dispose();
     for (const layer of this.layers) layer.unload();
     this.#globals?.dispose();
     this.#globals = undefined;

@@ -86,6 +86,7 @@ it('memory grows while workers run', async () => {
 it('a failure on another thread is an error on the main one', async () => {
   const kernel = {
     id: 0,
+    parameters: {},
     run: () => {
       for (const end = performance.now() + 1; performance.now() < end;);
     },

@@ -1,5 +1,5 @@
 /**
- * Writes WebAssembly modules: types, one imported memory, functions, exports. It knows the binary format and nothing
+ * Writes WebAssembly modules: types, one imported memory, imported functions, functions, exports. It knows the binary format and nothing
  * else; what kernels say is in `language.ts`.
  */
 import { laneOps, memoryOps, plainOps, type LaneOp, type MemoryOp, type PlainOp } from './opcodes.js';
@@ -75,8 +75,10 @@ export class Code {
     this.bytes.push(0xfd, 0x0d, ...bytes);
   }
 
-  constant(type: 'i32' | 'f32' | 'f64', value: number): void {
+  /** An i64 is a whole number within 32 bits. */
+  constant(type: 'i32' | 'i64' | 'f32' | 'f64', value: number): void {
     if (type === 'i32') this.bytes.push(0x41, ...signed(value));
+    else if (type === 'i64') this.bytes.push(0x42, ...signed(value));
     else if (type === 'f32') this.bytes.push(0x43, ...littleEndian(4, (view) => view.setFloat32(0, value, true)));
     else this.bytes.push(0x44, ...littleEndian(8, (view) => view.setFloat64(0, value, true)));
   }
@@ -134,32 +136,53 @@ export interface MemoryImport {
   readonly shared?: boolean;
 }
 
+/** A function that a module imports. */
+interface FunctionImport {
+  readonly from: string;
+  readonly name: string;
+  readonly parameters: readonly ValueType[];
+}
+
 export class ModuleWriter {
+  readonly #imports: FunctionImport[] = [];
   readonly #functions: FunctionEntry[] = [];
+
+  /** Declares a function of another module; its index. All imports come before the first function. */
+  import(from: string, name: string, parameters: readonly ValueType[]): number {
+    if (this.#functions.length > 0) throw new Error('imported functions come before others');
+    return this.#imports.push({ from, name, parameters }) - 1;
+  }
 
   /** Declares a function without results; its index is known at once, its code may be written later. */
   function(parameters: readonly ValueType[], exportName?: string): { index: number; code: Code } {
     const code = new Code(parameters);
-    return { index: this.#functions.push({ code, exportName }) - 1, code };
+    return { index: this.#imports.length + this.#functions.push({ code, exportName }) - 1, code };
   }
 
   encode(memory: MemoryImport = { minimumPages: 1 }): Uint8Array {
     const { minimumPages, maximumPages, shared = false } = memory;
     const limits = [(shared ? 2 : 0) + (maximumPages === undefined ? 0 : 1), ...unsigned(minimumPages)];
     if (maximumPages !== undefined) limits.push(...unsigned(maximumPages));
-    const types = this.#functions.map(({ code }) => [
+    const imports = this.#imports.length;
+    const types = [...this.#imports, ...this.#functions.map(({ code }) => code)].map(({ parameters }) => [
       0x60,
-      ...list(code.parameters.map((type) => [typeBytes[type]])),
+      ...list(parameters.map((type) => [typeBytes[type]])),
       0,
     ]);
+    const imported = this.#imports.map(({ from, name }, index) => [
+      ...text(from),
+      ...text(name),
+      0x00,
+      ...unsigned(index),
+    ]);
     const exported = this.#functions.flatMap(({ exportName }, index) =>
-      exportName === undefined ? [] : [[...text(exportName), 0x00, ...unsigned(index)]],
+      exportName === undefined ? [] : [[...text(exportName), 0x00, ...unsigned(imports + index)]],
     );
     return Uint8Array.from([
       ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
       ...section(1, list(types)),
-      ...section(2, list([[...text('env'), ...text('memory'), 0x02, ...limits]])),
-      ...section(3, list(this.#functions.map((_, index) => unsigned(index)))),
+      ...section(2, list([[...text('env'), ...text('memory'), 0x02, ...limits], ...imported])),
+      ...section(3, list(this.#functions.map((_, index) => unsigned(imports + index)))),
       ...section(7, list(exported)),
       ...section(10, list(this.#functions.map(({ code }) => body(code)))),
     ]);

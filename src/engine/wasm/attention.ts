@@ -3,6 +3,7 @@ import type { Batch, Sequence } from '../batch.js';
 import type { KvCache } from '../kvCache.js';
 import { roundUp } from './allocator.js';
 import { headBytes, keyBytes, layoutOf, type Layout } from './cacheLayout.js';
+import { attendTokens, isDecode } from './decodeAttention.js';
 import { attention as kernels } from './kernels/attention.js';
 import { halfFloat } from './kernels/halfFloat.js';
 import { softmax } from './kernels/softmax.js';
@@ -32,6 +33,7 @@ export function attention(
   batch: Batch,
   spec: AttentionSpec,
 ): Block {
+  if (cache && isDecode(batch, spec)) return attendTokens(machine, q, k, v, cache, layer, batch, spec);
   using results = machine.memory.frame();
   const output = results.block(4 * q.shape[0] * q.shape[1]);
   let row = 0;

@@ -45,6 +45,12 @@ export class Kernel {
     return variable;
   }
 
+  /** Computes `value` for what it does. */
+  do(value: Value<Kind>): void {
+    value.emit(this.code);
+    this.code.op('drop');
+  }
+
   store(address: Int, value: Value<Kind>, offset = 0): void {
     this.#write(
       typeOf(value.kind) === 'v128' ? 'v128.store' : (`${value.kind}.store` as MemoryOp),
@@ -111,6 +117,11 @@ export class Kernel {
     );
   }
 
+  /** Ends the call as a failure. */
+  fail(): void {
+    this.code.op('unreachable');
+  }
+
   call<P extends Parameters>(callee: KernelFunction<P>, values: Arguments<P>): void {
     for (const [name, kind] of Object.entries(callee.parameters))
       coerce(values[name] as Arg<Scalar>, kind).emit(this.code);
@@ -121,6 +132,11 @@ export class Kernel {
 /** Declares the functions of a module. */
 export class ModuleScope {
   readonly writer = new ModuleWriter();
+
+  /** A function of another module, as `kernel.[name]`; before any of this one. */
+  import<P extends Parameters>(name: string, parameters: P): KernelFunction<P> {
+    return { index: this.writer.import('kernel', name, Object.values(parameters)), parameters };
+  }
 
   /** A function for other kernels of the module. */
   function<P extends Parameters>(
@@ -167,7 +183,7 @@ export interface KernelModule<E = unknown> {
   readonly exports?: E;
   readonly emit: (memory?: MemoryImport) => {
     bytes: Uint8Array;
-    parameters: Readonly<Record<string, readonly string[]>>;
+    parameters: Readonly<Record<string, Parameters>>;
   };
 }
 
@@ -178,10 +194,10 @@ export function kernelModule<E extends Exports>(name: string, define: (scope: Mo
     name,
     emit: (memory = sharedMemory) => {
       const scope = new ModuleScope();
-      const parameters: Record<string, string[]> = {};
+      const parameters: Record<string, Parameters> = {};
       for (const [exportName, definition] of Object.entries(define(scope))) {
         scope.function(definition.parameters, (k, p) => definition.emit(k, p), exportName);
-        parameters[exportName] = Object.keys(definition.parameters);
+        parameters[exportName] = definition.parameters;
       }
       return { bytes: scope.writer.encode(memory), parameters };
     },

@@ -1,12 +1,13 @@
-import type { KernelModule, Launch } from './kernel.js';
+import type { KernelModule, Launch, Parameters } from './kernel.js';
 import type { Argument, BoundKernel, Call } from './task.js';
+import type { Delivery } from './takePart.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webAssembly.js';
 
 type AnyModule = KernelModule;
 
 interface Compiled {
   readonly module: WasmModule;
-  readonly parameters: Readonly<Record<string, readonly string[]>>;
+  readonly parameters: Readonly<Record<string, Parameters>>;
 }
 
 /** Compiled once a process: modules do not depend on a memory. */
@@ -14,19 +15,19 @@ const compiled = new WeakMap<AnyModule, Compiled>();
 
 function compile(kernels: AnyModule): Compiled {
   let found = compiled.get(kernels);
-  if (!found) {
-    const { bytes, parameters } = kernels.emit();
-    found = { module: new webAssembly.Module(bytes), parameters };
-    compiled.set(kernels, found);
-  }
+  if (!found) compiled.set(kernels, (found = compileAnew(kernels)));
   return found;
+}
+
+export function compileAnew(kernels: AnyModule): Compiled {
+  const { bytes, parameters } = kernels.emit();
+  return { module: new webAssembly.Module(bytes), parameters };
 }
 
 interface Instance {
   /** Functions that compute at once. */
   readonly launch: Record<string, (values: Record<string, number>) => void>;
-  readonly bound: Record<string, BoundKernel>;
-  readonly parameters: Readonly<Record<string, readonly string[]>>;
+  readonly bound: Bound;
 }
 
 /** A module's kernels as functions that describe a call, for a task. */
@@ -39,10 +40,39 @@ export type Calls<E> = {
 /** Kernels that threads know by number. */
 export class Numbering {
   /** What other threads need for the same: modules in the order in which their kernels were numbered. */
-  readonly modules: { module: WasmModule; names: readonly string[]; memory: WasmMemory }[] = [];
+  readonly modules: Delivery[] = [];
   /** By their numbers. */
   readonly kernels: BoundKernel[] = [];
+
+  /** An instance on `memory`, whose kernels take the next numbers. It may call `imports`, kernels numbered before. */
+  add({ module, parameters }: Compiled, memory: WasmMemory, imports: readonly BoundKernel[] = []): Bound {
+    const names = Object.keys(parameters);
+    const { exports } = new webAssembly.Instance(module, {
+      env: { memory },
+      kernel: Object.fromEntries(imports.map(({ id, run }) => [id, run])),
+    });
+    const bound: Bound = {};
+    for (const name of names) {
+      bound[name] = {
+        id: this.kernels.length,
+        parameters: parameters[name],
+        run: exports[name] as BoundKernel['run'],
+      };
+      this.kernels.push(bound[name]);
+    }
+    this.modules.push({ module, names, memory, imports: imports.map(({ id }) => id) });
+    return bound;
+  }
+
+  /** Lets go of kernels that are not called again; their numbers stay taken. */
+  remove(kernels: Bound): void {
+    const ids = Object.values(kernels).map(({ id }) => id);
+    for (const id of ids) delete this.kernels[id];
+    this.modules.push({ names: [], removed: ids });
+  }
 }
+
+type Bound = Record<string, BoundKernel>;
 
 /** Kernels bound to one memory, instantiated when first used. */
 export class KernelCache {
@@ -61,15 +91,18 @@ export class KernelCache {
   calls<E>(kernels: KernelModule<E>): Calls<E> {
     let found = this.#calls.get(kernels);
     if (!found) {
-      const { bound, parameters } = this.#instance(kernels);
+      const { bound } = this.#instance(kernels);
       found = Object.fromEntries(
-        Object.entries(parameters).map(([name, names]) => [
-          name,
-          (values: Record<string, Argument>): Call => ({
-            kernel: bound[name],
-            values: names.map((parameter) => values[parameter]),
-          }),
-        ]),
+        Object.entries(bound).map(([name, kernel]) => {
+          const names = Object.keys(kernel.parameters);
+          return [
+            name,
+            (values: Record<string, Argument>): Call => ({
+              kernel: kernel,
+              values: names.map((parameter) => values[parameter]),
+            }),
+          ];
+        }),
       );
       this.#calls.set(kernels, found);
     }
@@ -86,14 +119,10 @@ export class KernelCache {
   }
 
   #instantiate(kernels: AnyModule): Instance {
-    const { module, parameters } = compile(kernels);
-    const { exports } = new webAssembly.Instance(module, { env: { memory: this.memory } });
+    const bound = this.numbering.add(compile(kernels), this.memory);
     const launch: Instance['launch'] = {};
-    const bound: Instance['bound'] = {};
-    for (const [name, names] of Object.entries(parameters)) {
-      const run = exports[name] as BoundKernel['run'];
-      bound[name] = { id: this.numbering.kernels.length, run };
-      this.numbering.kernels.push(bound[name]);
+    for (const [name, { run, parameters }] of Object.entries(bound)) {
+      const names = Object.keys(parameters);
       // One array for all calls: kernels neither keep it nor call each other through here.
       const inOrder = names.map(() => 0);
       launch[name] = (values) => {
@@ -101,7 +130,6 @@ export class KernelCache {
         run.apply(undefined, inOrder);
       };
     }
-    this.numbering.modules.push({ module, names: Object.keys(parameters), memory: this.memory });
-    return { launch, bound, parameters };
+    return { launch, bound };
   }
 }

@@ -1,10 +1,14 @@
+import type { Batch } from '../batch.js';
+import type { KvCache } from '../kvCache.js';
 import { roundUp } from './allocator.js';
 import type { KernelModule, Launch } from './kernel.js';
 import { panelRows, pairsPlan, type Int4Plan } from './int4/int4Plan.js';
-import { KernelCache, Numbering, type Calls } from './kernelCache.js';
+import { KernelCache, Numbering, compileAnew, type Calls } from './kernelCache.js';
 import { gemm, type Stored } from './kernels/gemm.js';
 import { wordsOf } from './kernels/nibbles.js';
 import { Memory, type Frame } from './memory.js';
+import { programModule, kernelsOf, type Phase, type Program } from './program.js';
+import type { Numbers, Recorder } from './recorder.js';
 import type { Call, Task, Varying } from './task.js';
 import { ThreadPool } from './threadPool.js';
 import { strictTile, type TilePlan } from './tilePlan.js';
@@ -19,6 +23,7 @@ export class Machine {
   readonly #cache: KernelCache;
   readonly #numbering: Numbering;
   readonly #pool: ThreadPool;
+  #recorder: Recorder | undefined;
 
   /** Room for the sums of one tile, of each thread; also below. */
   readonly sums: Varying;
@@ -74,8 +79,19 @@ export class Machine {
     return { base: frame.take(each * this.threads), thread: each };
   }
 
+  /** A module's kernels, to compute at once. */
   kernels<E>(module: KernelModule<E>): Launch<E> {
-    return this.#cache.get(module);
+    return this.#recorder ? this.#recorded(module) : this.#cache.get(module);
+  }
+
+  #recorded<E>(module: KernelModule<E>): Launch<E> {
+    const calls = Object.entries(this.calls(module) as Record<string, (values: Record<string, number>) => Call>);
+    return Object.fromEntries(
+      calls.map(([name, call]) => [
+        name,
+        (values: Record<string, number>) => this.run([{ units: 1, chunk: 1, work: 0, calls: [call(values)] }]),
+      ]),
+    ) as Launch<E>;
   }
 
   /** As `kernels`, for calls that are part of a task. */
@@ -85,13 +101,43 @@ export class Machine {
 
   /** Computes tasks that do not depend on each other. Their results do not depend on the number of threads. */
   run(tasks: readonly Task[]): void {
+    this.#recorder?.add(tasks);
     this.#pool.run(tasks);
+  }
+
+  /** From now on `recorder` notes what is computed; undefined ends it. */
+  set recorder(recorder: Recorder | undefined) {
+    this.#recorder = recorder;
+  }
+
+  /** Address of numbers for kernels, which a recorded pass gets anew for each of its batches. */
+  numbers(frame: Frame, batch: Batch, cache: KvCache, of: Numbers): number {
+    const values = of(batch, cache);
+    return this.#recorder?.place(values, of) ?? frame.ints(Int32Array.from(values));
+  }
+
+  program(phases: readonly Phase[], control: number): Program {
+    const kernels = kernelsOf(phases);
+    const { run, abort } = this.#numbering.add(compileAnew(programModule(phases, control)), this.memory.wasm, kernels);
+    return { run, abort };
+  }
+
+  runProgram(program: Program, alone: boolean): void {
+    this.#pool.runProgram(program, alone);
+  }
+
+  forget({ run, abort }: Program): void {
+    this.#numbering.remove({ run, abort });
+  }
+
+  /** Into how many chunks work is divided. */
+  get chunks(): number {
+    return this.threads === 1 ? 1 : this.threads * chunksPerThread;
   }
 
   /** Units for a thread to take at once, a multiple of `step`. */
   chunkOf(units: number, step = 1): number {
-    const chunks = this.threads === 1 ? 1 : this.threads * chunksPerThread;
-    return step * Math.max(1, Math.ceil(units / step / chunks));
+    return step * Math.max(1, Math.ceil(units / step / this.chunks));
   }
 
   /** One call, of which each unit is a row that takes `work`. */

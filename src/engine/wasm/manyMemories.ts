@@ -1,5 +1,5 @@
 /** A backend over as many memories as its weights and caches need: the addresses of one end at 4 GiB. */
-import type { Backend } from '../backend.js';
+import type { Backend, Recording } from '../backend.js';
 import { UserError } from '../errors.js';
 import { isInt4, type Int4Source } from '../int4.js';
 import { KvCache, type CacheSpec } from '../kvCache.js';
@@ -14,6 +14,7 @@ import { panelBytes } from './panels.js';
 /** A backend on one memory. */
 export interface Home extends Backend {
   readonly memory: Memory;
+  record(): Recording;
   /** The same, with the same threads, on another. */
   beside(memory: Memory): Home;
 }
@@ -21,7 +22,7 @@ export interface Home extends Backend {
 /** Operations, which run in the memory where their weights, cache or sums are. */
 type Operation = Exclude<
   keyof Backend,
-  'name' | 'abilities' | 'upload' | 'pack' | 'createCacheLayer' | 'createAccumulator' | 'dispose'
+  'name' | 'abilities' | 'upload' | 'pack' | 'createCacheLayer' | 'createAccumulator' | 'record' | 'dispose'
 >;
 const operations: Readonly<Record<Operation, true>> = {
   read: true,
@@ -124,6 +125,7 @@ export function overMemories(first: Home, pages: number): Backend {
     createAccumulator: (length) => roomFor(8 * length, 0).createAccumulator(length),
     pack: async (source, use) => roomFor(packedBytes(source), spare).pack(source, use),
     createCacheLayer: (spec) => cacheHome(spec, cacheLayerBytes(spec)).createCacheLayer(spec),
+    record: () => (homes.length === 1 ? first.record() : undefined),
     dispose: () => homes.forEach((home) => home.dispose()),
   };
 }

@@ -1,6 +1,7 @@
 import type { Operand } from '../backend.js';
 import type { Storage } from '../tensor.js';
 import { Allocator } from './allocator.js';
+import type { Arena } from './arena.js';
 import { mostPages, webAssembly, type WasmMemory } from './webAssembly.js';
 
 const pageBytes = 65536;
@@ -15,6 +16,8 @@ interface Views {
 /** A block of a memory. */
 export class Block implements Storage {
   #memory: Memory;
+  /** Where its address comes from. */
+  #pool: Allocator | Arena;
   #address: number;
 
   constructor(
@@ -22,7 +25,8 @@ export class Block implements Storage {
     readonly bytes: number,
   ) {
     this.#memory = memory;
-    this.#address = memory.allocator.allocate(bytes);
+    this.#pool = memory.arena ?? memory.allocator;
+    this.#address = this.#pool.allocate(bytes);
   }
 
   get memory(): Memory {
@@ -39,12 +43,14 @@ export class Block implements Storage {
     const address = memory.allocator.allocate(this.bytes);
     memory.bytes(address, this.bytes).set(this.#memory.bytes(this.#address, this.bytes));
     this.free();
+    this.#memory.moves++;
     this.#memory = memory;
+    this.#pool = memory.allocator;
     this.#address = address;
   }
 
   free(): void {
-    this.#memory.allocator.free(this.#address, this.bytes);
+    this.#pool.free(this.#address, this.bytes);
   }
 }
 
@@ -52,6 +58,10 @@ export class Block implements Storage {
 export class Memory {
   readonly wasm: WasmMemory;
   readonly allocator: Allocator;
+  /** Where blocks come from instead while a pass is recorded. */
+  arena: Arena | undefined;
+  /** Blocks that have left for another memory. */
+  moves = 0;
   #views: Views;
 
   constructor(limitPages = mostPages) {
@@ -132,6 +142,7 @@ export class Frame {
 
   /** Address of a copy of `values`. */
   ints(values: Int32Array): number {
+    this.memory.arena?.spoil();
     const address = this.take(values.byteLength);
     this.memory.ints(address, values.length).set(values);
     return address;

@@ -1,7 +1,7 @@
 /** Instructions without immediates, by their names in the WebAssembly specification (core 2.0, section 5.4). */
 // prettier-ignore
 const plain = {
-  'drop': [0x1a], 'select': [0x1b], 'return': [0x0f],
+  'unreachable': [0x00], 'drop': [0x1a], 'select': [0x1b], 'return': [0x0f],
   'i32.eqz': [0x45], 'i32.eq': [0x46], 'i32.ne': [0x47], 'i32.lt_s': [0x48], 'i32.lt_u': [0x49], 'i32.gt_s': [0x4a],
   'i32.gt_u': [0x4b], 'i32.le_s': [0x4c], 'i32.le_u': [0x4d], 'i32.ge_s': [0x4e], 'i32.ge_u': [0x4f],
   'f32.eq': [0x5b], 'f32.ne': [0x5c], 'f32.lt': [0x5d], 'f32.gt': [0x5e], 'f32.le': [0x5f], 'f32.ge': [0x60],
@@ -52,6 +52,8 @@ const memory = {
   'i32.store8': [[0x3a], 0], 'i32.store16': [[0x3b], 1],
   'v128.load': [[0xfd, 0x00], 4], 'v128.load8x8_u': [[0xfd, 0x02], 3], 'v128.load16x4_s': [[0xfd, 0x03], 3],
   'v128.load16x4_u': [[0xfd, 0x04], 3], 'v128.load32_splat': [[0xfd, 0x09], 2],
+  'i32.atomic.load': [[0xfe, 0x10], 2], 'i32.atomic.store': [[0xfe, 0x17], 2], 'i32.atomic.rmw.add': [[0xfe, 0x1e], 2],
+  'memory.atomic.wait32': [[0xfe, 0x01], 2],
   'v128.load64_splat': [[0xfd, 0x0a], 3], 'v128.load64_zero': [[0xfd, 0x5d], 3], 'v128.store': [[0xfd, 0x0b], 4],
 } as const;
 

@@ -22,35 +22,39 @@ export const words = {
   failed: 6,
   /** 1 to make workers end. */
   stop: 7,
+  /** Where the job is a program (see `program.ts`): the number of its `run` plus one, which is that of its `abort`. */
+  program: 8,
 } as const;
 type Words = typeof words;
 
 type Run = (...values: number[]) => void;
 
-/** Takes chunks of the job written at `program` (see `ThreadPool`) until there are no more. */
+/** Takes chunks of the job written at `tasks` (see `ThreadPool`) until there are no more; a program does so by itself. */
 export function takePart(
   words: Words,
   control: Int32Array,
-  program: Float64Array,
+  tasks: Float64Array,
   kernelOf: (id: number) => Run,
   thread: number,
 ): void {
+  const program = control[words.program];
+  if (program > 0) return kernelOf(program - 1)(thread);
   let task = 0;
   for (;;) {
     const chunk = Atomics.add(control, words.taken, 1);
     if (chunk >= control[words.chunks]) return;
-    while (chunk >= program[task + 1]) task = program[task + 2];
-    const units = program[task + 3];
-    const size = program[task + 4];
-    const first = (chunk - program[task]) * size;
+    while (chunk >= tasks[task + 1]) task = tasks[task + 2];
+    const units = tasks[task + 3];
+    const size = tasks[task + 4];
+    const first = (chunk - tasks[task]) * size;
     const count = Math.min(size, units - first);
     let at = task + 6;
-    for (let call = 0; call < program[task + 5]; call++) {
+    for (let call = 0; call < tasks[task + 5]; call++) {
       const values: number[] = [];
-      const run = kernelOf(program[at]);
-      const end = at + 2 + 4 * program[at + 1];
+      const run = kernelOf(tasks[at]);
+      const end = at + 2 + 4 * tasks[at + 1];
       for (at += 2; at < end; at += 4)
-        values.push(program[at] + first * program[at + 1] + count * program[at + 2] + thread * program[at + 3]);
+        values.push(tasks[at] + first * tasks[at + 1] + count * tasks[at + 2] + thread * tasks[at + 3]);
       run(...values);
     }
   }
@@ -59,7 +63,7 @@ export function takePart(
 export interface Assignment {
   readonly words: Words;
   readonly control: Int32Array;
-  readonly program: Float64Array;
+  readonly tasks: Float64Array;
   /** Where modules come from. */
   readonly port: MessagePort;
   readonly thread: number;
@@ -67,12 +71,15 @@ export interface Assignment {
   readonly patience: number;
 }
 
-/** A module, whose kernels take the next numbers in this order. */
+/** A module, whose kernels take the next numbers in this order; or numbers of kernels that are gone. */
 export interface Delivery {
-  readonly module: WasmModule;
+  readonly module?: WasmModule;
   readonly names: readonly string[];
   /** That its kernels work on. */
-  readonly memory: WasmMemory;
+  readonly memory?: WasmMemory;
+  /** Numbers of the kernels that it calls. */
+  readonly imports?: readonly number[];
+  readonly removed?: readonly number[];
 }
 
 interface WorkerThreads {
@@ -86,7 +93,7 @@ export function serve(
   take: typeof takePart,
   WebAssembly: { Instance: new (module: WasmModule, imports: object) => { exports: Record<string, unknown> } },
 ): void {
-  const { words, control, program, port, thread, patience } = workerData;
+  const { words, control, tasks, port, thread, patience } = workerData;
   const kernels: Run[] = [];
   let seen = 0;
   while (control[words.stop] === 0) {
@@ -107,12 +114,15 @@ export function serve(
         take(
           words,
           control,
-          program,
+          tasks,
           // A busy thread gets no events: modules are fetched when a job first asks for one of their kernels.
           (id) => {
             while (id >= kernels.length) {
-              const { module, names, memory } = receiveMessageOnPort(port)!.message as Delivery;
-              const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+              const { module, names, memory, imports, removed } = receiveMessageOnPort(port)!.message as Delivery;
+              for (const gone of removed ?? []) delete kernels[gone];
+              if (!module) continue;
+              const kernel = Object.fromEntries((imports ?? []).map((imported) => [imported, kernels[imported]]));
+              const { exports } = new WebAssembly.Instance(module, { env: { memory }, kernel });
               for (const name of names) kernels.push(exports[name] as Run);
             }
             return kernels[id];
@@ -122,6 +132,8 @@ export function serve(
     } catch (error) {
       port.postMessage(String((error as Error).stack));
       Atomics.store(control, words.failed, 1);
+      // Others may be waiting for what this thread took.
+      if (control[words.program] > 0) kernels[control[words.program]]();
     }
     Atomics.sub(control, words.busy, 1);
     Atomics.notify(control, words.busy);

@@ -1,4 +1,6 @@
 /** Work that threads share: calls of kernels whose arguments say how they differ from unit to unit. */
+import type { Batch } from '../batch.js';
+import type { Parameters } from './kernel.js';
 
 /** An argument of a call for some units on a thread: base + unit * (the first's index) + count * (how many) + thread * (its index). */
 export interface Varying {
@@ -28,6 +30,7 @@ export const endUnit: Varying = { base: 0, unit: 1, count: 1 };
 /** A kernel of an instance, known to all threads by its number. */
 export interface BoundKernel {
   readonly id: number;
+  readonly parameters: Parameters;
   readonly run: (...values: number[]) => void;
 }
 
@@ -40,6 +43,8 @@ export interface Call {
 /** Units that depend neither on each other nor on those of other tasks in a job; each makes the same calls in order. */
 export interface Task {
   readonly units: number;
+  /** How many units another batch of the same shape has, where that differs; `chunk` is 1 then. */
+  readonly unitsOf?: (batch: Batch) => number;
   /** Units that a thread takes at once. */
   readonly chunk: number;
   readonly calls: readonly Call[];

@@ -1,11 +1,12 @@
 import { MessageChannel, Worker, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import type { Program } from './program.js';
 import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
 import { serve, takePart, words, type Assignment, type Delivery } from './takePart.js';
 
 /** Numbers that a job's description may take; what does not fit becomes another job. */
-const programLength = 1 << 16;
-/** Milliseconds. A kernel's launch follows the last within less; waking takes a tenth of one. */
-const patience = 0.3;
+const tasksLength = 1 << 16;
+/** Milliseconds. A kernel's launch follows the last within less, and mostly the next token too; waking takes a tenth of one. */
+const patience = 1;
 
 const workerSource = `(${serve.toString()})(require('node:worker_threads'), ${takePart.toString()}, WebAssembly)`;
 
@@ -17,7 +18,7 @@ const workerSource = `(${serve.toString()})(require('node:worker_threads'), ${ta
  */
 export class ThreadPool {
   readonly #control = new Int32Array(new SharedArrayBuffer(4 * 16));
-  readonly #program = new Float64Array(new SharedArrayBuffer(8 * programLength));
+  readonly #tasks = new Float64Array(new SharedArrayBuffer(8 * tasksLength));
   readonly #workers: Worker[] = [];
   readonly #ports: MessagePort[] = [];
   readonly #kernelOf: (id: number) => BoundKernel['run'];
@@ -27,7 +28,7 @@ export class ThreadPool {
   constructor(
     /** The main thread included. */
     readonly threads: number,
-    private readonly modules: readonly Delivery[],
+    private readonly modules: Delivery[],
     kernels: readonly BoundKernel[],
   ) {
     this.#kernelOf = (id) => kernels[id].run;
@@ -39,9 +40,25 @@ export class ThreadPool {
     if (!this.#started) this.#start();
     for (let from = 0; from < tasks.length;) {
       const [to, chunks] = this.#write(tasks, from);
-      this.#job(chunks);
+      Atomics.store(this.#control, words.program, 0);
+      this.#job(chunks, () => takePart(words, this.#control, this.#tasks, this.#kernelOf, 0));
       from = to;
     }
+  }
+
+  /** A program, which shares its work out by itself; `alone` where that is not worth it. */
+  runProgram({ run, abort }: Program, alone: boolean): void {
+    if (this.threads === 1 || alone) return run.run(0);
+    if (!this.#started) this.#start();
+    Atomics.store(this.#control, words.program, run.id + 1);
+    this.#job(0, () => {
+      try {
+        run.run(0);
+      } catch (error) {
+        abort.run();
+        throw error;
+      }
+    });
   }
 
   dispose(): void {
@@ -66,7 +83,7 @@ export class ThreadPool {
     const workerData: Assignment = {
       words,
       control: this.#control,
-      program: this.#program,
+      tasks: this.#tasks,
       port: port2,
       thread,
       patience,
@@ -82,22 +99,22 @@ export class ThreadPool {
 
   /** Writes tasks from `from` on, as many as fit; where the rest begins, and how many chunks there are. */
   #write(tasks: readonly Task[], from: number): [to: number, chunks: number] {
-    const program = this.#program;
+    const written = this.#tasks;
     let [at, chunks, to] = [0, 0, from];
     for (; to < tasks.length; to++) {
       const { units, chunk, calls } = tasks[to];
       const length = 6 + calls.reduce((sum, { values }) => sum + 2 + 4 * values.length, 0);
-      if (at + length > programLength) break;
-      program[at] = chunks;
-      program[at + 1] = chunks += Math.ceil(units / chunk);
-      program[at + 2] = at + length;
-      program[at + 3] = units;
-      program[at + 4] = chunk;
-      program[at + 5] = calls.length;
+      if (at + length > tasksLength) break;
+      written[at] = chunks;
+      written[at + 1] = chunks += Math.ceil(units / chunk);
+      written[at + 2] = at + length;
+      written[at + 3] = units;
+      written[at + 4] = chunk;
+      written[at + 5] = calls.length;
       at += 6;
       for (const { kernel, values } of calls) {
-        program[at] = kernel.id;
-        program[at + 1] = values.length;
+        written[at] = kernel.id;
+        written[at + 1] = values.length;
         at += 2;
         for (const value of values) at = this.#writeArgument(value, at);
       }
@@ -106,16 +123,17 @@ export class ThreadPool {
   }
 
   #writeArgument(value: Argument, at: number): number {
-    const program = this.#program;
+    const written = this.#tasks;
     const varies = typeof value !== 'number';
-    program[at] = varies ? value.base : value;
-    program[at + 1] = varies ? (value.unit ?? 0) : 0;
-    program[at + 2] = varies ? (value.count ?? 0) : 0;
-    program[at + 3] = varies ? (value.thread ?? 0) : 0;
+    written[at] = varies ? value.base : value;
+    written[at + 1] = varies ? (value.unit ?? 0) : 0;
+    written[at + 2] = varies ? (value.count ?? 0) : 0;
+    written[at + 3] = varies ? (value.thread ?? 0) : 0;
     return at + 4;
   }
 
-  #job(chunks: number): void {
+  /** Opens a job to workers, of which `part` is the main thread's own. */
+  #job(chunks: number, part: () => void): void {
     const control = this.#control;
     for (; this.#delivered < this.modules.length; this.#delivered++)
       for (const port of this.#ports) port.postMessage(this.modules[this.#delivered]);
@@ -125,13 +143,13 @@ export class ThreadPool {
     Atomics.add(control, words.epoch, 1);
     if (Atomics.load(control, words.asleep) > 0) Atomics.notify(control, words.epoch);
     try {
-      takePart(words, control, this.#program, this.#kernelOf, 0);
+      part();
     } finally {
       Atomics.store(control, words.open, 0);
       this.#join();
+      if (Atomics.load(control, words.failed) === 1)
+        throw new Error(`a thread of the wasm backend failed: ${this.#reason()}`);
     }
-    if (Atomics.load(control, words.failed) === 1)
-      throw new Error(`a thread of the wasm backend failed: ${this.#reason()}`);
   }
 
   /** Until the last worker has left the job: a short time, unless the system has suspended it. */

@@ -21,11 +21,11 @@ import type { WeightSource, WeightUse } from '../weight.js';
 import { gatherInt4, packInt4 } from './int4/int4Panels.js';
 import { attention } from './attention.js';
 import { createCacheLayer } from './cacheLayout.js';
+import { cosine } from './cosine.js';
 import { crossEntropy, divergence } from './crossEntropy.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { reduce } from './kernels/reduce.js';
-import { cosine } from './kernels/similarity.js';
 import { softmax } from './kernels/softmax.js';
 import { crossGram, gram } from './gram.js';
 import { gatedMlp, linear, normRows, productTasks } from './linear.js';
@@ -33,6 +33,7 @@ import { Machine } from './machine.js';
 import { overMemories, type Home } from './manyMemories.js';
 import { addressOf, Memory, type Block } from './memory.js';
 import { moe } from './moe.js';
+import { WasmRecording } from './recording.js';
 import { isInt4Right, rightOf } from './operands.js';
 import { passesSelfTest } from './selfTest.js';
 import { detectTier, plansOf, prepare, tiers, type Tier } from './tier.js';
@@ -246,9 +247,7 @@ class WasmBackend implements Home {
   }
 
   cosine(a: Operand, b: Operand, into: Storage, index: number): void {
-    const [rows, width] = a.shape;
-    const at = (into as Block).address + 8 * index;
-    this.#machine.kernels(cosine).cosine({ a: addressOf(a), b: addressOf(b), into: at, rows, width });
+    cosine(this.#machine, a, b, (into as Block).address + 8 * index);
   }
 
   gram(x: Operand, into: Storage): void {
@@ -261,6 +260,10 @@ class WasmBackend implements Home {
 
   async readAccumulator(accumulator: Storage, length: number): Promise<Float64Array> {
     return this.#machine.memory.doubles((accumulator as Block).address, length).slice();
+  }
+
+  record(): WasmRecording {
+    return new WasmRecording(this.#machine);
   }
 
   dispose(): void {

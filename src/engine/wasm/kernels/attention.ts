@@ -7,7 +7,7 @@ import { toHalf } from './halfFloat.js';
  * Rotates pairs (i, i + d / 2) by a position's angles: first = a cos - b sin, second = b cos + a sin. cos and sin are
  * tables [positions, d / 2].
  */
-function rotateRow(k: Kernel, half: Int, source: Int, target: Int, position: Int, cos: Int, sin: Int): void {
+export function rotateRow(k: Kernel, half: Int, source: Int, target: Int, position: Int, cos: Int, sin: Int): void {
   const bytes = k.let(half.shiftLeft(2));
   const row = k.let(position.times(bytes));
   each(
@@ -23,9 +23,9 @@ function rotateRow(k: Kernel, half: Int, source: Int, target: Int, position: Int
 }
 
 /** How one element enters a cache. */
-type Put = (k: Kernel, address: Int, value: Value<'f32'>) => void;
-const putFloat: Put = (k, address, value) => k.store(address, value);
-const putHalf: Put = (k, address, value) => k.store16(address, toHalf(k, value));
+export type Put = (k: Kernel, address: Int, value: Value<'f32'>) => void;
+export const putFloat: Put = (k, address, value) => k.store(address, value);
+export const putHalf: Put = (k, address, value) => k.store16(address, toHalf(k, value));
 
 const appendParameters = {
   source: 'i32',
@@ -62,10 +62,10 @@ const append = (put: Put, bytes: number, at: (key: Int, i: Int, size: Int, capac
   );
 
 /** Panels of 8 keys, [d][8] each. */
-const keyAt = (key: Int, i: Int, size: Int): Int => key.shiftRight(3).times(size).plus(i).shiftLeft(3).plus(key.and(7));
+export const keyAt = (key: Int, i: Int, size: Int): Int => key.shiftRight(3).times(size).plus(i).shiftLeft(3).plus(key.and(7));
 
 /** Panels of 8 elements of the values, [capacity][8] each. */
-const valueAt = (key: Int, i: Int, _size: Int, capacity: Int): Int =>
+export const valueAt = (key: Int, i: Int, _size: Int, capacity: Int): Int =>
   i.shiftRight(3).times(capacity).plus(key).shiftLeft(3).plus(i.and(7));
 
 export const attention = kernelModule('attention', () => ({

@@ -1,0 +1,349 @@
+import { choose, constant, load, multiplyAdd, type Float, type Int, type Value } from '../language.js';
+import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
+import { each, element, grid, maximum, sum } from '../loops.js';
+import type { TilePlan } from '../tilePlan.js';
+import { keyAt, putFloat, putHalf, rotateRow, valueAt } from './attention.js';
+import { exp, tanh } from './exp.js';
+
+/**
+ * Keys that one unit of work takes, by position: enough that a thread is worth it, few enough that a long context keeps
+ * all threads busy. As it depends on nothing else, results do not depend on the number of threads.
+ */
+export const splitKeys = 256;
+/** Elements of the largest head that these kernels take. */
+export const mostHeadDim = 256;
+/** Bytes from query to query, and from one's weights to the next one's, in scratch; a split may begin within a panel. */
+const queryStride = 4 * mostHeadDim;
+const weightStride = 4 * (splitKeys + 8);
+/** Queries that share what is loaded: their sums stay in registers. */
+const mostRows = 4;
+
+/** What kernels are specialised by. */
+export interface DecodeShape {
+  readonly plan: TilePlan;
+  /** Query heads that share a key-value head. */
+  readonly group: number;
+  readonly stored: 'float32' | 'float16';
+}
+
+/** Scratch of each thread, in bytes. */
+export const decodeScratch = (group: number): number => group * (queryStride + weightStride);
+
+/** Floats that a unit leaves: per query a sum of values, then its largest score, then the sum of its weights. */
+export const partFloats = (group: number, padded: number): number => group * (padded + 2);
+
+type Row = (address: Int, offset: number) => Value<'f32x4'>;
+
+/** Reads four elements of a panel. A float16's exponent has another bias; infinities read as 65536. */
+function reader(k: Kernel, stored: DecodeShape['stored']): Row {
+  if (stored === 'float32') return (address, offset) => load.f32x4(address, offset);
+  const kept = k.let(constant('i32x4', 0x8fffe000 | 0));
+  const bias = k.let(constant('f32x4', 2 ** 112));
+  return (address, offset) =>
+    load
+      .i16x4Signed(address, offset / 2)
+      .shiftLeft(13)
+      .and(kept)
+      .asFloat()
+      .times(bias);
+}
+
+/**
+ * For `panels` neighbouring panels of 8 columns, [count][8] elements each: sums over `count` of x[row][i] * panel[i][column],
+ * for rows `rowStride` bytes apart.
+ */
+function panelSums(
+  k: Kernel,
+  { plan, stored }: DecodeShape,
+  x: Int,
+  rows: number,
+  rowStride: number,
+  panels: readonly Int[],
+  count: Int,
+  read: Row,
+): Variable<'f32x4'>[][] {
+  const sums = grid(rows, 2 * panels.length, () => k.let(constant('f32x4', 0)));
+  const at = k.let(x);
+  const pointers = panels.map((panel) => k.let(panel));
+  const step = (i: number): void => {
+    const columns = pointers.flatMap((pointer) => [0, 16].map((column) => k.let(read(pointer, 32 * i + column))));
+    sums.forEach((of, row) => {
+      const value = k.let(load.f32Splat(at, row * rowStride + 4 * i));
+      of.forEach((total, column) =>
+        total.set(plan.fused ? multiplyAdd(value, columns[column], total) : total.plus(value.times(columns[column]))),
+      );
+    });
+  };
+  const bytes = stored === 'float32' ? 32 : 16;
+  const left = k.let(count);
+  for (const unrolled of [4, 1])
+    k.while(
+      () => left.atLeast(unrolled),
+      () => {
+        for (let i = 0; i < unrolled; i++) step(i);
+        at.add(4 * unrolled);
+        for (const pointer of pointers) pointer.add(bytes * unrolled);
+        left.set(left.minus(unrolled));
+      },
+    );
+  return sums;
+}
+
+/** All of `count` neighbouring panels, `stride` bytes apart, several at a time; `use` gets their sums. */
+function eachPanel(
+  k: Kernel,
+  shape: DecodeShape,
+  rows: number,
+  count: Int,
+  first: Int,
+  stride: Int,
+  sums: (panels: readonly Int[]) => Variable<'f32x4'>[][],
+  use: (sums: Variable<'f32x4'>[][]) => void,
+): void {
+  // As many sums as registers allow, so that they do not wait for each other.
+  const together = rows <= 2 || shape.plan.panels === 2 ? 2 : 1;
+  const left = k.let(count);
+  const panel = k.let(first);
+  for (const width of together === 2 ? [2, 1] : [1])
+    k.while(
+      () => left.atLeast(width),
+      () => {
+        use(sums(Array.from({ length: width }, (_, i) => (i === 0 ? panel : panel.plus(stride)))));
+        panel.add(stride.times(width));
+        left.set(left.minus(width));
+      },
+    );
+}
+
+const makeModule = (shape: DecodeShape) =>
+  kernelModule('decodeAttention', () => ({
+    /**
+     * One token's attention over some of its keys, for units of a key-value head and `splitKeys` keys each, those that
+     * the window shows: rotates the unit's queries, appends key and value where they belong to its keys, scores, weighs.
+     * At `where` are its position, the number of tokens before it, where its slot's keys and values begin, the bytes of
+     * each head's and the capacity, which change from pass to pass. Leaves parts, [unit][partFloats], to `combine`.
+     */
+    attend: kernel(
+      {
+        first: 'i32',
+        units: 'i32',
+        q: 'i32',
+        k: 'i32',
+        v: 'i32',
+        where: 'i32',
+        cos: 'i32',
+        sin: 'i32',
+        heads: 'i32',
+        size: 'i32',
+        padded: 'i32',
+        window: 'i32',
+        scale: 'f32',
+        softCap: 'f32',
+        parts: 'i32',
+        scratch: 'i32',
+      },
+      (k, p) => emitAttend(k, shape, p),
+    ),
+
+    /** The parts of one token, joined: `target` is its row [heads group size]. */
+    combine: kernel(
+      { parts: 'i32', where: 'i32', heads: 'i32', size: 'i32', padded: 'i32', window: 'i32', target: 'i32' },
+      (k, p) => emitCombine(k, shape, p),
+    ),
+  }));
+
+type Named<N extends string> = { readonly [K in N]: Variable<'i32'> };
+
+/** The first key that is seen, and the end of them. */
+function seen(k: Kernel, where: Int, window: Int): { begin: Variable<'i32'>; end: Variable<'i32'> } {
+  const end = k.let(load.i32(where, 4).plus(1));
+  return { begin: k.let(choose(end.greater(window), end.minus(window), 0)), end };
+}
+
+function emitAttend(
+  k: Kernel,
+  shape: DecodeShape,
+  p: Named<
+    | 'first'
+    | 'units'
+    | 'q'
+    | 'k'
+    | 'v'
+    | 'where'
+    | 'cos'
+    | 'sin'
+    | 'heads'
+    | 'size'
+    | 'padded'
+    | 'window'
+    | 'parts'
+    | 'scratch'
+  > & { readonly scale: Variable<'f32'>; readonly softCap: Variable<'f32'> },
+): void {
+  const { group, stored } = shape;
+  const [bytes, put] = stored === 'float32' ? [4, putFloat] : [2, putHalf];
+  const { size, scratch } = p;
+  const [position, firstKeys, firstValues, headBytes, capacity] = [0, 2, 3, 4, 5].map((word) =>
+    k.let(load.i32(p.where, 4 * word)),
+  );
+  const { begin, end } = seen(k, p.where, p.window);
+  const half = k.let(size.shiftRight(1));
+  const rotate = (source: Int, target: Int): void =>
+    k.if(
+      p.cos.differs(0),
+      () => rotateRow(k, half, source, target, position, p.cos, p.sin),
+      () => each(k, size, [source, target], (from, to) => to.store(from.load())),
+    );
+  const weights = k.let(scratch.plus(group * queryStride));
+  k.for(p.first, p.first.plus(p.units), 1, (unit) => {
+    const head = k.let(unit.remainder(p.heads));
+    const split = k.let(unit.over(p.heads).plus(begin.over(splitKeys)));
+    const from = k.let(split.times(splitKeys).max(begin));
+    const to = k.let(split.plus(1).times(splitKeys).min(end));
+    const keys = k.let(firstKeys.plus(head.times(headBytes)));
+    const values = k.let(firstValues.plus(head.times(headBytes)));
+    k.if(to.equals(end), () => {
+      const key = k.let(end.minus(1));
+      const row = k.let(element(p.k, head.times(size)));
+      rotate(row, scratch);
+      k.for(0, size, 1, (i) => put(k, keys.plus(keyAt(key, i, size).times(bytes)), load.f32(element(scratch, i))));
+      const value = k.let(element(p.v, head.times(size)));
+      k.for(0, size, 1, (i) =>
+        put(k, values.plus(valueAt(key, i, size, capacity).times(bytes)), load.f32(element(value, i))),
+      );
+    });
+    for (let row = 0; row < group; row++)
+      rotate(k.let(element(p.q, head.times(group).plus(row).times(size))), k.let(scratch.plus(row * queryStride)));
+    const part = k.let(p.parts.plus(unit.times(p.padded.plus(2)).times(4 * group)));
+    const ends = k.let(part.plus(p.padded.times(4 * group)));
+    const read = reader(k, stored);
+    // From the first panel on, whatever key of it is the first.
+    const aligned = k.let(from.shiftRight(3));
+    for (let row = 0; row < group; row += mostRows) {
+      const rows = Math.min(mostRows, group - row);
+      const queries = k.let(scratch.plus(row * queryStride));
+      const scores = k.let(weights.plus(row * weightStride));
+      const panelBytes = k.let(size.times(8 * bytes));
+      const target = k.let(scores);
+      eachPanel(
+        k,
+        shape,
+        rows,
+        to.plus(7).shiftRight(3).minus(aligned),
+        keys.plus(aligned.times(panelBytes)),
+        panelBytes,
+        (panels) => panelSums(k, shape, queries, rows, queryStride, panels, size, read),
+        (sums) => {
+          sums.forEach((of, i) =>
+            of.forEach((total, column) => k.store(target, total, i * weightStride + 16 * column)),
+          );
+          target.add(16 * sums[0].length);
+        },
+      );
+      const [skipped, count] = [k.let(from.and(7).shiftLeft(2)), k.let(to.minus(from))];
+      for (let i = 0; i < rows; i++) {
+        const line = k.let(scores.plus(skipped).plus(i * weightStride));
+        const most = k.let(constant('f32', 0));
+        const scaled = (transform: (score: Float) => Float): void =>
+          most.set(
+            maximum(k, count, [line], (at) => {
+              const score = k.let(transform(at.load().times(p.scale)));
+              at.store(score);
+              return score;
+            }),
+          );
+        k.if(
+          p.softCap.greater(0),
+          () => scaled((score) => tanh(k, score.over(p.softCap)).times(p.softCap)),
+          () => scaled((score) => score),
+        );
+        const total = sum(k, count, [line], (at) => {
+          const term = k.let(exp(k, at.load().minus(most)));
+          at.store(term);
+          return term;
+        });
+        k.store(ends, most, 8 * (row + i));
+        k.store(ends, total, 8 * (row + i) + 4);
+      }
+      const rowBytes = k.let(p.padded.times(4));
+      const output = k.let(part.plus(rowBytes.times(row)));
+      const panelStride = k.let(capacity.times(8 * bytes));
+      eachPanel(
+        k,
+        shape,
+        rows,
+        p.padded.shiftRight(3),
+        values.plus(from.times(8 * bytes)),
+        panelStride,
+        (panels) => panelSums(k, shape, scores.plus(skipped), rows, weightStride, panels, count, read),
+        (sums) => {
+          const at = k.let(output);
+          for (const of of sums) {
+            of.forEach((sum, column) => k.store(at, sum, 16 * column));
+            at.add(rowBytes);
+          }
+          output.add(16 * sums[0].length);
+        },
+      );
+    }
+  });
+}
+
+function emitCombine(
+  k: Kernel,
+  { group }: DecodeShape,
+  {
+    parts,
+    where,
+    heads,
+    size,
+    padded,
+    window,
+    target,
+  }: Named<'parts' | 'where' | 'heads' | 'size' | 'padded' | 'window' | 'target'>,
+): void {
+  const { begin, end } = seen(k, where, window);
+  const splits = k.let(end.minus(1).over(splitKeys).minus(begin.over(splitKeys)).plus(1));
+  const rowBytes = k.let(padded.times(4));
+  const partBytes = k.let(padded.plus(2).times(4 * group));
+  const stride = k.let(partBytes.times(heads));
+  k.for(0, heads, 1, (head) => {
+    const part = k.let(parts.plus(head.times(partBytes)));
+    for (let row = 0; row < group; row++) {
+      const ends = k.let(part.plus(rowBytes.times(group)).plus(8 * row));
+      const forSplits = (body: (at: Variable<'i32'>) => void): void => {
+        const at = k.let(ends);
+        k.repeat(splits, () => (body(at), at.add(stride)));
+      };
+      const most = k.let(constant('f32', -Infinity));
+      forSplits((at) => most.set(most.orLarger(load.f32(at))));
+      const total = k.let(constant('f32', 0));
+      // Each split's weights become relative to the largest score of all.
+      forSplits((at) => {
+        const factor = k.let(exp(k, load.f32(at).minus(most)) as Value<'f32'>);
+        total.set(total.plus(factor.times(load.f32(at, 4))));
+        k.store(at, factor);
+      });
+      const inverse = k.let(constant('f32', 1).over(total));
+      each(k, size, [target], (at) => at.store(constant(at.kind, 0)));
+      const from = k.let(part.plus(rowBytes.times(row)));
+      forSplits((at) => {
+        const factor = k.let(load.f32(at).times(inverse));
+        each(k, size, [from, target], (value, result) => result.store(result.load().plus(value.load().times(factor))));
+        from.add(stride);
+      });
+      target.add(size.shiftLeft(2));
+    }
+  });
+}
+
+type Module = ReturnType<typeof makeModule>;
+const made = new Map<string, Module>();
+
+/** Kernels for a shape, made once a process. */
+export function decodeAttention(shape: DecodeShape): Module {
+  const key = [shape.plan.fused, shape.plan.panels, shape.group, shape.stored].join();
+  let found = made.get(key);
+  if (!found) made.set(key, (found = makeModule(shape)));
+  return found;
+}
