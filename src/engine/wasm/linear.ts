@@ -1,7 +1,7 @@
 /** Launching matrix products, and what is fused around them. */
 import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../backend.js';
 import { dequantize, int4Stripe } from './int4/int4Panels.js';
-import { int4Tasks } from './int4/int4Product.js';
+import { gatedRow, int4Tasks } from './int4/int4Product.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { rmsNorm } from './kernels/rmsNorm.js';
@@ -102,6 +102,7 @@ export function productTasks(
         units: full,
         chunk,
         work: full * work,
+        weights: { address: right.address, bytes: full * right.stride },
         calls: [gemmCall(machine, product, row, count, firstUnit, endUnit)],
       });
     if (rest === 0) return;
@@ -233,6 +234,13 @@ export function gated(
   const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => rightOf(weight, expert));
   const left = new Left(machine, frame, rowMajor(x, rows, right.depth));
   const inner = right.rows;
+  if (rows === 1 && !gate.bias && !up.bias && !machine.exactInt4) {
+    if (isInt4Right(right) && isInt4Right(upRight) && isInt4Right(downRight) && inner % downRight.groupSize === 0) {
+      const sides = [right, upRight].map((side) => ({ left: left.quantized(side.groupSize), right: side }));
+      machine.run(int4Tasks(machine, gatedRow(machine, frame, sides, downRight.groupSize), downRight, y));
+      return addBias(machine, y, rows, downRight.rows, down.bias);
+    }
+  }
   const [g, u] = [frame.take(4 * rows * inner), frame.take(4 * rows * inner)];
   machine.run([...projectTasks(machine, left, right, g), ...projectTasks(machine, left, upRight, u)]);
   addBias(machine, g, rows, inner, gate.bias);

@@ -31,6 +31,9 @@ export interface Program {
 }
 
 const lineWords = 16;
+const lineBytes = 4 * lineWords;
+/** How much of the next weights a thread fetches while it waits, and lines at a time. */
+const [fetchBytes, fetchLines] = [1 << 14, 4];
 const [done, taken, ends] = [0, lineWords, lineWords + 1];
 /** Looks at a word before a waiting thread sleeps: far more than a phase takes while all threads run. */
 const patience = 1 << 16;
@@ -90,7 +93,7 @@ export const programModule = (phases: readonly Phase[], control: number): Kernel
     const { places } = placesOf(phases);
     const steps = phases.map((phase, at) =>
       scope.function({ thread: 'i32' }, (k, { thread }) =>
-        emitPhase(k, phase, control, control + 4 * places[at], callees, thread),
+        emitPhase(k, phase, phases[at + 1]?.[0].weights, control, control + 4 * places[at], callees, thread),
       ),
     );
     return {
@@ -101,7 +104,15 @@ export const programModule = (phases: readonly Phase[], control: number): Kernel
 
 type Callees = ReadonlyMap<BoundKernel, KernelFunction<Parameters>>;
 
-function emitPhase(k: Kernel, phase: Phase, control: number, at: number, callees: Callees, thread: Int): void {
+function emitPhase(
+  k: Kernel,
+  phase: Phase,
+  next: Task['weights'],
+  control: number,
+  at: number,
+  callees: Callees,
+  thread: Int,
+): void {
   const word = (index: number): Int => constant('i32', at + 4 * index);
   const total = k.let(load.i32(word(ends + phase.length - 1)));
   const chunk = k.let(atomicAdd(word(taken), 1));
@@ -122,10 +133,12 @@ function emitPhase(k: Kernel, phase: Phase, control: number, at: number, callees
   );
   k.if(computed.differs(0), () => k.do(atomicAdd(word(done), computed)));
   const looks = k.let(constant('i32', 0));
-  const finished = k.let(constant('i32', 0));
+  const finished = k.let(atomicLoad(word(done)));
+  const fetch = next && fetching(k, next, thread);
   k.while(
     () => finished.less(total),
     () => {
+      fetch?.();
       finished.set(atomicLoad(word(done)));
       looks.add(1);
       k.if(looks.greater(patience), () => {
@@ -134,6 +147,24 @@ function emitPhase(k: Kernel, phase: Phase, control: number, at: number, callees
       });
     },
   );
+}
+
+/** A step towards having the first of some weights in a cache near by; threads share them out. */
+function fetching(k: Kernel, { address, bytes }: NonNullable<Task['weights']>, thread: Int): () => void {
+  const at = k.let(thread.times(fetchBytes).plus(address));
+  const step = fetchLines * lineBytes;
+  const last = k.let(
+    at
+      .plus(fetchBytes)
+      .min(constant('i32', address + bytes))
+      .minus(step),
+  );
+  return () =>
+    k.if(at.less(last), () => {
+      // Atomic, so that a compiler does not leave out what nobody uses.
+      for (let line = 0; line < fetchLines; line++) k.do(atomicLoad(at.plus(line * lineBytes)));
+      at.add(step);
+    });
 }
 
 /** The calls of one chunk; the task's chunks begin where the one before it ends. */

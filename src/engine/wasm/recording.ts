@@ -23,7 +23,7 @@ export class WasmRecording implements Recording {
     this.#arena = new Arena(machine.memory.allocator);
     machine.memory.arena = this.#arena;
     this.#moves = machine.memory.moves;
-    this.#recorder = machine.recorder = new Recorder(machine.memory, this.#arena, machine.chunks);
+    this.#recorder = machine.recorder = new Recorder(machine.memory, this.#arena, Math.max(1, machine.chunks / 2));
   }
 
   begin(x: Operand): Block {

@@ -48,6 +48,8 @@ export interface Task {
   /** Units that a thread takes at once. */
   readonly chunk: number;
   readonly calls: readonly Call[];
+  /** The weights that it reads once, from end to end: whoever waits for it to begin can fetch them. */
+  readonly weights?: { readonly address: number; readonly bytes: number };
   /** Roughly how many multiplications and additions: what is small is not worth another thread. */
   readonly work: number;
 }

@@ -1,4 +1,5 @@
 import type { Int4Format } from '../../int4.js';
+import { elementwise } from '../kernels/elementwise.js';
 import { int4Gemm } from '../kernels/int4Gemm.js';
 import { int4Quantize } from '../kernels/int4Quantize.js';
 import { wordsOf } from '../kernels/nibbles.js';
@@ -32,6 +33,20 @@ export interface QuantizedRows {
   readonly sums: number;
 }
 
+/** Room for `rows` rows of `width` floats as integers. */
+function roomForRows(
+  machine: Machine,
+  frame: Frame,
+  rows: number,
+  width: number,
+  groupSize: Int4Format['groupSize'],
+): QuantizedRows & { readonly rowBytes: number } {
+  const rowBytes = 16 * wordsOf(machine.int4) * Math.ceil(width / blockWidth);
+  const groups = Math.ceil(width / groupSize);
+  const [x, scales, sums] = [frame.take(rows * rowBytes), frame.take(4 * rows * groups), frame.take(4 * rows * groups)];
+  return { rows, groups, x, scales, sums, rowBytes };
+}
+
 /** `rows` rows of `width` floats at `source`. */
 export function quantizeRows(
   machine: Machine,
@@ -42,9 +57,8 @@ export function quantizeRows(
   groupSize: Int4Format['groupSize'],
 ): QuantizedRows {
   const plan = machine.int4;
-  const rowBytes = 16 * wordsOf(plan) * Math.ceil(width / blockWidth);
-  const groups = Math.ceil(width / groupSize);
-  const [x, scales, sums] = [frame.take(rows * rowBytes), frame.take(4 * rows * groups), frame.take(4 * rows * groups)];
+  const room = roomForRows(machine, frame, rows, width, groupSize);
+  const { rowBytes, groups, x, scales, sums } = room;
   const { quantize } = machine.calls(quantizeOf(plan));
   const tiles = (from: number, count: number, height: number): Task =>
     machine.rowsTask(
@@ -64,7 +78,58 @@ export function quantizeRows(
     );
   const rest = rows % plan.rows;
   machine.run([tiles(0, (rows - rest) / plan.rows, plan.rows), tiles(rows - rest, rest > 0 ? 1 : 0, rest)]);
-  return { rows, groups, x, scales, sums };
+  return room;
+}
+
+/**
+ * silu(gate x) * up x of one row, as integers for the projection after it: each group of that is a unit of work, from
+ * the products to the integers.
+ */
+export function gatedRow(
+  machine: Machine,
+  frame: Frame,
+  [gate, up]: readonly { readonly left: QuantizedRows; readonly right: Int4Panels }[],
+  groupSize: Int4Format['groupSize'],
+): QuantizedRows {
+  const { rows: width, depth, address, stride } = gate.right;
+  const panels = groupSize / panelRows;
+  const room = roomForRows(machine, frame, 1, width, groupSize);
+  const [g, u] = [frame.take(4 * width), frame.take(4 * width)];
+  const product = ({ left, right }: typeof gate, target: number): Call[] =>
+    panelCalls(machine, left, right, 0, 1, target, 4 * width, perUnit(0, panels), {
+      base: 0,
+      unit: panels,
+      count: panels,
+    });
+  const [gates, ups] = [perUnit(g, 4 * groupSize), perUnit(u, 4 * groupSize)];
+  const units = width / groupSize;
+  machine.run([
+    {
+      units,
+      chunk: machine.chunkOf(units),
+      work: 4 * width * depth,
+      weights: { address, bytes: (width / panelRows) * stride },
+      calls: [
+        ...product(gate, g),
+        ...product(up, u),
+        machine
+          .calls(elementwise)
+          .siluMultiply({ gate: gates, up: ups, y: gates, count: { base: 0, count: groupSize } }),
+        machine.calls(quantizeOf(machine.int4)).quantize({
+          source: gates,
+          tiles: 1,
+          height: 1,
+          width: { base: 0, count: groupSize },
+          group: groupSize,
+          x: perUnit(room.x, (16 * wordsOf(machine.int4) * groupSize) / blockWidth),
+          scales: perUnit(room.scales, 4),
+          sums: perUnit(room.sums, 4),
+          pad: machine.pad,
+        }),
+      ],
+    },
+  ]);
+  return room;
 }
 
 /**
@@ -104,6 +169,7 @@ export function int4Tasks(
         units: full,
         chunk: machine.chunkOf(full, 1),
         work: full * work,
+        weights: { address: right.address, bytes: full * right.stride },
         calls: panelCalls(machine, left, right, row, rows, target, rowStride, firstUnit, endUnit),
       });
     if (columns === 0) continue;
