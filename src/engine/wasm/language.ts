@@ -56,8 +56,9 @@ export class Value<K extends Kind> {
     const right = coerce(other, this.kind);
     return choose(this.less(right) as Value<'i32'>, this, right);
   }
+  /** Unsigned for integers. */
   max(other: Arg<K>): Value<K> {
-    if (this.kind !== 'i32') return this.#with('max', other);
+    if (this.kind !== 'i32') return this.#with(this.kind === 'i32x4' ? 'max_u' : 'max', other);
     const right = coerce(other, this.kind);
     return choose(this.less(right) as Value<'i32'>, right, this);
   }

@@ -6,19 +6,37 @@ import { nibbleDot, type Ints } from './nibbles.js';
 /** Groups whose largest magnitude is less count as zeros, so that no scale is subnormal. */
 const smallest = 2 ** -100;
 
-const magnitude = (x: Value<'f32x4'>): Value<'f32x4'> => x.bits().and(0x7fffffff).asFloat();
+/** 1.5 * 2^23: added to a small number it leaves the nearest integer, ties to even, in the lowest bits. */
+const toInteger = 12582912;
 
-/** The largest magnitude of `count` floats, a multiple of 8. NaN where one is. */
+const nearestInteger = (x: Value<'f32x4'>): Ints => x.plus(toInteger).bits().minus(bitsOf(toInteger));
+const bitsOf = (value: number): number => new Int32Array(new Float32Array([value]).buffer)[0];
+
+/**
+ * The largest magnitude of `count` floats, a multiple of 8. NaN where one is: without their signs floats are ordered as
+ * their bits are, and NaN is above all others.
+ */
 function largest(k: Kernel, from: Int, count: Int): Variable<'f32'> {
-  const most = k.let(constant('f32x4', 0));
-  k.for(from, from.plus(count.shiftLeft(2)), 32, (at) => {
-    for (const offset of [0, 16]) most.set(most.max(magnitude(load.f32x4(at, offset))));
-  });
+  const most = [0, 16].map(() => k.let(constant('i32x4', 0)));
+  k.for(from, from.plus(count.shiftLeft(2)), 32, (at) =>
+    most.forEach((of, i) =>
+      of.set(
+        of.max(
+          load
+            .f32x4(at, 16 * i)
+            .bits()
+            .and(0x7fffffff),
+        ),
+      ),
+    ),
+  );
+  const both = k.let(most[0].max(most[1]));
+  const lanes = [0, 1, 2, 3].map((lane) => k.let(both.lane(lane)));
   return k.let(
-    most
-      .lane(0)
-      .max(most.lane(1))
-      .max(most.lane(2).max(most.lane(3))),
+    k
+      .let(lanes[0].max(lanes[1]))
+      .max(k.let(lanes[2].max(lanes[3])))
+      .asFloat(),
   );
 }
 
@@ -59,12 +77,15 @@ export const int4Quantize = (plan: Int4Plan) =>
           const most = largest(k, from, count);
           const tiny = k.let(most.less(smallest));
           const inverse = k.let(choose(tiny, constant('f32', 0), constant('f32', 127).over(most)));
-          k.store(scaleAt, choose(tiny, constant('f32', 0), most.over(127).times(1 / dot.factor)));
+          // An infinite group has no integers: its scale is NaN, as that of one with a NaN.
+          const scale = most
+            .over(127)
+            .times(1 / dot.factor)
+            .plus(most.times(0));
+          k.store(scaleAt, choose(tiny, constant('f32', 0), scale));
           const total = k.let(constant('i32x4', 0));
           k.for(from, from.plus(count.shiftLeft(2)), 32, (at) => {
-            const [low, high] = [0, 16].map((offset) =>
-              k.let(load.f32x4(at, offset).times(inverse).nearest().toInteger()),
-            );
+            const [low, high] = [0, 16].map((offset) => k.let(nearestInteger(load.f32x4(at, offset).times(inverse))));
             total.add(low.plus(high));
             const words = k.let(dot.arrange(low, high));
             for (let word = 0; word < dot.words; word++) {
