@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { copyFile, readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { UserError, createEngine, type BackendName, type Engine, type WeightDType } from '../engine/index.js';
 import {
@@ -11,6 +11,7 @@ import {
 import type { Progress } from '../calibrate/index.js';
 import { mergeDrops, openDropSource, writeDropped, type DropSource } from '../drop/index.js';
 import { Model, familyOf, parseConfig, type Drops, type ModelConfig, type Parameters } from '../models/index.js';
+import { sideConfigNames, sideConfigs } from '../quant/index.js';
 import { checkVacant, writeFileAtomically } from './atomicFile.js';
 import { dropWords, hasSubLayerDrops, reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
 import { floatType } from './ggmlBlocks.js';
@@ -190,7 +191,10 @@ class Exporter {
   }
 
   async #llmDrop(folder: string): Promise<Written> {
+    const { checkpoint } = this.source;
     await writeDropped(this.source, this.#drops, folder, { onProgress: this.o.onProgress });
+    for (const name of await readdir(checkpoint.folder))
+      if (sideConfigNames.includes(name)) await copyFile(join(checkpoint.folder, name), join(folder, name));
     return {
       architecture: this.source.config.modelType,
       plan: this.#everyLayer(),
@@ -203,26 +207,30 @@ class Exporter {
   async #plain(folder: string): Promise<Written> {
     const { checkpoint, config } = this.source;
     const plan = this.o.zero ? zeroedPlan(config, this.#drops) : this.#blocksAlone();
-    const { tensors, keys, packed } = await this.#tensors(this.#weights(plan).all());
-    await writeCheckpoint(
-      folder,
-      checkpoint,
-      configText({ ...plainConfig(checkpoint.config, plan, this.#dtype), ...keys }, checkpoint.config),
-      tensors,
-      this.o.onProgress,
-    );
+    const { tensors, keys, texts, packed } = await this.#tensors(this.#weights(plan).all());
+    const text = configText({ ...plainConfig(checkpoint.config, plan, this.#dtype), ...keys }, checkpoint.config);
+    await writeCheckpoint(folder, checkpoint, { 'config.json': text, ...texts }, tensors, this.o.onProgress);
     return { architecture: config.modelType, plan, exact: this.#isExact(plan), packed, notes: [] };
   }
 
-  /** A folder's weights, and the keys of its config that say how they are packed: as they came, if no type is asked for. */
-  async #tensors(
-    weights: readonly PlannedWeight[],
-  ): Promise<{ tensors: readonly TensorToWrite[]; keys: JsonObject; packed: boolean }> {
-    const { quantization } = this.source.checkpoint;
-    const packed = quantization && !this.#dtype ? await packedTensors(weights, quantization) : undefined;
+  /** A folder's weights, as they came if no type is asked for, and what its config and files beside it say of packed ones. */
+  async #tensors(weights: readonly PlannedWeight[]): Promise<{
+    tensors: readonly TensorToWrite[];
+    keys: JsonObject;
+    texts: Readonly<Record<string, string>>;
+    packed: boolean;
+  }> {
+    const { checkpoint } = this.source;
+    const { quantization } = checkpoint;
+    const packed = quantization && !this.#dtype ? await packedTensors(weights, checkpoint, quantization) : undefined;
     return packed
-      ? { tensors: packed.tensors, keys: { quantization_config: packed.config }, packed: true }
-      : { tensors: floatTensors(weights, this.#dtype), keys: {}, packed: false };
+      ? {
+          tensors: packed.tensors,
+          keys: { quantization_config: packed.config },
+          texts: sideConfigs(packed.config),
+          packed: true,
+        }
+      : { tensors: floatTensors(weights, this.#dtype), keys: {}, texts: {}, packed: false };
   }
 
   #blocksAlone(): ExportPlan {
@@ -249,11 +257,14 @@ class Exporter {
     const { checkpoint, config } = this.source;
     const reduced = reducedPlan(config, this.#drops, 'absent');
     const plan = nemotronPlan(reduced);
-    const { tensors, keys, packed } = await this.#tensors(nemotronWeights(this.#weights(plan)));
+    const { tensors, keys, texts, packed } = await this.#tensors(nemotronWeights(this.#weights(plan)));
     const written = { ...nemotronConfig(checkpoint.config, config, plan, this.#dtype), ...keys };
-    const text = nemotronText(written, checkpoint.config);
-    await writeCheckpoint(folder, checkpoint, text, tensors, this.o.onProgress);
-    await writeText(join(folder, configModule), configModuleText);
+    const files = {
+      'config.json': nemotronText(written, checkpoint.config),
+      [configModule]: configModuleText,
+      ...texts,
+    };
+    await writeCheckpoint(folder, checkpoint, files, tensors, this.o.onProgress);
     const width = paddedWidth(config);
     return {
       architecture: 'nemotron-nas',

@@ -60,16 +60,16 @@ export const floatTensors = (weights: readonly PlannedWeight[], type?: WeightDTy
     .flatMap(namedSources)
     .map(({ name, source }) => tensorOfSource(castSource(source, type ?? source.dtype), name));
 
-/** Config, weights, and the tokenizer's files as they are. */
+/** Texts by the names of their files, `config.json` among them, weights, and the tokenizer's files as they are. */
 export async function writeCheckpoint(
   folder: string,
   from: Checkpoint,
-  config: string,
+  texts: Readonly<Record<string, string>>,
   tensors: readonly TensorToWrite[],
   onProgress?: Progress,
 ): Promise<void> {
   await copyTokenizerFiles(from.folder, folder);
-  await writeText(join(folder, 'config.json'), config);
+  for (const [name, text] of Object.entries(texts)) await writeText(join(folder, name), text);
   await writeWeights(folder, tensors, {
     onProgress: ({ bytesDone, bytesTotal }) => onProgress?.(bytesDone, bytesTotal, 'bytes'),
   });

@@ -1,11 +1,12 @@
 import {
   parseQuantization,
   tensorOfSource,
+  type Checkpoint,
   type JsonObject,
   type Quantization,
   type TensorToWrite,
 } from '../checkpoint/index.js';
-import { sizeOf, type Int4Source } from '../engine/index.js';
+import { sizeOf, type Int4Format } from '../engine/index.js';
 import { quantizationConfig } from '../quant/index.js';
 import { sliceInt4, withZeroPoints, zeroInt4 } from './int4Views.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
@@ -16,47 +17,76 @@ export interface PackedTensors {
   readonly config: JsonObject;
 }
 
+/** The groups of a weight: the engine's, and those of its tensors in the file. */
+interface StoredFormat {
+  readonly format: Int4Format;
+  readonly groupSizes: readonly number[];
+}
+
 /**
  * The weights of an export in the format that they came in: integers are packed again, in groups as before, and stay
  * what they were; zeros that stand for a dropped module's are integers where the module's others are. Undefined where
- * the groups differ from module to module: then floats are all that the result can hold.
+ * none are integers in groups of the engine's.
  */
 export async function packedTensors(
   weights: readonly PlannedWeight[],
-  { method: format, groupSizes, symmetric }: Quantization,
+  checkpoint: Checkpoint,
+  quantization: Quantization,
 ): Promise<PackedTensors | undefined> {
-  if (groupSizes.length !== 1) return undefined;
-  const [groupSize] = groupSizes;
+  const { method: format, symmetric } = quantization;
   const stored = await Promise.all(weights.map(async ({ int4 }) => int4?.()));
-  const formats = new Map(weights.flatMap(({ spec }, i) => (stored[i] ? [[spec.path, stored[i].format]] : [])));
-  const asInt4 = ({ spec, source, int4 }: PlannedWeight, i: number): Int4Source | undefined => {
-    const known = formats.get(spec.path);
-    return stored[i] ?? (known && !int4 ? zeroInt4(source.name, source.shape, known) : undefined);
-  };
+  const formats = weights.map(
+    ({ tensors = [] }, i): StoredFormat | undefined =>
+      stored[i] && {
+        format: stored[i].format,
+        groupSizes: tensors.map((tensor) => fileGroupSize(checkpoint, tensor, quantization)),
+      },
+  );
+  const ofPath = new Map(weights.flatMap(({ spec }, i) => (formats[i] ? [[spec.path, formats[i]]] : [])));
   const pieces = weights.flatMap((weight, i) => {
-    const int4 = asInt4(weight, i);
+    const { spec, source } = weight;
+    const known = formats[i] ?? (weight.int4 ? undefined : ofPath.get(spec.path));
+    const int4 = stored[i] ?? (known && zeroInt4(source.name, source.shape, known.format));
     const zeroed = int4 && !symmetric ? withZeroPoints(int4) : int4;
     return namedSources(weight).map(({ name, source }, expert) => {
       const rows = sizeOf(source.shape.slice(0, -1));
+      const groupSize = known?.groupSizes[expert];
       return {
         name,
         source,
-        spec: weight.spec,
+        spec,
+        groupSize,
         int4: zeroed && sliceInt4(zeroed, expert * rows, (expert + 1) * rows, name),
       };
     });
   });
-  const modules = (kept: boolean): string[] =>
-    pieces
-      .filter(({ spec, int4 }) => !int4 === kept && (spec.use === 'linear' || spec.use === 'experts'))
-      .map(({ name }) => name.replace(/\.weight$/, ''));
-  const quantized = modules(false);
+  const linear = pieces.filter(({ spec: { use } }) => use === 'linear' || use === 'experts');
+  const quantized = linear.flatMap(({ name, groupSize }) => (groupSize ? [[moduleOf(name), groupSize] as const] : []));
   if (!quantized.length) return undefined;
-  const kept = [...new Set([...(quantized.includes('lm_head') ? [] : ['lm_head']), ...modules(true)])];
-  const config = quantizationConfig({ format, groupSize, symmetric, kept, quantized });
+  const floats = linear.flatMap(({ name, groupSize }) => (groupSize ? [] : [moduleOf(name)]));
+  const groupSizes = new Map(quantized);
+  const [groupSize] = groupSizes.values();
+  const config = quantizationConfig({
+    format,
+    groupSize,
+    groupSizes: new Set(groupSizes.values()).size > 1 ? groupSizes : undefined,
+    symmetric,
+    kept: [...new Set([...(groupSizes.has('lm_head') ? [] : ['lm_head']), ...floats])],
+    quantized: [...groupSizes.keys()],
+  });
   const { layout } = parseQuantization(config, format);
-  const tensors = pieces.flatMap(({ name, source, int4 }) =>
-    int4 ? layout.write(int4, groupSize) : [tensorOfSource(source, name)],
+  const tensors = pieces.flatMap(({ name, source, int4, groupSize }) =>
+    int4 && groupSize ? layout.write(int4, groupSize) : [tensorOfSource(source, name)],
   );
   return { tensors, config };
+}
+
+const moduleOf = (tensor: string): string => tensor.replace(/\.weight$/, '');
+
+/** Weights along a row that share a scale in the file, -1 for all: where the config names several, by the scales of a row. */
+function fileGroupSize(checkpoint: Checkpoint, tensor: string, { groupSizes }: Quantization): number {
+  if (groupSizes.length === 1) return groupSizes[0];
+  const { shape } = checkpoint.info(tensor);
+  const scales = checkpoint.stored(tensor).find(({ name }) => name.endsWith('scale'))!.shape[1] ?? 1;
+  return groupSizes.find((size) => (size < 0 ? 1 : Math.ceil(shape[1] / size)) === scales)!;
 }

@@ -22,6 +22,8 @@ export interface PlannedWeight {
   readonly source: WeightSource;
   /** The same as the integers that the checkpoint stores, where it does. */
   readonly int4?: () => Promise<Int4Source | undefined>;
+  /** Its names in the checkpoint, one or one an expert; of made weights none. */
+  readonly tensors?: readonly string[];
 }
 
 /** Projections whose zeros make a module add nothing. */
@@ -63,10 +65,11 @@ export class PlannedWeights {
     ];
   }
 
-  #stored(spec: WeightSpec, layer?: number): Pick<PlannedWeight, 'source' | 'int4'> {
+  #stored(spec: WeightSpec, layer?: number): Pick<PlannedWeight, 'source' | 'int4' | 'tensors'> {
     return {
       source: weightSource(this.parameters, spec, layer),
       int4: () => storedInt4(this.parameters, spec, layer),
+      tensors: tensorNames(spec, layer),
     };
   }
 
@@ -74,7 +77,7 @@ export class PlannedWeights {
     spec: WeightSpec,
     kind: ModuleKind,
     { original, ...treatment }: PlannedLayer,
-  ): Pick<PlannedWeight, 'source' | 'int4'> {
+  ): Pick<PlannedWeight, 'source' | 'int4' | 'tensors'> {
     if (treatment[kind] === 'whole') return this.#stored(spec, original);
     const isNorm = spec.path === `${kind}.norm`;
     const made = constantSource(tensorNames(spec, original)[0], spec.shape, isNorm ? 1 : 0, this.dtype);

@@ -15,6 +15,8 @@ export interface FormatConfig {
   readonly format: Int4Method;
   /** Weights along a row that share a scale, -1 for a whole row. */
   readonly groupSize: number;
+  /** Of each quantized module, where they differ: compressed-tensors alone can say so. */
+  readonly groupSizes?: ReadonlyMap<string, number>;
   readonly symmetric: boolean;
   /** Linear modules that stay floats, by their full names. The head is told apart: `lm_head`. */
   readonly kept: readonly string[];
@@ -34,6 +36,13 @@ export function quantizationConfig(config: FormatConfig): JsonObject {
       return compressedTensorsConfig(config);
   }
 }
+
+/** Files beside config.json in which older readers look for the same: of GPTQ and of AWQ. */
+export const sideConfigNames: readonly string[] = ['quantize_config.json', 'quant_config.json'];
+
+/** What is written of them, as texts by their names. */
+export const sideConfigs = (quantization: JsonObject): Record<string, string> =>
+  quantization.quant_method === 'gptq' ? { 'quantize_config.json': `${JSON.stringify(quantization, null, 2)}\n` } : {};
 
 /** Spec 4.1. Always with zero points: of symmetric weights they are 8. */
 const awqConfig = (config: FormatConfig): JsonObject => ({
@@ -69,33 +78,44 @@ function gptqConfig(config: FormatConfig): JsonObject {
   };
 }
 
-/** Spec 6. */
-const compressedTensorsConfig = ({ groupSize, symmetric, kept }: FormatConfig): JsonObject => ({
+/** Spec 6. Modules whose groups differ in size are named, each under the scheme of its own. */
+const compressedTensorsConfig = ({ groupSize, groupSizes, symmetric, kept }: FormatConfig): JsonObject => ({
   quant_method: 'compressed-tensors',
   format: 'pack-quantized',
   quantization_status: 'compressed',
   global_compression_ratio: null,
   kv_cache_scheme: null,
   ignore: [...kept],
-  config_groups: {
-    group_0: {
-      targets: ['Linear'],
-      weights: {
-        num_bits: 4,
-        type: 'int',
-        symmetric,
-        strategy: groupSize < 0 ? 'channel' : 'group',
-        group_size: groupSize < 0 ? null : groupSize,
-        dynamic: false,
-        actorder: null,
-        block_structure: null,
-        observer: 'minmax',
-        observer_kwargs: {},
-      },
-      input_activations: null,
-      output_activations: null,
-    },
+  config_groups: Object.fromEntries(
+    [...targetsBySize(groupSizes ?? new Map([['Linear', groupSize]]))].map(([size, targets], i) => [
+      `group_${i}`,
+      compressedTensorsGroup(targets, size, symmetric),
+    ]),
+  ),
+});
+
+function targetsBySize(groupSizes: ReadonlyMap<string, number>): Map<number, string[]> {
+  const targets = new Map<number, string[]>();
+  for (const [target, size] of groupSizes) targets.set(size, [...(targets.get(size) ?? []), target]);
+  return targets;
+}
+
+const compressedTensorsGroup = (targets: readonly string[], groupSize: number, symmetric: boolean): JsonObject => ({
+  targets: [...targets],
+  weights: {
+    num_bits: 4,
+    type: 'int',
+    symmetric,
+    strategy: groupSize < 0 ? 'channel' : 'group',
+    group_size: groupSize < 0 ? null : groupSize,
+    dynamic: false,
+    actorder: null,
+    block_structure: null,
+    observer: 'minmax',
+    observer_kwargs: {},
   },
+  input_activations: null,
+  output_activations: null,
 });
 
 /** Names that lack the layer's number where a module stays a float in every layer that has it. */

@@ -1,6 +1,7 @@
 /** Int4 weights: quantizers around a model's parameters. */
 export { groupSizes, int4Format, type Int4Options } from './int4Options.js';
 export { asBfloat16, quantizeParameters, rtnQuantizer } from './quantizeParameters.js';
+export { separateExperts } from './separateExperts.js';
 export { randomInt4, randomQuantizer } from './randomInt4.js';
 export { quantizeRows, rtn } from './rtn.js';
 export { gptq, type GptqOptions, type GptqResult } from './gptq.js';
@@ -25,7 +26,13 @@ export {
   type QuantizeState,
   type QuantizedModel,
 } from './quantizeModel.js';
-export { quantizationConfig, type AlgorithmDetails, type FormatConfig } from './formatConfig.js';
+export {
+  quantizationConfig,
+  sideConfigNames,
+  sideConfigs,
+  type AlgorithmDetails,
+  type FormatConfig,
+} from './formatConfig.js';
 export { checkQuantizable, writeQuantized, type WriteQuantizedOptions } from './writeQuantized.js';
 export {
   quantizeLoss,

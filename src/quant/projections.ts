@@ -1,4 +1,4 @@
-import { UserError, dequantizeRows, type Engine, type Int4Rows, type WeightSource } from '../engine/index.js';
+import { dequantizeRows, type Engine, type Int4Rows, type WeightSource } from '../engine/index.js';
 import { tensorNames, weightSource, type ModuleKind, type Parameters, type WeightSpec } from '../models/index.js';
 import { storedFormat, type GroupOptions } from './groupQuantizer.js';
 import { int4Array, type QuantizedTensors } from './quantizedTensors.js';
@@ -39,6 +39,7 @@ export class Projections {
 
   constructor(
     readonly specs: readonly WeightSpec[],
+    /** As `separateExperts` names it. */
     readonly stored: Parameters,
     readonly replaced: QuantizedTensors,
     readonly options: GroupOptions,
@@ -58,15 +59,7 @@ export class Projections {
   /** A projection's weight [out, in] as it is stored. */
   source(at: ProjectionAt): WeightSource {
     const spec = this.spec(`${at.path}.weight`);
-    const tensor = this.tensor(at);
-    if (spec.use === 'experts' && !this.stored.has(tensor))
-      throw new UserError(
-        `${this.stored.folder}: ${tensor} is missing: experts in one fused tensor are not quantized`,
-        {
-          hint: 'save the model with the old names of its experts, one tensor each',
-        },
-      );
-    return spec.use === 'experts' ? this.stored.source(tensor) : weightSource(this.stored, spec, at.layer);
+    return spec.use === 'experts' ? this.stored.source(this.tensor(at)) : weightSource(this.stored, spec, at.layer);
   }
 
   /** Replaces a projection by int4 rows; `meant` [out, in] is what they stand for. */

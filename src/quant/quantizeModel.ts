@@ -17,6 +17,7 @@ import { groupQuantized, type GroupOptions } from './groupQuantizer.js';
 import { Projections, projectionPaths, type ProjectionResult } from './projections.js';
 import { QuantizedTensors, replacedParameters, type Replacement } from './quantizedTensors.js';
 import { readAll } from './rowMap.js';
+import { separateExperts } from './separateExperts.js';
 
 export const quantizeMethods = ['rtn', 'gptq', 'awq'] as const;
 export type QuantizeMethod = (typeof quantizeMethods)[number];
@@ -104,12 +105,13 @@ class Quantization {
   readonly #warnings: string[] = [];
 
   constructor(
-    { engine, config, family, parameters: stored, drops, specs, layers }: Model,
+    { engine, config, family, parameters, drops, specs, layers }: Model,
     private readonly rows: readonly Int32Array[],
     private readonly tensors: QuantizedTensors,
     private readonly options: QuantizeModelOptions,
   ) {
     const replaced = (tensor: string): Replacement | undefined => tensors.get(tensor);
+    const stored = separateExperts(parameters, specs);
     this.#parameters = replacedParameters(stored, replaced);
     this.#model = new Model(engine, config, family, this.#parameters);
     this.#model.setDrops(drops);

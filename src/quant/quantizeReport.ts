@@ -6,6 +6,7 @@ import type { GroupOptions } from './groupQuantizer.js';
 import type { ProjectionResult } from './projections.js';
 import type { QuantizeMethod } from './quantizeModel.js';
 import type { Replacement } from './quantizedTensors.js';
+import { separateExperts, separateInfo, separateNames } from './separateExperts.js';
 
 /** Lies in the folder of a quantized model. */
 export const quantizeRecordFile = 'quantize_report.json';
@@ -72,8 +73,10 @@ export function quantizedSize(
   { groupSize, symmetric }: GroupOptions,
 ): QuantizedSize {
   const total = { before: 0, after: 0, int4Bytes: 0, int4: 0, all: 0 };
-  for (const name of checkpoint.tensorNames().filter((tensor) => !isDropped(specs, drops, tensor))) {
-    const { shape, bytes } = checkpoint.info(name);
+  const separate = separateExperts(checkpoint, specs);
+  const kept = checkpoint.tensorNames().filter((tensor) => !isDropped(specs, drops, tensor));
+  for (const name of separateNames(specs, kept)) {
+    const { shape, bytes } = separateInfo(checkpoint, separate, name);
     const count = sizeOf(shape);
     const replacement = replaced(name);
     const width = shape[shape.length - 1];

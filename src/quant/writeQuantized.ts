@@ -15,9 +15,10 @@ import {
   type TensorToWrite,
 } from '../checkpoint/index.js';
 import type { Progress } from '../calibrate/index.js';
-import { UserError, isInt4, type Int4Source, type WeightSource } from '../engine/index.js';
+import { UserError, isInt4, type Int4Source, type Shape, type WeightSource } from '../engine/index.js';
 import { familyOf, isDropped, parseConfig, placeOf, type WeightSpec } from '../models/index.js';
-import { quantizationConfig, type AlgorithmDetails } from './formatConfig.js';
+import { quantizationConfig, sideConfigs, type AlgorithmDetails } from './formatConfig.js';
+import { separateExperts, separateInfo, separateNames } from './separateExperts.js';
 
 export interface WriteQuantizedOptions {
   readonly format: Int4Method;
@@ -29,9 +30,9 @@ export interface WriteQuantizedOptions {
   readonly symmetric: boolean;
   /**
    * What takes the place of a tensor of the checkpoint: integers, which are packed; other floats, such as a norm that
-   * AWQ scaled; or nothing, which leaves it as it is.
+   * AWQ scaled; or nothing, which leaves it as it is. Experts are asked for one by one, as `separateExperts` names them.
    */
-  readonly replaced: (tensor: string) => Int4Source | WeightSource | undefined;
+  readonly replaced: (tensor: string, shape: Shape) => Int4Source | WeightSource | undefined;
   readonly algorithm?: AlgorithmDetails;
   /** JSON files to lay beside the weights, by their names. */
   readonly files?: Readonly<Record<string, unknown>>;
@@ -57,11 +58,10 @@ export async function writeQuantized(checkpoint: Checkpoint, out: string, o: Wri
     async (folder) => {
       await copyTokenizerFiles(checkpoint.folder, folder);
       await copyPresent(checkpoint.folder, folder);
-      await writeText(join(folder, 'config.json'), formatJson(config, checkpoint.config));
-      if (o.format === 'gptq')
-        await writeText(join(folder, 'quantize_config.json'), JSON.stringify(quantization, null, 2));
+      await writeText(join(folder, 'config.json'), `${formatJson(config, checkpoint.config)}\n`);
+      for (const [name, text] of Object.entries(sideConfigs(quantization))) await writeText(join(folder, name), text);
       for (const [name, value] of Object.entries(o.files ?? {}))
-        await writeText(join(folder, name), JSON.stringify(value, null, 2));
+        await writeText(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
       await writeWeights(folder, tensors, {
         shardBytes: o.shardBytes,
         onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),
@@ -86,12 +86,14 @@ function planned(checkpoint: Checkpoint, o: PlanOptions): { quantization: JsonOb
   const plan = planTensors(checkpoint, o);
   const quantization = quantizationConfig({ ...o, ...plan.modules });
   const { layout } = parseQuantization(quantization, o.format);
-  return { quantization, tensors: plan.tensors.flatMap((tensor) => toWrite(checkpoint, tensor, layout, o)) };
+  return { quantization, tensors: plan.tensors.flatMap((tensor) => toWrite(tensor, layout, o)) };
 }
 
 interface PlannedTensor {
   readonly name: string;
+  readonly shape: Shape;
   readonly replacement?: Int4Source | WeightSource;
+  readonly asItIs: () => TensorToWrite;
 }
 
 interface Plan {
@@ -105,10 +107,14 @@ function planTensors(checkpoint: Checkpoint, { format, symmetric, replaced }: Pl
   const config = parseConfig(checkpoint.config, where);
   const specs = familyOf(config, where).weights(config);
   const drops = { attention: config.dropAttention, mlp: config.dropMlp };
-  const tensors = checkpoint
-    .tensorNames()
-    .filter((name) => !isDropped(specs, drops, name))
-    .map((name) => ({ name, replacement: replaced(name) }));
+  const staying = checkpoint.tensorNames().filter((name) => !isDropped(specs, drops, name));
+  const separate = separateExperts(checkpoint, specs);
+  const tensors = separateNames(specs, staying).map((name): PlannedTensor => {
+    const { shape } = separateInfo(checkpoint, separate, name);
+    const asItIs = (): TensorToWrite =>
+      checkpoint.has(name) ? checkpoint.raw(name) : tensorOfSource(separate.source(name), name);
+    return { name, shape, replacement: replaced(name, shape), asItIs };
+  });
   const kept = new Set(['lm_head']);
   const quantized: string[] = [];
   for (const { name, replacement } of tensors) {
@@ -145,13 +151,11 @@ function checkZeros({ name, format: { zeroPoints } }: Int4Source, format: Int4Me
 }
 
 function toWrite(
-  checkpoint: Checkpoint,
-  { name, replacement }: PlannedTensor,
+  { name, shape, replacement, asItIs }: PlannedTensor,
   layout: Int4Layout,
   { groupSize }: PlanOptions,
 ): TensorToWrite[] {
-  const { shape } = checkpoint.info(name);
-  if (!replacement) return [checkpoint.raw(name)];
+  if (!replacement) return [asItIs()];
   if (replacement.shape.join() !== shape.join())
     throw new UserError(
       `${name} is [${shape.join(',')}], but what is to replace it is [${replacement.shape.join(',')}]`,
@@ -178,7 +182,7 @@ async function copyPresent(from: string, to: string): Promise<void> {
 }
 
 async function writeText(path: string, text: string): Promise<void> {
-  await writeFile(path, `${text}\n`).catch((error: unknown) => {
+  await writeFile(path, text).catch((error: unknown) => {
     throw fileError(error, 'cannot write', path);
   });
 }

@@ -18,6 +18,7 @@ import {
 import { int4Product, quantizeRows } from '../../src/engine/wasm/int4/int4Product.js';
 import { int4Right } from '../../src/engine/wasm/int4/selfTest.js';
 import { Machine } from '../../src/engine/wasm/machine.js';
+import { crossEntropyColumns } from '../../src/engine/wasm/tilePlan.js';
 import {
   againstReference,
   floats,
@@ -327,14 +328,22 @@ describe('wasm: int4 weights', () => {
           const targets = Int32Array.from({ length: rows }, (_, i) => (seed + i) % vocabulary);
           const losses = await engine.readFloats(engine.crossEntropy(h, head, targets));
           const logits = await engine.readFloats(engine.linear(h, [{ weight: head }])[0]);
-          const expected = Array.from(targets, (target, row) => {
-            const of = Array.from(logits.subarray(row * vocabulary, (row + 1) * vocabulary));
-            const most = Math.max(...of);
-            return most + Math.log(of.reduce((sum, logit) => sum + Math.exp(logit - most), 0)) - of[target];
+          const of = Array.from(targets, (_, row) => logits.subarray(row * vocabulary, (row + 1) * vocabulary));
+          const expected = of.map((logits, row) => {
+            const most = Math.max(...logits);
+            return most + Math.log(logits.reduce((sum, l) => sum + Math.exp(l - most), 0)) - logits[targets[row]];
           });
-          const most = logits.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-          // An exponential of 2 ulp each, a sum of them, and one difference of logits.
-          expectClose(losses, expected, unitRoundoff * (8 + 4 * most));
+          // With u a rounding to float32: the logits are the same, so what is off is the sum of exponentials, relatively,
+          // which its logarithm makes absolute, and the loss when it is stored (u |loss|). A term of the sum is off by u
+          // times its distance to the largest logit, whichever maxima it was scaled down by on the way; by 2 ulp, which
+          // are 4 u, of one exponential a stripe; and by the additions it passes: a quarter of a stripe's columns in its
+          // lane, two over lanes, one of the tail. Sums over stripes and the logarithm are float64.
+          const stripes = Math.ceil(vocabulary / crossEntropyColumns);
+          const additions = Math.min(vocabulary, crossEntropyColumns) / 4 + 3;
+          expectClose(losses, expected, (row) => {
+            const distance = Math.max(...of[row]) - Math.min(...of[row]);
+            return unitRoundoff * (distance + 4 * stripes + additions + Math.abs(expected[row]));
+          });
         });
     },
   );

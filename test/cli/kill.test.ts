@@ -8,19 +8,16 @@ import { root } from './commandLine.js';
 const built = existsSync(join(root, 'dist/cli/main.js'));
 
 describe.skipIf(!built)('killed at random moments', () => {
-  it('nothing half-written appears, and a run goes on to the same result', () => {
-    const argv = [
-      'test/kill/run.mjs',
-      '--runs',
-      '10',
-      '--seed',
-      '7',
-      '--commands',
-      'score,streamed,drop',
-      '--rows',
-      '1000',
-    ];
-    const { status, stdout, stderr } = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8' });
-    expect({ status, stderr }, stdout).toEqual({ status: 0, stderr: '' });
-  }, 180_000);
+  it.each([
+    ['score,streamed,drop', '10', '7'],
+    ['gptq,compensate', '6', '3'],
+  ])(
+    '%s: nothing half-written appears, and a run goes on to the same result',
+    (commands, runs, seed) => {
+      const argv = ['test/kill/run.mjs', '--runs', runs, '--seed', seed, '--commands', commands, '--rows', '1000'];
+      const { status, stdout, stderr } = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8' });
+      expect({ status, stderr }, stdout).toEqual({ status: 0, stderr: '' });
+    },
+    180_000,
+  );
 });

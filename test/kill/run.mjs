@@ -2,7 +2,7 @@
  * Kills commands at random moments and lets them go on: nothing half-written appears under the name that was asked for,
  * and the result in the end is that of a run left alone, bit for bit (dates and speeds aside).
  *
- *   node test/kill/run.mjs --runs 200 --seed 1 --commands score,streamed,shard,drop,export,sweep
+ *   node test/kill/run.mjs --runs 200 --seed 1 --commands score,streamed,shard,drop,export,sweep,gptq,awq,compensate
  *
  * A run is killed up to three times. Exits with 1 and says what differs where something does.
  */
@@ -29,7 +29,7 @@ const { values: o } = parseArgs({
   options: {
     runs: { type: 'string', default: '200' },
     seed: { type: 'string', default: '1' },
-    commands: { type: 'string', default: 'score,streamed,shard,drop,export,sweep' },
+    commands: { type: 'string', default: 'score,streamed,shard,drop,export,sweep,gptq,awq,compensate' },
     /** Rows of the scorings: more make longer runs. */
     rows: { type: 'string', default: '3000' },
   },
@@ -72,7 +72,13 @@ const makeModel = (name, ...options) => {
 const tiny = makeModel('tiny', '--size', '400KB', '--hidden', '64', '--intermediate', '128');
 const wide = makeModel('wide', '--size', '60MB', '--hidden', '512', '--intermediate', '1024', '--shard-size', '20MB');
 
+const dropped = join(folder, 'dropped');
+const dropping = ['drop', tiny, '--drop-attn', '1', '--drop-mlp', '2', '--out', dropped];
+if (spawnSync(process.execPath, [main, ...dropping]).status !== 0) throw new Error('nothing to compensate was written');
+
 const scoring = ['score', tiny, '--calibration', text, '--samples', o.rows, '--length', '8'];
+const fitting = ['--calibration', text, '--samples', '96', '--length', '64', '--held-out', '4'];
+const quantizing = (method) => ['quantize', tiny, '--method', method, '--group-size', '32', ...fitting];
 /** What each command writes to OUT. `streamed` is given too little memory for the weights, but enough for a layer. */
 const jobs = {
   score: (out) => [...scoring, '--out', `${out}.json`],
@@ -84,6 +90,9 @@ const jobs = {
     ...['sweep', tiny, '--calibration', text, '--samples', '64', '--rows', '16', '--length', '16', '--counts', '1,2'],
     ...['--speed-rounds', '0', '--out', `${out}.json`],
   ],
+  gptq: (out) => [...quantizing('gptq'), '--out', out],
+  awq: (out) => [...quantizing('awq'), '--out', out],
+  compensate: (out) => ['compensate', dropped, '--base', tiny, ...fitting, '--out', out],
 };
 
 /** A process's end: killed after `limit` milliseconds, or its exit code. */

@@ -1,6 +1,6 @@
-// node test/oracle/gptq_layers.mjs MODEL CALIBRATION FILE [LAYERS] [GROUP_SIZE]: for some projections of a model, the
-// weight, its inputs' Gram matrix on 8 rows of 512 tokens, and what GPTQ makes of it, as a safetensors file for
-// check_gptq.py. Needs a build.
+// node test/oracle/gptq_layers.mjs MODEL CALIBRATION FILE LAYERS GROUP_SIZE symmetric|asymmetric: for some projections
+// of a model, the weight, its inputs' Gram matrix on 8 rows of 512 tokens, and what GPTQ makes of it, as a safetensors
+// file for check_gptq.py. Needs a build.
 import {
   InputGrams,
   calibrationRows,
@@ -16,11 +16,11 @@ import {
   writeSafetensors,
 } from 'llm-drop';
 
-const [path, calibration, file, count = '20', groupSize = '64'] = process.argv.slice(2);
-const { rows } = await calibrationRows(await loadTokenizer(path), [calibration], { samples: 8, length: 512 });
-const model = await loadModel(path);
+const [folder, calibration, file, count, groupSize, grid] = process.argv.slice(2);
+const options = { groupSize: Number(groupSize), symmetric: grid === 'symmetric', damping: 0.01, actOrder: true };
+const { rows } = await calibrationRows(await loadTokenizer(folder), [calibration], { samples: 8, length: 512 });
+const model = await loadModel(folder);
 const { engine, specs, layers, parameters } = model;
-const options = { groupSize: Number(groupSize), symmetric: true, damping: 0.01, actOrder: true };
 
 // Every kind of projection in turn, from layers that lie evenly.
 const paths = ['attention.q', 'attention.k', 'attention.v', 'attention.o', 'mlp.gate', 'mlp.up', 'mlp.down'];
@@ -29,18 +29,23 @@ const chosen = Array.from({ length: Number(count) }, (_, i) => ({
   path: paths[i % paths.length],
 }));
 
+const grams = layers.map(
+  ({ index }) =>
+    new InputGrams(
+      engine,
+      chosen.filter(({ layer }) => layer === index).map(({ path }) => path),
+    ),
+);
+for (const row of rows) {
+  const scope = engine.scope();
+  model.forward(createBatch([row]), { observer: { input: (event) => grams[event.layer].observer.input(event) } });
+  scope.dispose();
+}
+
 const tensors = [];
 const bytesOf = (array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 for (const { layer, path } of chosen) {
-  const grams = new InputGrams(engine, [path]);
-  for (const row of rows) {
-    const scope = engine.scope();
-    model.forward(createBatch([row]), {
-      observer: { input: (event) => event.layer === layer && grams.observer.input(event) },
-    });
-    scope.dispose();
-  }
-  const gram = await grams.take(path);
+  const gram = await grams[layer].take(path);
   const [tensor] = tensorNames(
     specs.find((spec) => spec.path === `${path}.weight`),
     layer,
@@ -54,7 +59,6 @@ for (const { layer, path } of chosen) {
     tensorOfBytes(`${tensor}:gram`, 'F64', [width, width], bytesOf(gram)),
     tensorOfBytes(`${tensor}:rounded`, 'F32', [out, width], bytesOf(rounded)),
   );
-  console.error(`${tensor} [${out},${width}]`);
 }
-await writeSafetensors(file, tensors, { metadata: { group_size: groupSize } });
+await writeSafetensors(file, tensors);
 await model.close();

@@ -161,9 +161,9 @@ function checkShapes({ checkpoint, specs }: DropSource, model: Model, groups: Gr
     format: o.format,
     groupSize,
     symmetric,
-    replaced: (name) =>
+    replaced: (name, shape) =>
       tensors.has(name)
-        ? randomInt4(name, checkpoint.info(name).shape, { groupSize: groupSize === -1 ? 128 : groupSize, symmetric })
+        ? randomInt4(name, shape, { groupSize: groupSize === -1 ? 128 : groupSize, symmetric })
         : undefined,
   });
 }

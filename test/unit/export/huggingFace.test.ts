@@ -2,12 +2,12 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openCheckpoint, readJsonObject, tensorOfSource, writeWeights } from '../../../src/checkpoint/index.js';
+import { openCheckpoint, readJsonObject } from '../../../src/checkpoint/index.js';
 import { exportModel, type ExportOptions } from '../../../src/export/index.js';
 import { loadModel, parseConfig, type Drops, type PartialConfig } from '../../../src/models/index.js';
 import { dropSets, modelSpecs } from '../../../src/testing/index.js';
 import { expectClose } from '../../support/expectClose.js';
-import { folderLogits, logitsOf, modelOn, workplace, writeRandomFolder } from './randomFolder.js';
+import { folderLogits, logitsOf, modelOn, workplace, writeFused, writeRandomFolder } from './randomFolder.js';
 
 const place = workplace();
 const tokens = [3, 1, 4, 1, 5, 9, 2, 6];
@@ -147,28 +147,7 @@ describe('sub-layers', () => {
 it('fused experts are written under their old names', async () => {
   const { folder } = await exported(mixtral, {});
   const fused = place.folder('fused');
-  await using checkpoint = await openCheckpoint(folder);
-  const config = await writeRandomFolder(fused, mixtral);
-  const kept = checkpoint.tensorNames().filter((name) => !name.includes('block_sparse_moe'));
-  const { stackedSource } = await import('../../../src/checkpoint/index.js');
-  const layers = Array.from({ length: config.numHiddenLayers }, (_, i) => `model.layers.${i}`);
-  const expert = (layer: string, which: string): ReturnType<typeof checkpoint.source> =>
-    stackedSource([0, 1, 2].map((e) => checkpoint.source(`${layer}.block_sparse_moe.experts.${e}.${which}.weight`)));
-  const gateUp = (layer: string): ReturnType<typeof checkpoint.source> => {
-    const parts = [0, 1, 2].map((e) =>
-      stackedSource(['w1', 'w3'].map((w) => checkpoint.source(`${layer}.block_sparse_moe.experts.${e}.${w}.weight`))),
-    );
-    const stacked = stackedSource(parts);
-    return { ...stacked, shape: [3, 2 * config.intermediateSize, config.hiddenSize] };
-  };
-  await writeWeights(fused, [
-    ...kept.map((name) => checkpoint.raw(name)),
-    ...layers.flatMap((layer) => [
-      tensorOfSource(checkpoint.source(`${layer}.block_sparse_moe.gate.weight`), `${layer}.mlp.gate.weight`),
-      tensorOfSource(gateUp(layer), `${layer}.mlp.experts.gate_up_proj`),
-      tensorOfSource(expert(layer, 'w2'), `${layer}.mlp.experts.down_proj`),
-    ]),
-  ]);
+  await writeFused(folder, fused);
   const out = place.folder('out');
   await exportModel(fused, { to: 'hf', out, engine: place.engine() });
   expect(await names(out)).toEqual(await names(folder));

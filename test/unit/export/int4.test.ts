@@ -1,7 +1,16 @@
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { int4Methods, openCheckpoint, readJsonObject, type Int4Method } from '../../../src/checkpoint/index.js';
+import {
+  int4Methods,
+  openCheckpoint,
+  readJsonObject,
+  writeWeights,
+  type Checkpoint,
+  type Int4Method,
+  type JsonObject,
+} from '../../../src/checkpoint/index.js';
 import { decodeFloats, dequantizeRows, type Int4Format } from '../../../src/engine/index.js';
 import { readInt4Rows } from '../../../src/engine/int4.js';
 import { decodeGgml } from '../../../src/export/ggmlBlocks.js';
@@ -32,23 +41,55 @@ const llama: PartialConfig = {
 };
 const mixtral: PartialConfig = { ...llama, modelType: 'mixtral', numLocalExperts: 3, numExpertsPerTok: 2 };
 
-/** A folder rounded to nearest in groups of 32. */
-async function quantizedFolder(config: PartialConfig, format: Int4Method, symmetric: boolean): Promise<string> {
+/** A folder rounded to nearest. */
+async function quantizedFolder(
+  config: PartialConfig,
+  format: Int4Method,
+  symmetric: boolean,
+  groupSize: 32 | 64 = 32,
+): Promise<string> {
   const [folder, out] = [place.folder(), place.folder('quantized')];
   await writeRandomFolder(folder, config);
   await using source = await openDropSource(folder);
   await writeQuantized(source.checkpoint, out, {
     format,
-    groupSize: 32,
+    groupSize,
     symmetric,
     replaced: (name) => {
       const path = placeOf(source.specs, name)!.spec.path;
       const quantized = path === 'head' || (path.endsWith('.weight') && path !== 'mlp.router.weight');
-      return quantized ? rtn(source.checkpoint.source(name), { groupSize: 32, symmetric }) : undefined;
+      return quantized ? rtn(source.checkpoint.source(name), { groupSize, symmetric }) : undefined;
     },
   });
   return out;
 }
+
+/** MLPs of even layers in groups of 64, all else of 32, as compressed-tensors can have them. */
+async function mixedFolder(config: PartialConfig, symmetric: boolean): Promise<string> {
+  const sizes = [32, 64] as const;
+  const [small, large] = await Promise.all(
+    sizes.map((size) => quantizedFolder(config, 'compressed-tensors', symmetric, size)),
+  );
+  await using thirtyTwo = await openCheckpoint(small);
+  await using sixtyFour = await openCheckpoint(large);
+  const out = place.folder('mixed');
+  await cp(small, out, { recursive: true });
+  await writeWeights(
+    out,
+    thirtyTwo.tensorNames().flatMap((name) => (isLarge(name) ? sixtyFour : thirtyTwo).stored(name)),
+  );
+  const { quantization_config: quantization, ...rest } = thirtyTwo.config as Record<string, JsonObject>;
+  const { group_0: group } = quantization.config_groups as Record<string, JsonObject>;
+  const weights = { ...(group.weights as JsonObject), group_size: 64 };
+  const groups = { group_0: group, group_1: { ...group, targets: ['re:.*[02].(mlp|block_sparse_moe).*'], weights } };
+  await writeFile(
+    join(out, 'config.json'),
+    JSON.stringify({ ...rest, quantization_config: { ...quantization, config_groups: groups } }),
+  );
+  return out;
+}
+
+const isLarge = (tensor: string): boolean => /layers\.[02]\.(mlp\.|block_sparse_moe\.experts)/.test(tensor);
 
 const format = fc.record({
   groupSize: fc.constantFrom(32, 64, 128),
@@ -155,6 +196,12 @@ describe('int4 groups as blocks of GGUF', () => {
   });
 });
 
+/** Of `config_groups`. */
+interface Group {
+  readonly targets: readonly string[];
+  readonly weights: { readonly group_size: number };
+}
+
 describe('folders of quantized models', () => {
   const exported = async (folder: string, o: Partial<ExportOptions> & Pick<ExportOptions, 'to'>): Promise<string> => {
     const out = place.folder('out');
@@ -206,11 +253,65 @@ describe('folders of quantized models', () => {
     },
   );
 
+  it.each([
+    ['llama', true, { ...llama, intermediateSize: 128 }],
+    ['llama', false, { ...llama, intermediateSize: 128 }],
+    ['mixtral', true, { ...mixtral, intermediateSize: 128 }],
+  ])('%s, symmetric: %s: groups of several sizes stay as they are', async (_, symmetric, config) => {
+    const folder = await mixedFolder(config, symmetric);
+    await using before = await openCheckpoint(folder);
+    expect(before.quantization?.groupSizes).toEqual([32, 64]);
+    const packed = await packedIn(folder);
+    const drops = { attention: [3], mlp: [2] };
+    const out = await exported(folder, { to: 'hf', zero: true, drops });
+    await using after = await openCheckpoint(out);
+    expect((await packedIn(out)).sort()).toEqual(packed.sort());
+    const scales = (checkpoint: Checkpoint, name: string): number =>
+      checkpoint.stored(name).find((part) => part.name.endsWith('scale'))!.shape[1];
+    // Of zeros, which the dropped layers' outputs are, any groups will do.
+    for (const name of packed.filter((name) => !/layers\.(3\.self_attn\.o|2\..*(down|w2))/.test(name)))
+      expect([name, scales(after, name)]).toEqual([name, scales(before, name)]);
+    const { config_groups: groups } = after.config.quantization_config as { config_groups: Record<string, Group> };
+    for (const { targets, weights } of Object.values(groups))
+      for (const target of targets) {
+        const { shape } = after.info(`${target}.weight`);
+        expect(scales(after, `${target}.weight`)).toBe(shape[1] / weights.group_size);
+      }
+    const targets = Object.values(groups).flatMap((group) => group.targets);
+    expect(targets.map((target) => `${target}.weight`).sort()).toEqual(packed.sort());
+    expect(await folderLogits(place.engine(), out, tokens)).toEqual(
+      await folderLogits(place.engine(), folder, tokens, drops),
+    );
+  });
+
+  it.each([
+    ['hf', {}],
+    ['hf', { zero: true, drops: { attention: [1] } }],
+    ['vllm', { drops: { attention: [1] } }],
+    ['llm-drop', { drops: { attention: [1] } }],
+  ] as const)('%s, %j: GPTQ has its config in a file of its own, too', async (to, options) => {
+    const folder = await quantizedFolder(llama, 'gptq', true);
+    const out = await exported(folder, { to, ...options });
+    const config = await readJsonObject(join(out, 'config.json'));
+    expect(await readJsonObject(join(out, 'quantize_config.json'))).toEqual(config!.quantization_config);
+  });
+
+  it('of older programs, which name the format in that file alone, can be read again', async () => {
+    const folder = await quantizedFolder(llama, 'gptq', true);
+    const { quantization_config: _, ...config } = (await readJsonObject(join(folder, 'config.json')))!;
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+    const packed = await packedIn(folder);
+    expect(packed.length).toBeGreaterThan(0);
+    for (const to of ['hf', 'llm-drop'] as const)
+      expect((await packedIn(await exported(folder, { to }))).sort()).toEqual(packed.sort());
+  });
+
   it('become floats where a type is asked for', async () => {
     const folder = await quantizedFolder(llama, 'gptq', true);
     const out = await exported(folder, { to: 'hf', type: 'f32' });
     expect(await packedIn(out)).toEqual([]);
     expect(await readJsonObject(join(out, 'config.json'))).not.toHaveProperty('quantization_config');
+    expect(await readJsonObject(join(out, 'quantize_config.json'))).toBeUndefined();
     await using checkpoint = await openCheckpoint(folder);
     await using plain = await openCheckpoint(out);
     const name = 'model.layers.2.self_attn.v_proj.weight';

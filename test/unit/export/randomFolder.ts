@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
 import { createBatch, createEngine, type Engine } from '../../../src/engine/index.js';
-import { tensorOfSource, writeWeights, type Checkpoint, type JsonObject } from '../../../src/checkpoint/index.js';
+import {
+  openCheckpoint,
+  stackedSource,
+  tensorOfSource,
+  writeWeights,
+  type Checkpoint,
+  type JsonObject,
+} from '../../../src/checkpoint/index.js';
 import {
   Model,
   completeConfig,
@@ -99,6 +106,31 @@ export async function writeRandomFolder(
     names.map((name) => tensorOfSource(parameters.source(name))),
   );
   return config;
+}
+
+/** The mixture of a folder with its experts as transformers v5 names them: in two tensors a layer, gate above up. */
+export async function writeFused(folder: string, out: string, extra: JsonObject = {}): Promise<void> {
+  await using checkpoint = await openCheckpoint(folder);
+  const config = parseConfig(checkpoint.config, folder);
+  await writeRandomFolder(out, config, { extra });
+  const experts = Array.from({ length: config.numLocalExperts! }, (_, expert) => expert);
+  const stacked = (names: readonly string[]): ReturnType<typeof stackedSource> =>
+    stackedSource(names.map((name) => checkpoint.source(name)));
+  const mixture = (layer: number): ReturnType<typeof tensorOfSource>[] => {
+    const [from, to] = [`model.layers.${layer}.block_sparse_moe`, `model.layers.${layer}.mlp`];
+    const gateUp = stacked(experts.flatMap((e) => ['w1', 'w3'].map((which) => `${from}.experts.${e}.${which}.weight`)));
+    const shape = [experts.length, 2 * config.intermediateSize, config.hiddenSize];
+    return [
+      tensorOfSource(checkpoint.source(`${from}.gate.weight`), `${to}.gate.weight`),
+      tensorOfSource({ ...gateUp, shape }, `${to}.experts.gate_up_proj`),
+      tensorOfSource(stacked(experts.map((e) => `${from}.experts.${e}.w2.weight`)), `${to}.experts.down_proj`),
+    ];
+  };
+  const others = checkpoint.tensorNames().filter((name) => !name.includes('block_sparse_moe'));
+  await writeWeights(out, [
+    ...others.map((name) => checkpoint.raw(name)),
+    ...Array.from({ length: config.numHiddenLayers }, (_, layer) => mixture(layer)).flat(),
+  ]);
 }
 
 /** Logits [T, V]; the model is loaded for it and freed. */

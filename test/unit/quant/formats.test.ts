@@ -61,7 +61,7 @@ const mixtral: PartialConfig = {
 };
 const drops = { drop_attn_list: [1], drop_mlp_list: [2] };
 
-type Replaced = WriteQuantizedOptions['replaced'];
+type Replaced = (tensor: string) => ReturnType<WriteQuantizedOptions['replaced']>;
 
 /** Rounded to nearest, what `rtnQuantizer` rounds; the head as well where asked. */
 function replacedBy(checkpoint: Checkpoint, o: { groupSize: 32 | 64; symmetric: boolean; head?: boolean }): Replaced {
