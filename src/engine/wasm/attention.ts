@@ -11,7 +11,7 @@ import { chunks, productCalls } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block, type Frame } from './memory.js';
 import { packLeftCalls, type Panels } from './panels.js';
-import { perUnit, plus, type Argument, type Call, type Task, type Varying } from './task.js';
+import { firstUnit, perUnit, plus, unitCount, type Argument, type Call, type Task, type Varying } from './task.js';
 import { attentionKeys, attentionRows, partOf } from './tilePlan.js';
 
 /** A right side that begins at `at`, for each head or thread. */
@@ -70,7 +70,19 @@ function rotated(
   const { headDim: size, rotary } = spec;
   const target = frame.take(4 * tokens * heads * size);
   const [cos, sin] = rotary ? [addressOf(rotary.cos), addressOf(rotary.sin)] : [0, 0];
-  machine.kernels(kernels).rotate({ source, target, tokens, heads, group, size, positions, cos, sin });
+  const rotate = machine.calls(kernels).rotate({
+    source: perUnit(source, 4 * heads * size),
+    target: perUnit(target, 4 * group * size),
+    count: unitCount,
+    tokens,
+    heads,
+    group,
+    size,
+    positions: perUnit(positions, 4),
+    cos,
+    sin,
+  });
+  machine.run([machine.rowsTask(tokens, 4 * heads * size, rotate)]);
   return target;
 }
 
@@ -87,36 +99,26 @@ function append(
   using frame = machine.memory.frame();
   const { heads, size, capacity, bytes } = layout;
   const { start, length: tokens } = sequence;
-  const launch = machine.kernels(kernels);
-  const [appendKeys, appendValues] =
-    bytes === 4 ? [launch.appendKeys, launch.appendValues] : [launch.appendKeysHalf, launch.appendValuesHalf];
+  const { appendKeys, appendKeysHalf, appendValues, appendValuesHalf } = machine.calls(kernels);
   const keys = rotated(machine, frame, k, tokens, heads, 1, positions, spec);
   const panelHeadStride = headBytes(layout);
-  const [panels, valuePanels] = [memory, memory + keyBytes(layout)];
-  appendKeys({
-    source: keys,
-    panels,
-    heads,
-    tokens,
-    start,
-    size,
-    headStride: 4 * tokens * size,
-    tokenStride: 4 * size,
-    panelHeadStride,
-    capacity,
+  const common = { heads, tokens: unitCount, start: plus(firstUnit, start), size, panelHeadStride, capacity };
+  const [ofKeys, ofValues] = [4 * size, 4 * heads * size];
+  const keysCall = (bytes === 4 ? appendKeys : appendKeysHalf)({
+    ...common,
+    source: perUnit(keys, ofKeys),
+    panels: memory,
+    headStride: ofKeys * tokens,
+    tokenStride: ofKeys,
   });
-  appendValues({
-    source: v,
-    panels: valuePanels,
-    heads,
-    tokens,
-    start,
-    size,
+  const valuesCall = (bytes === 4 ? appendValues : appendValuesHalf)({
+    ...common,
+    source: perUnit(v, ofValues),
+    panels: memory + keyBytes(layout),
     headStride: 4 * size,
-    tokenStride: 4 * heads * size,
-    panelHeadStride,
-    capacity,
+    tokenStride: ofValues,
   });
+  machine.run([keysCall, valuesCall].map((call) => machine.rowsTask(tokens, 8 * heads * size, call)));
 }
 
 /**

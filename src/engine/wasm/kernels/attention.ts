@@ -62,7 +62,8 @@ const append = (put: Put, bytes: number, at: (key: Int, i: Int, size: Int, capac
   );
 
 /** Panels of 8 keys, [d][8] each. */
-export const keyAt = (key: Int, i: Int, size: Int): Int => key.shiftRight(3).times(size).plus(i).shiftLeft(3).plus(key.and(7));
+export const keyAt = (key: Int, i: Int, size: Int): Int =>
+  key.shiftRight(3).times(size).plus(i).shiftLeft(3).plus(key.and(7));
 
 /** Panels of 8 elements of the values, [capacity][8] each. */
 export const valueAt = (key: Int, i: Int, _size: Int, capacity: Int): Int =>
@@ -70,13 +71,14 @@ export const valueAt = (key: Int, i: Int, _size: Int, capacity: Int): Int =>
 
 export const attention = kernelModule('attention', () => ({
   /**
-   * [tokens, heads, d] rotated by each token's position, to [heads / group][tokens][group][d]: the queries that share
-   * keys lie together.
+   * [count, heads, d] rotated by each token's position, to [heads / group][tokens][group][d], of which these are `count`
+   * tokens: the queries that share keys lie together.
    */
   rotate: kernel(
     {
       source: 'i32',
       target: 'i32',
+      count: 'i32',
       tokens: 'i32',
       heads: 'i32',
       group: 'i32',
@@ -85,8 +87,8 @@ export const attention = kernelModule('attention', () => ({
       cos: 'i32',
       sin: 'i32',
     },
-    (k, { source, target, tokens, heads, group, size, positions, cos, sin }) =>
-      k.for(0, tokens, 1, (token) => {
+    (k, { source, target, count, tokens, heads, group, size, positions, cos, sin }) =>
+      k.for(0, count, 1, (token) => {
         const position = k.let(load.i32(element(positions, token)));
         k.for(0, heads, 1, (head) => {
           const row = head.over(group).times(tokens).plus(token).times(group).plus(head.remainder(group));
