@@ -2,6 +2,7 @@ import { choose, constant, load, multiplyAdd, type Float, type Int, type Value }
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
 import { each, element, grid, maximum, sum } from '../loops.js';
 import type { TilePlan } from '../tilePlan.js';
+import { atomicLoad } from '../atomics.js';
 import { keyAt, putFloat, putHalf, rotateRow, valueAt } from './attention.js';
 import { exp, tanh } from './exp.js';
 
@@ -10,6 +11,8 @@ import { exp, tanh } from './exp.js';
  * all threads busy. As it depends on nothing else, results do not depend on the number of threads.
  */
 export const splitKeys = 256;
+/** Below so many keys, the caches may well hold them still. */
+const touchedKeys = 512;
 /** Elements of the largest head that these kernels take. */
 export const mostHeadDim = 256;
 /** Bytes from query to query, and from one's weights to the next one's, in scratch; a split may begin within a panel. */
@@ -65,28 +68,36 @@ function panelSums(
   const sums = grid(rows, 2 * panels.length, () => k.let(constant('f32x4', 0)));
   const at = k.let(x);
   const pointers = panels.map((panel) => k.let(panel));
-  const step = (i: number): void => {
-    const columns = pointers.flatMap((pointer) => [0, 16].map((column) => k.let(read(pointer, 32 * i + column))));
+  // Rolled: unrolled it is no faster, and some compilers spill the sums.
+  k.repeat(count, () => {
+    const columns = pointers.flatMap((pointer) => [0, 16].map((column) => k.let(read(pointer, column))));
     sums.forEach((of, row) => {
-      const value = k.let(load.f32Splat(at, row * rowStride + 4 * i));
+      const value = k.let(load.f32Splat(at, row * rowStride));
       of.forEach((total, column) =>
         total.set(plan.fused ? multiplyAdd(value, columns[column], total) : total.plus(value.times(columns[column]))),
       );
     });
-  };
-  const bytes = stored === 'float32' ? 32 : 16;
-  const left = k.let(count);
-  for (const unrolled of [4, 1])
-    k.while(
-      () => left.atLeast(unrolled),
-      () => {
-        for (let i = 0; i < unrolled; i++) step(i);
-        at.add(4 * unrolled);
-        for (const pointer of pointers) pointer.add(bytes * unrolled);
-        left.set(left.minus(unrolled));
-      },
-    );
+    at.add(4);
+    for (const pointer of pointers) pointer.add(stored === 'float32' ? 32 : 16);
+  });
   return sums;
+}
+
+/**
+ * Brings `bytes` to a cache near by, many lines at a time: the products, which read less for what they compute, would wait
+ * for them one by one.
+ */
+function touch(k: Kernel, from: Int, bytes: Int): void {
+  const at = k.let(from);
+  const last = k.let(at.plus(bytes).minus(256));
+  k.while(
+    () => at.less(last),
+    () => {
+      // Atomic, so that a compiler does not leave out what nobody uses.
+      for (let line = 0; line < 4; line++) k.do(atomicLoad(at.plus(64 * line)));
+      at.add(256);
+    },
+  );
 }
 
 /** All of `count` neighbouring panels, `stride` bytes apart, several at a time; `use` gets their sums. */
@@ -217,6 +228,14 @@ function emitAttend(
     const part = k.let(p.parts.plus(unit.times(p.padded.plus(2)).times(4 * group)));
     const ends = k.let(part.plus(p.padded.times(4 * group)));
     const read = reader(k, stored);
+    k.if(end.minus(begin).greater(touchedKeys), () => {
+      touch(k, k.let(keys.plus(from.and(-8).times(size.times(bytes)))), k.let(to.minus(from).times(size.times(bytes))));
+      const line = k.let(values.plus(from.times(8 * bytes)));
+      k.repeat(k.let(p.padded.shiftRight(3)), () => {
+        touch(k, line, k.let(to.minus(from).times(8 * bytes)));
+        line.add(capacity.times(8 * bytes));
+      });
+    });
     // From the first panel on, whatever key of it is the first.
     const aligned = k.let(from.shiftRight(3));
     for (let row = 0; row < group; row += mostRows) {
