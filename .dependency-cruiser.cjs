@@ -9,12 +9,13 @@ const mayImport = {
   quant: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate'],
   bench: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop'],
   export: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant'],
+  compress: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
   serve: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
   report: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
   cli: [
     ...['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'serve', 'report'],
-    ...['bench', 'index.ts'],
+    ...['bench', 'compress', 'index.ts'],
   ],
 };
 

@@ -2,6 +2,7 @@
 export * from './bench/index.js';
 export * from './calibrate/index.js';
 export * from './checkpoint/index.js';
+export * from './compress/index.js';
 export * from './drop/index.js';
 export * from './engine/index.js';
 export * from './evaluate/index.js';

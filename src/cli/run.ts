@@ -3,6 +3,7 @@ import { UserError } from '../engine/index.js';
 import type { Command } from './command.js';
 import { bench } from './commands/bench.js';
 import { compensate } from './commands/compensate.js';
+import { compress } from './commands/compress.js';
 import { demo } from './commands/demo.js';
 import { drop } from './commands/drop.js';
 import { evaluate } from './commands/eval.js';
@@ -26,6 +27,7 @@ const commands: readonly Command[] = [
   drop,
   compensate,
   quantize,
+  compress,
   sweep,
   evaluate,
   generate,

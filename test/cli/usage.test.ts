@@ -4,7 +4,19 @@ import { parseLayerList } from '../../src/cli/layerList.js';
 import { version } from '../../src/cli/package.js';
 import { llmDrop } from './commandLine.js';
 
-const names = ['inspect', 'score', 'drop', 'eval', 'generate', 'logits', 'sweep', 'export', 'bench', 'demo'];
+const names = [
+  'inspect',
+  'score',
+  'drop',
+  'compress',
+  'eval',
+  'generate',
+  'logits',
+  'sweep',
+  'export',
+  'bench',
+  'demo',
+];
 
 describe('help', () => {
   it('lists every command', async () => {

@@ -1,0 +1,229 @@
+import { int4Methods, type Int4Method } from '../checkpoint/index.js';
+import {
+  compensationModes,
+  dropMethod,
+  metricNames,
+  needsText,
+  searches,
+  targets,
+  type CompensationMode,
+  type DropMethod,
+  type MethodRequest,
+} from '../drop/index.js';
+import { UserError } from '../engine/index.js';
+import { exportFormats, exportTypes, type ExportFormat, type ExportType } from '../export/index.js';
+import type { Drops } from '../models/index.js';
+import { quantizeMethods, type GroupOptions, type QuantizeMethod } from '../quant/index.js';
+import { fallback, flag, list, number, object, oneOf, optional, refuse, text, whole, type Read } from './fields.js';
+
+export const recipeSchema = 'llm-drop/recipe/1';
+
+/** The text that every stage looks at, and behind those rows the rows that the loss is measured on. */
+export interface RecipeText {
+  /** .txt, .jsonl, or folders of them; relative ones count from the working directory. */
+  readonly files: readonly string[];
+  /** Rows to calibrate on, and tokens a row. */
+  readonly samples: number;
+  readonly length: number;
+  /** The text's field in .jsonl files. */
+  readonly field: string;
+  /** Rows to measure on. */
+  readonly heldOut: number;
+}
+
+export interface RecipeCompensation {
+  readonly mode: CompensationMode;
+  readonly alpha: number;
+}
+
+/** As the options of `quantize`. */
+export interface RecipeQuantization extends Required<Omit<GroupOptions, 'range'>> {
+  readonly method: QuantizeMethod;
+  readonly format: Int4Method;
+  readonly damping: number;
+  readonly expertFloor: number;
+  readonly head: boolean;
+}
+
+export interface RecipeExport {
+  readonly format: ExportFormat;
+  /** Of the weights; null: as they are. */
+  readonly type: ExportType | null;
+  readonly zero: boolean;
+}
+
+/** What a recipe was run on: digests (SHA-256, hexadecimal). Another run on anything else is refused. */
+export interface RecipeInputs {
+  /** `weights`: of names, shapes, types and both ends of each tensor. */
+  readonly model: { readonly name: string; readonly configuration: string; readonly weights: string };
+  /** Of the documents of each calibration file. */
+  readonly calibration: readonly { readonly file: string; readonly documents: string }[];
+}
+
+/** A whole compression, complete: what stages there are (null: not that one), and all that decides their result. */
+export interface Recipe {
+  readonly schema: typeof recipeSchema;
+  readonly calibration: RecipeText | null;
+  /** How modules are chosen, or which they are. */
+  readonly drop: DropMethod | Drops | null;
+  readonly compensate: RecipeCompensation | null;
+  readonly quantize: RecipeQuantization | null;
+  readonly export: readonly RecipeExport[];
+  /** Of a recipe that was run. */
+  readonly inputs: RecipeInputs | null;
+  /** Of a recipe that was run: llm-drop, node, backend, and the backend's instructions. */
+  readonly versions: Readonly<Record<'llm-drop' | 'node' | 'backend' | 'tier', string>> | null;
+}
+
+export const isLists = (drop: DropMethod | Drops): drop is Drops => 'attention' in drop;
+
+const lists = object<Drops>({
+  attention: fallback(list(whole(0)), [] as readonly number[]),
+  mlp: fallback(list(whole(0)), [] as readonly number[]),
+});
+
+const method = object<{ [K in keyof Required<MethodRequest>]: MethodRequest[K] | null }>({
+  target: oneOf(targets),
+  count: whole(1),
+  metric: optional(oneOf(metricNames)),
+  search: optional(oneOf(searches)),
+  iterations: optional(whole(1)),
+  consecutive: optional(flag),
+  compat: optional(oneOf(['llm-drop'] as const)),
+  seed: optional(whole(0)),
+  keep: optional(list(whole(0))),
+});
+
+const drop: Read<DropMethod | Drops> = (value, key) => {
+  if (typeof value === 'object' && value !== null && ('attention' in value || 'mlp' in value)) {
+    const named = lists(value, key);
+    return named.attention.length + named.mlp.length ? named : refuse(key, 'lists that name a layer', value);
+  }
+  const request = Object.entries(method(value, key)).filter(([, given]) => given !== null);
+  try {
+    return dropMethod(Object.fromEntries(request) as unknown as MethodRequest);
+  } catch (error) {
+    // It speaks of the command line's flags, which are named as the keys.
+    if (error instanceof UserError)
+      throw new UserError(`${key}: ${error.message.replaceAll('--', '')}`, { cause: error });
+    throw error;
+  }
+};
+
+const quantize: Read<RecipeQuantization> = (value, key) => {
+  const given = object<Omit<RecipeQuantization, 'symmetric'> & { symmetric: boolean | null }>({
+    method: fallback(oneOf(quantizeMethods), 'gptq'),
+    format: fallback(oneOf(int4Methods), 'compressed-tensors'),
+    groupSize: fallback(oneOf([32, 64, 128, -1] as const), 128),
+    symmetric: optional(flag),
+    clip: fallback(oneOf(['none', 'search'] as const), 'none'),
+    damping: fallback(
+      number('a number between 0 and 1', (x) => x > 0 && x < 1),
+      0.01,
+    ),
+    expertFloor: fallback(whole(1), 128),
+    head: fallback(flag, false),
+  })(value, key);
+  const symmetric = given.symmetric ?? given.format !== 'awq';
+  if (symmetric && given.format === 'awq') refuse(`${key}.symmetric`, 'false for the format awq', symmetric);
+  if (given.clip === 'search' && given.method === 'awq')
+    refuse(`${key}.clip`, "'none' for awq, which searches its own", given.clip);
+  return { ...given, symmetric };
+};
+
+const exported: Read<RecipeExport> = (value, key) => {
+  const { format, type, zero } = object<RecipeExport>({
+    format: oneOf(exportFormats),
+    type: optional(oneOf(exportTypes)),
+    zero: fallback(flag, false),
+  })(value, key);
+  if (type && format === 'llm-drop') refuse(`${key}.type`, 'left out for llm-drop, which keeps the weights', type);
+  if (type?.startsWith('q') && format !== 'gguf')
+    refuse(`${key}.type`, `one of ${exportTypes.filter((one) => !one.startsWith('q')).join(', ')} for ${format}`, type);
+  if (zero && format === 'llm-drop') refuse(`${key}.zero`, 'false for llm-drop, which keeps the weights', zero);
+  return { format, type, zero };
+};
+
+const digest: Read<string> = (value, key) =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? value : refuse(key, '64 hexadecimal digits', value);
+
+const recipe = object<Recipe>({
+  schema: fallback(oneOf([recipeSchema] as const), recipeSchema),
+  calibration: optional(
+    object<RecipeText>({
+      files: list(text, 1),
+      samples: fallback(whole(1), 128),
+      length: fallback(whole(2), 512),
+      field: fallback(text, 'text'),
+      heldOut: fallback(whole(1), 16),
+    }),
+  ),
+  drop: optional(drop),
+  compensate: optional(
+    object<RecipeCompensation>({
+      mode: fallback(oneOf(compensationModes), 'all'),
+      alpha: fallback(
+        number('a number of at least 0', (x) => x >= 0),
+        1,
+      ),
+    }),
+  ),
+  quantize: optional(quantize),
+  export: fallback(list(exported), [] as readonly RecipeExport[]),
+  inputs: optional(
+    object<RecipeInputs>({
+      model: object<RecipeInputs['model']>({ name: text, configuration: digest, weights: digest }),
+      calibration: list(object<RecipeInputs['calibration'][number]>({ file: text, documents: digest })),
+    }),
+  ),
+  versions: optional(
+    object<NonNullable<Recipe['versions']>>({ 'llm-drop': text, node: text, backend: text, tier: text }),
+  ),
+});
+
+/** Fills in the defaults, and refuses in one sentence what is wrong. `where` is for messages. */
+export function parseRecipe(value: unknown, where = 'the recipe'): Recipe {
+  const read = recipe(value, `${where}:`);
+  const fail = (problem: string, hint?: string): never => {
+    throw new UserError(`${where}: ${problem}`, { hint });
+  };
+  if (!read.drop && !read.compensate && !read.quantize && !read.export.length)
+    fail('there is nothing to do', 'give drop, compensate, quantize or export');
+  if (read.compensate && !read.drop)
+    fail('compensate gives back what drop takes, so it needs drop', 'llm-drop compensate refits a dropped model');
+  const reader = textReader(read);
+  if (reader && !read.calibration) fail(`${reader} looks at a text, so calibration is needed`);
+  const names = read.export.map(({ format, type, zero }) => exportName('model', { format, type, zero }));
+  const twice = names.findIndex((name, i) => names.indexOf(name) < i);
+  if (twice >= 0) fail(`export[${twice}] is the same as export[${names.indexOf(names[twice])}]`);
+  const plain = read.export.findIndex(({ format, zero }) => format === 'hf' && !zero);
+  if (plain >= 0 && read.drop && !isLists(read.drop) && ['attention', 'mlp'].includes(read.drop.target))
+    fail(
+      `export[${plain}]: a plain hf checkpoint cannot leave out an ${read.drop.target === 'mlp' ? 'MLP' : 'attention'} alone`,
+      'zero: true keeps and zeroes it; vllm and gguf leave it out',
+    );
+  return read;
+}
+
+/** The first stage that cannot do without a text. */
+function textReader({ drop, compensate, quantize }: Recipe): string | undefined {
+  if (drop && !isLists(drop) && needsText(drop)) return 'drop';
+  if (compensate) return 'compensate';
+  return quantize && quantize.method !== 'rtn' ? `quantize by ${quantize.method}` : undefined;
+}
+
+/** `hf-zero-bf16` for a folder, `model-q4_0.gguf` for a file. */
+export function exportName(model: string, { format, type, zero }: RecipeExport): string {
+  const suffix = [...(zero ? ['zero'] : []), ...(type ? [type] : [])].map((word) => `-${word}`).join('');
+  return format === 'gguf' ? `${model}${suffix}.gguf` : `${format}${suffix}`;
+}
+
+/** A recipe to start from, for a model of so many layers. */
+export const exampleRecipe = (files: readonly string[], layers: number): object => ({
+  schema: recipeSchema,
+  calibration: { files, samples: 32, length: 256, heldOut: 16 },
+  drop: { target: 'attention', count: Math.max(1, Math.round(layers / 6)) },
+  compensate: { mode: 'all' },
+  quantize: { method: 'gptq', groupSize: 128 },
+  export: [{ format: 'gguf' }],
+});

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Progress } from '../calibrate/index.js';
+import { ProgressFile } from '../calibrate/index.js';
+import { fileError, readJsonObject, writeFolderAtomically } from '../checkpoint/index.js';
+import type { SplitRows } from '../drop/index.js';
+import { UserError, type Engine } from '../engine/index.js';
+import { evaluateLoss, type LossResult } from '../evaluate/index.js';
+import type { ExportResult } from '../export/index.js';
+import { fitsMemory, type Drops, type MemoryLimit, type Model, type ModelSize } from '../models/index.js';
+import type { Recipe } from './recipe.js';
+
+/** What all stages work with. */
+export interface Surroundings {
+  readonly engine: Engine;
+  /** The whole model's folder, and what it is called. */
+  readonly base: string;
+  readonly name: string;
+  readonly rows: SplitRows | undefined;
+  /** The calibration files, as they were named. */
+  readonly files: readonly string[];
+  readonly versions: NonNullable<Recipe['versions']>;
+  readonly memory: MemoryLimit;
+  /** A stage of work as it goes on. */
+  readonly stage: (label: string) => Progress;
+  readonly note: (text: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** One stage: from which model folder, and behind which models. */
+export interface Job extends Surroundings {
+  readonly from: string;
+  readonly done: readonly StageState[];
+  readonly place: StagePlace;
+}
+
+export type StageName = 'whole' | 'drop' | 'compensate' | 'quantize' | 'export';
+
+/** What is known of a finished stage. */
+export interface StageState {
+  readonly stage: StageName;
+  readonly drops: Drops;
+  readonly size: Pick<ModelSize, 'parameters' | 'bytes'>;
+  /** Null where it was not measured. */
+  readonly loss: LossResult | null;
+  readonly notes: readonly string[];
+  /** Of an export. */
+  readonly exported?: ExportResult;
+}
+
+const stateFile = 'stage.json';
+
+/**
+ * Where a stage's result lies until the whole is done: a folder of the work folder, named after all that the result
+ * depends on. So a run goes on from what is there, and one whose recipe has changed from where it changed.
+ */
+export class StagePlace {
+  constructor(
+    private readonly work: string,
+    private readonly key: string,
+    readonly stage: StageName | 'inputs',
+  ) {}
+
+  /** A stage behind this one. */
+  next(stage: StageName, settings: unknown): StagePlace {
+    const key = createHash('sha256').update(`${this.key} ${stage} ${JSON.stringify(settings)}`);
+    return new StagePlace(this.work, key.digest('hex'), stage);
+  }
+
+  get folder(): string {
+    return join(this.work, `${this.stage}-${this.key.slice(0, 12)}`);
+  }
+
+  async finished(): Promise<StageState | undefined> {
+    return (await readJsonObject(join(this.folder, stateFile))) as unknown as StageState | undefined;
+  }
+
+  /** How far the stage itself has come; `kind` tells several apart. */
+  async progress<T>(kind: string): Promise<ProgressFile<T>> {
+    return ProgressFile.open<T>(`${this.folder}.${kind}.progress`, { stage: this.key });
+  }
+
+  /** `write` fills the folder, which appears whole; then the stage's own progress goes. */
+  async finish<T extends StageState>(
+    write: (folder: string) => Promise<T>,
+    progress?: ProgressFile<unknown>,
+  ): Promise<T> {
+    const state = await writeFolderAtomically(this.folder, async (folder) => {
+      const written = await write(folder);
+      const path = join(folder, stateFile);
+      await writeFile(path, JSON.stringify(written)).catch((error: unknown) => {
+        throw fileError(error, 'cannot write', path);
+      });
+      return written;
+    });
+    await progress?.remove();
+    return state;
+  }
+}
+
+/** The loss of a model on the held-out rows: null without any, and where not all weights fit in memory. */
+export async function lossOf(
+  { rows, memory, stage, signal }: Surroundings,
+  model: Model,
+  drops: Drops,
+): Promise<LossResult | null> {
+  if (!rows?.heldOut.length || !fitsMemory(model, memory)) return null;
+  model.setDrops(drops);
+  const loading = stage('loading');
+  if (!model.isLoaded) await model.load((done, total) => loading(done, total, 'layers'));
+  return evaluateLoss(model, rows.heldOut, { onProgress: stage('measuring'), signal });
+}
+
+export function calibrationOf({ rows }: Surroundings): readonly Int32Array[] {
+  if (!rows) throw new UserError('the stage looks at a text, which the recipe does not name');
+  return rows.calibration;
+}
