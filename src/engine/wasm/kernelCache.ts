@@ -41,8 +41,8 @@ export type Calls<E> = {
 export class Numbering {
   /** What other threads need for the same: modules in the order in which their kernels were numbered. */
   readonly modules: Delivery[] = [];
-  /** By their numbers. */
-  readonly kernels: BoundKernel[] = [];
+  /** By their numbers; undefined those that are gone. */
+  readonly kernels: (BoundKernel | undefined)[] = [];
 
   /** An instance on `memory`, whose kernels take the next numbers. It may call `imports`, kernels numbered before. */
   add({ module, parameters }: Compiled, memory: WasmMemory, imports: readonly BoundKernel[] = []): Bound {
@@ -67,7 +67,7 @@ export class Numbering {
   /** Lets go of kernels that are not called again; their numbers stay taken. */
   remove(kernels: Bound): void {
     const ids = Object.values(kernels).map(({ id }) => id);
-    for (const id of ids) delete this.kernels[id];
+    for (const id of ids) this.kernels[id] = undefined;
     this.modules.push({ names: [], removed: ids });
   }
 }

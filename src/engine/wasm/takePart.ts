@@ -94,7 +94,7 @@ export function serve(
   WebAssembly: { Instance: new (module: WasmModule, imports: object) => { exports: Record<string, unknown> } },
 ): void {
   const { words, control, tasks, port, thread, patience } = workerData;
-  const kernels: Run[] = [];
+  const kernels: (Run | undefined)[] = [];
   let seen = 0;
   while (control[words.stop] === 0) {
     const patient = performance.now() + patience;
@@ -119,13 +119,13 @@ export function serve(
           (id) => {
             while (id >= kernels.length) {
               const { module, names, memory, imports, removed } = receiveMessageOnPort(port)!.message as Delivery;
-              for (const gone of removed ?? []) delete kernels[gone];
+              for (const gone of removed ?? []) kernels[gone] = undefined;
               if (!module) continue;
               const kernel = Object.fromEntries((imports ?? []).map((imported) => [imported, kernels[imported]]));
               const { exports } = new WebAssembly.Instance(module, { env: { memory }, kernel });
               for (const name of names) kernels.push(exports[name] as Run);
             }
-            return kernels[id];
+            return kernels[id]!;
           },
           thread,
         );
@@ -133,7 +133,7 @@ export function serve(
       port.postMessage(String((error as Error).stack));
       Atomics.store(control, words.failed, 1);
       // Others may be waiting for what this thread took.
-      if (control[words.program] > 0) kernels[control[words.program]]();
+      if (control[words.program] > 0) kernels[control[words.program]]!();
     }
     Atomics.sub(control, words.busy, 1);
     Atomics.notify(control, words.busy);

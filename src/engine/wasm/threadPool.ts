@@ -29,9 +29,9 @@ export class ThreadPool {
     /** The main thread included. */
     readonly threads: number,
     private readonly modules: Delivery[],
-    kernels: readonly BoundKernel[],
+    kernels: readonly (BoundKernel | undefined)[],
   ) {
-    this.#kernelOf = (id) => kernels[id].run;
+    this.#kernelOf = (id) => kernels[id]!.run;
   }
 
   run(tasks: readonly Task[]): void {
@@ -144,12 +144,19 @@ export class ThreadPool {
     if (Atomics.load(control, words.asleep) > 0) Atomics.notify(control, words.epoch);
     try {
       part();
-    } finally {
-      Atomics.store(control, words.open, 0);
-      this.#join();
-      if (Atomics.load(control, words.failed) === 1)
-        throw new Error(`a thread of the wasm backend failed: ${this.#reason()}`);
+    } catch (error) {
+      this.#close();
+      throw error;
     }
+    this.#close();
+  }
+
+  /** Ends a job; throws what a worker says, which comes first: the main thread may have failed for want of it. */
+  #close(): void {
+    Atomics.store(this.#control, words.open, 0);
+    this.#join();
+    if (Atomics.load(this.#control, words.failed) === 1)
+      throw new Error(`a thread of the wasm backend failed: ${this.#reason()}`);
   }
 
   /** Until the last worker has left the job: a short time, unless the system has suspended it. */
