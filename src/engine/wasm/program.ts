@@ -35,8 +35,11 @@ const lineBytes = 4 * lineWords;
 /** How much of the next weights a thread fetches while it waits, and lines at a time. */
 const [fetchBytes, fetchLines] = [1 << 14, 4];
 const [done, taken, ends] = [0, lineWords, lineWords + 1];
-/** Looks at a word before a waiting thread naps: on a busy machine the one it waits for may need its core. */
-const patience = 1 << 13;
+/**
+ * Looks at a word before a waiting thread naps, some ten times what a phase takes: on a busy machine the thread that it
+ * waits for may need its core.
+ */
+const patience = 1 << 16;
 const napMicroseconds = 50;
 
 /** Where each phase's words begin, in words, and how many there are in all. */
