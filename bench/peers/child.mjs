@@ -47,14 +47,15 @@ export class Child {
     return (this.facts = await this.#answer());
   }
 
-  /** Asks for a measurement. `others`: processors that other processes kept busy meanwhile. */
+  /** Asks for a measurement. `processor`: seconds that it used, all threads; `others`: processors that other processes kept busy meanwhile. */
   async measure(command) {
     const before = { time: performance.now(), machine: machineTime(), own: processorTime(this.#process.pid) };
     this.#process.stdin.write(`${command}\n`);
     const { rate } = await this.#answer();
     const seconds = (performance.now() - before.time) / 1000;
-    const others = (machineTime() - before.machine - (processorTime(this.#process.pid) - before.own)) / seconds;
-    return { rate, others: Math.max(0, others) };
+    const processor = processorTime(this.#process.pid) - before.own;
+    const others = (machineTime() - before.machine - processor) / seconds;
+    return { rate, processor, others: Math.max(0, others) };
   }
 
   /** Asks for anything else. */

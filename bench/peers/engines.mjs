@@ -23,15 +23,12 @@ export function node26() {
 }
 
 /** llm-drop under each Node asked for. */
-function llmDrop(o, given, checks) {
+function llmDrop(o, given, { checks = false, file = 'llmdrop.mjs' } = {}) {
   return [...new Set([process.execPath, ...(o.node26 ? [node26()] : [])])].map((node) => ({
     name: `llm-drop, Node ${major(node)}`,
     checks,
     start: () =>
-      new Child('llm-drop', node, [
-        script('llmdrop.mjs'),
-        JSON.stringify({ dist: o.dist, threads: o.threads, ...given }),
-      ]),
+      new Child('llm-drop', node, [script(file), JSON.stringify({ dist: o.dist, threads: o.threads, ...given })]),
   }));
 }
 
@@ -40,7 +37,7 @@ export function modelEngines(o) {
   const gguf = () => o.gguf ?? ggufOf(o.folder, o.type);
   const kv = o.kv === 'float32' ? 'f32' : 'f16';
   const engines = [
-    ...llmDrop(o, { folder: o.folder, kv: o.kv, int4: o.int4 }, true),
+    ...llmDrop(o, { folder: o.folder, kv: o.kv, int4: o.int4 }, { checks: true }),
     {
       name: 'llama.cpp',
       checks: true,
@@ -69,6 +66,24 @@ export function modelEngines(o) {
         ]),
     });
   return engines.filter(({ name }) => chosen(o, name));
+}
+
+/** Engines that score: `{ folder, rows: file, threads, python }`. */
+export function scoringEngines({ folder, rows, ...o }) {
+  const torch = (name, how) => ({
+    name,
+    checks: true,
+    start: () =>
+      new Child(name, o.python, [
+        script('scoring_torch.py'),
+        JSON.stringify({ folder, rows, threads: o.threads, how }),
+      ]),
+  });
+  return [
+    ...llmDrop(o, { folder, rows }, { checks: true, file: 'scoring_llmdrop.mjs' }),
+    torch('LLM-Drop on PyTorch', 'passes'),
+    torch('hooked PyTorch pass', 'hooked'),
+  ];
 }
 
 /** Engines that multiply matrices. */

@@ -5,8 +5,11 @@ import { cpus } from 'node:os';
 /** Seconds for the threads of the engine before to go to sleep. */
 const pause = 0.25;
 
-/** Runs `tests` (`{ name: command }`) on all engines. A first round, not counted, warms up. `check` is a command whose answers should agree. */
-export async function interleave(engines, tests, { rounds, check, say }) {
+/**
+ * Runs `tests` (`{ name: command }`) on all engines. `check` is a command whose answers should agree. A first round, not
+ * counted, warms up, unless `warm` says that the check did.
+ */
+export async function interleave(engines, tests, { rounds, check, say, warm = false }) {
   const children = [];
   try {
     for (const { name, start, checks } of engines) {
@@ -17,7 +20,7 @@ export async function interleave(engines, tests, { rounds, check, say }) {
       if (check && checks) Object.assign(child.facts, { check: await child.ask(check) });
     }
     const samples = children.map(() => Object.fromEntries(Object.keys(tests).map((test) => [test, []])));
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = warm ? 1 : 0; round <= rounds; round++) {
       say(round === 0 ? 'warming up' : `round ${round} of ${rounds}`);
       for (const [test, command] of Object.entries(tests))
         for (let turn = 0; turn < children.length; turn++) {
@@ -50,6 +53,8 @@ function summary(list) {
     min: Math.min(...samples),
     max: Math.max(...samples),
     others: median(list.map(({ others }) => others)),
+    /** Seconds, of all its threads. */
+    processor: median(list.map(({ processor }) => processor)),
     samples,
   };
 }

@@ -1,9 +1,9 @@
 // A run as Markdown.
 import { ratioOf } from './rounds.mjs';
 
-const digits = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+export const digits = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
-const table = (head, rows) =>
+export const table = (head, rows) =>
   [head, head.map((_, i) => (i ? '---:' : '---')), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
 
 export const describeMachine = ({ processor, cores, instructionSets }) =>
@@ -44,7 +44,7 @@ export function runNotes(run) {
   ];
 }
 
-const factsText = ({ name: _, check, weightBytes, peakBytes, ...facts }) =>
+export const factsText = ({ name: _, check, weightBytes, peakBytes, ...facts }) =>
   [
     ...Object.entries(facts).map(([key, value]) => `${key} ${String(value).trim()}`),
     ...(check ? [`likeliest ${check.token} (${check.logit.toFixed(4)})`] : []),
@@ -52,5 +52,12 @@ const factsText = ({ name: _, check, weightBytes, peakBytes, ...facts }) =>
       ? [`weights ${Math.round(weightBytes / 2 ** 20)} MiB`, `peak ${Math.round(peakBytes / 2 ** 20)} MiB`]
       : []),
   ].join(', ');
+
+/** A Markdown text with `lines` between its two marks. */
+export function fillBetween(text, marks, lines) {
+  const [from, to] = marks.map((mark) => text.indexOf(mark));
+  if (from < 0 || to < from) throw new Error(`the file has no '${marks[0]}' followed by '${marks[1]}'`);
+  return `${text.slice(0, from)}${[marks[0], '', ...lines, '', ''].join('\n')}${text.slice(to)}`;
+}
 
 export const runMarkdown = (run) => [`### ${run.title}`, '', ...runTable(run), '', ...runNotes(run)];

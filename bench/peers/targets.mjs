@@ -1,6 +1,6 @@
 // What llm-drop is held to, as ratios to other engines on the same machine, and the table of them.
 import { ratioOf } from './rounds.mjs';
-import { describeMachine, runMarkdown } from './tables.mjs';
+import { describeMachine, fillBetween, runMarkdown } from './tables.mjs';
 
 /** The kinds of processor that targets differ for. */
 export const columns = { avx2: 'AVX2, no VNNI', vnni: 'VNNI' };
@@ -32,11 +32,7 @@ export const targets = [
 const marks = ['<!-- results: written by peers/run.mjs --all --write -->', '<!-- end of results -->'];
 
 /** The text of RESULTS.md with the results of each column's machine (`{ avx2?, vnni? }`, each `{ machine, runs }`) put between its marks. */
-export function fillResults(text, results) {
-  const [from, to] = marks.map((mark) => text.indexOf(mark));
-  if (from < 0 || to < from) throw new Error(`the file has no '${marks[0]}' followed by '${marks[1]}'`);
-  return `${text.slice(0, from)}${[marks[0], '', ...resultLines(results), '', ''].join('\n')}${text.slice(to)}`;
-}
+export const fillResults = (text, results) => fillBetween(text, marks, resultLines(results));
 
 function resultLines(results) {
   const names = Object.keys(columns);

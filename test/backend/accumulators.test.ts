@@ -30,6 +30,18 @@ againstReference('accumulators', (pair, backend) => {
     },
   );
 
+  it('cosine of rows enough for many threads', async () => {
+    const [rows, width] = [301, 577];
+    const [actual, expected] = await pair().run(async (engine) => {
+      using sums = engine.accumulator(2);
+      for (const at of [0, 1])
+        engine.cosine(floats(engine, 1 + at, [rows, width]), floats(engine, 5, [rows, width]), sums, at);
+      return await engine.readAccumulator(sums);
+    });
+    // As above; here rows as many as these are added up, too.
+    expectClose(actual, expected, backend === 'wasm' ? 1e-12 * rows : 1e-7 * rows);
+  });
+
   it('cosine of a zero row is 0', async () => {
     const [actual] = await pair().run(async (engine) => {
       using sums = engine.accumulator(1);

@@ -52,6 +52,7 @@ async function everything(engine: Engine): Promise<number[][]> {
       await keep(engine.divergence(x, floats(engine, 30, [tokens, hidden]), head, norm));
       const sums = engine.accumulator(hidden * hidden);
       engine.gram(x, sums);
+      engine.cosine(x, floats(engine, 31, [tokens, hidden]), sums, 1);
       results.push([...(await engine.readAccumulator(sums))]);
     }
   }

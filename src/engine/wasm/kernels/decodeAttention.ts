@@ -1,10 +1,9 @@
-import { choose, constant, load, multiplyAdd, type Float, type Int, type Value } from '../language.js';
+import { choose, constant, load, type Float, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
-import { each, element, grid, maximum, sum } from '../loops.js';
-import type { TilePlan } from '../tilePlan.js';
-import { atomicLoad } from '../atomics.js';
+import { each, element, maximum, sum } from '../loops.js';
 import { keyAt, putFloat, putHalf, rotateRow, valueAt } from './attention.js';
 import { exp, tanh } from './exp.js';
+import { eachPanel, panelSums, reader, touch, type DecodeShape } from './panelSums.js';
 
 /**
  * Keys that one unit of work takes, by position: enough that a thread is worth it, few enough that a long context keeps
@@ -21,110 +20,11 @@ const weightStride = 4 * (splitKeys + 8);
 /** Queries that share what is loaded: their sums stay in registers. */
 const mostRows = 4;
 
-/** What kernels are specialised by. */
-export interface DecodeShape {
-  readonly plan: TilePlan;
-  /** Query heads that share a key-value head. */
-  readonly group: number;
-  readonly stored: 'float32' | 'float16';
-}
-
 /** Scratch of each thread, in bytes. */
 export const decodeScratch = (group: number): number => group * (queryStride + weightStride);
 
 /** Floats that a unit leaves: per query a sum of values, then its largest score, then the sum of its weights. */
 export const partFloats = (group: number, padded: number): number => group * (padded + 2);
-
-type Row = (address: Int, offset: number) => Value<'f32x4'>;
-
-/** Reads four elements of a panel. A float16's exponent has another bias; infinities read as 65536. */
-function reader(k: Kernel, stored: DecodeShape['stored']): Row {
-  if (stored === 'float32') return (address, offset) => load.f32x4(address, offset);
-  const kept = k.let(constant('i32x4', 0x8fffe000 | 0));
-  const bias = k.let(constant('f32x4', 2 ** 112));
-  return (address, offset) =>
-    load
-      .i16x4Signed(address, offset / 2)
-      .shiftLeft(13)
-      .and(kept)
-      .asFloat()
-      .times(bias);
-}
-
-/**
- * For `panels` neighbouring panels of 8 columns, [count][8] elements each: sums over `count` of x[row][i] * panel[i][column],
- * for rows `rowStride` bytes apart.
- */
-function panelSums(
-  k: Kernel,
-  { plan, stored }: DecodeShape,
-  x: Int,
-  rows: number,
-  rowStride: number,
-  panels: readonly Int[],
-  count: Int,
-  read: Row,
-): Variable<'f32x4'>[][] {
-  const sums = grid(rows, 2 * panels.length, () => k.let(constant('f32x4', 0)));
-  const at = k.let(x);
-  const pointers = panels.map((panel) => k.let(panel));
-  // Rolled: unrolled it is no faster, and some compilers spill the sums.
-  k.repeat(count, () => {
-    const columns = pointers.flatMap((pointer) => [0, 16].map((column) => k.let(read(pointer, column))));
-    sums.forEach((of, row) => {
-      const value = k.let(load.f32Splat(at, row * rowStride));
-      of.forEach((total, column) =>
-        total.set(plan.fused ? multiplyAdd(value, columns[column], total) : total.plus(value.times(columns[column]))),
-      );
-    });
-    at.add(4);
-    for (const pointer of pointers) pointer.add(stored === 'float32' ? 32 : 16);
-  });
-  return sums;
-}
-
-/**
- * Brings `bytes` to a cache near by, many lines at a time: the products, which read less for what they compute, would wait
- * for them one by one.
- */
-function touch(k: Kernel, from: Int, bytes: Int): void {
-  const at = k.let(from);
-  const last = k.let(at.plus(bytes).minus(256));
-  k.while(
-    () => at.less(last),
-    () => {
-      // Atomic, so that a compiler does not leave out what nobody uses.
-      for (let line = 0; line < 4; line++) k.do(atomicLoad(at.plus(64 * line)));
-      at.add(256);
-    },
-  );
-}
-
-/** All of `count` neighbouring panels, `stride` bytes apart, several at a time; `use` gets their sums. */
-function eachPanel(
-  k: Kernel,
-  shape: DecodeShape,
-  rows: number,
-  count: Int,
-  first: Int,
-  stride: Int,
-  sums: (panels: readonly Int[]) => Variable<'f32x4'>[][],
-  use: (sums: Variable<'f32x4'>[][]) => void,
-): void {
-  // As many sums as registers allow, so that they do not wait for each other.
-  const together = rows <= 2 || shape.plan.panels === 2 ? 2 : 1;
-  const left = k.let(count);
-  const panel = k.let(first);
-  for (const width of together === 2 ? [2, 1] : [1])
-    k.while(
-      () => left.atLeast(width),
-      () => {
-        use(sums(Array.from({ length: width }, (_, i) => (i === 0 ? panel : panel.plus(stride)))));
-        panel.add(stride.times(width));
-        left.set(left.minus(width));
-      },
-    );
-}
 
 const makeModule = (shape: DecodeShape) =>
   kernelModule('decodeAttention', () => ({
