@@ -81,7 +81,7 @@ export function productTasks(
   c: number,
   rowStride = 4 * right.rows,
 ): Task[] {
-  const { block, panel, rowPanels } = machine.plan;
+  const { block, panel, panels, rowPanels } = machine.plan;
   const full = Math.floor(right.rows / panel);
   const rest = right.rows % panel;
   const product: Product = {
@@ -96,7 +96,7 @@ export function productTasks(
   const tasks: Task[] = [];
   chunks(rows, block, (row, count) => {
     const work = count * panel * right.depth;
-    const chunk = machine.chunkOf(full, rows === 1 ? rowPanels : 1);
+    const chunk = machine.chunkOf(full, rows === 1 ? rowPanels : panels);
     if (full > 0)
       tasks.push({
         units: full,
