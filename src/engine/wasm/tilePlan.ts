@@ -28,7 +28,7 @@ export const strictTile: TilePlan = {
   panels: 1,
   fused: false,
   panel: 8,
-  rowPanels: 4,
+  rowPanels: 8,
   depth: 640,
   block: 64,
   chunk: 512,
