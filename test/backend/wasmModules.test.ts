@@ -7,6 +7,7 @@ import { KernelCache } from '../../src/engine/wasm/kernelCache.js';
 import { choose, constant, load, shuffle } from '../../src/engine/wasm/language.js';
 import { each, maximum, sum } from '../../src/engine/wasm/loops.js';
 import { Memory } from '../../src/engine/wasm/memory.js';
+import { decodeAttention } from '../../src/engine/wasm/kernels/decodeAttention.js';
 import { gemm } from '../../src/engine/wasm/kernels/gemm.js';
 import { strictTile } from '../../src/engine/wasm/tilePlan.js';
 
@@ -25,6 +26,9 @@ async function allModules(): Promise<KernelModule[]> {
       gemm(strictTile, stored),
       gemm({ ...strictTile, rows: 6, rowPanels: 2 }, stored),
     ]),
+    ...(['float32', 'float16'] as const).flatMap((stored) =>
+      [1, 3, 7].map((group) => decodeAttention({ plan: strictTile, group, stored })),
+    ),
   ];
 }
 
@@ -36,7 +40,7 @@ describe('emitted modules', () => {
     for (const { name, emit } of modules) {
       // Its validation knows no shared memories.
       const { bytes } = emit({ minimumPages: 1 });
-      const parsed = toolkit.readWasm(bytes, { simd: true });
+      const parsed = toolkit.readWasm(bytes, { simd: true, threads: true });
       expect(() => parsed.validate(), name).not.toThrow();
       parsed.destroy();
     }
