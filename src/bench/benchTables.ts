@@ -1,9 +1,12 @@
 import type { BenchReport, BenchResult } from './benchmark.js';
+import { parseTest } from './benchTest.js';
 import type { Comparison } from './compareResults.js';
+import type { Rates } from './rates.js';
 
 const digits = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 const mebibytes = (bytes: number): string => `${digits(bytes / 2 ** 20)} MiB`;
 const kibibytes = (bytes: number): string => `${digits(bytes / 1024)} KiB`;
+const gigas = (rate: number): string => digits(rate / 1e9);
 const times = (ratio: number): string => `${ratio.toFixed(2)}x`;
 
 /** Rows in Markdown; columns of numbers lie to the right. */
@@ -16,12 +19,21 @@ function markdownTable(head: readonly string[], rows: readonly (readonly string[
 export function benchMarkdown(report: BenchReport): string[] {
   const { results, variants } = report;
   const several = variants.length > 1;
+  const tokensOf = ({ test, batch }: BenchResult): number => parseTest(test, batch).tokens * batch;
   const row = (r: BenchResult): string[] => [
     r.variant,
     r.test,
     String(r.batch),
     `${digits(r.tokensPerSecond.median)} ± ${digits(r.tokensPerSecond.deviation)}`,
-    ...(several ? [times(r.speedup), times(r.bound.speedup), r.bound.reached.toFixed(2)] : []),
+    ...(several
+      ? [
+          mebibytes(r.work.bytes / tokensOf(r)),
+          digits(r.work.operations / tokensOf(r) / 1e6),
+          times(r.speedup),
+          times(r.bound.speedup),
+          r.bound.reached.toFixed(2),
+        ]
+      : []),
     kibibytes(r.kvBytesPerToken),
     mebibytes(r.peakBytes),
     mebibytes(r.residentBytes),
@@ -31,7 +43,7 @@ export function benchMarkdown(report: BenchReport): string[] {
     'test',
     'batch',
     'tokens/s',
-    ...(several ? ['speedup', 'bound', 'reached'] : []),
+    ...(several ? ['read a token', 'Mop a token', 'speedup', 'bound', 'reached'] : []),
     'KV a token',
     'peak',
     'resident',
@@ -42,11 +54,20 @@ export function benchMarkdown(report: BenchReport): string[] {
     `${report.model} on ${report.backend} (${report.tier}), ${report.threads} ${report.threads === 1 ? 'thread' : 'threads'}, ${report.kv} cache; ` +
       `${report.processor} (${report.instructionSets.join(', ') || 'instruction sets unknown'}), Node ${report.node}, ${report.date}`,
     `Medians ± sample deviations of ${report.repeats} samples, taken in turns${several ? '' : ' over the tests'}; without ${report.excluded.join(', ')}.`,
-    ...(several
-      ? [
-          `Speedup over '${variants[0].name}'. Bound: how much faster the work saved allows, in bytes read for tg, in operations for pp.`,
-        ]
-      : []),
+    ...(several ? boundText(report) : []),
+  ];
+}
+
+/** What 'bound' and 'reached' are, and the rates behind them. */
+function boundText({ variants }: BenchReport): string[] {
+  const texts = variants.map(
+    ({ rates }) => `${gigas(rates.bytesPerSecond)} GB/s and ${gigas(rates.operationsPerSecond)} Gop/s`,
+  );
+  const rates =
+    new Set(texts).size === 1 ? texts[0] : variants.map(({ name }, i) => `${texts[i]} for '${name}'`).join(', ');
+  return [
+    `Speedup over '${variants[0].name}'. Bound: how much shorter the longer of reading (weights, keys and values) and computing gets, ` +
+      `at the rates of this engine's products here: ${rates}. Reached: speedup over bound.`,
   ];
 }
 
@@ -69,11 +90,17 @@ export function benchCsv(report: BenchReport): string[] {
     'speedup',
     'bound',
     'reached',
+    'limit',
+    'bytes',
+    'operations',
+    'bytes_per_second',
+    'operations_per_second',
     'kv_bytes_per_token',
     'peak_bytes',
     'resident_bytes',
     'samples',
   ];
+  const ratesOf = ({ variant }: BenchResult): Rates => report.variants.find(({ name }) => name === variant)!.rates;
   const rows = report.results.map((r) => [
     report.model,
     report.backend,
@@ -92,6 +119,11 @@ export function benchCsv(report: BenchReport): string[] {
     r.speedup,
     r.bound.speedup,
     r.bound.reached,
+    r.bound.limit,
+    r.work.bytes,
+    r.work.operations,
+    ratesOf(r).bytesPerSecond,
+    ratesOf(r).operationsPerSecond,
     r.kvBytesPerToken,
     r.peakBytes,
     r.residentBytes,

@@ -1,10 +1,11 @@
-import { UserError } from '../engine/index.js';
+import { UserError, type KvCache } from '../engine/index.js';
 import type { Progress } from '../calibrate/index.js';
-import type { Drops, Model } from '../models/index.js';
+import { defaultMaxMemory, type Drops, type Model } from '../models/index.js';
 import { testName, type BenchTest } from './benchTest.js';
 import { dropBound, weightBytes, workOf, type DropBound, type Work } from './dropBound.js';
 import { benchMachine, type BenchMachine } from './machine.js';
-import { measureTest, turn, type MeasureOptions } from './measureTest.js';
+import { filledCache, measureTest, turn, type MeasureOptions } from './measureTest.js';
+import { RateMeter, type Rates } from './rates.js';
 import { median, statistics, type Statistics } from './statistics.js';
 
 /** A model as it is measured: variants of one model differ in their skip flags, or are models of their own. */
@@ -19,6 +20,8 @@ export interface BenchOptions extends MeasureOptions {
   readonly tests: readonly BenchTest[];
   /** Samples of each test and variant. @defaultValue 5 */
   readonly repeats?: number;
+  /** Bytes that the process may take: as long as they fit, filled caches are kept from sample to sample. @defaultValue 80% of the machine's */
+  readonly maxMemory?: number;
   /** Of the result. */
   readonly model?: string;
   readonly onProgress?: Progress;
@@ -33,12 +36,14 @@ export interface BenchResult {
   readonly tokensPerSecond: Statistics;
   /** Over the first variant: the ratio of the medians. */
   readonly speedup: number;
+  /** What the test reads and computes, all its tokens together. */
+  readonly work: Work;
   /** What the work saved allows, and the share of it that the speedup reaches. */
   readonly bound: DropBound & { readonly reached: number };
   readonly kvBytesPerToken: number;
   /** The most that the engine held during a sample: weights (of skipped modules too, while loaded), cache, activations. */
   readonly peakBytes: number;
-  /** The process's resident memory behind the samples, the largest. */
+  /** The process's resident memory behind the samples, the largest; with every variant's cache where these are kept. */
   readonly residentBytes: number;
 }
 
@@ -48,6 +53,8 @@ export interface BenchVariantFacts {
   readonly backend: string;
   /** Bytes of weights that a decoding step reads. */
   readonly weightBytes: number;
+  /** Of its engine, measured behind the samples. */
+  readonly rates: Rates;
 }
 
 export interface BenchReport extends BenchMachine {
@@ -74,6 +81,8 @@ interface Cell {
   readonly variant: Required<BenchVariant>;
   readonly test: BenchTest;
   readonly samples: number[];
+  /** Filled to the test's depth, for all samples. */
+  cache?: KvCache;
   peakBytes: number;
   residentBytes: number;
   work: Work;
@@ -90,32 +99,62 @@ export async function benchmark(variants: readonly BenchVariant[], options: Benc
   const before = new Map(variants.map(({ model }) => [model, model.drops]));
   const complete = variants.map((variant) => ({ ...variant, drops: variant.drops ?? variant.model.drops }));
   const rounds = tests.length * (repeats + 1) * variants.length;
-  const results: BenchResult[] = [];
+  const measured: Cell[][] = [];
   let done = 0;
   try {
     for (const test of tests) {
       const cells = complete.map((variant) => newCell(variant, test, kv));
-      // Round 0 warms up.
-      for (let round = 0; round <= repeats; round++)
-        for (const cell of cells) {
-          signal?.throwIfAborted();
-          cell.variant.model.setDrops(cell.variant.drops);
-          if (round === 0)
-            await measureTest(
-              cell.variant.model,
-              { ...test, tokens: Math.min(test.tokens, warmUp[test.kind]), depth: 0 },
-              { kv, seed, signal },
-            );
-          else await sample(cell, { kv, seed: seed + round, signal });
-          onProgress?.(++done, rounds, 'runs');
-          await turn();
-        }
-      results.push(...cells.map((cell) => resultOf(cell, cells[0])));
+      const keep = cachesFit(cells, options);
+      try {
+        // Round 0 warms up.
+        for (let round = 0; round <= repeats; round++)
+          for (const cell of cells) {
+            signal?.throwIfAborted();
+            cell.variant.model.setDrops(cell.variant.drops);
+            if (round === 0)
+              await measureTest(
+                cell.variant.model,
+                { ...test, tokens: Math.min(test.tokens, warmUp[test.kind]), depth: 0 },
+                { kv, seed, signal },
+              );
+            else await sample(cell, cells, keep, { kv, seed: seed + round, signal });
+            onProgress?.(++done, rounds, 'runs');
+            await turn();
+          }
+      } finally {
+        for (const { cache } of cells) cache?.dispose();
+      }
+      measured.push(cells);
     }
-    return { ...describe(complete, options), results };
+    // Last, so that what is read for it is not in any sample's memory.
+    const rates = await ratesOf(complete);
+    const results = measured.flatMap((cells) => cells.map((cell) => resultOf(cell, cells[0], rates)));
+    return { ...describe(complete, options, rates), results };
   } finally {
     for (const [model, drops] of before) model.setDrops(drops);
   }
+}
+
+/** Whether a filled cache for each variant at a time leaves the process within its memory. An empty one is made in no time. */
+function cachesFit(cells: readonly Cell[], { maxMemory = defaultMaxMemory() }: BenchOptions): boolean {
+  const { depth, tokens, batch } = cells[0].test;
+  const engines = new Set(cells.map(({ variant }) => variant.model.engine));
+  const held = [...engines].reduce((sum, engine) => sum + engine.memory().bytes, 0);
+  const caches = cells.reduce((sum, { kvBytesPerToken }) => sum + kvBytesPerToken * batch * (depth + tokens), 0);
+  return depth > 0 && held + caches <= maxMemory;
+}
+
+/** Of each model's engine. */
+async function ratesOf(variants: readonly Required<BenchVariant>[]): Promise<ReadonlyMap<Model, Rates>> {
+  const rates = new Map<Model, Rates>();
+  const meter = new RateMeter();
+  for (const { model, drops } of variants) {
+    if (rates.has(model)) continue;
+    model.setDrops(drops);
+    const { layers, head } = weightBytes(model);
+    rates.set(model, await meter.measure(model, layers + head));
+  }
+  return rates;
 }
 
 function newCell(variant: Required<BenchVariant>, test: BenchTest, kv: 'float32' | 'float16'): Cell {
@@ -132,24 +171,36 @@ function newCell(variant: Required<BenchVariant>, test: BenchTest, kv: 'float32'
   };
 }
 
-async function sample(cell: Cell, options: MeasureOptions): Promise<void> {
-  const { engine } = cell.variant.model;
-  engine.resetPeak();
-  cell.samples.push(await measureTest(cell.variant.model, cell.test, options));
-  cell.peakBytes = Math.max(cell.peakBytes, engine.peakBytes);
-  cell.residentBytes = Math.max(cell.residentBytes, process.memoryUsage.rss());
+/** Of one of several variants that take turns; with `keep`, the cache that is filled for it serves the next one too. */
+async function sample(cell: Cell, cells: readonly Cell[], keep: boolean, options: MeasureOptions): Promise<void> {
+  const { variant, test } = cell;
+  const { engine } = variant.model;
+  const cache = cell.cache ?? (await filledCache(variant.model, test, options));
+  if (keep) cell.cache = cache;
+  const others = cells.filter((other) => other !== cell && other.variant.model.engine === engine);
+  const othersBytes = others.reduce((sum, other) => sum + (other.cache?.bytes ?? 0), 0);
+  try {
+    engine.resetPeak();
+    cell.samples.push(await measureTest(variant.model, test, options, cache));
+    cell.peakBytes = Math.max(cell.peakBytes, engine.peakBytes - othersBytes);
+    cell.residentBytes = Math.max(cell.residentBytes, process.memoryUsage.rss());
+  } finally {
+    if (!keep) cache.dispose();
+  }
 }
 
-function resultOf(cell: Cell, first: Cell): BenchResult {
-  const { variant, test, samples, peakBytes, residentBytes, kvBytesPerToken } = cell;
+function resultOf(cell: Cell, first: Cell, rates: ReadonlyMap<Model, Rates>): BenchResult {
+  const { variant, test, samples, peakBytes, residentBytes, kvBytesPerToken, work } = cell;
   const speedup = median(samples) / median(first.samples);
-  const bound = dropBound(test, first.work, cell.work);
+  const [own, firsts] = [variant, first.variant].map(({ model }) => rates.get(model)!);
+  const bound = dropBound(first.work, work, own, firsts);
   return {
     variant: variant.name,
     test: testName(test),
     batch: test.batch,
     tokensPerSecond: statistics(samples),
     speedup,
+    work,
     bound: { ...bound, reached: speedup / bound.speedup },
     kvBytesPerToken,
     peakBytes,
@@ -157,7 +208,11 @@ function resultOf(cell: Cell, first: Cell): BenchResult {
   };
 }
 
-function describe(variants: readonly Required<BenchVariant>[], o: BenchOptions): Omit<BenchReport, 'results'> {
+function describe(
+  variants: readonly Required<BenchVariant>[],
+  o: BenchOptions,
+  rates: ReadonlyMap<Model, Rates>,
+): Omit<BenchReport, 'results'> {
   const { name, abilities } = variants[0].model.engine.backend;
   return {
     model: o.model ?? variants[0].model.parameters.folder,
@@ -173,7 +228,8 @@ function describe(variants: readonly Required<BenchVariant>[], o: BenchOptions):
     variants: variants.map(({ name, model, drops }) => {
       model.setDrops(drops);
       const { layers, head } = weightBytes(model);
-      return { name, drop: drops, backend: model.engine.backend.name, weightBytes: Math.round(layers + head) };
+      const { name: backend } = model.engine.backend;
+      return { name, drop: drops, backend, weightBytes: Math.round(layers + head), rates: rates.get(model)! };
     }),
   };
 }

@@ -1,6 +1,7 @@
 import { sizeOf } from '../engine/index.js';
 import { moduleSpecs, type Model, type ModuleKind } from '../models/index.js';
 import type { BenchTest } from './benchTest.js';
+import type { Rates } from './rates.js';
 
 /** What one test must move and compute at least, all its tokens together. */
 export interface Work {
@@ -84,16 +85,27 @@ export interface DropBound {
   /** Bytes of the first variant over bytes of this one. */
   readonly bytes: number;
   readonly operations: number;
-  /** What the speedup is held against: the bytes of a decoding step, the operations of a prefill. */
+  /** What takes this variant's time at the measured rates. */
+  readonly limit: 'bytes' | 'operations';
+  /** What the speedup is held against: the first variant's least time over this one's. */
   readonly speedup: number;
 }
 
+/** Seconds that work takes at least: the longer of reading and computing, which go on at the same time. */
+export const leastSeconds = ({ bytes, operations }: Work, rates: Rates): number =>
+  Math.max(bytes / rates.bytesPerSecond, operations / rates.operationsPerSecond);
+
 /**
- * The bound for dropping. A decoding step reads every weight and every key and value for a handful of operations each, so
- * its time is bytes over bandwidth; a prefill uses each weight for all its tokens, so its time is operations over the
- * processor's rate. What is the same before and after (bandwidth, rate) cancels.
+ * The bound for dropping (the roofline of Williams et al., 2009). A decoding step reads every weight and every key and
+ * value for a handful of operations each, so that reading takes its time; a prefill uses each weight for all its tokens,
+ * and a step of many sequences for each of them, until operations do.
  */
-export function dropBound(test: BenchTest, whole: Work, dropped: Work): DropBound {
-  const ratios = { bytes: whole.bytes / dropped.bytes, operations: whole.operations / dropped.operations };
-  return { ...ratios, speedup: test.kind === 'decode' ? ratios.bytes : ratios.operations };
+export function dropBound(whole: Work, dropped: Work, rates: Rates, wholeRates = rates): DropBound {
+  const { bytes, operations } = dropped;
+  return {
+    bytes: whole.bytes / bytes,
+    operations: whole.operations / operations,
+    limit: bytes / rates.bytesPerSecond >= operations / rates.operationsPerSecond ? 'bytes' : 'operations',
+    speedup: leastSeconds(whole, wholeRates) / leastSeconds(dropped, rates),
+  };
 }

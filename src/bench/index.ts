@@ -10,7 +10,16 @@ export {
 export { benchCsv, benchMarkdown, comparisonMarkdown } from './benchTables.js';
 export { parseTest, testName, testsOf, type BenchTest, type TestSizes } from './benchTest.js';
 export { compareResults, parseBenchReport, type Comparable, type Comparison } from './compareResults.js';
-export { dropBound, weightBytes, workOf, type DropBound, type WeightBytes, type Work } from './dropBound.js';
+export {
+  dropBound,
+  leastSeconds,
+  weightBytes,
+  workOf,
+  type DropBound,
+  type WeightBytes,
+  type Work,
+} from './dropBound.js';
 export { benchMachine, type BenchMachine } from './machine.js';
-export { measureTest, type MeasureOptions } from './measureTest.js';
+export { filledCache, measureTest, type MeasureOptions } from './measureTest.js';
+export { RateMeter, type Rates } from './rates.js';
 export { median, statistics, type Statistics } from './statistics.js';

@@ -13,28 +13,53 @@ export interface MeasureOptions {
 /** Tokens of each sequence that a pass takes while the cache is filled to the test's depth. */
 const fillTokens = 512;
 
+/** A cache that holds random tokens to the test's depth, with room for the test. */
+export async function filledCache(model: Model, test: BenchTest, options: MeasureOptions = {}): Promise<KvCache> {
+  const { tokens, depth, batch } = test;
+  const draw = randomTokens(model, test, options.seed);
+  const cache = model.createCache({ slots: batch, capacity: depth + tokens, dtype: options.kv ?? 'float32' });
+  try {
+    for (let at = 0; at < depth; at += fillTokens) {
+      options.signal?.throwIfAborted();
+      fill(model, cache, draw(Math.min(fillTokens, depth - at)), at);
+      await turn();
+    }
+  } catch (error) {
+    cache.dispose();
+    throw error;
+  }
+  return cache;
+}
+
 /**
  * One sample of a test, in tokens a second over all sequences. The tokens are random, also those that are decoded: what a
  * model likes to say must not decide which experts it visits. The clock runs over the forward pass and the logits of each
- * sequence's last token, through the head, until they are read; filling the cache to the depth comes before.
+ * sequence's last token, through the head, until they are read; filling the cache to the depth comes before, or was done
+ * for an earlier sample: `filled` serves any number of them.
  */
-export async function measureTest(model: Model, test: BenchTest, options: MeasureOptions = {}): Promise<number> {
+export async function measureTest(
+  model: Model,
+  test: BenchTest,
+  options: MeasureOptions = {},
+  filled?: KvCache,
+): Promise<number> {
   const { kind, tokens, depth, batch } = test;
-  const next = uniform(options.seed ?? 0);
-  const draw = (count: number): Int32Array =>
-    Int32Array.from({ length: count }, () => Math.floor(next() * model.config.vocabSize));
-  const sequences = (count: number): Int32Array[] => Array.from({ length: batch }, () => draw(count));
-  using cache = model.createCache({ slots: batch, capacity: depth + tokens, dtype: options.kv ?? 'float32' });
-  for (let at = 0; at < depth; at += fillTokens) {
-    options.signal?.throwIfAborted();
-    fill(model, cache, sequences(Math.min(fillTokens, depth - at)), at);
-    await turn();
-  }
-  const steps = kind === 'prefill' ? [sequences(tokens)] : Array.from({ length: tokens }, () => sequences(1));
+  using own = filled ? undefined : await filledCache(model, test, options);
+  const cache = filled ?? own!;
+  for (let slot = 0; slot < batch; slot++) cache.truncate(slot, depth);
+  const draw = randomTokens(model, test, options.seed);
+  const steps = kind === 'prefill' ? [draw(tokens)] : Array.from({ length: tokens }, () => draw(1));
   await settle(model.engine); // what was enqueued before is done
   const start = performance.now();
   for (const [i, step] of steps.entries()) await stepOf(model, cache, step, depth + i);
   return (batch * tokens * 1000) / (performance.now() - start);
+}
+
+/** As many tokens for each of the test's sequences as one asks for. */
+function randomTokens(model: Model, { batch }: BenchTest, seed = 0): (count: number) => Int32Array[] {
+  const next = uniform(seed);
+  const token = (): number => Math.floor(next() * model.config.vocabSize);
+  return (count) => Array.from({ length: batch }, () => Int32Array.from({ length: count }, token));
 }
 
 function fill(model: Model, cache: KvCache, sequences: readonly Int32Array[], start: number): void {

@@ -17,6 +17,8 @@ interface Definition<O extends Options> {
   readonly defaultModel?: () => string;
   /** What a command takes that takes files and no model. */
   readonly inputs?: string;
+  /** False where it only reads and writes files. @defaultValue true */
+  readonly computes?: boolean;
   readonly options: O;
   /** Arguments behind `llm-drop`, and what they do. */
   readonly examples: readonly (readonly [line: string, meaning: string])[];
@@ -46,7 +48,7 @@ export function command<O extends Options>(name: string, summary: string, defini
 /** The part of a command's values that decides what `loadModel` loads, and how. */
 export interface LoadValues extends Pick<
   CommonValues,
-  'backend' | 'threads' | 'int4' | 'groupSize' | 'asymmetric' | 'head'
+  'backend' | 'threads' | 'int4' | 'groupSize' | 'asymmetric' | 'head' | 'int4Exact'
 > {
   readonly dropAttn?: readonly number[];
   readonly dropMlp?: readonly number[];
@@ -58,6 +60,7 @@ export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
   backend: o.backend,
   threads: o.threads,
   revectorize: true, // changes how this process compiles, which is the program's to decide
+  int4: o.int4Exact ? 'exact' : 'fast',
   drops: dropsOf(o),
   memory: o.memory,
   quantize: o.int4

@@ -138,6 +138,9 @@ export const commonOptions = {
     ['int4', 'bf16', 'float'],
     'int4',
   ),
+  int4Exact: flag(
+    'multiply int4 weights, also those that a file stores, with activations in float32; by default wasm makes these integers of 8 bits on the way',
+  ),
   json: flag('print one JSON document on stdout and nothing else'),
   verbose: flag('show the stack of an error'),
 };

@@ -16,6 +16,7 @@ import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
+import { newerNodeNotice } from './newerNode.js';
 import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
 import { Ui, type Surroundings } from './ui.js';
@@ -44,6 +45,8 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   const program = createProgram(surroundings, async (command, values) => {
     ui = new Ui(surroundings, values.json === true);
     checkRequired(command, values);
+    const { computes = true } = command;
+    if (computes && values.backend === 'wasm' && stderr.isTTY && !ui.json) ui.note(newerNodeNotice());
     await command.run(values, ui);
   });
   try {

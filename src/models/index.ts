@@ -16,7 +16,7 @@ export {
   type MemoryNeeds,
 } from './memoryNeeds.js';
 export { Model, type Drops } from './model.js';
-export { storedInt4, weightSource, withQuantizer, type Parameters, type Quantize } from './parameters.js';
+export { packedSource, storedInt4, weightSource, withQuantizer, type Parameters, type Quantize } from './parameters.js';
 export { hash, normalNumbers, uniform } from './random.js';
 export { ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, type ModelSize } from './size.js';

@@ -42,10 +42,11 @@ export class Model {
   readonly layers: readonly Layer[];
   readonly specs: readonly WeightSpec[];
   readonly #rotary: RotaryTable;
-  readonly #caches = new WeakMap<KvCache, number>();
+  /** Which drops each cache was made for. */
+  readonly #caches = new WeakMap<KvCache, string>();
   readonly #replays: Replays;
   #globals: LoadedModule<GlobalWeights> | undefined;
-  #flags = 0;
+  #dropsKey: string | undefined;
 
   constructor(
     readonly engine: Engine,
@@ -56,7 +57,7 @@ export class Model {
     this.specs = family.weights(config);
     this.#replays = engine.createReplays();
     this.#rotary = new RotaryTable(engine, config.rope, config.headDim);
-    const changed = (): void => void this.#flags++;
+    const changed = (): void => void (this.#dropsKey = undefined);
     this.layers = Array.from(
       { length: config.numHiddenLayers },
       (_, i) => new Layer(i, engine, family, this.specs, parameters, changed),
@@ -111,7 +112,12 @@ export class Model {
     return { attention: where('attention'), mlp: where('mlp') };
   }
 
-  /** Skips these modules as well. Takes microseconds; live caches become invalid. */
+  /** Tells drops apart. */
+  get #dropped(): string {
+    return (this.#dropsKey ??= JSON.stringify(this.drops));
+  }
+
+  /** Skips these modules as well. Takes microseconds; a live cache is refused until what is skipped is as it was again. */
   skip({ attention = [], mlp = [] }: Partial<Drops>): void {
     for (const i of checkedIndices(attention, this.layers.length, 'the attention drop list'))
       this.layers[i].skipAttention = true;
@@ -146,7 +152,7 @@ export class Model {
     const { numKeyValueHeads: keyValueHeads, headDim } = this.config;
     const layers = this.layers.filter(({ skipAttention }) => !skipAttention).map(({ index }) => index);
     const cache = this.engine.createCache({ layers, slots, capacity, keyValueHeads, headDim, dtype });
-    this.#caches.set(cache, this.#flags);
+    this.#caches.set(cache, this.#dropped);
     return cache;
   }
 
@@ -166,18 +172,15 @@ export class Model {
    * last layer. `forwardFrom(0, embedding)` is a whole pass.
    */
   forwardFrom(first: number, hidden: Tensor, batch: Batch, { cache, observer }: PassOptions = {}): Tensor {
-    if (cache && this.#caches.get(cache) !== this.#flags)
+    if (cache && this.#caches.get(cache) !== this.#dropped)
       throw new CacheError(
-        'this key-value cache was made before the skip flags changed (or by another model): make a new one',
+        'this key-value cache was made under other skip flags (or by another model): make a new one',
       );
     const rotary = this.#rotaryOf(batch);
     const decodes = first === 0 && !observer && batch.sequences.every(({ length }) => length === 1);
     if (cache && decodes)
-      hidden = this.engine.replay(
-        this.#replays,
-        { key: JSON.stringify(this.drops), uses: [rotary], cache, batch },
-        hidden,
-        (x) => this.#runFrom(0, x, batch, { cache, rotary }),
+      hidden = this.engine.replay(this.#replays, { key: this.#dropped, uses: [rotary], cache, batch }, hidden, (x) =>
+        this.#runFrom(0, x, batch, { cache, rotary }),
       );
     else hidden = this.#runFrom(first, hidden, batch, { cache, rotary, observer });
     cache?.advance(batch);

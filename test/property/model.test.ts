@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { CacheError, createBatch, type Engine } from '../../src/engine/index.js';
+import { CacheError, createBatch, type Engine, type KvCache } from '../../src/engine/index.js';
 import { createModel, type InputEvent, type Model } from '../../src/models/index.js';
 import { cutPoints, dropSets, modelSpecs, raggedTokens, type ModelSpec } from '../../src/testing/index.js';
 import { allBackends, largestMagnitude } from '../support/allBackends.js';
@@ -174,14 +174,37 @@ describe.each(allBackends)('%s', (name, create) => {
     );
   });
 
-  it('a changed flag makes live caches invalid', async () => {
+  it('a cache is refused under other flags, and goes on under those it was made for', async () => {
     const spec = fc.sample(modelSpecs({ types: ['llama'] }), { numRuns: 1, seed: 7 })[0];
     await withModel(spec, async (model) => {
-      using cache = model.createCache({ capacity: 8 });
+      const before = model.drops;
       using _scope = engine.scope();
-      model.forward(createBatch([[1, 2]]), { cache });
-      model.skip({ attention: [0] });
-      expect(() => model.forward(createBatch([[3]], [2]), { cache })).toThrow(CacheError);
+      const next = async (disturb: (cache: KvCache) => void): Promise<Float32Array> => {
+        using cache = model.createCache({ capacity: 8 });
+        model.forward(createBatch([[1, 2]]), { cache });
+        disturb(cache);
+        return await engine.readFloats(model.forward(createBatch([[3]], [2]), { cache }));
+      };
+      const undisturbed = await next(() => undefined);
+      for (const kind of ['attention', 'mlp'] as const)
+        expect(
+          await next((cache) => {
+            model.skip({ [kind]: model.layers.map(({ index }) => index) });
+            expect(() => model.forward(createBatch([[3]], [2]), { cache })).toThrow(CacheError);
+            model.setDrops(before);
+          }),
+        ).toEqual(undisturbed);
     });
+  });
+
+  it('a cache of another model is refused', async () => {
+    const spec = fc.sample(modelSpecs({ types: ['llama'] }), { numRuns: 1, seed: 7 })[0];
+    await withModel(spec, (model) =>
+      withModel(spec, async (other) => {
+        using cache = other.createCache({ capacity: 8 });
+        using _scope = engine.scope();
+        expect(() => model.forward(createBatch([[1, 2]]), { cache })).toThrow(CacheError);
+      }),
+    );
   });
 });

@@ -27,7 +27,9 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
   description:
     "The tests are llama-bench's: pp512 is a prefill of 512 tokens, tg128 the decoding of 128, @d2048 after 2048 tokens in " +
     'the key-value cache. Tokens are random. With --drop-attn or --drop-mlp the model is measured whole and dropped in ' +
-    'turns, and the speedup is held against what the bytes and operations saved allow.',
+    'turns, and the speedup is held against the bound: how much shorter the longer of reading and computing gets, at the ' +
+    'rates of products of this engine, which are measured last. Caches that are filled to a depth are kept from sample to ' +
+    'sample where they fit in memory.',
   options: {
     prompt: int('tokens of a prefill; 0 leaves prefill out', 0, 512),
     generate: int('tokens to decode; 0 leaves decoding out', 0, 128),

@@ -19,6 +19,7 @@ export const exportCommand = command('export', 'Write a model for another engine
     'hf is a plain checkpoint without the dropped blocks, gguf a file for llama.cpp, vllm the architecture nemotron-nas ' +
     'where plain would not do, llm-drop the lists of LLM-Drop. The result is read back and compared with the model ' +
     'before it appears, with a model card.',
+  computes: false,
   options: {
     to: { ...choice('what to write', exportFormats), required: true } as Option<ExportFormat>,
     type: choice('of the weights; q types are for gguf (default: as they are)', exportTypes),

@@ -37,6 +37,7 @@ export const inspect = command(
   'Show what a model is, what is dropped in it, and what the backend can do here',
   {
     description: 'Reads config.json and the headers of the weight files, never the weights.',
+    computes: false,
     options: {},
     examples: [
       ['inspect models/tiny-stories', 'the built-in model'],

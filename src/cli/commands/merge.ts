@@ -9,6 +9,7 @@ export const merge = command('merge', 'Join the scores of shards into those of o
     'Takes the results of score --shard 1/n to n/n, in any order. All must be there once, of the same model, text and ' +
     'options. The sums are joined, so that the scores are those of one run over all rows.',
   inputs: 'results of score --shard i/n --out',
+  computes: false,
   options: { out: text('also write the JSON document to this file', 'file') },
   examples: [['merge part-*.json --out importance.json', 'for drop --importance']],
   run: async (o, ui) => {

@@ -3,6 +3,8 @@ import {
   benchCsv,
   benchMarkdown,
   benchmark,
+  filledCache,
+  measureTest,
   parseBenchReport,
   testsOf,
   type BenchReport,
@@ -23,7 +25,7 @@ const mixture = { ...config, modelType: 'mixtral', numLocalExperts: 4, numExpert
 const tests = testsOf({ prompt: 6, generate: 4, depths: [0, 9], batches: [1, 2] });
 
 async function report(backend: BackendName, given: PartialConfig = config): Promise<BenchReport> {
-  using engine = await createEngine(backend);
+  using engine = await createEngine(backend, { threads: 1 }); // the tests' own processes share the cores
   const model = await createModel(given, { engine });
   model.skip({ mlp: [2] });
   const variants = [
@@ -68,8 +70,9 @@ describe.each(['reference', 'wasm'] as const)('%s: benchmark', (backend) => {
 
   it('holds each speedup against what the work saved allows', async () => {
     const { results } = await report(backend);
-    for (const { variant, speedup, bound, kvBytesPerToken } of results) {
+    for (const { variant, speedup, bound, work, kvBytesPerToken } of results) {
       expect(bound.reached).toBeCloseTo(speedup / bound.speedup, 12);
+      expect(Math.min(work.bytes, work.operations)).toBeGreaterThan(0);
       if (variant === 'whole') expect([speedup, bound.speedup]).toEqual([1, 1]);
       else expect(bound.speedup).toBeGreaterThan(1);
       expect(kvBytesPerToken).toBe((variant === 'dropped' ? 1 : 3) * 2 * 2 * 6 * 2);
@@ -98,11 +101,14 @@ describe('a report', () => {
   it('is a table of Markdown, with the bound where there are variants', async () => {
     const lines = benchMarkdown(await report('reference'));
     expect(lines[0]).toBe(
-      '| variant | test | batch | tokens/s | speedup | bound | reached | KV a token | peak | resident |',
+      '| variant | test | batch | tokens/s | read a token | Mop a token | speedup | bound | reached | KV a token | peak | resident |',
     );
-    expect(lines[1]).toBe('| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |');
-    expect(lines[2]).toMatch(/^\| whole \| pp6 \| 1 \| [\d.]+ ± [\d.]+ \| 1.00x \| 1.00x \| 1.00 \|/);
+    expect(lines[1]).toBe('| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |');
+    expect(lines[2]).toMatch(
+      /^\| whole \| pp6 \| 1 \| [\d.]+ ± [\d.]+ \| [\d.]+ MiB \| [\d.e-]+ \| 1.00x \| 1.00x \| 1.00 \|/,
+    );
     expect(lines.join('\n')).toContain('without loading, tokenizing, sampling');
+    expect(lines.at(-1)).toMatch(/^Speedup over 'whole'.* here: [\d.e-]+ GB\/s and [\d.e-]+ Gop\/s\./);
   });
 
   it('is CSV with as many cells in each line, quoted where needed', async () => {
@@ -112,6 +118,50 @@ describe('a report', () => {
     const cells = first.replace(/"([^"]|"")*"/g, 'quoted').split(',');
     expect(cells).toHaveLength(head.split(',').length);
     expect(benchCsv(made)).toHaveLength(1 + made.results.length);
+  });
+});
+
+describe('a cache filled to the depth', () => {
+  const deep = testsOf({ prompt: 0, generate: 4, depths: [40], batches: [2] });
+  /** Tokens that pass through the model in all. */
+  const run = async (maxMemory?: number): Promise<{ tokens: number; report: BenchReport }> => {
+    using engine = await createEngine('reference');
+    const model = await createModel(config, { engine });
+    const forward = model.forward.bind(model);
+    let tokens = 0;
+    model.forward = (batch, options) => {
+      tokens += batch.tokens.length;
+      return forward(batch, options);
+    };
+    const variants = [
+      { name: 'whole', model },
+      { name: 'dropped', model, drops: { attention: [0], mlp: [] } },
+    ];
+    const report = await benchmark(variants, { tests: deep, repeats: 3, maxMemory });
+    model.dispose();
+    expect(engine.memory()).toEqual({ tensors: 0, bytes: 0 });
+    return { tokens, report };
+  };
+
+  it('serves all samples of its variant, unless memory is short', async () => {
+    // Two variants of two sequences: a warm-up of 4 tokens, fillings of 40, three samples of 4.
+    const [kept, filledAgain] = [await run(), await run(1)];
+    expect(kept.tokens).toBe(2 * 2 * (4 + 40 + 3 * 4));
+    expect(filledAgain.tokens).toBe(2 * 2 * (4 + 3 * (40 + 4)));
+    const peaks = [kept, filledAgain].map(({ report: { results } }) => results.map(({ peakBytes }) => peakBytes));
+    expect(peaks[0]).toEqual(peaks[1]); // another variant's cache is not counted
+  });
+
+  it('is the same to the model as one just filled', async () => {
+    using engine = await createEngine('wasm', { threads: 1 });
+    using model = await createModel(config, { engine });
+    const [test] = deep;
+    using cache = await filledCache(model, test);
+    expect([...cache.lengths]).toEqual([40, 40]);
+    for (let sample = 0; sample < 2; sample++) {
+      expect(await measureTest(model, test, {}, cache)).toBeGreaterThan(0);
+      expect([...cache.lengths]).toEqual([44, 44]);
+    }
   });
 });
 

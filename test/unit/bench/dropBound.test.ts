@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dropBound, parseTest, weightBytes, workOf } from '../../../src/bench/index.js';
+import { dropBound, parseTest, RateMeter, weightBytes, workOf } from '../../../src/bench/index.js';
 import { createEngine, type Engine } from '../../../src/engine/index.js';
 import { createModel, type Model } from '../../../src/models/index.js';
+import { rtnQuantizer } from '../../../src/quant/index.js';
 
 /** D 16, I 24, 4 heads of 4 (2 for keys and values), V 32: small enough to count by hand. */
 const config = {
@@ -15,6 +16,9 @@ const config = {
 const attention = 16 * 16 * 2 + 16 * 8 * 2 + 16;
 const mlp = 3 * 16 * 24 + 16;
 const head = 32 * 16;
+
+const reading = { bytesPerSecond: 1, operationsPerSecond: 1e6 };
+const computing = { bytesPerSecond: 1e6, operationsPerSecond: 1 };
 
 describe('the bound for dropping', () => {
   let engine: Engine;
@@ -54,20 +58,71 @@ describe('the bound for dropping', () => {
 
   it('is 1 without a drop, and approaches the keys and values saved as the depth grows', () => {
     const whole = under([], [], 'tg1');
-    expect(dropBound(parseTest('tg1'), whole, whole).speedup).toBe(1);
+    expect(dropBound(whole, whole, reading).speedup).toBe(1);
     const speedups = ['tg1', 'tg1@d1000', 'tg1@d1000000'].map(
-      (name) => dropBound(parseTest(name), under([], [], name), under([1, 3], [], name)).speedup,
+      (name) => dropBound(under([], [], name), under([1, 3], [], name), reading).speedup,
     );
     expect(speedups[1]).toBeGreaterThan(speedups[0]);
     expect(speedups[2]).toBeCloseTo(2, 2);
   });
 
-  it('goes by bytes for decoding and by operations for prefill', () => {
+  it('goes by what takes longer, each side for itself', () => {
     const [whole, dropped] = [
       { bytes: 100, operations: 90 },
       { bytes: 50, operations: 60 },
     ];
-    expect(dropBound(parseTest('tg8'), whole, dropped)).toEqual({ bytes: 2, operations: 1.5, speedup: 2 });
-    expect(dropBound(parseTest('pp8'), whole, dropped).speedup).toBe(1.5);
+    expect(dropBound(whole, dropped, reading)).toEqual({ bytes: 2, operations: 1.5, limit: 'bytes', speedup: 2 });
+    expect(dropBound(whole, dropped, computing)).toMatchObject({ limit: 'operations', speedup: 1.5 });
+    // The whole one reads for 100 s and computes for 90, the dropped one for 50 and 60.
+    expect(dropBound(whole, dropped, { bytesPerSecond: 1, operationsPerSecond: 1 })).toMatchObject({
+      limit: 'operations',
+      speedup: 100 / 60,
+    });
+    // Another engine that reads twice as fast.
+    expect(dropBound(whole, whole, { ...reading, bytesPerSecond: 2 }, reading).speedup).toBe(2);
+  });
+
+  it('a step of few sequences reads, a prefill computes', () => {
+    // 8 bytes a float are read, and an operation for each two: as fast at both.
+    const rates = { bytesPerSecond: 1, operationsPerSecond: 1 };
+    const limitOf = (name: string, batch = 1): string => {
+      const work = under([], [], name, batch);
+      return dropBound(work, work, rates).limit;
+    };
+    expect([limitOf('tg4'), limitOf('tg4', 64), limitOf('pp64')]).toEqual(['bytes', 'operations', 'operations']);
+  });
+});
+
+describe('the rates of an engine', () => {
+  it('are measured, once for models alike, and leave nothing behind', async () => {
+    using engine = await createEngine('wasm', { threads: 1 });
+    const models = [
+      await createModel(config, { engine }),
+      await createModel(config, { seed: 1, engine }),
+      await createModel(config, { engine, quantize: rtnQuantizer({ groupSize: 32 }) }),
+    ];
+    const before = engine.memory();
+    const meter = new RateMeter();
+    const rates = [];
+    for (const model of models) rates.push(await meter.measure(model, 2 ** 20));
+    expect(engine.memory()).toEqual(before);
+    expect(rates[1]).toEqual(rates[0]);
+    expect(rates[2].bytesPerSecond).toBe(rates[0].bytesPerSecond);
+    expect(rates[2].operationsPerSecond).not.toBe(rates[0].operationsPerSecond);
+    for (const { bytesPerSecond, operationsPerSecond } of rates) {
+      // Bounds that any processor keeps: slower than a punched tape, faster than a supercomputer.
+      expect(bytesPerSecond).toBeGreaterThan(1e6);
+      expect(bytesPerSecond).toBeLessThan(1e14);
+      expect(operationsPerSecond).toBeGreaterThan(1e6);
+      expect(operationsPerSecond).toBeLessThan(1e14);
+    }
+    for (const model of models) model.dispose();
+  });
+
+  it('are measured of a model without any layer', async () => {
+    using engine = await createEngine('reference');
+    using model = await createModel({ ...config, dropAttention: [0, 1, 2, 3], dropMlp: [0, 1, 2, 3] }, { engine });
+    expect(model.bytes).toBeLessThan(4 * 8 * (2 * head + 100));
+    expect((await new RateMeter().measure(model, 1000)).operationsPerSecond).toBeGreaterThan(0);
   });
 });

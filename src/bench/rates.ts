@@ -1,0 +1,90 @@
+import { sizeOf, type Engine, type Int4Source, type Weight, type WeightSource } from '../engine/index.js';
+import { moduleSpecs, packedSource, type Model } from '../models/index.js';
+
+/** How fast an engine reads and multiplies here, with the threads it has: what a test's time is held against. */
+export interface Rates {
+  /** Of a product of one row with float32 weights, which takes an operation for each two bytes that it reads. */
+  readonly bytesPerSecond: number;
+  /** Of a product of many rows with one of the model's matrices, in the form that the engine holds it. */
+  readonly operationsPerSecond: number;
+}
+
+/** Rows that share a matrix: enough that reading it takes no time beside. */
+const manyRows = 256;
+/** What is read at most: more than caches of processors hold. */
+const mostBytes = 2 ** 28;
+/** Each product runs as often as fits in so many milliseconds; the best time counts, which other programs disturb least. */
+const duration = 150;
+
+/**
+ * Measures the rates of loaded models' engines: each engine's reading once, and its products once for each form and shape
+ * of matrix, so that models alike have the same rates. `bytes` is what a decoding step reads: as much is read here, so
+ * that it comes from the same place, a cache of the processor or the memory.
+ */
+export class RateMeter {
+  readonly #reading = new Map<Engine, number>();
+  readonly #multiplying = new Map<Engine, Map<string, number>>();
+
+  async measure(model: Model, bytes: number): Promise<Rates> {
+    const { engine } = model;
+    if (!this.#reading.has(engine)) this.#reading.set(engine, await readingRate(engine, Math.min(bytes, mostBytes)));
+    return {
+      bytesPerSecond: this.#reading.get(engine)!,
+      operationsPerSecond: await this.#multiplyingRate(model),
+    };
+  }
+
+  async #multiplyingRate(model: Model): Promise<number> {
+    const { engine } = model;
+    const known = this.#multiplying.get(engine) ?? new Map<string, number>();
+    this.#multiplying.set(engine, known);
+    using weight = await engine.pack(await largestMatrix(model), 'linear');
+    const form = [...weight.shape, weight.bytes].join();
+    const operations = 2 * manyRows * sizeOf(weight.shape);
+    if (!known.has(form)) known.set(form, operations / (await bestSeconds(engine, weight, manyRows)));
+    return known.get(form)!;
+  }
+}
+
+async function readingRate(engine: Engine, bytes: number): Promise<number> {
+  const width = 1024;
+  using weight = await engine.pack(ones([Math.max(8, Math.ceil(bytes / width / 4)), width]), 'linear');
+  return weight.bytes / (await bestSeconds(engine, weight, 1));
+}
+
+/** Of those that every token meets in the loaded layers. */
+async function largestMatrix({ layers, specs, parameters, config }: Model): Promise<WeightSource | Int4Source> {
+  const [largest] = layers
+    .flatMap((layer) =>
+      (['attention', 'mlp'] as const)
+        .filter((kind) => layer.isLoaded(kind))
+        .flatMap((kind) => moduleSpecs(specs, kind))
+        .filter(({ use }) => use === 'linear')
+        .map((spec) => ({ spec, layer: layer.index, size: sizeOf(spec.shape) })),
+    )
+    .sort((a, b) => b.size - a.size);
+  // Where all is dropped but the head, one of its shape.
+  return largest ? packedSource(parameters, largest.spec, largest.layer) : ones([config.vocabSize, config.hiddenSize]);
+}
+
+async function bestSeconds(engine: Engine, weight: Weight, rows: number): Promise<number> {
+  const width = weight.shape[1];
+  using x = engine.tensor(new Float32Array(rows * width).fill(1), [rows, width]);
+  let best = Infinity;
+  // The first ones touch the memory and compile.
+  for (let run = 0, end = performance.now() + duration; run < 5 || performance.now() < end; run++) {
+    using _scope = engine.scope();
+    const start = performance.now();
+    // Reading a row back waits for the product.
+    await engine.readFloats(engine.linear(x, [{ weight }])[0].rows(0, 1));
+    best = Math.min(best, (performance.now() - start) / 1000);
+  }
+  return best;
+}
+
+const ones = (shape: readonly [number, number]): WeightSource => ({
+  name: 'ones',
+  shape,
+  dtype: 'float32',
+  readRows: async (start, end) => new Uint8Array(new Float32Array((end - start) * shape[1]).fill(1).buffer),
+});
