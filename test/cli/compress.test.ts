@@ -211,6 +211,8 @@ describe('a recipe of few stages', () => {
 describe('a run that was cut', () => {
   const complete: Recipe = parseRecipe(recipe);
   const cut = Error('cut');
+  /** As the command line computes, whose results these are compared with. */
+  const here = { threads: 1, revectorize: true };
 
   /** Cuts a run where `label` has told of progress so many times. */
   async function cutAt(out: string, label: string, times: number): Promise<void> {
@@ -218,7 +220,7 @@ describe('a run that was cut', () => {
     const stage = (name: string) => () => {
       if (name === label && told++ === times) throw cut;
     };
-    await expect(compress(model, complete, { out: at(out), stage, threads: 1 })).rejects.toBe(cut);
+    await expect(compress(model, complete, { ...here, out: at(out), stage })).rejects.toBe(cut);
     expect([existsSync(at(out)), existsSync(at(`${out}.compress`))]).toEqual([false, true]);
   }
 
@@ -226,7 +228,7 @@ describe('a run that was cut', () => {
   async function goOn(out: string, changed = complete): Promise<{ notes: string[]; labels: string[] }> {
     const [notes, labels]: [string[], string[]] = [[], []];
     const stage = (label: string) => () => void labels.push(label);
-    await compress(model, changed, { out: at(out), stage, threads: 1, note: (text) => notes.push(text) });
+    await compress(model, changed, { ...here, out: at(out), stage, note: (text) => notes.push(text) });
     expect(existsSync(at(`${out}.compress`))).toBe(false);
     return { notes, labels: [...new Set(labels)] };
   }
