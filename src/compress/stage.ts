@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Progress } from '../calibrate/index.js';
-import { ProgressFile } from '../calibrate/index.js';
+import { ProgressFile, type Progress } from '../calibrate/index.js';
 import { fileError, readJsonObject, writeFolderAtomically } from '../checkpoint/index.js';
 import type { SplitRows } from '../drop/index.js';
 import { UserError, type Engine } from '../engine/index.js';

@@ -1,6 +1,6 @@
 /**
- * Writes WebAssembly modules: types, one imported memory, imported functions, functions, exports. It knows the binary format and nothing
- * else; what kernels say is in `language.ts`.
+ * Writes WebAssembly modules: types, one imported memory, imported functions, functions, exports. It knows the binary
+ * format and nothing else; what kernels say is in `language.ts`.
  */
 import { laneOps, memoryOps, plainOps, type LaneOp, type MemoryOp, type PlainOp } from './opcodes.js';
 

@@ -1,5 +1,6 @@
 /** Values that threads share, in the kernel language. */
 import { Value, coerce, type Arg, type Int } from './language.js';
+import type { Kernel } from './kernel.js';
 
 /** Adds to a word; what it was before. */
 export const atomicAdd = (address: Int, by: Arg<'i32'>): Int =>
@@ -23,3 +24,11 @@ export const atomicWait = (address: Int, expected: Int, microseconds: number): I
     code.constant('i64', 1000 * microseconds);
     code.memory('memory.atomic.wait32', 0);
   });
+
+/** Of a cache. */
+export const lineBytes = 64;
+
+/** Brings so many lines to a cache near by. Loads are atomic, so that a compiler does not leave out what nobody uses. */
+export function touchLines(k: Kernel, at: Int, lines: number): void {
+  for (let line = 0; line < lines; line++) k.do(atomicLoad(at.plus(line * lineBytes)));
+}

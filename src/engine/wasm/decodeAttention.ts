@@ -45,10 +45,10 @@ export function attendTokens(
     const parts = frame.take(4 * mostSplits * keyValueHeads * partFloats(group, padded));
     const where = machine.numbers(frame, batch, cache, ({ sequences, positions }, of) => {
       const { slot, start } = sequences[index];
-      const { capacity, ...layout } = layoutOf(of.spec.capacity, keyValueHeads, headDim, dtype);
-      const [perHead, keys] = [headBytes({ capacity, ...layout }), keyBytes({ capacity, ...layout })];
+      const layout = layoutOf(of.spec.capacity, keyValueHeads, headDim, dtype);
+      const perHead = headBytes(layout);
       const first = (of.storage(layer) as Block).address + slot * keyValueHeads * perHead;
-      return [positions[index], start, first, first + keys, perHead, capacity];
+      return [positions[index], start, first, first + keyBytes(layout), perHead, layout.capacity];
     });
     const units = (sequence: Sequence): number => splitsOf(sequence.start, window) * keyValueHeads;
     const attending = attend({

@@ -7,7 +7,7 @@
  * are done. Nobody waits for a thread that comes late: it finds the phases over, and catches up.
  */
 import type { Batch } from '../batch.js';
-import { atomicAdd, atomicLoad, atomicWait } from './atomics.js';
+import { atomicAdd, atomicLoad, atomicWait, lineBytes, touchLines } from './atomics.js';
 import { constant, load, type Int, type Value } from './language.js';
 import {
   kernel,
@@ -30,8 +30,7 @@ export interface Program {
   readonly abort: BoundKernel;
 }
 
-const lineWords = 16;
-const lineBytes = 4 * lineWords;
+const lineWords = lineBytes / 4;
 /** How much of the next weights a thread fetches while it waits, and lines at a time. */
 const [fetchBytes, fetchLines] = [1 << 14, 4];
 const [done, taken, ends] = [0, lineWords, lineWords + 1];
@@ -164,8 +163,7 @@ function fetching(k: Kernel, { address, bytes }: NonNullable<Task['weights']>, t
   );
   return () =>
     k.if(at.less(last), () => {
-      // Atomic, so that a compiler does not leave out what nobody uses.
-      for (let line = 0; line < fetchLines; line++) k.do(atomicLoad(at.plus(line * lineBytes)));
+      touchLines(k, at, fetchLines);
       at.add(step);
     });
 }

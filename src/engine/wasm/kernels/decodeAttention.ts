@@ -1,9 +1,10 @@
-import { choose, constant, load, type Float, type Int, type Value } from '../language.js';
+import { choose, constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
-import { each, element, maximum, sum } from '../loops.js';
+import { each, element } from '../loops.js';
 import { keyAt, putFloat, putHalf, rotateRow, valueAt } from './attention.js';
-import { exp, tanh } from './exp.js';
+import { exp } from './exp.js';
 import { eachPanel, panelSums, reader, touch, type DecodeShape } from './panelSums.js';
+import { weigh } from './softmax.js';
 
 /**
  * Keys that one unit of work takes, by position: enough that a thread is worth it, few enough that a long context keeps
@@ -162,25 +163,7 @@ function emitAttend(
       const [skipped, count] = [k.let(from.and(7).shiftLeft(2)), k.let(to.minus(from))];
       for (let i = 0; i < rows; i++) {
         const line = k.let(scores.plus(skipped).plus(i * weightStride));
-        const most = k.let(constant('f32', 0));
-        const scaled = (transform: (score: Float) => Float): void =>
-          most.set(
-            maximum(k, count, [line], (at) => {
-              const score = k.let(transform(at.load().times(p.scale)));
-              at.store(score);
-              return score;
-            }),
-          );
-        k.if(
-          p.softCap.greater(0),
-          () => scaled((score) => tanh(k, score.over(p.softCap)).times(p.softCap)),
-          () => scaled((score) => score),
-        );
-        const total = sum(k, count, [line], (at) => {
-          const term = k.let(exp(k, at.load().minus(most)));
-          at.store(term);
-          return term;
-        });
+        const { most, total } = weigh(k, line, count, p.scale, p.softCap);
         k.store(ends, most, 8 * (row + i));
         k.store(ends, total, 8 * (row + i) + 4);
       }

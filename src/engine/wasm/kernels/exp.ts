@@ -7,7 +7,7 @@ const log2e = Math.LOG2E;
 const ln2High = 0.693359375;
 const ln2Low = -2.1219444e-4;
 /** 1.5 * 2^23: added to a small number it leaves the nearest integer in the lowest bits. */
-const toInteger = 12582912;
+export const toInteger = 12582912;
 /** Cephes `expf` (Moshier): (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2. */
 const coefficients = [
   1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,

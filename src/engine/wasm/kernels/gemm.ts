@@ -2,6 +2,7 @@ import { constant, load, multiplyAdd, shuffle, type Int, type Value } from '../l
 import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { bytesPerElement } from '../../weight.js';
 import { grid } from '../loops.js';
+import { scaledHalves } from './halfFloat.js';
 import type { TilePlan } from '../tilePlan.js';
 
 /** How a panel's elements are stored. */
@@ -24,23 +25,15 @@ const biasUnit = 2 ** 56;
  * A bfloat16 is the upper half of a float32: zeros come below it. Where vectors are paired, a widening load does that
  * for eight at once; else one load and two shuffles are fewer instructions.
  *
- * Of a float16, the sign and, three bits lower, exponent and mantissa are moved where a float32 has them. That is exact,
- * also for subnormal numbers, but for the exponent's bias, which whoever uses them makes up for: inputs and sums take
- * half of it each, so that neither leaves the range of float32. Infinity and NaN are not among weights.
+ * A float16 is exact but for the exponent's bias (see `scaledHalves`), which whoever uses them makes up for: inputs and
+ * sums take half of it each, so that neither leaves the range of float32. Infinity and NaN are not among weights.
  */
 function reader(k: Kernel, plan: TilePlan, stored: Stored): Reader {
   const vectors = Array.from({ length: plan.panel / 4 }, (_, j) => j);
   if (stored === 'float32') return { row: (at) => vectors.map((j) => load.f32x4(at, 16 * j)), unit: 1 };
-  // Constants as locals: within a loop, compilers would make them anew.
   if (stored === 'float16') {
-    const kept = k.let(constant('i32x4', 0x8fffe000 | 0));
-    const read = (at: Int, j: number) =>
-      load
-        .i16x4Signed(at, 8 * j)
-        .shiftLeft(13)
-        .and(kept)
-        .asFloat();
-    return { row: (at) => vectors.map((j) => read(at, j)), unit: biasUnit };
+    const read = scaledHalves(k);
+    return { row: (at) => vectors.map((j) => read(at, 8 * j)), unit: biasUnit };
   }
   if (plan.panels === 2)
     return {

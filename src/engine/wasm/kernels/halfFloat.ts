@@ -1,4 +1,4 @@
-import { choose, load, type Int, type Value } from '../language.js';
+import { choose, constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
 
 /** float32 to float16 bits, to nearest, ties to even; overflows to infinity. */
@@ -28,6 +28,17 @@ function fromHalf(k: Kernel, halves: Value<'i32x4'>): Value<'f32x4'> {
   );
   const infinite = scaled.atLeast(65536).and(0x7f800000);
   return scaled.bits().or(infinite).or(bits.and(0x8000).shiftLeft(16)).asFloat();
+}
+
+/**
+ * Reads four finite float16 as float32 divided by 2^112, in three instructions: the sign and, three bits lower, exponent
+ * and mantissa are moved where a float32 has them, which leaves the exponent with float16's bias. Exact, also for
+ * subnormal numbers. Infinity would be a number. Declares a constant: call it before any loop.
+ */
+export function scaledHalves(k: Kernel): (address: Int, offset: number) => Value<'f32x4'> {
+  // A local: within a loop, compilers would make the constant anew.
+  const kept = k.let(constant('i32x4', 0x8fffe000 | 0));
+  return (address, offset) => load.i16x4Signed(address, offset).shiftLeft(13).and(kept).asFloat();
 }
 
 /** 16-bit floats of key-value caches, to float32 and back. */

@@ -1,16 +1,14 @@
 import { choose, constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
 import type { Int4Plan } from '../int4/int4Plan.js';
+import { toInteger } from './exp.js';
 import { nibbleDot, type Ints } from './nibbles.js';
 
 /** Groups whose largest magnitude is less count as zeros, so that no scale is subnormal. */
 const smallest = 2 ** -100;
 
-/** 1.5 * 2^23: added to a small number it leaves the nearest integer, ties to even, in the lowest bits. */
-const toInteger = 12582912;
-
-const nearestInteger = (x: Value<'f32x4'>): Ints => x.plus(toInteger).bits().minus(bitsOf(toInteger));
-const bitsOf = (value: number): number => new Int32Array(new Float32Array([value]).buffer)[0];
+/** Ties to even. */
+const nearestInteger = (x: Value<'f32x4'>): Ints => x.plus(toInteger).bits().minus(constant('f32x4', toInteger).bits());
 
 /**
  * The largest magnitude of `count` floats, a multiple of 8. NaN where one is: without their signs floats are ordered as

@@ -1,9 +1,10 @@
 /** Sums over panels of keys or values, a few queries at a time, as one token's attention needs them. */
-import { atomicLoad } from '../atomics.js';
+import { touchLines } from '../atomics.js';
 import { constant, load, multiplyAdd, type Int, type Value } from '../language.js';
 import type { Kernel, Variable } from '../kernel.js';
 import { grid } from '../loops.js';
 import type { TilePlan } from '../tilePlan.js';
+import { scaledHalves } from './halfFloat.js';
 
 /** What kernels are specialised by. */
 export interface DecodeShape {
@@ -18,15 +19,9 @@ type Row = (address: Int, offset: number) => Value<'f32x4'>;
 /** Reads four elements of a panel. A float16's exponent has another bias; infinities read as 65536. */
 export function reader(k: Kernel, stored: DecodeShape['stored']): Row {
   if (stored === 'float32') return (address, offset) => load.f32x4(address, offset);
-  const kept = k.let(constant('i32x4', 0x8fffe000 | 0));
+  const read = scaledHalves(k);
   const bias = k.let(constant('f32x4', 2 ** 112));
-  return (address, offset) =>
-    load
-      .i16x4Signed(address, offset / 2)
-      .shiftLeft(13)
-      .and(kept)
-      .asFloat()
-      .times(bias);
+  return (address, offset) => read(address, offset / 2).times(bias);
 }
 
 /**
@@ -71,8 +66,7 @@ export function touch(k: Kernel, from: Int, bytes: Int): void {
   k.while(
     () => at.less(last),
     () => {
-      // Atomic, so that a compiler does not leave out what nobody uses.
-      for (let line = 0; line < 4; line++) k.do(atomicLoad(at.plus(64 * line)));
+      touchLines(k, at, 4);
       at.add(256);
     },
   );

@@ -1,7 +1,40 @@
-import { choose, constant, type Float, type Int } from '../language.js';
-import { kernel, kernelModule } from '../kernel.js';
+import { choose, constant, type Float, type Int, type Value } from '../language.js';
+import { kernel, kernelModule, type Kernel } from '../kernel.js';
 import { each, maximum, sum } from '../loops.js';
 import { exp, tanh } from './exp.js';
+
+/**
+ * `count` scores of attention to weights, in place: scaled and softly capped (where `softCap` is not 0), less the largest,
+ * exponentiated. Their largest score, and the sum of their weights.
+ */
+export function weigh(
+  k: Kernel,
+  scores: Int,
+  count: Int,
+  scale: Value<'f32'>,
+  softCap: Value<'f32'>,
+): { readonly most: Value<'f32'>; readonly total: Value<'f32'> } {
+  const most = k.let(constant('f32', 0));
+  const scaled = (transform: (score: Float) => Float): void =>
+    most.set(
+      maximum(k, count, [scores], (at) => {
+        const score = k.let(transform(at.load().times(scale)));
+        at.store(score);
+        return score;
+      }),
+    );
+  k.if(
+    softCap.greater(0),
+    () => scaled((score) => tanh(k, score.over(softCap)).times(softCap)),
+    () => scaled((score) => score),
+  );
+  const total = sum(k, count, [scores], (at) => {
+    const term = k.let(exp(k, at.load().minus(most)));
+    at.store(term);
+    return term;
+  });
+  return { most, total };
+}
 
 export const softmax = kernelModule('softmax', () => ({
   /** y[r] = exp(x[r] - max) / sum, rows of `width` floats; y may be x. */
@@ -43,25 +76,7 @@ export const softmax = kernelModule('softmax', () => ({
         const begin = k.let(choose(end.greater(window), end.minus(window), 0).max(firstKey));
         const seen = k.let(end.minus(begin));
         const start = k.let(scores.plus(begin.minus(firstKey).shiftLeft(2)));
-        const most = k.let(constant('f32', 0));
-        const scaled = (transform: (score: Float) => Float): void =>
-          most.set(
-            maximum(k, seen, [start], (at) => {
-              const score = k.let(transform(at.load().times(scale)));
-              at.store(score);
-              return score;
-            }),
-          );
-        k.if(
-          softCap.greater(0),
-          () => scaled((score) => tanh(k, score.over(softCap)).times(softCap)),
-          () => scaled((score) => score),
-        );
-        const total = sum(k, seen, [start], (at) => {
-          const term = k.let(exp(k, at.load().minus(most)));
-          at.store(term);
-          return term;
-        });
+        const { total } = weigh(k, start, seen, scale, softCap);
         const clear = (from: Int, count: Int): void => each(k, count, [from], (at) => at.store(constant(at.kind, 0)));
         clear(scores, begin.minus(firstKey));
         clear(start.plus(seen.shiftLeft(2)), width.plus(firstKey).minus(end));
