@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { float16ToFloat32, float32ToFloat16 } from '../../src/engine/halfFloat.js';
 import { Machine } from '../../src/engine/wasm/machine.js';
-import { exponential } from '../../src/engine/wasm/kernels/exp.js';
+import { exponentials } from '../../src/engine/wasm/kernels/exp.js';
 import { halfFloat } from '../../src/engine/wasm/kernels/halfFloat.js';
 import { random } from '../support/backends.js';
 
@@ -11,7 +11,7 @@ function exp(values: Float32Array): Float32Array {
   using frame = machine.memory.frame();
   const at = frame.take(values.byteLength);
   machine.memory.floats(at, values.length).set(values);
-  machine.kernels(exponential).exp({ x: at, y: at, count: values.length });
+  machine.kernels(exponentials).exp({ x: at, y: at, count: values.length });
   return machine.memory.floats(at, values.length).slice();
 }
 

@@ -164,7 +164,8 @@ function attend(
       const calls = [...before, ...blockCalls(machine, room, at, block, span, window, spec, target)];
       tasks.push({ units, chunk: 1, work: 2 * units * tokens * group * block.count * size, calls });
     });
-    return tasks;
+    // The later a block, the more keys it has: the long ones come first, so that threads end together.
+    return tasks.reverse();
   };
   if (layout.bytes === 4) return machine.run(blocks(0, heads, spanInPlace(memory, layout, from, to), []));
   if (length <= step) {

@@ -43,7 +43,7 @@ function gemmCall(
 ): Call {
   const { depth, stride: panelStride, stored } = right;
   const { gemm } = machine.calls(machine.gemm[stored]);
-  const { sums, wide } = machine;
+  const { wide } = machine;
   return gemm({
     a: plus(left, 4 * row * depth),
     b: address,
@@ -55,7 +55,6 @@ function gemmCall(
     panelStride,
     rowStride,
     ...split,
-    sums,
     wide,
   });
 }

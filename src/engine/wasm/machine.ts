@@ -31,7 +31,7 @@ export class Machine {
   readonly wide: Varying;
   /** A panel's columns of a block of rows. */
   readonly stripe: Varying;
-  /** A part of a panel of int4 weights, unpacked: per block 32 operands of `words` words, 8 scales and 8 zero points at most. */
+  /** A part of a tile's columns of int4 weights, unpacked: operands, then scales and zero points at most of each block. */
   readonly unpacked: Varying;
   /** A group of activations. */
   readonly pad: Varying;
@@ -64,7 +64,7 @@ export class Machine {
     this.sums = scratch(4 * panel * Math.max(rows * panels, rowPanels));
     this.wide = scratch(4 * panels * panel * depth);
     this.stripe = scratch(4 * Math.max(panel * block, panelRows * int4.block));
-    this.unpacked = scratch(int4.depthBlocks * (32 * 4 * wordsOf(int4) + 64));
+    this.unpacked = scratch(16 * int4.tileVectors * int4.depthBlocks * (4 * wordsOf(int4) + 2));
     this.pad = scratch(4 * 128);
   }
 

@@ -4,6 +4,8 @@ export interface Int4Plan {
   readonly dot: 'pairs' | 'bytes' | 'shorts';
   /** Rows of activations of a tile, over an unpacked panel. */
   readonly rows: number;
+  /** Vectors of 4 columns of a tile: half a panel or all of it. */
+  readonly tileVectors: 2 | 4;
   /** Words of activations that a tile's inner loop takes before it branches; a block's 8 for `shorts`. */
   readonly tileUnroll: number;
   /** Steps of 8 weights that the loop for a single row takes before it branches: 1, 2 or 4; a block's 4 for `shorts`. */
@@ -24,17 +26,19 @@ export interface Int4Plan {
 export const pairsPlan: Int4Plan = {
   dot: 'pairs',
   rows: 4,
+  tileVectors: 2,
   tileUnroll: 1,
   rowUnroll: 1,
   rowChains: 1,
   depthBlocks: 32,
-  block: 64,
+  block: 256,
 };
 
 /** Relaxed SIMD where one instruction multiplies and adds bytes, which takes it several cycles: hence two chains. */
 export const bytesPlan: Int4Plan = {
   dot: 'bytes',
   rows: 4,
+  tileVectors: 2,
   tileUnroll: 2,
   rowUnroll: 1,
   rowChains: 2,
@@ -46,6 +50,7 @@ export const bytesPlan: Int4Plan = {
 export const shortsPlan: Int4Plan = {
   dot: 'shorts',
   rows: 4,
+  tileVectors: 2,
   tileUnroll: 8,
   rowUnroll: 4,
   rowChains: 1,
@@ -54,7 +59,7 @@ export const shortsPlan: Int4Plan = {
 };
 
 /** The same where vectors are paired to 256 bits, which leaves registers for more rows. */
-export const wideBytesPlan: Int4Plan = { ...bytesPlan, rows: 6, block: 66 };
+export const wideBytesPlan: Int4Plan = { ...bytesPlan, rows: 6, tileVectors: 4, depthBlocks: 32, block: 258 };
 export const wideShortsPlan: Int4Plan = { ...shortsPlan, rows: 6, block: 66 };
 
 /** What the plan depends on. */

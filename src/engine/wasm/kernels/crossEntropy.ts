@@ -1,7 +1,7 @@
 import { constant, load, type Float, type Value } from '../language.js';
 import { kernel, kernelModule } from '../kernel.js';
 import { maximum, sum } from '../loops.js';
-import { exp } from './exp.js';
+import { exponential } from './exp.js';
 
 export const crossEntropy = kernelModule('crossEntropy', () => ({
   /**
@@ -10,18 +10,20 @@ export const crossEntropy = kernelModule('crossEntropy', () => ({
    */
   accumulate: kernel(
     { logits: 'i32', maxima: 'i32', sums: 'i32', rows: 'i32', columns: 'i32' },
-    (k, { logits, maxima, sums, rows, columns }) =>
+    (k, { logits, maxima, sums, rows, columns }) => {
+      const exp = exponential(k);
       k.repeat(rows, () => {
         const before = k.let(load.f32(maxima));
         const most = k.let(maximum(k, columns, [logits], (at) => at.load()).max(before));
-        const terms = sum(k, columns, [logits], (at) => exp(k, at.load().minus(most)));
-        const shrink = k.let(exp(k, before.minus(most) as Float) as Value<'f32'>);
+        const terms = sum(k, columns, [logits], (at) => exp(at.load().minus(most)));
+        const shrink = k.let(exp(before.minus(most) as Float) as Value<'f32'>);
         k.store(sums, load.f64(sums).times(shrink.promoted()).plus(terms.promoted()));
         k.store(maxima, most);
         logits.add(columns.times(4));
         maxima.add(4);
         sums.add(8);
-      }),
+      });
+    },
   ),
 
   /**
@@ -30,21 +32,23 @@ export const crossEntropy = kernelModule('crossEntropy', () => ({
    */
   divergence: kernel(
     { p: 'i32', q: 'i32', y: 'i32', ratios: 'i32', rows: 'i32', columns: 'i32' },
-    (k, { p, q, y, ratios, rows, columns }) =>
+    (k, { p, q, y, ratios, rows, columns }) => {
+      const exp = exponential(k);
       k.repeat(rows, () => {
         const [mostP, mostQ] = [p, q].map((logits) => maximum(k, columns, [logits], (at) => at.load()));
         const [sumP, sumQ] = [k.let(constant('f32', 0)), k.let(constant('f32', 0))];
-        sumP.set(sum(k, columns, [p], (at) => exp(k, at.load().minus(mostP))));
-        sumQ.set(sum(k, columns, [q], (at) => exp(k, at.load().minus(mostQ))));
+        sumP.set(sum(k, columns, [p], (at) => exp(at.load().minus(mostP))));
+        sumQ.set(sum(k, columns, [q], (at) => exp(at.load().minus(mostQ))));
         // Differences to the maxima, so that nothing large cancels.
         const mean = sum(k, columns, [p, q], (a, b) => {
           const shifted = k.let(a.load().minus(mostP));
-          return exp(k, shifted).times(shifted.minus(b.load().minus(mostQ)));
+          return exp(shifted).times(shifted.minus(b.load().minus(mostQ)));
         });
         k.store(y, mean.over(sumP));
         k.store(ratios, sumQ.over(sumP));
         for (const at of [p, q]) at.add(columns.times(4));
         for (const at of [y, ratios]) at.add(4);
-      }),
+      });
+    },
   ),
 }));

@@ -2,7 +2,7 @@ import { choose, constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
 import { each, element } from '../loops.js';
 import { keyAt, putFloat, putHalf, rotateRow, valueAt } from './attention.js';
-import { exp } from './exp.js';
+import { exponential } from './exp.js';
 import { eachPanel, panelSums, reader, touch, type DecodeShape } from './panelSums.js';
 import { weigh } from './softmax.js';
 
@@ -99,6 +99,7 @@ function emitAttend(
     k.let(load.i32(p.where, 4 * word)),
   );
   const { begin, end } = seen(k, p.where, p.window);
+  const exp = exponential(k);
   const half = k.let(size.shiftRight(1));
   const rotate = (source: Int, target: Int): void =>
     k.if(
@@ -162,8 +163,8 @@ function emitAttend(
       );
       const [skipped, count] = [k.let(from.and(7).shiftLeft(2)), k.let(to.minus(from))];
       for (let i = 0; i < rows; i++) {
-        const line = k.let(scores.plus(skipped).plus(i * weightStride));
-        const { most, total } = weigh(k, line, count, p.scale, p.softCap);
+        const line = k.let(scores.plus(i * weightStride));
+        const { most, total } = weigh(k, exp, line, from.and(7), count, p.scale, p.softCap);
         k.store(ends, most, 8 * (row + i));
         k.store(ends, total, 8 * (row + i) + 4);
       }
@@ -205,6 +206,7 @@ function emitCombine(
   }: Named<'parts' | 'where' | 'heads' | 'size' | 'padded' | 'window' | 'target'>,
 ): void {
   const { begin, end } = seen(k, where, window);
+  const exp = exponential(k);
   const splits = k.let(end.minus(1).over(splitKeys).minus(begin.over(splitKeys)).plus(1));
   const rowBytes = k.let(padded.times(4));
   const partBytes = k.let(padded.plus(2).times(4 * group));
@@ -222,7 +224,7 @@ function emitCombine(
       const total = k.let(constant('f32', 0));
       // Each split's weights become relative to the largest score of all.
       forSplits((at) => {
-        const factor = k.let(exp(k, load.f32(at).minus(most)) as Value<'f32'>);
+        const factor = k.let(exp(load.f32(at).minus(most)) as Value<'f32'>);
         total.set(total.plus(factor.times(load.f32(at, 4))));
         k.store(at, factor);
       });

@@ -1,7 +1,7 @@
 import { load, type Float, type Value } from '../language.js';
 import { kernel, kernelModule } from '../kernel.js';
 import { each } from '../loops.js';
-import { exp } from './exp.js';
+import { exponential } from './exp.js';
 
 /** y = a op b for `rows` rows of `width` floats, with the same b for each row; y may be a. */
 const broadcast = (op: (a: Float, b: Float) => Float) =>
@@ -27,12 +27,13 @@ export const elementwise = kernelModule('elementwise', () => ({
   multiplyScalar: withScalar((a, b) => a.times(b)),
 
   /** y = gate / (1 + e^-gate) * up, `count` floats; y may be either. */
-  siluMultiply: kernel({ gate: 'i32', up: 'i32', y: 'i32', count: 'i32' }, (k, { gate, up, y, count }) =>
+  siluMultiply: kernel({ gate: 'i32', up: 'i32', y: 'i32', count: 'i32' }, (k, { gate, up, y, count }) => {
+    const exp = exponential(k);
     each(k, count, [gate, up, y], (g, u, to) => {
       const x = k.let(g.load());
-      to.store(x.over(exp(k, x.negated()).plus(1)).times(u.load()));
-    }),
-  ),
+      to.store(x.over(exp(x.negated()).plus(1)).times(u.load()));
+    });
+  }),
 
   /** y = y + x * weight, `count` floats. */
   addScaled: kernel({ x: 'i32', y: 'i32', weight: 'f32', count: 'i32' }, (k, { x, y, weight, count }) =>

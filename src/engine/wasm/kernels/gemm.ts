@@ -58,24 +58,37 @@ function reader(k: Kernel, plan: TilePlan, stored: Stored): Reader {
 const interleaved = (from: number): number[] =>
   [0, 2, 4, 6].flatMap((at) => [0, 1, 16, 17].map((byte) => from + at + byte));
 
-const tileParameters = { a: 'i32', b: 'i32', panelStride: 'i32', sums: 'i32', depth: 'i32' } as const;
-const joinParameters = { sums: 'i32', c: 'i32', rowStride: 'i32', first: 'i32' } as const;
+const tileParameters = {
+  a: 'i32',
+  b: 'i32',
+  panelStride: 'i32',
+  c: 'i32',
+  rowStride: 'i32',
+  first: 'i32',
+  depth: 'i32',
+} as const;
 
 /** A tile of `rows` rows and `panels` panels. */
 interface Tile {
   readonly panels: number;
   readonly multiply: KernelFunction<typeof tileParameters>;
-  readonly join: KernelFunction<typeof joinParameters>;
 }
 
 /**
- * sums [rows, panels x 8] = A B over `depth`: A as [depth][rows], each panel of B as [depth][8]. One sum a result, in order
- * of depth. The inner loop is rolled (unrolled, its loads move to the top and spill the sums), and joining the result is
- * a function of its own: with it in here, compilers allot registers to the loop a fifth worse.
+ * C [rows, panels x 8] = or += A B over `depth`: A as [depth][rows], each panel of B as [depth][8]. One sum a result, in
+ * order of depth, which joins C where it lies. The inner loop is rolled: unrolled, its loads move to the top and spill the
+ * sums.
  */
 const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number, stored: Stored): Tile['multiply'] =>
-  scope.function(tileParameters, (k, { a, b, panelStride, sums, depth }) => {
+  scope.function(tileParameters, (k, { a, b, panelStride, c, rowStride, first, depth }) => {
     const vectors = plan.panel / 4;
+    k.if(first, () => {
+      const row = k.let(c);
+      for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < panels * vectors; j++) k.store(row, constant('f32x4', 0), 16 * j);
+        row.add(rowStride);
+      }
+    });
     const totals = grid(rows, panels * vectors, () => k.let(constant('f32x4', 0)));
     const panel: Variable<'i32'>[] = [b];
     for (let p = 1; p < panels; p++) panel.push(k.let(panel[p - 1].plus(panelStride)));
@@ -100,27 +113,11 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
         for (const at of panel) at.add(rowBytes(plan, stored));
       },
     );
-    totals.flat().forEach((total, at) => k.store(sums, scaled(total), 16 * at));
-  });
-
-/** C = sums where they are the first of its parts, else C += sums. */
-const join = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number): Tile['join'] =>
-  scope.function(joinParameters, (k, { sums, c, rowStride, first }) => {
-    const vectors = (panels * plan.panel) / 4;
-    const write = (add: boolean): void => {
-      for (let i = 0; i < rows; i++) {
-        for (let j = 0; j < vectors; j++) {
-          const total = load.f32x4(sums, 16 * (i * vectors + j));
-          k.store(c, add ? load.f32x4(c, 16 * j).plus(total) : total, 16 * j);
-        }
-        c.add(rowStride);
-      }
-    };
-    k.if(
-      first,
-      () => write(false),
-      () => write(true),
-    );
+    for (const line of totals) {
+      const sums = line.map((total, j) => k.let(load.f32x4(c, 16 * j).plus(scaled(total))));
+      sums.forEach((sum, j) => k.store(c, sum, 16 * j));
+      c.add(rowStride);
+    }
   });
 
 const widenParameters = { source: 'i32', target: 'i32', depth: 'i32' } as const;
@@ -148,7 +145,6 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
     const tile = (rows: number, panels: number, of: Stored): Tile => ({
       panels,
       multiply: multiply(scope, plan, rows, panels, of),
-      join: join(scope, plan, rows, panels),
     });
     // By panels, most first, then by rows.
     const tiles = (plan.panels === 2 ? [2, 1] : [1]).map((panels) =>
@@ -171,85 +167,75 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
       rowStride: 'i32',
       part: 'i32',
       phase: 'i32',
-      sums: 'i32',
       wide: 'i32',
     } as const;
     return {
-      gemm: kernel(
-        parameters,
-        (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, part, phase, sums, wide }) => {
-          const done = k.let(constant('i32', 0));
-          const current = k.let(constant('i32', 0));
-          const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
-          const panelAt = (panel: Int): Int =>
-            b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
+      gemm: kernel(parameters, (k, { a, b, c, rows, depth, from, to, panelStride, rowStride, part, phase, wide }) => {
+        const done = k.let(constant('i32', 0));
+        const current = k.let(constant('i32', 0));
+        const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
+        const panelAt = (panel: Int): Int => b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
 
-          const compute = (
-            { multiply, join }: Tile,
-            row: Int,
-            height: number,
-            panel: Int,
-            right: Int,
-            stride: Int,
-          ): void => {
-            const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
-            k.call(multiply, { a: left, b: right, panelStride: stride, sums, depth: current });
-            k.call(join, {
-              sums,
-              c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)),
-              rowStride,
-              first: done.equals(0),
-            });
-          };
+        const compute = ({ multiply }: Tile, row: Int, height: number, panel: Int, right: Int, stride: Int): void => {
+          const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
+          k.call(multiply, {
+            a: left,
+            b: right,
+            panelStride: stride,
+            c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)),
+            rowStride,
+            first: done.equals(0),
+            depth: current,
+          });
+        };
 
-          const oneRow = (): void => {
-            const panel = k.let(from);
-            for (const step of rowTiles)
-              k.while(
-                () => panel.plus(step.panels - 1).less(to),
-                () => {
-                  compute(step, constant('i32', 0), 1, panel, panelAt(panel), panelStride);
-                  panel.add(step.panels);
-                },
-              );
-          };
+        const oneRow = (): void => {
+          const panel = k.let(from);
+          for (const step of rowTiles)
+            k.while(
+              () => panel.plus(step.panels - 1).less(to),
+              () => {
+                compute(step, constant('i32', 0), 1, panel, panelAt(panel), panelStride);
+                panel.add(step.panels);
+              },
+            );
+        };
 
-          const manyRows = (): void => {
-            const panel = k.let(from);
-            for (const sizes of tiles)
-              k.while(
-                () => panel.plus(sizes[0].panels - 1).less(to),
-                () => block(sizes, panel),
-              );
-          };
+        const manyRows = (): void => {
+          const panel = k.let(from);
+          for (const sizes of tiles)
+            k.while(
+              () => panel.plus(sizes[0].panels - 1).less(to),
+              () => block(sizes, panel),
+            );
+        };
 
-          /** All rows of a tile's panels. */
-          const block = (sizes: readonly Tile[], panel: Variable<'i32'>): void => {
-            const { panels } = sizes[0];
-            const right = widened ? wide : k.let(panelAt(panel));
-            const stride = widened ? k.let(current.times(rowBytes(plan, 'float32'))) : panelStride;
-            if (widened)
-              for (let p = 0; p < panels; p++)
-                k.call(widened, { source: panelAt(panel.plus(p)), target: wide.plus(stride.times(p)), depth: current });
-            k.for(0, fullRows, plan.rows, (row) => compute(sizes[plan.rows - 1], row, plan.rows, panel, right, stride));
-            for (let height = 1; height < plan.rows; height++)
-              k.if(rows.minus(fullRows).equals(height), () =>
-                compute(sizes[height - 1], fullRows, height, panel, right, stride),
-              );
-            panel.add(panels);
-          };
+        /** All rows of a tile's panels. */
+        const block = (sizes: readonly Tile[], panel: Variable<'i32'>): void => {
+          const { panels } = sizes[0];
+          const right = widened ? wide : k.let(panelAt(panel));
+          const stride = widened ? k.let(current.times(rowBytes(plan, 'float32'))) : panelStride;
+          if (widened)
+            for (let p = 0; p < panels; p++)
+              k.call(widened, { source: panelAt(panel.plus(p)), target: wide.plus(stride.times(p)), depth: current });
+          k.for(0, fullRows, plan.rows, (row) => compute(sizes[plan.rows - 1], row, plan.rows, panel, right, stride));
+          for (let height = 1; height < plan.rows; height++)
+            k.if(rows.minus(fullRows).equals(height), () =>
+              compute(sizes[height - 1], fullRows, height, panel, right, stride),
+            );
+          panel.add(panels);
+        };
 
-          k.while(
-            () => done.less(depth),
-            () => {
-              current.set(depth.minus(done).min(k.let(part.minus(phase))));
-              phase.set(0);
-              k.if(rows.equals(1), oneRow, manyRows);
-              done.add(current);
-            },
-          );
-        },
-      ),
+        k.while(
+          () => done.less(depth),
+          () => {
+            current.set(depth.minus(done).min(k.let(part.minus(phase))));
+            phase.set(0);
+            k.if(rows.equals(1), oneRow, manyRows);
+            done.add(current);
+          },
+        );
+      }),
     };
   });
 

@@ -95,7 +95,7 @@ const oneRow = (plan: Int4Plan, withZeros: boolean) =>
     });
   });
 
-/** Half a panel (8 rows), unpacked: operands of products [block][step][word][2 vectors], then scales and zeros [groups][8]. */
+/** Columns of a tile, unpacked: operands of products [block][step][word][vectors], then scales and zeros [groups][vectors]. */
 interface Unpacked {
   readonly operands: Int;
   readonly scales: Int;
@@ -117,65 +117,69 @@ const tileParameters = {
 } as const;
 type Tile = KernelFunction<typeof tileParameters>;
 
-/** C [rows, 8] = or += A B over some groups of half a panel, unpacked. The same sums in the same order as `oneRow`. */
+/**
+ * C [rows, 4 x vectors] = or += A B over some groups of unpacked columns. The same sums in the same order as `oneRow`.
+ * The registers are the integers'; the floats that they become are added to C where it lies.
+ */
 const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boolean): Tile =>
   scope.function(
     tileParameters,
     (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, group, first }) => {
       const dot = nibbleDot(k, plan);
-      const totals = grid(rows, 2, () => k.let(constant('f32x4', 0)));
-      const row = k.let(c);
-      k.if(first.equals(0), () =>
-        totals.forEach((line) => {
-          line.forEach((total, j) => total.set(load.f32x4(row, 16 * j)));
+      const offsets = Array.from({ length: plan.tileVectors }, (_, j) => 16 * j);
+      const bytes = 16 * plan.tileVectors;
+      const eachRow = (body: (row: Variable<'i32'>, i: number) => void): void => {
+        const row = k.let(c);
+        for (let i = 0; i < rows; i++) {
+          body(row, i);
           row.add(rowStride);
-        }),
-      );
+        }
+      };
+      k.if(first, () => eachRow((row) => offsets.forEach((at) => k.store(row, constant('f32x4', 0), at))));
       eachGroup(k, blocks, group, (count) => {
-        const zero = withZeros ? [0, 16].map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
-        const accumulators = grid(rows, 2, (i, j) => {
+        const zero = withZeros ? offsets.map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
+        const accumulators = grid(rows, plan.tileVectors, (i, j) => {
           const sum = splatInt(sums, 4 * i);
           return k.let(zero ? zero[j].times(sum) : sum.shiftLeft(3));
         });
-        const end = k.let(operands.plus(count.times(4 * 32 * dot.words)));
+        const end = k.let(operands.plus(count.times(4 * dot.words * bytes)));
         k.while(
           () => operands.differs(end),
           () => {
-            const running = grid(rows, 2, (i, j) => new RunningSum(k, dot, accumulators[i][j]));
+            const running = grid(rows, plan.tileVectors, (i, j) => new RunningSum(k, dot, accumulators[i][j]));
             for (let word = 0; word < plan.tileUnroll; word++) {
-              const parts = [0, 16].map((at) => k.let(load.f32x4(operands, 32 * word + at).bits()));
+              const parts = offsets.map((at) => k.let(load.f32x4(operands, bytes * word + at).bits()));
               running.forEach((line, i) => {
                 const activations = k.let(splatInt(x, 4 * (rows * word + i)));
                 line.forEach((sum, j) => sum.add(activations, parts[j]));
               });
             }
             for (const sum of running.flat()) sum.settle();
-            operands.add(32 * plan.tileUnroll);
+            operands.add(bytes * plan.tileUnroll);
             x.add(4 * rows * plan.tileUnroll);
           },
         );
-        const weights = [0, 16].map((at) => k.let(load.f32x4(weightScales, at)));
-        totals.forEach((line, i) => {
+        const weights = offsets.map((at) => k.let(load.f32x4(weightScales, at)));
+        eachRow((row, i) => {
           const scale = k.let(load.f32Splat(scales, 4 * i));
-          line.forEach((total, j) => total.add(scaled(accumulators[i][j], scale, weights[j])));
+          // All are read before one is written: else the compiler would not pair them.
+          const totals = offsets.map((at, j) =>
+            k.let(load.f32x4(row, at).plus(scaled(accumulators[i][j], scale, weights[j]))),
+          );
+          offsets.forEach((at, j) => k.store(row, totals[j], at));
         });
-        weightScales.add(32);
-        if (withZeros) weightZeros.add(32);
+        weightScales.add(bytes);
+        if (withZeros) weightZeros.add(bytes);
         scales.add(4 * rows);
         sums.add(4 * rows);
       });
-      const to = k.let(c);
-      for (const line of totals) {
-        line.forEach((total, j) => k.store(to, total, 16 * j));
-        to.add(rowStride);
-      }
     },
   );
 
-/** Unpacks `blocks` blocks of half `half` of a panel at `w`. */
+/** Unpacks `blocks` blocks of the columns of tile `tile` of the panel at `w`. */
 const unpackParameters = {
   w: 'i32',
-  half: 'i32',
+  tile: 'i32',
   z: 'i32',
   operands: 'i32',
   scales: 'i32',
@@ -185,43 +189,47 @@ const unpackParameters = {
 } as const;
 
 const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelFunction<typeof unpackParameters> =>
-  scope.function(unpackParameters, (k, { w, half, z, operands, scales, zeros: zerosTo, blocks, group }) => {
+  scope.function(unpackParameters, (k, { w, tile, z, operands, scales, zeros: zerosTo, blocks, group }) => {
     const dot = nibbleDot(k, plan);
-    w.add(half.times(stepBytes / 2));
-    z.add(half.times(zeroBytes / 2));
+    const offsets = Array.from({ length: plan.tileVectors }, (_, j) => 16 * j);
+    const bytes = 16 * plan.tileVectors;
+    w.add(tile.times(bytes));
+    z.add(tile.times(bytes / 4));
     // Scales take half the bytes of words.
-    const back = k.let(half.times(stepBytes / 2 - scaleBytes / 2));
+    const back = k.let(tile.times(bytes / 2));
     eachGroup(k, blocks, group, (count) => {
       const end = k.let(w.plus(count.times(blockBytes)));
       k.while(
         () => w.differs(end),
         () => {
-          const parts = [0, 16].map((at) => dot.parts(k.let(load.f32x4(w, at).bits())));
-          parts.forEach((of, j) => of.forEach((part, word) => k.store(operands, part, 32 * word + 16 * j)));
-          operands.add(32 * dot.words);
+          const parts = offsets.map((at) => dot.parts(k.let(load.f32x4(w, at).bits())));
+          parts.forEach((of, j) => of.forEach((part, word) => k.store(operands, part, bytes * word + 16 * j)));
+          operands.add(bytes * dot.words);
           w.add(stepBytes);
         },
       );
-      [0, 1].forEach((j) => k.store(scales, halfScales(w.minus(back), 8 * j), 16 * j));
+      offsets.forEach((at) => k.store(scales, halfScales(w.minus(back), at / 2), at));
       if (withZeros) {
-        zeroPoints(k, z).forEach((zero, j) => k.store(zerosTo, zero, 16 * j));
+        for (let at = 0; at < bytes; at += 32)
+          zeroPoints(k, z, at / 4).forEach((zero, j) => k.store(zerosTo, zero, at + 16 * j));
         z.add(zeroBytes);
-        zerosTo.add(32);
+        zerosTo.add(bytes);
       }
       w.add(scaleBytes);
-      scales.add(32);
+      scales.add(bytes);
     });
   });
 
 /**
  * C [rows, panels x 16] = or += A B for panels [from, to) and blocks [done, done + part) of their depth, `rows` being a
- * block's: tiles of `plan.rows`, the last narrower. Each half of a
- * panel is unpacked once, into `scratch`.
+ * block's: tiles of `plan.rows`, the last narrower. A tile's columns of a panel are unpacked once, into `scratch`.
  */
 function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
-  const unpackHalf = unpack(scope, plan, withZeros);
+  const unpackTile = unpack(scope, plan, withZeros);
   const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, i + 1, withZeros));
   const words = wordsOf(plan);
+  const bytes = 16 * plan.tileVectors;
+  const tilesOfPanel = stepBytes / bytes;
   const parameters = {
     panels: 'i32',
     zeros: 'i32',
@@ -260,16 +268,16 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
       scratch,
     } = p;
     const doneGroups = k.let(done.over(group));
-    const unpackedScales = k.let(scratch.plus(part.times(4 * 32 * words)));
+    const unpackedScales = k.let(scratch.plus(part.times(4 * words * bytes)));
     const target: Unpacked = {
       operands: scratch,
       scales: unpackedScales,
-      zeros: k.let(unpackedScales.plus(part.shiftLeft(5))),
+      zeros: k.let(unpackedScales.plus(part.times(bytes))),
     };
     const stride = k.let(panelStride(blocks, groups));
     const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
 
-    const callTile = (halfPanel: Int, row: Int, height: number): void => {
+    const callTile = (column: Int, row: Int, height: number): void => {
       const perGroup = row.times(groups).plus(doneGroups.times(height)).shiftLeft(2);
       k.call(tiles[height - 1], {
         operands: target.operands,
@@ -283,7 +291,7 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
         ),
         scales: scales.plus(perGroup),
         sums: sums.plus(perGroup),
-        c: c.plus(row.times(rowStride)).plus(halfPanel.shiftLeft(5)),
+        c: c.plus(row.times(rowStride)).plus(column.times(bytes)),
         rowStride,
         blocks: part,
         group,
@@ -291,19 +299,19 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
       });
     };
 
-    k.for(from.times(2), to.times(2), 1, (halfPanel) => {
-      const panel = k.let(halfPanel.shiftRight(1));
-      k.call(unpackHalf, {
+    k.for(from.times(tilesOfPanel), to.times(tilesOfPanel), 1, (column) => {
+      const panel = k.let(column.over(tilesOfPanel));
+      k.call(unpackTile, {
         w: panels.plus(panel.times(stride)).plus(done.times(blockBytes)).plus(doneGroups.times(scaleBytes)),
-        half: halfPanel.and(1),
+        tile: column.remainder(tilesOfPanel),
         z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(zeroBytes)),
         ...target,
         blocks: part,
         group,
       });
-      k.for(0, fullRows, plan.rows, (row) => callTile(halfPanel, row, plan.rows));
+      k.for(0, fullRows, plan.rows, (row) => callTile(column, row, plan.rows));
       for (let height = 1; height < plan.rows; height++)
-        k.if(rows.minus(fullRows).equals(height), () => callTile(halfPanel, fullRows, height));
+        k.if(rows.minus(fullRows).equals(height), () => callTile(column, fullRows, height));
     });
   });
 }

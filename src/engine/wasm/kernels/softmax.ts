@@ -1,23 +1,27 @@
 import { choose, constant, type Float, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel } from '../kernel.js';
-import { each, maximum, sum } from '../loops.js';
-import { exp, tanh } from './exp.js';
+import { each, element, maximum, sum } from '../loops.js';
+import { exponential, tanh, type Exponential } from './exp.js';
 
 /**
- * `count` scores of attention to weights, in place: scaled and softly capped (where `softCap` is not 0), less the largest,
- * exponentiated. Their largest score, and the sum of their weights.
+ * Scores of attention to weights, in place: `count` of them after `skipped` others (fewer than 8), scaled and softly capped
+ * (where `softCap` is not 0), less the largest, exponentiated. Around them, up to whole steps of 8 from `scores` on, weights
+ * are 0, so that no exponential is computed alone. Their largest score, and the sum of their weights.
  */
 export function weigh(
   k: Kernel,
+  exp: Exponential,
   scores: Int,
+  skipped: Int,
   count: Int,
   scale: Value<'f32'>,
   softCap: Value<'f32'>,
-): { readonly most: Value<'f32'>; readonly total: Value<'f32'> } {
+): { readonly most: Value<'f32'>; readonly total: Value<'f32'>; readonly width: Int } {
   const most = k.let(constant('f32', 0));
+  const first = k.let(element(scores, skipped));
   const scaled = (transform: (score: Float) => Float): void =>
     most.set(
-      maximum(k, count, [scores], (at) => {
+      maximum(k, count, [first], (at) => {
         const score = k.let(transform(at.load().times(scale)));
         at.store(score);
         return score;
@@ -25,24 +29,31 @@ export function weigh(
     );
   k.if(
     softCap.greater(0),
-    () => scaled((score) => tanh(k, score.over(softCap)).times(softCap)),
+    () => scaled((score) => tanh(exp, score.over(softCap)).times(softCap)),
     () => scaled((score) => score),
   );
-  const total = sum(k, count, [scores], (at) => {
-    const term = k.let(exp(k, at.load().minus(most)));
+  const end = k.let(skipped.plus(count));
+  const width = k.let(end.plus(7).and(-8));
+  const hide = (from: Int, to: Int): void =>
+    k.for(from, to, 1, (at) => k.store(element(scores, at), constant('f32', -Infinity)));
+  hide(constant('i32', 0), skipped);
+  hide(end, width);
+  const total = sum(k, width, [scores], (at) => {
+    const term = k.let(exp(at.load().minus(most)));
     at.store(term);
     return term;
   });
-  return { most, total };
+  return { most, total, width };
 }
 
 export const softmax = kernelModule('softmax', () => ({
   /** y[r] = exp(x[r] - max) / sum, rows of `width` floats; y may be x. */
-  softmax: kernel({ x: 'i32', y: 'i32', rows: 'i32', width: 'i32' }, (k, { x, y, rows, width }) =>
+  softmax: kernel({ x: 'i32', y: 'i32', rows: 'i32', width: 'i32' }, (k, { x, y, rows, width }) => {
+    const exp = exponential(k);
     k.repeat(rows, () => {
       const most = maximum(k, width, [x], (at) => at.load());
       const total = sum(k, width, [x, y], (from, to) => {
-        const term = k.let(exp(k, from.load().minus(most)));
+        const term = k.let(exp(from.load().minus(most)));
         to.store(term);
         return term;
       });
@@ -50,8 +61,8 @@ export const softmax = kernelModule('softmax', () => ({
       each(k, width, [y], (at) => at.store(at.load().times(inverse)));
       x.add(width.times(4));
       y.add(width.times(4));
-    }),
-  ),
+    });
+  }),
 
   /**
    * Scores of attention to weights, in place: rows of `width` columns, column 0 being key `firstKey`; row r is the query
@@ -70,19 +81,21 @@ export const softmax = kernelModule('softmax', () => ({
       scale: 'f32',
       softCap: 'f32',
     },
-    (k, { scores, inverses, rows, width, group, position, firstKey, window, scale, softCap }) =>
+    (k, { scores, inverses, rows, width, group, position, firstKey, window, scale, softCap }) => {
+      const exp = exponential(k);
       k.for(0, rows, 1, (row) => {
         const end = k.let(position.plus(row.over(group)).plus(1));
         const begin = k.let(choose(end.greater(window), end.minus(window), 0).max(firstKey));
-        const seen = k.let(end.minus(begin));
-        const start = k.let(scores.plus(begin.minus(firstKey).shiftLeft(2)));
-        const { total } = weigh(k, start, seen, scale, softCap);
+        const before = k.let(begin.minus(firstKey).and(-8));
+        const start = k.let(element(scores, before));
+        const weights = weigh(k, exp, start, begin.minus(firstKey).and(7), end.minus(begin), scale, softCap);
         const clear = (from: Int, count: Int): void => each(k, count, [from], (at) => at.store(constant(at.kind, 0)));
-        clear(scores, begin.minus(firstKey));
-        clear(start.plus(seen.shiftLeft(2)), width.plus(firstKey).minus(end));
-        k.store(inverses, constant('f32', 1).over(total));
+        clear(scores, before);
+        clear(element(start, weights.width), width.minus(before).minus(weights.width));
+        k.store(inverses, constant('f32', 1).over(weights.total));
         inverses.add(4);
         scores.add(width.times(4));
-      }),
+      });
+    },
   ),
 }));
