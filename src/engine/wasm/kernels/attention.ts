@@ -22,10 +22,68 @@ export function rotateRow(k: Kernel, half: Int, source: Int, target: Int, positi
   );
 }
 
-/** How one element enters a cache. */
-export type Put = (k: Kernel, address: Int, value: Value<'f32'>) => void;
-export const putFloat: Put = (k, address, value) => k.store(address, value);
-export const putHalf: Put = (k, address, value) => k.store16(address, toHalf(k, value));
+/** How elements enter a cache: one, or four that lie `stride` bytes apart. */
+export interface Put {
+  readonly bytes: number;
+  one(k: Kernel, address: Int, value: Value<'f32'>): void;
+  four(k: Kernel, address: Int, values: Value<'f32x4'>, stride: number): void;
+}
+const lanes = [0, 1, 2, 3];
+export const putFloat: Put = {
+  bytes: 4,
+  one: (k, address, value) => k.store(address, value),
+  four: (k, address, values, stride) => {
+    const four = k.let(values);
+    for (const lane of lanes) k.store(address, four.lane(lane), stride * lane);
+  },
+};
+export const putHalf: Put = {
+  bytes: 2,
+  one: (k, address, value) => k.store16(address, toHalf(k, value)),
+  four: (k, address, values, stride) => {
+    const four = k.let(toHalf(k, values));
+    for (const lane of lanes) k.store16(address, four.lane(lane), stride * lane);
+  },
+};
+
+/** Where element i of a key's row lies in its head's panels, in elements. */
+export interface Place {
+  at(key: Int, i: Int, size: Int, capacity: Int): Int;
+  /** How far apart neighbouring elements of four are. */
+  readonly apart: number;
+}
+
+/** Panels of 8 keys, [d][8] each. */
+export const ofKeys: Place = {
+  at: (key, i, size) => key.shiftRight(3).times(size).plus(i).shiftLeft(3).plus(key.and(7)),
+  apart: 8,
+};
+
+/** Panels of 8 elements of the values, [capacity][8] each. */
+export const ofValues: Place = {
+  at: (key, i, _size, capacity) => i.shiftRight(3).times(capacity).plus(key).shiftLeft(3).plus(i.and(7)),
+  apart: 1,
+};
+
+/** A key's row [d] to its head's panels. */
+export function putRow(
+  k: Kernel,
+  put: Put,
+  { at, apart }: Place,
+  row: Int,
+  panels: Int,
+  key: Int,
+  size: Int,
+  capacity: Int,
+): void {
+  const fours = k.let(size.and(-4));
+  const place = (i: Int): Int => panels.plus(at(key, i, size, capacity).times(put.bytes));
+  k.for(0, fours, 4, (i) => {
+    const target = k.let(place(i));
+    put.four(k, target, load.f32x4(element(row, i)), apart * put.bytes);
+  });
+  k.for(fours, size, 1, (i) => put.one(k, place(i), load.f32(element(row, i))));
+}
 
 const appendParameters = {
   source: 'i32',
@@ -40,34 +98,21 @@ const appendParameters = {
   capacity: 'i32',
 } as const;
 
-/**
- * Rows [d] of each head and token, at their strides, from key `start` of a cache on; `at` says where element i of a key
- * lies in its head's panels, in elements.
- */
-const append = (put: Put, bytes: number, at: (key: Int, i: Int, size: Int, capacity: Int) => Int) =>
+/** Rows [d] of each head and token, at their strides, from key `start` of a cache on. */
+const append = (put: Put, place: Place) =>
   kernel(
     appendParameters,
     (k, { source, panels, heads, tokens, start, size, headStride, tokenStride, panelHeadStride, capacity }) =>
       k.repeat(heads, () => {
         const row = k.let(source);
         k.for(start, start.plus(tokens), 1, (key) => {
-          k.for(0, size, 1, (i) =>
-            put(k, panels.plus(at(key, i, size, capacity).times(bytes)), load.f32(element(row, i))),
-          );
+          putRow(k, put, place, row, panels, key, size, capacity);
           row.add(tokenStride);
         });
         source.add(headStride);
         panels.add(panelHeadStride);
       }),
   );
-
-/** Panels of 8 keys, [d][8] each. */
-export const keyAt = (key: Int, i: Int, size: Int): Int =>
-  key.shiftRight(3).times(size).plus(i).shiftLeft(3).plus(key.and(7));
-
-/** Panels of 8 elements of the values, [capacity][8] each. */
-export const valueAt = (key: Int, i: Int, _size: Int, capacity: Int): Int =>
-  i.shiftRight(3).times(capacity).plus(key).shiftLeft(3).plus(i.and(7));
 
 export const attention = kernelModule('attention', () => ({
   /**
@@ -103,10 +148,10 @@ export const attention = kernelModule('attention', () => ({
       }),
   ),
 
-  appendKeys: append(putFloat, 4, keyAt),
-  appendKeysHalf: append(putHalf, 2, keyAt),
-  appendValues: append(putFloat, 4, valueAt),
-  appendValuesHalf: append(putHalf, 2, valueAt),
+  appendKeys: append(putFloat, ofKeys),
+  appendKeysHalf: append(putHalf, ofKeys),
+  appendValues: append(putFloat, ofValues),
+  appendValuesHalf: append(putHalf, ofValues),
 
   /** Finished rows [tokens x group][d], `sourceStride` bytes apart, times 1 / sum, to the group's columns of [tokens, heads d]. */
   finish: kernel(

@@ -1,7 +1,7 @@
 import { choose, constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
 import { each, element } from '../loops.js';
-import { keyAt, putFloat, putHalf, rotateRow, valueAt } from './attention.js';
+import { ofKeys, ofValues, putFloat, putHalf, putRow, rotateRow } from './attention.js';
 import { exponential } from './exp.js';
 import { eachPanel, panelSums, reader, touch, type DecodeShape } from './panelSums.js';
 import { weigh } from './softmax.js';
@@ -93,7 +93,8 @@ function emitAttend(
   > & { readonly scale: Variable<'f32'>; readonly softCap: Variable<'f32'> },
 ): void {
   const { group, stored } = shape;
-  const [bytes, put] = stored === 'float32' ? [4, putFloat] : [2, putHalf];
+  const put = stored === 'float32' ? putFloat : putHalf;
+  const { bytes } = put;
   const { size, scratch } = p;
   const [position, firstKeys, firstValues, headBytes, capacity] = [0, 2, 3, 4, 5].map((word) =>
     k.let(load.i32(p.where, 4 * word)),
@@ -119,11 +120,8 @@ function emitAttend(
       const key = k.let(end.minus(1));
       const row = k.let(element(p.k, head.times(size)));
       rotate(row, scratch);
-      k.for(0, size, 1, (i) => put(k, keys.plus(keyAt(key, i, size).times(bytes)), load.f32(element(scratch, i))));
-      const value = k.let(element(p.v, head.times(size)));
-      k.for(0, size, 1, (i) =>
-        put(k, values.plus(valueAt(key, i, size, capacity).times(bytes)), load.f32(element(value, i))),
-      );
+      putRow(k, put, ofKeys, scratch, keys, key, size, capacity);
+      putRow(k, put, ofValues, k.let(element(p.v, head.times(size))), values, key, size, capacity);
     });
     for (let row = 0; row < group; row++)
       rotate(k.let(element(p.q, head.times(group).plus(row).times(size))), k.let(scratch.plus(row * queryStride)));

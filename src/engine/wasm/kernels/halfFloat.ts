@@ -1,19 +1,20 @@
 import { choose, constant, load, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
+import { kernel, kernelModule, type Kernel } from '../kernel.js';
 
-/** float32 to float16 bits, to nearest, ties to even; overflows to infinity. */
-export function toHalf(k: Kernel, value: Value<'f32'>): Value<'i32'> {
-  const bits: Variable<'i32'> = k.let(value.bits());
+/** float32 to float16 bits, one or four, to nearest, ties to even; overflows to infinity. */
+export function toHalf<K extends 'f32' | 'f32x4'>(
+  k: Kernel,
+  value: Value<K>,
+): Value<K extends 'f32' ? 'i32' : 'i32x4'> {
+  const bits = k.let(value.bits() as Int);
   const magnitude = k.let(bits.and(0x7fffffff));
   const normal = magnitude.plus(0xfff).plus(magnitude.shiftRight(13).and(1)).minus(0x38000000).shiftRight(13);
   // Adding 0.5 lines a subnormal half's last bit up with the float's, so that the addition rounds.
   const subnormal = magnitude.asFloat().plus(0.5).bits().minus(0x3f000000);
-  const special = choose(magnitude.greater(0x7f800000), constantInt(magnitude, 0x7e00), 0x7c00);
+  const special = choose(magnitude.greater(0x7f800000), constant(magnitude.kind, 0x7e00), 0x7c00);
   const half = choose(magnitude.less(0x38800000), subnormal, choose(magnitude.less(0x47800000), normal, special));
-  return half.or(bits.shiftRight(16).and(0x8000));
+  return half.or(bits.shiftRight(16).and(0x8000)) as Value<K extends 'f32' ? 'i32' : 'i32x4'>;
 }
-
-const constantInt = (like: Int, value: number): Int => like.and(0).or(value);
 
 /** Four float16 as float32. */
 function fromHalf(k: Kernel, halves: Value<'i32x4'>): Value<'f32x4'> {
@@ -51,12 +52,19 @@ export const halfFloat = kernelModule('halfFloat', () => ({
       target.add(16);
     }),
   ),
-  /** One at a time; target in 2 bytes each. */
-  narrowFloat16: kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) =>
-    k.repeat(count, () => {
+  /** Four at a time, the rest one by one; target in 2 bytes each. */
+  narrowFloat16: kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) => {
+    const rest = k.let(count.and(3));
+    k.repeat(count.shiftRight(2), () => {
+      const halves = k.let(toHalf(k, load.f32x4(source)));
+      for (const lane of [0, 1, 2, 3]) k.store16(target, halves.lane(lane), 2 * lane);
+      source.add(16);
+      target.add(8);
+    });
+    k.repeat(rest, () => {
       k.store16(target, toHalf(k, load.f32(source)));
       source.add(4);
       target.add(2);
-    }),
-  ),
+    });
+  }),
 }));
