@@ -4,6 +4,7 @@ export { fileError } from './fileError.js';
 export {
   StoredInt4,
   awqLayout,
+  copyQuantizationFiles,
   compressedTensorsLayout,
   gptqLayout,
   int4Methods,

@@ -16,9 +16,12 @@ export const tokenizerFiles = [
 ] as const;
 
 /** Copies those that exist, byte for byte; returns their names. */
-export async function copyTokenizerFiles(from: string, to: string): Promise<string[]> {
+export const copyTokenizerFiles = (from: string, to: string): Promise<string[]> =>
+  copyPresent(from, to, tokenizerFiles);
+
+export async function copyPresent(from: string, to: string, names: readonly string[]): Promise<string[]> {
   const copied: string[] = [];
-  for (const name of tokenizerFiles) {
+  for (const name of names) {
     try {
       await copyFile(join(from, name), join(to, name));
       copied.push(name);

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  copyQuantizationFiles,
   copyTokenizerFiles,
   fileError,
   formatJson,
@@ -59,6 +60,7 @@ export async function writeDropped(
     out,
     async (folder) => {
       await copyTokenizerFiles(checkpoint.folder, folder);
+      await copyQuantizationFiles(checkpoint.folder, folder);
       const lists = { drop_attn_list: all.attention, drop_mlp_list: all.mlp };
       await writeText(join(folder, 'config.json'), formatJson({ ...checkpoint.config, ...lists }, checkpoint.config));
       const target = o.target ?? targetOf(all);

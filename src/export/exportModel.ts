@@ -1,4 +1,4 @@
-import { copyFile, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { UserError, createEngine, type BackendName, type Engine, type WeightDType } from '../engine/index.js';
 import {
@@ -11,7 +11,7 @@ import {
 import type { Progress } from '../calibrate/index.js';
 import { mergeDrops, openDropSource, writeDropped, type DropSource } from '../drop/index.js';
 import { Model, familyOf, parseConfig, type Drops, type ModelConfig, type Parameters } from '../models/index.js';
-import { sideConfigNames, sideConfigs } from '../quant/index.js';
+import { sideConfigs } from '../quant/index.js';
 import { checkVacant, writeFileAtomically } from './atomicFile.js';
 import { dropWords, hasSubLayerDrops, reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
 import { floatType } from './ggmlBlocks.js';
@@ -191,10 +191,7 @@ class Exporter {
   }
 
   async #llmDrop(folder: string): Promise<Written> {
-    const { checkpoint } = this.source;
     await writeDropped(this.source, this.#drops, folder, { onProgress: this.o.onProgress });
-    for (const name of await readdir(checkpoint.folder))
-      if (sideConfigNames.includes(name)) await copyFile(join(checkpoint.folder, name), join(folder, name));
     return {
       architecture: this.source.config.modelType,
       plan: this.#everyLayer(),

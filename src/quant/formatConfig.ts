@@ -37,10 +37,7 @@ export function quantizationConfig(config: FormatConfig): JsonObject {
   }
 }
 
-/** Files beside config.json in which older readers look for the same: of GPTQ and of AWQ. */
-export const sideConfigNames: readonly string[] = ['quantize_config.json', 'quant_config.json'];
-
-/** What is written of them, as texts by their names. */
+/** What is written beside config.json for older readers, as texts by their names. */
 export const sideConfigs = (quantization: JsonObject): Record<string, string> =>
   quantization.quant_method === 'gptq' ? { 'quantize_config.json': `${JSON.stringify(quantization, null, 2)}\n` } : {};
 

@@ -26,13 +26,7 @@ export {
   type QuantizeState,
   type QuantizedModel,
 } from './quantizeModel.js';
-export {
-  quantizationConfig,
-  sideConfigNames,
-  sideConfigs,
-  type AlgorithmDetails,
-  type FormatConfig,
-} from './formatConfig.js';
+export { quantizationConfig, sideConfigs, type AlgorithmDetails, type FormatConfig } from './formatConfig.js';
 export { checkQuantizable, writeQuantized, type WriteQuantizedOptions } from './writeQuantized.js';
 export {
   quantizeLoss,
