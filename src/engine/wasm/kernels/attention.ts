@@ -25,8 +25,8 @@ export function rotateRow(k: Kernel, half: Int, source: Int, target: Int, positi
 /** How elements enter a cache: one, or four that lie `stride` bytes apart. */
 export interface Put {
   readonly bytes: number;
-  one(k: Kernel, address: Int, value: Value<'f32'>): void;
-  four(k: Kernel, address: Int, values: Value<'f32x4'>, stride: number): void;
+  readonly one: (k: Kernel, address: Int, value: Value<'f32'>) => void;
+  readonly four: (k: Kernel, address: Int, values: Value<'f32x4'>, stride: number) => void;
 }
 const lanes = [0, 1, 2, 3];
 export const putFloat: Put = {
@@ -48,7 +48,7 @@ export const putHalf: Put = {
 
 /** Where element i of a key's row lies in its head's panels, in elements. */
 export interface Place {
-  at(key: Int, i: Int, size: Int, capacity: Int): Int;
+  readonly at: (key: Int, i: Int, size: Int, capacity: Int) => Int;
   /** How far apart neighbouring elements of four are. */
   readonly apart: number;
 }
