@@ -5,6 +5,7 @@ import type { KernelModule, Launch } from './kernel.js';
 import { panelRows, pairsPlan, type Int4Plan } from './int4/int4Plan.js';
 import { KernelCache, Numbering, compileAnew, type Calls } from './kernelCache.js';
 import { gemm, type Stored } from './kernels/gemm.js';
+import { gramTile } from './kernels/gram.js';
 import { wordsOf } from './kernels/nibbles.js';
 import { Memory, type Frame } from './memory.js';
 import { programModule, kernelsOf, type Phase, type Program } from './program.js';
@@ -25,7 +26,7 @@ export class Machine {
   readonly #pool: ThreadPool;
   #recorder: Recorder | undefined;
 
-  /** Room for the sums of one tile, of each thread; also below. */
+  /** Room for a tile of a Gram matrix, of each thread; also below. */
   readonly sums: Varying;
   /** A part of a tile's panels in float32. */
   readonly wide: Varying;
@@ -48,7 +49,7 @@ export class Machine {
     readonly memory = new Memory(),
     sibling?: Machine,
   ) {
-    const { panel, panels, rows, rowPanels, depth, block } = plan;
+    const { panel, panels, depth, block } = plan;
     this.gemm = {
       float32: gemm(plan, 'float32'),
       bfloat16: gemm(plan, 'bfloat16'),
@@ -61,7 +62,7 @@ export class Machine {
       base: this.memory.allocate(bytes * threads).address,
       thread: bytes,
     });
-    this.sums = scratch(4 * panel * Math.max(rows * panels, rowPanels));
+    this.sums = scratch(8 * gramTile ** 2);
     this.wide = scratch(4 * panels * panel * depth);
     this.stripe = scratch(4 * Math.max(panel * block, panelRows * int4.block));
     this.unpacked = scratch(16 * int4.tileVectors * int4.depthBlocks * (4 * wordsOf(int4) + 2));

@@ -6,7 +6,8 @@ import { exponential, tanh, type Exponential } from './exp.js';
 /**
  * Scores of attention to weights, in place: `count` of them after `skipped` others (fewer than 8), scaled and softly capped
  * (where `softCap` is not 0), less the largest, exponentiated. Around them, up to whole steps of 8 from `scores` on, weights
- * are 0, so that no exponential is computed alone. Their largest score, and the sum of their weights.
+ * are 0, so that no exponential is computed alone. Gives their largest score, the sum of their weights, and how far the
+ * steps reach.
  */
 export function weigh(
   k: Kernel,
