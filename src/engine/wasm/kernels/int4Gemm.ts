@@ -95,6 +95,12 @@ const oneRow = (plan: Int4Plan, withZeros: boolean) =>
     });
   });
 
+/** Where a tile's vectors of columns begin in a row of them, and its length, in bytes. */
+const columnsOf = ({ tileVectors }: Int4Plan): { offsets: number[]; bytes: number } => ({
+  offsets: Array.from({ length: tileVectors }, (_, j) => 16 * j),
+  bytes: 16 * tileVectors,
+});
+
 /** Columns of a tile, unpacked: operands of products [block][step][word][vectors], then scales and zeros [groups][vectors]. */
 interface Unpacked {
   readonly operands: Int;
@@ -126,8 +132,7 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
     tileParameters,
     (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, group, first }) => {
       const dot = nibbleDot(k, plan);
-      const offsets = Array.from({ length: plan.tileVectors }, (_, j) => 16 * j);
-      const bytes = 16 * plan.tileVectors;
+      const { offsets, bytes } = columnsOf(plan);
       const eachRow = (body: (row: Variable<'i32'>, i: number) => void): void => {
         const row = k.let(c);
         for (let i = 0; i < rows; i++) {
@@ -191,8 +196,7 @@ const unpackParameters = {
 const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelFunction<typeof unpackParameters> =>
   scope.function(unpackParameters, (k, { w, tile, z, operands, scales, zeros: zerosTo, blocks, group }) => {
     const dot = nibbleDot(k, plan);
-    const offsets = Array.from({ length: plan.tileVectors }, (_, j) => 16 * j);
-    const bytes = 16 * plan.tileVectors;
+    const { offsets, bytes } = columnsOf(plan);
     w.add(tile.times(bytes));
     z.add(tile.times(bytes / 4));
     // Scales take half the bytes of words.
@@ -228,7 +232,7 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
   const unpackTile = unpack(scope, plan, withZeros);
   const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, i + 1, withZeros));
   const words = wordsOf(plan);
-  const bytes = 16 * plan.tileVectors;
+  const { bytes } = columnsOf(plan);
   const tilesOfPanel = stepBytes / bytes;
   const parameters = {
     panels: 'i32',
