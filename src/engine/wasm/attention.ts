@@ -122,8 +122,8 @@ function append(
 }
 
 /**
- * Each block of queries and each head is a unit of work. Of a 16-bit cache, keys and values become float32 on the way: of
- * one head at a time where several blocks use them, else of each head by the thread that computes it.
+ * Each block of queries and each head is a unit of work. Keys and values of a 16-bit cache become float32 on the way:
+ * before all blocks where there are several, else by the thread that computes a head.
  */
 function attend(
   machine: Machine,
@@ -145,9 +145,9 @@ function attend(
   const queries = rotated(machine, frame, q, length, spec.heads, group, positions, spec);
   const step = Math.max(1, Math.floor(attentionRows / group));
   const [from, to] = [firstKey(start), start + length];
-  const room = roomFor(machine, frame, Math.min(step, length) * group, to - from, layout);
-  /** Heads [head, head + units) of all blocks. */
-  const blocks = (head: number, units: number, span: Span, before: readonly Call[]): Task[] => {
+  const scratch = scratchOf(machine, frame, Math.min(step, length) * group, to - from, layout);
+  /** All blocks; the units of each are the heads. */
+  const blocks = (span: Span, before: readonly Call[]): Task[] => {
     const tasks: Task[] = [];
     chunks(length, step, (token, tokens) => {
       const first = firstKey(start + token);
@@ -159,41 +159,38 @@ function attend(
         count: start + token + tokens - first,
         skipped: first - from,
       };
-      const at = perUnit(queries + 4 * (head * length + token) * group * size, 4 * length * group * size);
-      const target = perUnit(output + 4 * (token * spec.heads + head * group) * size, 4 * group * size);
-      const calls = [...before, ...blockCalls(machine, room, at, block, span, window, spec, target)];
-      tasks.push({ units, chunk: 1, work: 2 * units * tokens * group * block.count * size, calls });
+      const at = perUnit(queries + 4 * token * group * size, 4 * length * group * size);
+      const target = perUnit(output + 4 * token * spec.heads * size, 4 * group * size);
+      const calls = [...before, ...blockCalls(machine, scratch, at, block, span, window, spec, target)];
+      tasks.push({ units: heads, chunk: 1, work: 2 * heads * tokens * group * block.count * size, calls });
     });
     // The later a block, the more keys it has: the long ones come first, so that threads end together.
     return tasks.reverse();
   };
-  if (layout.bytes === 4) return machine.run(blocks(0, heads, spanInPlace(memory, layout, from, to), []));
+  if (layout.bytes === 4) return machine.run(blocks(spanInPlace(memory, layout, from, to), []));
+  const halves = perUnit(memory, headBytes(layout));
+  const [wideKeys, wideValues] = [size, layout.padded].map((width) => 4 * width * roundUp(to - from, 8));
   if (length <= step) {
-    const span = spanInRoom(room, layout, from, to);
-    return machine.run(
-      blocks(0, heads, span, widenCalls(machine, perUnit(memory, headBytes(layout)), layout, from, to, span)),
-    );
+    const span = wideSpan(machine.scratch(frame, wideKeys), machine.scratch(frame, wideValues), layout, from, to);
+    return machine.run(blocks(span, widenCalls(machine, halves, layout, from, to, span)));
   }
-  const shared = spanInRoom({ wideKeys: room.wideKeys.base, wideValues: room.wideValues.base }, layout, from, to);
-  for (let head = 0; head < heads; head++) {
-    const widening = widenCalls(machine, memory + head * headBytes(layout), layout, from, to, shared);
-    machine.run(widening.map((call) => ({ units: 1, chunk: 1, work: 8 * (to - from), calls: [call] })));
-    machine.run(blocks(head, 1, shared, []));
-  }
+  const room = (bytes: number): Varying => ({ base: frame.take(heads * bytes), unit: bytes });
+  const span = wideSpan(room(wideKeys), room(wideValues), layout, from, to);
+  const work = 8 * heads * (to - from);
+  const widening = widenCalls(machine, halves, layout, from, to, span);
+  machine.run(widening.map((call) => ({ units: heads, chunk: 1, work, calls: [call] })));
+  machine.run(blocks(span, []));
 }
 
-/** Addresses of what a block of queries needs, for all blocks in turn. */
-interface Room {
+/** What a thread needs for a block of queries, for all blocks in turn. */
+interface Scratch {
   readonly left: Argument;
   readonly scores: Argument;
   readonly inverses: Argument;
   readonly sums: Argument;
-  /** Keys and values of a 16-bit cache as float32. */
-  readonly wideKeys: Varying;
-  readonly wideValues: Varying;
 }
 
-function roomFor(machine: Machine, frame: Frame, rows: number, keys: number, { size, padded, bytes }: Layout): Room {
+function scratchOf(machine: Machine, frame: Frame, rows: number, keys: number, { size, padded }: Layout): Scratch {
   const width = roundUp(keys, 8);
   const scratch = (floats: number): Varying => machine.scratch(frame, 4 * floats);
   return {
@@ -201,8 +198,6 @@ function roomFor(machine: Machine, frame: Frame, rows: number, keys: number, { s
     scores: scratch(rows * width),
     inverses: scratch(rows),
     sums: scratch(rows * padded),
-    wideKeys: scratch(bytes === 2 ? width * size : 0),
-    wideValues: scratch(bytes === 2 ? width * padded : 0),
   };
 }
 
@@ -217,17 +212,12 @@ function spanInPlace(memory: number, layout: Layout, from: number, to: number): 
   };
 }
 
-/** The same of one head, widened. */
-function spanInRoom(
-  room: { wideKeys: Argument; wideValues: Argument },
-  { size, padded }: Layout,
-  from: number,
-  to: number,
-): Span {
+/** The same of a 16-bit cache, widened to `keys` and `values`. */
+function wideSpan(keys: Argument, values: Argument, { size, padded }: Layout, from: number, to: number): Span {
   const count = roundUp(to - from, 8);
   return {
-    keys: { at: room.wideKeys, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
-    values: { at: room.wideValues, rows: padded, depth: to - from, stride: 32 * count, stored: 'float32' },
+    keys: { at: keys, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
+    values: { at: values, rows: padded, depth: to - from, stride: 32 * count, stored: 'float32' },
   };
 }
 
@@ -272,7 +262,7 @@ interface QueryBlock {
 /** Scores, weights and their sum of values for a block of queries [tokens x group, d], which all fit the caches. */
 function blockCalls(
   machine: Machine,
-  room: Room,
+  { scores, inverses, sums, left: packed }: Scratch,
   queries: Argument,
   block: QueryBlock,
   { keys, values }: Span,
@@ -281,14 +271,13 @@ function blockCalls(
   target: Argument,
 ): Call[] {
   const { tokens, group, position, first, count, skipped } = block;
-  const { scores, inverses, sums } = room;
   const rows = tokens * group;
   const size = spec.headDim;
   // Columns beyond the last key are computed with the last panel and cleared with what lies in the future.
   const width = roundUp(count, 8);
   const { scale, softCap = 0 } = spec;
-  const left = packLeftCalls(machine, queries, rows, size, 4 * size, room.left);
-  const weights = packLeftCalls(machine, scores, rows, count, 4 * width, room.left);
+  const left = packLeftCalls(machine, queries, rows, size, 4 * size, packed);
+  const weights = packLeftCalls(machine, scores, rows, count, 4 * width, packed);
   return [
     ...left.calls,
     ...productCalls(machine, {
