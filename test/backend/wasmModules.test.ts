@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import wabt from 'wabt';
 import { signed, unsigned } from '../../src/engine/wasm/assembler.js';
-import { kernel, kernelModule, type KernelModule } from '../../src/engine/wasm/kernel.js';
+import { kernel, kernelModule, type FusibleModule, type KernelModule } from '../../src/engine/wasm/kernel.js';
 import { KernelCache } from '../../src/engine/wasm/kernelCache.js';
 import { choose, constant, load, shuffle } from '../../src/engine/wasm/language.js';
 import { each, maximum, sum } from '../../src/engine/wasm/loops.js';
@@ -11,8 +11,12 @@ import { decodeAttention } from '../../src/engine/wasm/kernels/decodeAttention.j
 import { gemm } from '../../src/engine/wasm/kernels/gemm.js';
 import { strictTile } from '../../src/engine/wasm/tilePlan.js';
 
-const isModule = (value: unknown): value is KernelModule =>
-  typeof value === 'object' && value !== null && 'emit' in value;
+/** A file's export, where it is a module: the version that is not fused, as the other implementation knows no relaxed SIMD. */
+const modulesOf = (value: unknown): KernelModule[] => {
+  if (typeof value !== 'object' || value === null) return [];
+  if ('strict' in value) return [(value as FusibleModule).strict];
+  return 'emit' in value ? [value as KernelModule] : [];
+};
 
 /** All modules that the backend can emit: new files under kernels/ are found by themselves. */
 async function allModules(): Promise<KernelModule[]> {
@@ -21,7 +25,7 @@ async function allModules(): Promise<KernelModule[]> {
     readdirSync(folder).map((file) => import(new URL(file, folder).href) as Promise<Record<string, unknown>>),
   );
   return [
-    ...files.flatMap((file) => Object.values(file).filter(isModule)),
+    ...files.flatMap((file) => Object.values(file).flatMap(modulesOf)),
     ...(['float32', 'bfloat16', 'float16'] as const).flatMap((stored) => [
       gemm(strictTile, stored),
       gemm({ ...strictTile, rows: 6, rowPanels: 2 }, stored),

@@ -187,6 +187,17 @@ export interface KernelModule<E = unknown> {
   };
 }
 
+/** A module in two versions: where a product and a sum may be one instruction, and where they may not. */
+export interface FusibleModule<E = unknown> {
+  readonly fused: KernelModule<E>;
+  readonly strict: KernelModule<E>;
+}
+
+export const fusibleModule = <E extends Exports>(name: string, define: (fused: boolean) => E): FusibleModule<E> => ({
+  fused: kernelModule(name, () => define(true)),
+  strict: kernelModule(name, () => define(false)),
+});
+
 const sharedMemory: MemoryImport = { minimumPages: 1, maximumPages: mostPages, shared: true };
 
 export function kernelModule<E extends Exports>(name: string, define: (scope: ModuleScope) => E): KernelModule<E> {

@@ -216,6 +216,10 @@ export function choose<K extends Kind>(mask: Value<'i32' | 'i32x4'>, yes: Value<
 export const multiplyAdd = (a: Value<'f32x4'>, b: Value<'f32x4'>, c: Value<'f32x4'>): Value<'f32x4'> =>
   new Value('f32x4', (code) => (a.emit(code), b.emit(code), c.emit(code), code.op('f32x4.relaxed_madd')));
 
+/** a b + c: rounded twice where that must not be fused. */
+export const multiplyAddIf = (fused: boolean): typeof multiplyAdd =>
+  fused ? multiplyAdd : (a, b, c) => c.plus(a.times(b));
+
 /** The four floats' bits as two doubles, to store them two by two. */
 export const asDoubles = (value: Value<'f32x4'>): Value<'f64x2'> => new Value('f64x2', value.emit);
 

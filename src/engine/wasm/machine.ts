@@ -1,7 +1,7 @@
 import type { Batch } from '../batch.js';
 import type { KvCache } from '../kvCache.js';
 import { roundUp } from './allocator.js';
-import type { KernelModule, Launch } from './kernel.js';
+import type { FusibleModule, KernelModule, Launch } from './kernel.js';
 import { panelRows, pairsPlan, type Int4Plan } from './int4/int4Plan.js';
 import { KernelCache, Numbering, compileAnew, type Calls } from './kernelCache.js';
 import { gemm, type Stored } from './kernels/gemm.js';
@@ -81,11 +81,11 @@ export class Machine {
   }
 
   /** A module's kernels, to compute at once. */
-  kernels<E>(module: KernelModule<E>): Launch<E> {
-    return this.#recorder ? this.#recorded(module) : this.#cache.get(module);
+  kernels<E>(module: KernelModule<E> | FusibleModule<E>): Launch<E> {
+    return this.#recorder ? this.#recorded(module) : this.#cache.get(this.#version(module));
   }
 
-  #recorded<E>(module: KernelModule<E>): Launch<E> {
+  #recorded<E>(module: KernelModule<E> | FusibleModule<E>): Launch<E> {
     const calls = Object.entries(this.calls(module) as Record<string, (values: Record<string, number>) => Call>);
     return Object.fromEntries(
       calls.map(([name, call]) => [
@@ -96,8 +96,12 @@ export class Machine {
   }
 
   /** As `kernels`, for calls that are part of a task. */
-  calls<E>(module: KernelModule<E>): Calls<E> {
-    return this.#cache.calls(module);
+  calls<E>(module: KernelModule<E> | FusibleModule<E>): Calls<E> {
+    return this.#cache.calls(this.#version(module));
+  }
+
+  #version<E>(module: KernelModule<E> | FusibleModule<E>): KernelModule<E> {
+    return 'emit' in module ? module : this.plan.fused ? module.fused : module.strict;
   }
 
   /** Computes tasks that do not depend on each other. Their results do not depend on the number of threads. */
@@ -141,9 +145,9 @@ export class Machine {
     return step * Math.max(1, Math.ceil(units / step / this.chunks));
   }
 
-  /** One call, of which each unit is a row that takes `work`. */
-  rowsTask(rows: number, work: number, call: Call): Task {
-    return { units: rows, chunk: this.chunkOf(rows), work: rows * work, calls: [call] };
+  /** Calls of which each unit is a row that takes `work`. */
+  rowsTask(rows: number, work: number, ...calls: readonly Call[]): Task {
+    return { units: rows, chunk: this.chunkOf(rows), work: rows * work, calls };
   }
 
   dispose(): void {

@@ -1,9 +1,9 @@
 import { constant, load, type Float, type Value } from '../language.js';
-import { kernel, kernelModule } from '../kernel.js';
+import { fusibleModule, kernel } from '../kernel.js';
 import { maximum, sum } from '../loops.js';
 import { exponential } from './exp.js';
 
-export const crossEntropy = kernelModule('crossEntropy', () => ({
+export const crossEntropy = fusibleModule('crossEntropy', (fused) => ({
   /**
    * Takes `columns` more logits of each row into its running maximum (float32) and sum of exp(logit - maximum)
    * (float64). Rows of logits lie `columns` floats apart.
@@ -11,7 +11,7 @@ export const crossEntropy = kernelModule('crossEntropy', () => ({
   accumulate: kernel(
     { logits: 'i32', maxima: 'i32', sums: 'i32', rows: 'i32', columns: 'i32' },
     (k, { logits, maxima, sums, rows, columns }) => {
-      const exp = exponential(k);
+      const exp = exponential(k, fused);
       k.repeat(rows, () => {
         const before = k.let(load.f32(maxima));
         const most = k.let(maximum(k, columns, [logits], (at) => at.load()).max(before));
@@ -33,7 +33,7 @@ export const crossEntropy = kernelModule('crossEntropy', () => ({
   divergence: kernel(
     { p: 'i32', q: 'i32', y: 'i32', ratios: 'i32', rows: 'i32', columns: 'i32' },
     (k, { p, q, y, ratios, rows, columns }) => {
-      const exp = exponential(k);
+      const exp = exponential(k, fused);
       k.repeat(rows, () => {
         const [mostP, mostQ] = [p, q].map((logits) => maximum(k, columns, [logits], (at) => at.load()));
         const [sumP, sumQ] = [k.let(constant('f32', 0)), k.let(constant('f32', 0))];

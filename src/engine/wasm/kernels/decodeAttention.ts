@@ -100,7 +100,7 @@ function emitAttend(
     k.let(load.i32(p.where, 4 * word)),
   );
   const { begin, end } = seen(k, p.where, p.window);
-  const exp = exponential(k);
+  const exp = exponential(k, shape.plan.fused);
   const half = k.let(size.shiftRight(1));
   const rotate = (source: Int, target: Int): void =>
     k.if(
@@ -192,7 +192,7 @@ function emitAttend(
 
 function emitCombine(
   k: Kernel,
-  { group }: DecodeShape,
+  { plan, group }: DecodeShape,
   {
     parts,
     where,
@@ -204,7 +204,7 @@ function emitCombine(
   }: Named<'parts' | 'where' | 'heads' | 'size' | 'padded' | 'window' | 'target'>,
 ): void {
   const { begin, end } = seen(k, where, window);
-  const exp = exponential(k);
+  const exp = exponential(k, plan.fused);
   const splits = k.let(end.minus(1).over(splitKeys).minus(begin.over(splitKeys)).plus(1));
   const rowBytes = k.let(padded.times(4));
   const partBytes = k.let(padded.plus(2).times(4 * group));

@@ -1,5 +1,5 @@
 import { load, type Float, type Value } from '../language.js';
-import { kernel, kernelModule } from '../kernel.js';
+import { fusibleModule, kernel } from '../kernel.js';
 import { each } from '../loops.js';
 import { exponential } from './exp.js';
 
@@ -20,7 +20,7 @@ const withScalar = (op: (a: Float, b: Value<'f32'>) => Float) =>
     each(k, count, [a, y], (left, to) => to.store(op(left.load(), scalar)));
   });
 
-export const elementwise = kernelModule('elementwise', () => ({
+export const elementwise = fusibleModule('elementwise', (fused) => ({
   add: broadcast((a, b) => a.plus(b)),
   multiply: broadcast((a, b) => a.times(b)),
   addScalar: withScalar((a, b) => a.plus(b)),
@@ -28,7 +28,7 @@ export const elementwise = kernelModule('elementwise', () => ({
 
   /** y = gate / (1 + e^-gate) * up, `count` floats; y may be either. */
   siluMultiply: kernel({ gate: 'i32', up: 'i32', y: 'i32', count: 'i32' }, (k, { gate, up, y, count }) => {
-    const exp = exponential(k);
+    const exp = exponential(k, fused);
     each(k, count, [gate, up, y], (g, u, to) => {
       const x = k.let(g.load());
       to.store(x.over(exp(x.negated()).plus(1)).times(u.load()));

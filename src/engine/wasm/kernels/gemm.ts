@@ -1,4 +1,4 @@
-import { constant, load, multiplyAdd, shuffle, type Int, type Value } from '../language.js';
+import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { bytesPerElement } from '../../weight.js';
 import { grid } from '../loops.js';
@@ -89,6 +89,7 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
         row.add(rowStride);
       }
     });
+    const sumUp = multiplyAddIf(plan.fused);
     const totals = grid(rows, panels * vectors, () => k.let(constant('f32x4', 0)));
     const panel: Variable<'i32'>[] = [b];
     for (let p = 1; p < panels; p++) panel.push(k.let(panel[p - 1].plus(panelStride)));
@@ -105,8 +106,7 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
         for (let i = 0; i < rows; i++) {
           const x = k.let(scaled(load.f32Splat(a, 4 * i)));
           columns.forEach((column, j) => {
-            const total = totals[i][j];
-            total.set(plan.fused ? multiplyAdd(x, column, total) : total.plus(x.times(column)));
+            totals[i][j].set(sumUp(x, column, totals[i][j]));
           });
         }
         a.add(4 * rows);

@@ -1,6 +1,6 @@
 /** Sums over panels of keys or values, a few queries at a time, as one token's attention needs them. */
 import { touchLines } from '../atomics.js';
-import { constant, load, multiplyAdd, type Int, type Value } from '../language.js';
+import { constant, load, multiplyAddIf, type Int, type Value } from '../language.js';
 import type { Kernel, Variable } from '../kernel.js';
 import { grid } from '../loops.js';
 import type { TilePlan } from '../tilePlan.js';
@@ -38,6 +38,7 @@ export function panelSums(
   count: Int,
   read: Row,
 ): Variable<'f32x4'>[][] {
+  const sumUp = multiplyAddIf(plan.fused);
   const sums = grid(rows, 2 * panels.length, () => k.let(constant('f32x4', 0)));
   const at = k.let(x);
   const pointers = panels.map((panel) => k.let(panel));
@@ -46,9 +47,7 @@ export function panelSums(
     const columns = pointers.flatMap((pointer) => [0, 16].map((column) => k.let(read(pointer, column))));
     sums.forEach((of, row) => {
       const value = k.let(load.f32Splat(at, row * rowStride));
-      of.forEach((total, column) =>
-        total.set(plan.fused ? multiplyAdd(value, columns[column], total) : total.plus(value.times(columns[column]))),
-      );
+      of.forEach((total, column) => total.set(sumUp(value, columns[column], total)));
     });
     at.add(4);
     for (const pointer of pointers) pointer.add(stored === 'float32' ? 32 : 16);

@@ -1,5 +1,5 @@
 import { choose, constant, type Float, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type Kernel } from '../kernel.js';
+import { fusibleModule, kernel, type Kernel } from '../kernel.js';
 import { each, element, maximum, sum } from '../loops.js';
 import { exponential, tanh, type Exponential } from './exp.js';
 
@@ -47,10 +47,10 @@ export function weigh(
   return { most, total, width };
 }
 
-export const softmax = kernelModule('softmax', () => ({
+export const softmax = fusibleModule('softmax', (fused) => ({
   /** y[r] = exp(x[r] - max) / sum, rows of `width` floats; y may be x. */
   softmax: kernel({ x: 'i32', y: 'i32', rows: 'i32', width: 'i32' }, (k, { x, y, rows, width }) => {
-    const exp = exponential(k);
+    const exp = exponential(k, fused);
     k.repeat(rows, () => {
       const most = maximum(k, width, [x], (at) => at.load());
       const total = sum(k, width, [x, y], (from, to) => {
@@ -83,7 +83,7 @@ export const softmax = kernelModule('softmax', () => ({
       softCap: 'f32',
     },
     (k, { scores, inverses, rows, width, group, position, firstKey, window, scale, softCap }) => {
-      const exp = exponential(k);
+      const exp = exponential(k, fused);
       k.for(0, rows, 1, (row) => {
         const end = k.let(position.plus(row.over(group)).plus(1));
         const begin = k.let(choose(end.greater(window), end.minus(window), 0).max(firstKey));
