@@ -7,14 +7,14 @@ import { nibbleDot, type Ints } from './nibbles.js';
 /** Groups whose largest magnitude is less count as zeros, so that no scale is subnormal. */
 const smallest = 2 ** -100;
 
-/** Ties to even. */
-const nearestInteger = (x: Value<'f32x4'>): Ints => x.plus(toInteger).bits().minus(constant('f32x4', toInteger).bits());
+/** The bits of `toInteger` as a float. */
+const roundedZero = new Int32Array(Float32Array.of(toInteger).buffer)[0];
 
 /**
  * The largest magnitude of `count` floats, a multiple of 8. NaN where one is: without their signs floats are ordered as
  * their bits are, and NaN is above all others.
  */
-function largest(k: Kernel, from: Int, count: Int): Variable<'f32'> {
+function largest(k: Kernel, from: Int, count: Int, unsigned: Ints): Variable<'f32'> {
   const most = [0, 16].map(() => k.let(constant('i32x4', 0)));
   k.for(from, from.plus(count.shiftLeft(2)), 32, (at) =>
     most.forEach((of, i) =>
@@ -23,7 +23,7 @@ function largest(k: Kernel, from: Int, count: Int): Variable<'f32'> {
           load
             .f32x4(at, 16 * i)
             .bits()
-            .and(0x7fffffff),
+            .and(unsigned),
         ),
       ),
     ),
@@ -70,9 +70,14 @@ export const int4Quantize = (plan: Int4Plan) =>
       (k, { source, tiles, height, width, group, x, scales, sums, pad }) => {
         const dot = nibbleDot(k, plan);
         const wordStride = k.let(height.shiftLeft(2));
+        // Constants are declared before any loop, or compilers make them anew in each turn.
+        const unsigned = k.let(constant('i32x4', 0x7fffffff));
+        const zero = k.let(constant('f32x4', toInteger));
+        /** The nearest integer, ties to even, plus `roundedZero`, whose lower half is 0. */
+        const rounded = (x: Value<'f32x4'>): Ints => x.plus(zero).bits();
 
         const quantizeGroup = (from: Int, count: Int, target: Variable<'i32'>, scaleAt: Int, sumAt: Int): void => {
-          const most = largest(k, from, count);
+          const most = largest(k, from, count, unsigned);
           const tiny = k.let(most.less(smallest));
           const inverse = k.let(choose(tiny, constant('f32', 0), constant('f32', 127).over(most)));
           // An infinite group has no integers: its scale is NaN, as that of one with a NaN.
@@ -83,7 +88,7 @@ export const int4Quantize = (plan: Int4Plan) =>
           k.store(scaleAt, choose(tiny, constant('f32', 0), scale));
           const total = k.let(constant('i32x4', 0));
           k.for(from, from.plus(count.shiftLeft(2)), 32, (at) => {
-            const [low, high] = [0, 16].map((offset) => k.let(nearestInteger(load.f32x4(at, offset).times(inverse))));
+            const [low, high] = [0, 16].map((offset) => k.let(rounded(load.f32x4(at, offset).times(inverse))));
             total.add(low.plus(high));
             const words = k.let(dot.arrange(low, high));
             for (let word = 0; word < dot.words; word++) {
@@ -91,7 +96,7 @@ export const int4Quantize = (plan: Int4Plan) =>
               target.add(wordStride);
             }
           });
-          k.store(sumAt, sumOfLanes(total).times(-dot.factor));
+          k.store(sumAt, sumOfLanes(total).minus(count.times(roundedZero)).times(-dot.factor));
         };
 
         k.repeat(tiles, () => {

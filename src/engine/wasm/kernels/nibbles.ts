@@ -24,8 +24,7 @@ const dotToPairs = of('i16x8.relaxed_dot_i8x16_i7x16_s');
 const plusPairs = of('i16x8.add');
 const sumPairs = of('i32x4.extadd_pairwise_i16x8_s');
 const timesPairs = of('i16x8.mul');
-const narrowToPairs = of('i16x8.narrow_i32x4_s');
-const narrowToBytes = of('i8x16.narrow_i16x8_s');
+const pick = of('i8x16.relaxed_swizzle');
 export const widenLow = of('i32x4.extend_low_i16x8_u');
 export const widenHigh = of('i32x4.extend_high_i16x8_u');
 
@@ -50,7 +49,7 @@ export interface NibbleDot {
   add(sum: Ints | undefined, x: Ints, part: Ints): Ints;
   /** total + sum, where sums are of 16 bits and hold a block's products; otherwise sums are totals. */
   settle?(total: Ints, sum: Ints): Ints;
-  /** 8 activations (two vectors of integers from -127 to 127) as `words` words, in the first lanes. */
+  /** 8 activations (the lower halves of two vectors, integers from -127 to 127) as `words` words, in the first lanes. */
   arrange(low: Ints, high: Ints): Ints;
 }
 
@@ -66,13 +65,8 @@ function pairs(k: Kernel): NibbleDot {
     parts: (q) => [...masks.map((mask) => q.and(mask)), shiftPairs(q, 12)],
     add: (sum, x, part) => (sum ? sum.plus(dotPairs(x, part)) : dotPairs(x, part)),
     arrange: (low, high) => {
-      const scaled = k.let(timesPairs(narrowToPairs(low, high), halves(256, 16, 1, 256, 256, 16, 1, 256)));
-      const places = [0, 4, 1, 5, 2, 6, 3, 7];
-      return shuffle(
-        scaled,
-        scaled,
-        places.flatMap((at) => [2 * at, 2 * at + 1]),
-      );
+      const places = [0, 4, 1, 5, 2, 6, 3, 7].flatMap((at) => [4 * at, 4 * at + 1]);
+      return timesPairs(shuffle(low, high, places), halves(256, 256, 16, 16, 1, 1, 256, 256));
     },
   };
 }
@@ -80,16 +74,15 @@ function pairs(k: Kernel): NibbleDot {
 /** Even nibbles are masked, odd ones shifted down: word 0 holds elements 0, 2, 4, 6 and word 1 the others. */
 function bytes(k: Kernel): NibbleDot {
   const mask = k.let(constant('i32x4', 0x0f0f0f0f));
+  // Where bytes 0, 8 and 4, 12 of either vector go; 128 leaves a zero.
+  const lowPlaces = k.let(vector(0x80800800, 0x80800c04, -1, -1));
+  const highPlaces = k.let(vector(0x08008080, 0x0c048080, -1, -1));
   return {
     words: 2,
     factor: 1,
     parts: (q) => [q.and(mask), shiftPairs(q, 4).and(mask)],
     add: (sum, x, part) => dotBytes(x, part, sum ?? constant('i32x4', 0)),
-    arrange: (low, high) => {
-      const narrow: Variable<'i32x4'> = k.let(narrowToPairs(low, high));
-      const all = k.let(narrowToBytes(narrow, narrow));
-      return shuffle(all, all, [0, 2, 4, 6, 1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7]);
-    },
+    arrange: (low, high) => pick(low, lowPlaces).or(pick(high, highPlaces)),
   };
 }
 
