@@ -16,6 +16,7 @@ import {
   type Int4Plan,
 } from '../src/engine/wasm/int4/int4Plan.js';
 import { int4Product, quantizeRows } from '../src/engine/wasm/int4/int4Product.js';
+import { rowMajor } from '../src/engine/wasm/panels.js';
 import { Machine } from '../src/engine/wasm/machine.js';
 import { randomInt4 } from '../src/quant/randomInt4.js';
 
@@ -52,7 +53,7 @@ async function productCase(
       bytes: storage.bytes,
       run: () => {
         using frame = machine.memory.frame();
-        int4Product(machine, quantizeRows(machine, frame, x, rows, depth, groupSize), right, y);
+        int4Product(machine, quantizeRows(machine, frame, rowMajor(x, rows, depth), groupSize), right, y);
       },
     },
     {
@@ -61,7 +62,7 @@ async function productCase(
       bytes: 4 * rows * depth,
       run: () => {
         using frame = machine.memory.frame();
-        quantizeRows(machine, frame, x, rows, depth, groupSize);
+        quantizeRows(machine, frame, rowMajor(x, rows, depth), groupSize);
       },
     },
   ];

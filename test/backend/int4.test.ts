@@ -16,6 +16,7 @@ import {
   type Int4Plan,
 } from '../../src/engine/wasm/int4/int4Plan.js';
 import { int4Product, quantizeRows } from '../../src/engine/wasm/int4/int4Product.js';
+import { rowMajor } from '../../src/engine/wasm/panels.js';
 import { int4Right } from '../../src/engine/wasm/int4/selfTest.js';
 import { Machine } from '../../src/engine/wasm/machine.js';
 import { crossEntropyColumns } from '../../src/engine/wasm/tilePlan.js';
@@ -372,7 +373,7 @@ describe('wasm: int4 weights', () => {
         machine.memory.floats(from, rows * width).set(x);
         int4Product(
           machine,
-          quantizeRows(machine, frame, from, rows, width, format.groupSize),
+          quantizeRows(machine, frame, rowMajor(from, rows, width), format.groupSize),
           storage.matrices[0],
           to,
         );

@@ -1,10 +1,9 @@
 import type { Norm, Operand, PackedWeight } from '../backend.js';
 import { crossEntropy as kernels } from './kernels/crossEntropy.js';
-import { chunks, normed, project } from './linear.js';
+import { chunks, leftOf, project } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
-import { Left, rightOf, stripeOf, type Right } from './operands.js';
-import { rowMajor } from './panels.js';
+import { rightOf, stripeOf, type Left, type Right } from './operands.js';
 import { perUnit, unitCount } from './task.js';
 import { crossEntropyColumns, crossEntropyRows } from './tilePlan.js';
 
@@ -21,8 +20,7 @@ export function crossEntropy(
   const output = results.block(4 * rows);
   chunks(rows, crossEntropyRows, (row, count) => {
     using frame = machine.memory.frame();
-    const input = normed(machine, frame, addressOf(h) + 4 * row * width, count, width, norm);
-    const left = new Left(machine, frame, rowMajor(input, count, width));
+    const left = leftOf(machine, frame, addressOf(h) + 4 * row * width, count, width, norm);
     const losses = lossesOf(machine, left, rightOf(head), targets.subarray(row, row + count));
     machine.memory.floats(output.address + 4 * row, count).set(losses);
   });
@@ -78,8 +76,8 @@ export function divergence(
     const logitsOf = (x: Operand): number => {
       const logits = frame.take(4 * count * head.shape[0]);
       using scratch = machine.memory.frame();
-      const input = normed(machine, scratch, addressOf(x) + 4 * row * width, count, width, norm);
-      project(machine, new Left(machine, scratch, rowMajor(input, count, width)), rightOf(head), logits);
+      const left = leftOf(machine, scratch, addressOf(x) + 4 * row * width, count, width, norm);
+      project(machine, left, rightOf(head), logits);
       return logits;
     };
     const [p, q] = [logitsOf(reference), logitsOf(h)];

@@ -8,8 +8,8 @@ import { rmsNorm } from './kernels/rmsNorm.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block, type Frame } from './memory.js';
 import { Left, isInt4Right, rightOf, type Right } from './operands.js';
-import { rowMajor, type Panels } from './panels.js';
-import { endUnit, firstUnit, perUnit, plus, unitCount, type Argument, type Call, type Task } from './task.js';
+import { rowMajor, type MakeRows, type Panels } from './panels.js';
+import { endUnit, firstUnit, perUnit, plus, type Argument, type Call, type Task } from './task.js';
 import { exactColumns, partOf } from './tilePlan.js';
 
 /** How the depth of a product is split: see `gemm`. */
@@ -148,34 +148,31 @@ function addBias(machine: Machine, c: number, rows: number, width: number, bias:
   if (bias) machine.kernels(elementwise).add({ a: c, b: addressOf(bias), y: c, rows, width });
 }
 
-/** Rows of x under the norm, or as they are. */
-export function normed(
+/** y = x under the norm. */
+const normCall = (machine: Machine, x: number, y: number, width: number, { gain, epsilon }: Norm): MakeRows => {
+  const { rmsNorm: norm } = machine.calls(rmsNorm);
+  return (from, height) => {
+    const at = (address: number): Argument => perUnit(address + 4 * width * from, 4 * width * height);
+    return norm({ x: at(x), gain: addressOf(gain), y: at(y), rows: { base: 0, count: height }, width, epsilon });
+  };
+};
+
+/** Rows [rows, width] at x under the norm, or as they are, for products. */
+export function leftOf(
   machine: Machine,
   frame: Frame,
   x: number,
   rows: number,
   width: number,
   norm: Norm | undefined,
-): number {
-  if (!norm) return x;
+): Left {
+  if (!norm) return new Left(machine, frame, rowMajor(x, rows, width));
   const y = frame.take(4 * rows * width);
-  normRows(machine, x, y, rows, width, norm);
-  return y;
+  return new Left(machine, frame, rowMajor(y, rows, width, normCall(machine, x, y, width, norm)));
 }
 
-export function normRows(
-  machine: Machine,
-  x: number,
-  y: number,
-  rows: number,
-  width: number,
-  { gain, epsilon }: Norm,
-): void {
-  const stride = 4 * width;
-  const call = machine
-    .calls(rmsNorm)
-    .rmsNorm({ x: perUnit(x, stride), gain: addressOf(gain), y: perUnit(y, stride), rows: unitCount, width, epsilon });
-  machine.run([machine.rowsTask(rows, 3 * width, call)]);
+export function normRows(machine: Machine, x: number, y: number, rows: number, width: number, norm: Norm): void {
+  machine.run([machine.rowsTask(rows, 3 * width, normCall(machine, x, y, width, norm)(0, 1))]);
 }
 
 /** c += add, of `rows` rows. */
@@ -207,8 +204,7 @@ export function linear(
   const outputs = projections.map(({ weight }) => results.block(4 * rows * weight.shape[0]));
   chunks(rows, machine.plan.chunk, (row, count) => {
     using frame = machine.memory.frame();
-    const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
-    const left = new Left(machine, frame, rowMajor(input, count, width));
+    const left = leftOf(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
     const targets = projections.map(({ weight }, i) => outputs[i].address + 4 * row * weight.shape[0]);
     machine.run(projections.flatMap(({ weight }, i) => projectTasks(machine, left, rightOf(weight), targets[i])));
     projections.forEach(({ weight, bias }, i) => {
@@ -220,18 +216,11 @@ export function linear(
   return outputs.map((output) => results.keep(output));
 }
 
-/** y [rows, D] = down(silu(gate(x)) * up(x)) of rows at `x`, with matrix `expert` of each weight. */
-export function gated(
-  machine: Machine,
-  x: number,
-  rows: number,
-  { gate, up, down }: GatedProjections,
-  y: number,
-  expert = 0,
-): void {
+/** y [rows, D] = down(silu(gate(x)) * up(x)), with matrix `expert` of each weight. */
+export function gated(machine: Machine, left: Left, { gate, up, down }: GatedProjections, y: number, expert = 0): void {
   using frame = machine.memory.frame();
+  const { rows } = left;
   const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => rightOf(weight, expert));
-  const left = new Left(machine, frame, rowMajor(x, rows, right.depth));
   const inner = right.rows;
   if (rows === 1 && !gate.bias && !up.bias && !machine.exactInt4) {
     if (isInt4Right(right) && isInt4Right(upRight) && isInt4Right(downRight) && inner % downRight.groupSize === 0) {
@@ -244,12 +233,12 @@ export function gated(
   machine.run([...projectTasks(machine, left, right, g), ...projectTasks(machine, left, upRight, u)]);
   addBias(machine, g, rows, inner, gate.bias);
   addBias(machine, u, rows, inner, up.bias);
-  const [gateRows, upRows] = [perUnit(g, 4 * inner), perUnit(u, 4 * inner)];
-  const silu = machine
-    .calls(elementwise)
-    .siluMultiply({ gate: gateRows, up: upRows, y: gateRows, count: { base: 0, count: inner } });
-  machine.run([machine.rowsTask(rows, 8 * inner, silu)]);
-  project(machine, new Left(machine, frame, rowMajor(g, rows, inner)), downRight, y);
+  const { siluMultiply } = machine.calls(elementwise);
+  const silu: MakeRows = (from, height) => {
+    const [gates, ups] = [g, u].map((address) => perUnit(address + 4 * inner * from, 4 * inner * height));
+    return siluMultiply({ gate: gates, up: ups, y: gates, count: { base: 0, count: inner * height } });
+  };
+  project(machine, new Left(machine, frame, rowMajor(g, rows, inner, silu)), downRight, y);
   addBias(machine, y, rows, downRight.rows, down.bias);
 }
 
@@ -259,9 +248,9 @@ export function gatedMlp(machine: Machine, x: Operand, weights: GatedProjections
   const output = results.block(4 * rows * width);
   chunks(rows, machine.plan.chunk, (row, count) => {
     using frame = machine.memory.frame();
-    const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
+    const left = leftOf(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
     const y = output.address + 4 * row * width;
-    gated(machine, input, count, weights, y);
+    gated(machine, left, weights, y);
     if (add) addRows(machine, y, addressOf(add) + 4 * row * width, count, width);
   });
   return results.keep(output);

@@ -1,7 +1,7 @@
 import type { Fusion, GatedProjections, MoeSpec, Operand, PackedWeight } from '../backend.js';
 import { elementwise } from './kernels/elementwise.js';
 import { softmax } from './kernels/softmax.js';
-import { chunks, gated, normed, project } from './linear.js';
+import { chunks, gated, normRows, project } from './linear.js';
 import type { Machine } from './machine.js';
 import { addressOf, type Block } from './memory.js';
 import { Left, rightOf } from './operands.js';
@@ -42,7 +42,9 @@ export function moe(
   chunks(rows, machine.plan.chunk, (row, count) => {
     using frame = machine.memory.frame();
     const y = output.address + 4 * row * width;
-    const input = normed(machine, frame, addressOf(x) + 4 * row * width, count, width, norm);
+    const rows = addressOf(x) + 4 * row * width;
+    const input = norm ? frame.take(4 * count * width) : rows;
+    if (norm) normRows(machine, rows, input, count, width, norm);
     // The host decides what is computed next.
     machine.memory.arena?.spoil();
     const visits = probabilities(machine, input, count, router, spec);
@@ -77,7 +79,7 @@ function visitExpert(
   using frame = machine.memory.frame();
   const [rows, back] = [frame.take(4 * visits.length * width), frame.take(4 * visits.length * width)];
   visits.forEach(({ row }, i) => copyRow(machine, x, row, rows, i, width));
-  gated(machine, rows, visits.length, weights, back, expert);
+  gated(machine, new Left(machine, frame, rowMajor(rows, visits.length, width)), weights, back, expert);
   const { addScaled } = machine.kernels(elementwise);
   visits.forEach(({ row, weight }, i) =>
     addScaled({ x: back + 4 * i * width, y: y + 4 * row * width, weight, count: width }),

@@ -7,35 +7,42 @@ import type { Machine } from './machine.js';
 import type { Frame } from './memory.js';
 import { packLeft, panelsOf, type Matrix, type Panels } from './panels.js';
 
-/** Activations, laid out once for each kind of weight that they meet. */
+/** Activations, laid out once for each kind of weight that they meet; rows that have to be made are made with the first. */
 export class Left {
+  readonly rows: number;
+  #matrix: Matrix;
   #floats: number | undefined;
   readonly #quantized = new Map<number, QuantizedRows>();
 
   constructor(
     private readonly machine: Machine,
     private readonly frame: Frame,
-    private readonly matrix: Matrix,
-  ) {}
-
-  get rows(): number {
-    return this.matrix.rows;
+    matrix: Matrix,
+  ) {
+    this.rows = matrix.rows;
+    this.#matrix = matrix;
   }
 
   /** Address of its tiles of floats. */
   get floats(): number {
-    return (this.#floats ??= packLeft(this.machine, this.frame, this.matrix));
+    return (this.#floats ??= packLeft(this.machine, this.frame, this.#unmade()));
   }
 
   /** As integers with a scale a group; for rows that lie one behind another. */
   quantized(groupSize: Int4Format['groupSize']): QuantizedRows {
     let found = this.#quantized.get(groupSize);
     if (!found) {
-      const { address, rows, depth } = this.matrix;
-      found = quantizeRows(this.machine, this.frame, address, rows, depth, groupSize);
+      found = quantizeRows(this.machine, this.frame, this.#unmade(), groupSize);
       this.#quantized.set(groupSize, found);
     }
     return found;
+  }
+
+  /** The rows, from now on taken to be made. */
+  #unmade(): Matrix {
+    const matrix = this.#matrix;
+    this.#matrix = { ...matrix, make: undefined };
+    return matrix;
   }
 }
 

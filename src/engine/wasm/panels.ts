@@ -106,6 +106,9 @@ export function gatherRows(
   kernel({ panels, ids, target, count, depth });
 }
 
+/** Rows that are not there yet: a call that writes, for each unit, `height` rows after the last unit's, from row `from` on. */
+export type MakeRows = (from: number, height: number) => Call;
+
 /** A matrix of which element (row, at) lies at `address` + row * rowStride + at * depthStride (bytes). */
 export interface Matrix {
   readonly address: number;
@@ -113,15 +116,26 @@ export interface Matrix {
   readonly depth: number;
   readonly rowStride: number;
   readonly depthStride: number;
+  /** What comes before its rows are read: they are then still in the cache of the thread that reads them. */
+  readonly make?: MakeRows;
 }
 
-export const rowMajor = (address: number, rows: number, depth: number): Matrix => ({
+export const rowMajor = (address: number, rows: number, depth: number, make?: MakeRows): Matrix => ({
   address,
   rows,
   depth,
   rowStride: 4 * depth,
   depthStride: 4,
+  make,
 });
+
+/** Calls to be made before those that read the rows. */
+export const making = ({ make }: Matrix, from: number, height: number): Call[] => (make ? [make(from, height)] : []);
+
+function makeRows(machine: Machine, matrix: Matrix, from: number, count: number): void {
+  const calls = making(matrix, from, 1);
+  if (calls.length > 0 && count > 0) machine.run([machine.rowsTask(count, 8 * matrix.depth, ...calls)]);
+}
 
 /** Which kernel packs groups of so many rows. */
 const packerOf = { 4: 'packRows4', 6: 'packRows6', 8: 'packRows8' } as const;
@@ -129,11 +143,12 @@ const packerOf = { 4: 'packRows4', 6: 'packRows6', 8: 'packRows8' } as const;
 /** Rows packed for products: groups of `width`, [depth][width] each; of the last group only what there is, or zeros. */
 function packMatrix(
   machine: Machine,
-  { address, rows, depth, rowStride, depthStride }: Matrix,
+  matrix: Matrix,
   width: keyof typeof packerOf,
   target: number,
   fill: boolean,
 ): void {
+  const { address, rows, depth, rowStride, depthStride } = matrix;
   const kernels = machine.calls(pack);
   const [fast, groups] = depthStride === 4 ? [kernels[packerOf[width]], Math.floor(rows / width)] : [undefined, 0];
   if (fast && groups > 0) {
@@ -144,8 +159,9 @@ function packMatrix(
       depth,
       stride: rowStride,
     });
-    machine.run([machine.rowsTask(groups, width * depth, call)]);
+    machine.run([machine.rowsTask(groups, width * depth, ...making(matrix, 0, width), call)]);
   }
+  makeRows(machine, matrix, groups * width, rows - groups * width);
   const { packStrided } = machine.kernels(pack);
   const strided = (from: number, count: number, groupWidth: number): void =>
     packStrided({
@@ -195,7 +211,10 @@ export function packLeftCalls(
 
 /** The left side of a product: tiles of 4 rows, the last narrower. A single row is its own tile. Returns its address. */
 export function packLeft(machine: Machine, frame: Frame, matrix: Matrix): number {
-  if (isTile(matrix)) return matrix.address;
+  if (isTile(matrix)) {
+    makeRows(machine, matrix, 0, 1);
+    return matrix.address;
+  }
   const target = frame.take(4 * matrix.rows * matrix.depth);
   packMatrix(machine, matrix, machine.plan.rows, target, false);
   return target;

@@ -7,6 +7,7 @@ import { pack } from '../kernels/pack.js';
 import type { KernelModule } from '../kernel.js';
 import type { Machine } from '../machine.js';
 import type { Frame } from '../memory.js';
+import { making, type Matrix } from '../panels.js';
 import type { Int4Panels } from './int4Panels.js';
 import { endUnit, firstUnit, perUnit, plus, unitCount, type Argument, type Call, type Task } from '../task.js';
 import { blockWidth, panelRows, type Int4Plan } from './int4Plan.js';
@@ -47,35 +48,32 @@ function roomForRows(
   return { rows, groups, x, scales, sums, rowBytes };
 }
 
-/** `rows` rows of `width` floats at `source`. */
+/** Rows that lie one behind another. */
 export function quantizeRows(
   machine: Machine,
   frame: Frame,
-  source: number,
-  rows: number,
-  width: number,
+  matrix: Matrix,
   groupSize: Int4Format['groupSize'],
 ): QuantizedRows {
   const plan = machine.int4;
+  const { address, rows, depth: width } = matrix;
   const room = roomForRows(machine, frame, rows, width, groupSize);
   const { rowBytes, groups, x, scales, sums } = room;
   const { quantize } = machine.calls(quantizeOf(plan));
-  const tiles = (from: number, count: number, height: number): Task =>
-    machine.rowsTask(
-      count,
-      8 * height * width,
-      quantize({
-        source: perUnit(source + 4 * from * width, 4 * height * width),
-        tiles: unitCount,
-        height,
-        width,
-        group: groupSize,
-        x: perUnit(x + from * rowBytes, height * rowBytes),
-        scales: perUnit(scales + 4 * from * groups, 4 * height * groups),
-        sums: perUnit(sums + 4 * from * groups, 4 * height * groups),
-        pad: machine.pad,
-      }),
-    );
+  const tiles = (from: number, count: number, height: number): Task => {
+    const call = quantize({
+      source: perUnit(address + 4 * from * width, 4 * height * width),
+      tiles: unitCount,
+      height,
+      width,
+      group: groupSize,
+      x: perUnit(x + from * rowBytes, height * rowBytes),
+      scales: perUnit(scales + 4 * from * groups, 4 * height * groups),
+      sums: perUnit(sums + 4 * from * groups, 4 * height * groups),
+      pad: machine.pad,
+    });
+    return machine.rowsTask(count, 8 * height * width, ...making(matrix, from, height), call);
+  };
   const rest = rows % plan.rows;
   machine.run([tiles(0, (rows - rest) / plan.rows, plan.rows), tiles(rows - rest, rest > 0 ? 1 : 0, rest)]);
   return room;

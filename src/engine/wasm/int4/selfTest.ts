@@ -1,5 +1,6 @@
 import type { Int4Source } from '../../int4.js';
 import type { Machine } from '../machine.js';
+import { rowMajor } from '../panels.js';
 import { packInt4 } from './int4Panels.js';
 import { int4Product, quantizeRows } from './int4Product.js';
 
@@ -42,7 +43,7 @@ export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
           machine.memory
             .floats(x, count * width)
             .set(Float32Array.from({ length: count * width }, (_, i) => activation(Math.floor(i / width), i % width)));
-          int4Product(machine, quantizeRows(machine, frame, x, count, width, groupSize), right, y);
+          int4Product(machine, quantizeRows(machine, frame, rowMajor(x, count, width), groupSize), right, y);
           if (
             machine.memory
               .floats(y, count * out)
