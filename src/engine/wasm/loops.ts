@@ -86,6 +86,15 @@ export const maximum = (
 export const element = (base: Int, index: Arg<'i32'>): Int =>
   typeof index === 'number' ? base.plus(4 * index) : base.plus((index as Int).times(4));
 
+/** Zeros `rows` rows of `vectors` vectors, `stride` bytes apart. */
+export function clearRows(k: Kernel, address: Int, rows: number, vectors: number, stride: Int): void {
+  const row = k.let(address);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < vectors; j++) k.store(row, constant('f32x4', 0), 16 * j);
+    row.add(stride);
+  }
+}
+
 /** `rows` x `columns` of something, for unrolled tiles. */
 export const grid = <T>(rows: number, columns: number, at: (row: number, column: number) => T): T[][] =>
   Array.from({ length: rows }, (_, row) => Array.from({ length: columns }, (_, column) => at(row, column)));

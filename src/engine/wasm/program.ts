@@ -3,8 +3,8 @@
  * phases barriers at which threads spin. A pass of small matrices costs little more than its kernels so.
  *
  * Threads share words of memory: one that says that a thread failed, and for each phase, on cache lines of their own, the
- * chunks done, and the chunks taken with per task the end of its chunks. Threads take chunks by turns; a phase is over when all its chunks
- * are done. Nobody waits for a thread that comes late: it finds the phases over, and catches up.
+ * chunks done, and the chunks taken with per task the end of its chunks. Threads take chunks by turns; a phase is over
+ * when all its chunks are done. Nobody waits for a thread that comes late: it finds the phases over, and catches up.
  */
 import type { Batch } from '../batch.js';
 import { atomicAdd, atomicLoad, atomicWait, lineBytes, touchLines } from './atomics.js';

@@ -1,7 +1,7 @@
 import { load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel } from '../kernel.js';
 import { each, element } from '../loops.js';
-import { toHalf } from './halfFloat.js';
+import { storeHalves, toHalf } from './halfFloat.js';
 
 /**
  * Rotates pairs (i, i + d / 2) by a position's angles: first = a cos - b sin, second = b cos + a sin. cos and sin are
@@ -34,7 +34,8 @@ export const putFloat: Put = {
   one: (k, address, value) => k.store(address, value),
   four: (k, address, values, stride) => {
     const four = k.let(values);
-    for (const lane of lanes) k.store(address, four.lane(lane), stride * lane);
+    if (stride === 4) k.store(address, four);
+    else for (const lane of lanes) k.store(address, four.lane(lane), stride * lane);
   },
 };
 export const putHalf: Put = {
@@ -42,7 +43,8 @@ export const putHalf: Put = {
   one: (k, address, value) => k.store16(address, toHalf(k, value)),
   four: (k, address, values, stride) => {
     const four = k.let(toHalf(k, values));
-    for (const lane of lanes) k.store16(address, four.lane(lane), stride * lane);
+    if (stride === 2) storeHalves(k, address, four);
+    else for (const lane of lanes) k.store16(address, four.lane(lane), stride * lane);
   },
 };
 

@@ -1,7 +1,7 @@
 import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { bytesPerElement } from '../../weight.js';
-import { grid } from '../loops.js';
+import { clearRows, grid } from '../loops.js';
 import { scaledHalves } from './halfFloat.js';
 import type { TilePlan } from '../tilePlan.js';
 
@@ -82,13 +82,7 @@ interface Tile {
 const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number, stored: Stored): Tile['multiply'] =>
   scope.function(tileParameters, (k, { a, b, panelStride, c, rowStride, first, depth }) => {
     const vectors = plan.panel / 4;
-    k.if(first, () => {
-      const row = k.let(c);
-      for (let i = 0; i < rows; i++) {
-        for (let j = 0; j < panels * vectors; j++) k.store(row, constant('f32x4', 0), 16 * j);
-        row.add(rowStride);
-      }
-    });
+    k.if(first, () => clearRows(k, c, rows, panels * vectors, rowStride));
     const sumUp = multiplyAddIf(plan.fused);
     const totals = grid(rows, panels * vectors, () => k.let(constant('f32x4', 0)));
     const panel: Variable<'i32'>[] = [b];

@@ -1,4 +1,5 @@
-import { choose, constant, load, type Int, type Value } from '../language.js';
+import type { Code } from '../assembler.js';
+import { choose, constant, load, Value, type Int } from '../language.js';
 import { kernel, kernelModule, type Kernel } from '../kernel.js';
 
 /** float32 to float16 bits, one or four, to nearest, ties to even; overflows to infinity. */
@@ -14,6 +15,16 @@ export function toHalf<K extends 'f32' | 'f32x4'>(
   const special = choose(magnitude.greater(0x7f800000), constant(magnitude.kind, 0x7e00), 0x7c00);
   const half = choose(magnitude.less(0x38800000), subnormal, choose(magnitude.less(0x47800000), normal, special));
   return half.or(bits.shiftRight(16).and(0x8000)) as Value<K extends 'f32' ? 'i32' : 'i32x4'>;
+}
+
+/** Four float16 from `toHalf`, one behind another. */
+export function storeHalves(k: Kernel, address: Int, halves: Value<'i32x4'>): void {
+  const narrow = new Value('f64x2', (code: Code) => {
+    halves.emit(code);
+    halves.emit(code);
+    code.op('i16x8.narrow_i32x4_u');
+  });
+  k.store(address, narrow.lane(0));
 }
 
 /** Four float16 as float32. */
@@ -56,8 +67,7 @@ export const halfFloat = kernelModule('halfFloat', () => ({
   narrowFloat16: kernel({ source: 'i32', target: 'i32', count: 'i32' }, (k, { source, target, count }) => {
     const rest = k.let(count.and(3));
     k.repeat(count.shiftRight(2), () => {
-      const halves = k.let(toHalf(k, load.f32x4(source)));
-      for (const lane of [0, 1, 2, 3]) k.store16(target, halves.lane(lane), 2 * lane);
+      storeHalves(k, target, k.let(toHalf(k, load.f32x4(source))));
       source.add(16);
       target.add(8);
     });

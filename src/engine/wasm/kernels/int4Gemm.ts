@@ -1,6 +1,6 @@
 import { constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
-import { grid } from '../loops.js';
+import { clearRows, grid } from '../loops.js';
 import { blockBytes, panelRows, scaleBytes, zeroBytes, type Int4Plan } from '../int4/int4Plan.js';
 import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
 import { RunningSum, nibbleDot, wordsOf, type Ints } from './nibbles.js';
@@ -133,14 +133,7 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
     (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, group, first }) => {
       const dot = nibbleDot(k, plan);
       const { offsets, bytes } = columnsOf(plan);
-      const eachRow = (body: (row: Variable<'i32'>, i: number) => void): void => {
-        const row = k.let(c);
-        for (let i = 0; i < rows; i++) {
-          body(row, i);
-          row.add(rowStride);
-        }
-      };
-      k.if(first, () => eachRow((row) => offsets.forEach((at) => k.store(row, constant('f32x4', 0), at))));
+      k.if(first, () => clearRows(k, c, rows, plan.tileVectors, rowStride));
       eachGroup(k, blocks, group, (count) => {
         const zero = withZeros ? offsets.map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
         const accumulators = grid(rows, plan.tileVectors, (i, j) => {
@@ -165,14 +158,16 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
           },
         );
         const weights = offsets.map((at) => k.let(load.f32x4(weightScales, at)));
-        eachRow((row, i) => {
+        const row = k.let(c);
+        for (let i = 0; i < rows; i++) {
           const scale = k.let(load.f32Splat(scales, 4 * i));
           // All are read before one is written: else the compiler would not pair them.
           const totals = offsets.map((at, j) =>
             k.let(load.f32x4(row, at).plus(scaled(accumulators[i][j], scale, weights[j]))),
           );
           offsets.forEach((at, j) => k.store(row, totals[j], at));
-        });
+          row.add(rowStride);
+        }
         weightScales.add(bytes);
         if (withZeros) weightZeros.add(bytes);
         scales.add(4 * rows);
