@@ -6,17 +6,29 @@ import { hasByteDots } from './int4/byteDots.js';
 import { int4PlanFor, type Int4Plan } from './int4/int4Plan.js';
 import { kernel, kernelModule } from './kernel.js';
 import { constant, multiplyAdd } from './language.js';
-import { pairedTile, relaxedTile, strictTile, type TilePlan } from './tilePlan.js';
+import { forLargeCache, pairedTile, relaxedTile, strictTile, type TilePlan } from './tilePlan.js';
 import { webAssembly } from './webAssembly.js';
 
 /** Best first. `relaxed`: fused multiply-adds and dot products of bytes; `revectorized`: these, in pairs. */
 export const tiers = ['revectorized', 'relaxed', 'baseline'] as const;
 export type Tier = (typeof tiers)[number];
 
-/** How a tier multiplies, on this processor. */
+const tiles: Readonly<Record<Tier, TilePlan>> = {
+  revectorized: pairedTile,
+  relaxed: relaxedTile,
+  baseline: strictTile,
+};
+const largeTiles: typeof tiles = {
+  revectorized: forLargeCache(pairedTile),
+  relaxed: forLargeCache(relaxedTile),
+  baseline: forLargeCache(strictTile),
+};
+
+/** How a tier multiplies, on this processor: all that multiply bytes have a large second-level cache. */
 export function plansOf(tier: Tier): { readonly tile: TilePlan; readonly int4: Int4Plan } {
-  const int4 = int4PlanFor({ relaxed: tier !== 'baseline', wide: tier === 'revectorized', byteDots: hasByteDots() });
-  return { tile: { revectorized: pairedTile, relaxed: relaxedTile, baseline: strictTile }[tier], int4 };
+  const byteDots = hasByteDots();
+  const int4 = int4PlanFor({ relaxed: tier !== 'baseline', wide: tier === 'revectorized', byteDots });
+  return { tile: (byteDots ? largeTiles : tiles)[tier], int4 };
 }
 
 /** Forces a tier, whatever there is. */
