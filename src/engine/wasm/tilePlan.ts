@@ -40,8 +40,12 @@ export const relaxedTile: TilePlan = { ...strictTile, rows: 6, fused: true, bloc
 /** 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. */
 export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, depth: 512 };
 
-/** The same for a second-level cache of 1 MiB or more: weights then stream by a quarter as often. */
-export const forLargeCache = (plan: TilePlan): TilePlan => ({ ...plan, block: plan.rows === 6 ? 258 : 256 });
+/** The same for a second-level cache of 1 MiB or more, which then holds a pair of panels too: results are visited less often. */
+export const forLargeCache = (plan: TilePlan): TilePlan => ({
+  ...plan,
+  depth: 4 * plan.depth,
+  block: plan.rows === 6 ? 258 : 256,
+});
 
 /**
  * The parts that an inner size is summed in, as equal as may be. They depend on nothing else, so that a row's result does
