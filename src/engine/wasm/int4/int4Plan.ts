@@ -59,7 +59,7 @@ export const shortsPlan: Int4Plan = {
 };
 
 /** The same where vectors are paired to 256 bits, which leaves registers for more rows. */
-export const wideBytesPlan: Int4Plan = { ...bytesPlan, rows: 6, tileVectors: 4, depthBlocks: 64, block: 258 };
+export const wideBytesPlan: Int4Plan = { ...bytesPlan, rows: 6, tileVectors: 4, block: 258 };
 export const wideShortsPlan: Int4Plan = { ...shortsPlan, rows: 6, block: 66 };
 
 /** What the plan depends on. */
