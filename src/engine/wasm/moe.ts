@@ -42,9 +42,9 @@ export function moe(
   chunks(rows, machine.plan.chunk, (row, count) => {
     using frame = machine.memory.frame();
     const y = output.address + 4 * row * width;
-    const rows = addressOf(x) + 4 * row * width;
-    const input = norm ? frame.take(4 * count * width) : rows;
-    if (norm) normRows(machine, rows, input, count, width, norm);
+    const source = addressOf(x) + 4 * row * width;
+    const input = norm ? frame.take(4 * count * width) : source;
+    if (norm) normRows(machine, source, input, count, width, norm);
     // The host decides what is computed next.
     machine.memory.arena?.spoil();
     const visits = probabilities(machine, input, count, router, spec);

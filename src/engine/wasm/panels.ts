@@ -133,8 +133,7 @@ export const rowMajor = (address: number, rows: number, depth: number, make?: Ma
 export const making = ({ make }: Matrix, from: number, height: number): Call[] => (make ? [make(from, height)] : []);
 
 function makeRows(machine: Machine, matrix: Matrix, from: number, count: number): void {
-  const calls = making(matrix, from, 1);
-  if (calls.length > 0 && count > 0) machine.run([machine.rowsTask(count, 8 * matrix.depth, ...calls)]);
+  if (matrix.make && count > 0) machine.run([machine.rowsTask(count, 8 * matrix.depth, matrix.make(from, 1))]);
 }
 
 /** Which kernel packs groups of so many rows. */

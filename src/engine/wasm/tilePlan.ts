@@ -10,7 +10,7 @@ export interface TilePlan {
   readonly panel: number;
   /** Panels that a single row (a token being decoded) takes at once, to have enough independent sums. */
   readonly rowPanels: number;
-  /** Inner size, at most, whose products are summed before they join the result: keeps a panel in the first-level cache. */
+  /** Inner size, at most, whose products are summed before they join the result: keeps a panel in a near cache. */
   readonly depth: number;
   /** Rows of activations that stay in the second-level cache while the panels stream by. */
   readonly block: number;
@@ -44,7 +44,7 @@ export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, depth: 512 };
 export const forLargeCache = (plan: TilePlan): TilePlan => ({
   ...plan,
   depth: 4 * plan.depth,
-  block: plan.rows === 6 ? 258 : 256,
+  block: plan.rows * Math.ceil(256 / plan.rows),
 });
 
 /**

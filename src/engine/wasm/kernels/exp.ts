@@ -32,6 +32,7 @@ export function exponential(k: Kernel, fused: boolean): Exponential {
   const keep = (value: number): Value<'f32x4'> => k.let(constant('f32x4', value));
   const [scale, offset, high, low, one] = [log2e, magic, -ln2High, -ln2Low, 1].map(keep);
   const [least, most] = [smallest, largest].map(keep);
+  // 1 + r + r^2 (...), from the last coefficient on.
   const [first, ...rest] = [...coefficients.map(keep), one, one];
   const ofFour = (x: Value<'f32x4'>): Value<'f32x4'> => {
     const clamped = k.let(x.orLarger(least).orSmaller(most));
