@@ -3,7 +3,6 @@
  * vectors to 256 bits (Node 26). Operations are a multiplication or an addition each; bytes those of the weight.
  */
 import { cpus } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import { Bench } from 'tinybench';
 import type { Int4Format } from '../src/engine/int4.js';
 import { packInt4 } from '../src/engine/wasm/int4/int4Panels.js';
@@ -18,6 +17,7 @@ import {
 import { int4Product, quantizeRows } from '../src/engine/wasm/int4/int4Product.js';
 import { rowMajor } from '../src/engine/wasm/panels.js';
 import { Machine } from '../src/engine/wasm/machine.js';
+import { isKnown, prepare } from '../src/engine/wasm/tier.js';
 import { randomInt4 } from '../src/quant/randomInt4.js';
 
 interface Case {
@@ -68,12 +68,11 @@ async function productCase(
   ];
 }
 
-/** Relaxed SIMD is there, and right, from Node 24 on. */
-const major = Number(process.versions.node.split('.')[0]);
 const wide = process.argv.includes('--wide');
 const relaxedPlans = wide ? [wideBytesPlan, wideShortsPlan] : [bytesPlan, shortsPlan];
-const plans = major >= 24 ? [pairsPlan, ...relaxedPlans] : [pairsPlan];
-if (wide) setFlagsFromString('--experimental-wasm-revectorize');
+const tier = wide ? 'revectorized' : 'relaxed';
+prepare(tier);
+const plans = isKnown(tier) ? [pairsPlan, ...relaxedPlans] : [pairsPlan];
 const shapes: [rows: number, depth: number, out: number, groupSize: GroupSize][] = [
   [1, 4096, 4096, 32],
   [1, 4096, 4096, 128],

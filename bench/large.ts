@@ -52,7 +52,7 @@ const seconds = async (work: () => unknown): Promise<number> => {
 };
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
 
-const engine = await createEngine('wasm', { threads, revectorize: true });
+const engine = await createEngine('wasm', { threads, v8Flags: true });
 
 const machine = new Machine(undefined, false, threads);
 const block = 2 ** 20;

@@ -42,7 +42,7 @@ async function measured<T>(name: string, operations: number, work: () => T | Pro
 
 console.log(`${cpus()[0].model.trim()}, node ${process.version}, ${threads} threads`);
 console.log(`weight [${out}, ${width}], ${tokens} tokens, float64`);
-const engine = await createEngine('wasm', { threads, revectorize: true });
+const engine = await createEngine('wasm', { threads, v8Flags: true });
 const sum = engine.accumulator(width * width);
 const x = engine.tensor(random(tokens * width, 1), [tokens, width]);
 await measured('Gram', tokens * width ** 2, () => engine.gram(x, sum));

@@ -17,7 +17,7 @@ const save = () => writeFileSync(out, JSON.stringify(state));
 
 const tokenizer = await loadTokenizer(folder);
 const rowsOf = async (file, options) => (await calibrationRows(tokenizer, [file], options)).rows;
-const engine = await createEngine('wasm', { threads: THREADS && Number(THREADS), revectorize: true });
+const engine = await createEngine('wasm', { threads: THREADS && Number(THREADS), v8Flags: true });
 const whole = await loadModel(folder, { engine });
 const fitted = await Promise.all(calibration.split(',').map((file) => rowsOf(file, { samples, length })));
 const fits = [['first', fitted[0]], ...(fitted.length > 1 ? [['mix', fitted.flat()]] : [])];

@@ -59,7 +59,7 @@ export interface LoadValues extends Pick<
 export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
   backend: o.backend,
   threads: o.threads,
-  revectorize: true, // changes how this process compiles, which is the program's to decide
+  v8Flags: true, // changes how this process compiles, which is the program's to decide
   int4: o.int4Exact ? 'exact' : 'fast',
   drops: dropsOf(o),
   memory: o.memory,

@@ -9,8 +9,9 @@ export interface EngineOptions {
   /** Which TensorFlow.js backend: its package's last word, e.g. 'node-gpu', 'node', 'wasm', 'cpu'. @defaultValue the first installed, in this order */
   readonly tfjs?: string;
   /**
-   * Lets V8 pair 128-bit instructions of WebAssembly to 256 bits (Node 26 or later, x86-64), by a flag that stays set for
-   * the whole process: for programs that own theirs. @defaultValue false
+   * Lets the `wasm` backend set flags of V8, which stay set for the whole process: for programs that own theirs. From Node
+   * 26 on, on x86-64, V8 then pairs 128-bit instructions of WebAssembly to 256 bits; before Node 24, kernels then use
+   * relaxed SIMD, and all WebAssembly is compiled by the optimizing compiler at once. @defaultValue false
    */
-  readonly revectorize?: boolean;
+  readonly v8Flags?: boolean;
 }

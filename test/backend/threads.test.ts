@@ -107,6 +107,6 @@ it('numbers of threads and tiers are checked', async () => {
   vi.stubEnv('LLM_DROP_WASM_TIER', 'best');
   expect(() => detectTier({})).toThrow(/LLM_DROP_WASM_TIER is 'best'/);
   vi.stubEnv('LLM_DROP_WASM_TIER', 'baseline');
-  expect(detectTier({ revectorize: true })).toBe('baseline');
+  expect(detectTier({ v8Flags: true })).toBe('baseline');
   vi.unstubAllEnvs();
 });

@@ -4,11 +4,10 @@ import { Machine } from '../../src/engine/wasm/machine.js';
 import { exponentials } from '../../src/engine/wasm/kernels/exp.js';
 import { halfFloat } from '../../src/engine/wasm/kernels/halfFloat.js';
 import { random } from '../support/backends.js';
+import { allowRelaxed } from '../support/relaxed.js';
 
 const machine = new Machine();
-// Relaxed SIMD is there and right from Node 24 on.
-const relaxed = Number(process.versions.node.split('.')[0]) >= 24;
-const versions = relaxed ? (['strict', 'fused'] as const) : (['strict'] as const);
+const versions = allowRelaxed() ? (['strict', 'fused'] as const) : (['strict'] as const);
 
 function exp(version: 'strict' | 'fused', values: Float32Array): Float32Array {
   using frame = machine.memory.frame();

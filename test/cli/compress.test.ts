@@ -212,7 +212,7 @@ describe('a run that was cut', () => {
   const complete: Recipe = parseRecipe(recipe);
   const cut = Error('cut');
   /** As the command line computes, whose results these are compared with. */
-  const here = { threads: 1, revectorize: true };
+  const here = { threads: 1, v8Flags: true };
 
   /** Cuts a run where `label` has told of progress so many times. */
   async function cutAt(out: string, label: string, times: number): Promise<void> {

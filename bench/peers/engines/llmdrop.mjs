@@ -8,7 +8,7 @@ const load = (path) => import(pathToFileURL(join(dist, path)).href);
 const lib = await load('index.js');
 const { measureTest } = await load('bench/index.js');
 
-const engine = await lib.createEngine('wasm', { threads, revectorize: true });
+const engine = await lib.createEngine('wasm', { threads, v8Flags: true });
 // Q4_0's format: symmetric, the embedding and head too.
 const format = { groupSize: int4, symmetric: true, head: 'int4' };
 const { rtn, rtnQuantizer } = int4 ? await load('quant/index.js') : {};

@@ -7,7 +7,7 @@ import { serve } from '../serve.mjs';
 const { dist, folder, threads, rows: file } = JSON.parse(process.argv[2]);
 const lib = await import(pathToFileURL(join(dist, 'index.js')).href);
 const rows = JSON.parse(readFileSync(file, 'utf8')).map((row) => Int32Array.from(row));
-const engine = await lib.createEngine('wasm', { threads, revectorize: true });
+const engine = await lib.createEngine('wasm', { threads, v8Flags: true });
 const model = await lib.loadModel(folder, { engine });
 
 async function score() {

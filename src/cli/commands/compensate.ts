@@ -104,7 +104,7 @@ async function refitFolder(o: CompensateValues, ui: Ui): Promise<CompensateResul
     o.calibration,
     { ...o, texts: o.text, maxLength },
   );
-  using engine = await createEngine(o.backend, { threads: o.threads, revectorize: true });
+  using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
   using whole = new Model(engine, config, familyOf(config, o.model), base.checkpoint);
   const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
   const texts: readonly HeldOutText[] = fitsMemory(whole, memory) ? heldOut : [];

@@ -53,7 +53,7 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
     if (!o.overwrite) await checkVacant(o.out);
     const result = await runRecipe(o.model, recipe, {
       ...{ out: o.out, overwrite: o.overwrite, maxMemory: o.maxMemory },
-      ...{ backend: o.backend, threads: o.threads, revectorize: true },
+      ...{ backend: o.backend, threads: o.threads, v8Flags: true },
       stage: (label) => ui.progress(label),
       note: (told) => ui.note(told),
       signal: ui.signal,

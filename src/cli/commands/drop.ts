@@ -231,7 +231,7 @@ async function chooseUnmeasured(o: DropValues, source: DropSource, method: DropM
     const { importance } = await readScores(o.importance, source);
     return { ...chooseByScores(importance, method, earlier), method };
   }
-  using engine = await createEngine(o.backend, { threads: o.threads, revectorize: true });
+  using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
   const { config, specs, checkpoint } = source;
   return {
     ...(await chooseWithoutText({ engine, config, specs, parameters: checkpoint, drops: earlier }, method)),

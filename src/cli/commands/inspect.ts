@@ -54,7 +54,7 @@ async function inspectModel(o: {
   threads?: number;
 }): Promise<Inspection> {
   await using source = await openDropSource(o.model);
-  using engine = await createEngine(o.backend, { threads: o.threads, revectorize: true });
+  using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
   const { checkpoint, config, specs } = source;
   const drop = { attention: config.dropAttention, mlp: config.dropMlp };
   const { quantization } = checkpoint;

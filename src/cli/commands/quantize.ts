@@ -84,7 +84,7 @@ export const quantize = command('quantize', 'Write a model with weights in 4 bit
 async function quantizeFolder(o: QuantizeValues, ui: Ui): Promise<QuantizeResult> {
   await using source = await openDropSource(o.model);
   const { checkpoint, config, specs } = source;
-  using engine = await createEngine(o.backend, { threads: o.threads, revectorize: true });
+  using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
   using model = new Model(engine, config, familyOf(config, o.model), checkpoint);
   const groups = { groupSize: o.groupSize, symmetric: isSymmetric(o), clip: o.clip };
   checkShapes(source, model, groups, o);

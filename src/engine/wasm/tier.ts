@@ -6,37 +6,58 @@ import { hasByteDots } from './int4/byteDots.js';
 import { int4PlanFor, type Int4Plan } from './int4/int4Plan.js';
 import { kernel, kernelModule } from './kernel.js';
 import { constant, multiplyAdd } from './language.js';
-import { forLargeCache, pairedTile, relaxedTile, strictTile, type TilePlan } from './tilePlan.js';
+import { forLargeCache, hoistedTile, pairedTile, relaxedTile, strictTile, type TilePlan } from './tilePlan.js';
 import { webAssembly } from './webAssembly.js';
 
 /** Best first. `relaxed`: fused multiply-adds and dot products of bytes; `revectorized`: these, in pairs. */
 export const tiers = ['revectorized', 'relaxed', 'baseline'] as const;
 export type Tier = (typeof tiers)[number];
 
+/** This Node's major version. */
+const version = Number.parseInt(process.versions.node, 10);
+
+/** The first version whose kernels V8 pairs, and the first that has relaxed SIMD right in each of its compilers. */
+const pairingVersion = 26;
+const relaxedVersion = 24;
+/** The first that has relaxed SIMD without being told. */
+const shippedVersion = 22;
+
+/** Earlier versions move a loop's loads to its top, and use no instruction for products of bytes on x86-64. */
+const isOld = version < relaxedVersion;
+
 const tiles: Readonly<Record<Tier, TilePlan>> = {
   revectorized: pairedTile,
-  relaxed: relaxedTile,
+  relaxed: isOld ? hoistedTile : relaxedTile,
   baseline: strictTile,
 };
 const largeTiles: typeof tiles = {
-  revectorized: forLargeCache(pairedTile),
-  relaxed: forLargeCache(relaxedTile),
-  baseline: forLargeCache(strictTile),
+  revectorized: forLargeCache(tiles.revectorized),
+  relaxed: forLargeCache(tiles.relaxed),
+  baseline: forLargeCache(tiles.baseline),
 };
 
 /** How a tier multiplies, on this processor: all that multiply bytes have a large second-level cache. */
 export function plansOf(tier: Tier): { readonly tile: TilePlan; readonly int4: Int4Plan } {
   const byteDots = hasByteDots();
-  const int4 = int4PlanFor({ relaxed: tier !== 'baseline', wide: tier === 'revectorized', byteDots });
-  return { tile: (byteDots ? largeTiles : tiles)[tier], int4 };
+  return {
+    tile: (byteDots ? largeTiles : tiles)[tier],
+    int4: int4PlanFor({ relaxed: tier !== 'baseline', wide: tier === 'revectorized', byteDots: byteDots && !isOld }),
+  };
 }
 
 /** Forces a tier, whatever there is. */
 const variable = 'LLM_DROP_WASM_TIER';
 
-/** The first version with each: earlier ones have the instructions, but compute some wrong. */
-const relaxedVersion = 24;
-const revectorizedVersion = 26;
+export function detectTier({ v8Flags = false }: EngineOptions): Tier {
+  const forced = process.env[variable];
+  if (forced) {
+    const tier = tiers.find((name) => name === forced);
+    if (!tier) throw new UserError(`${variable} is '${forced}'`, { hint: `set one of ${tiers.join(', ')}` });
+    return tier;
+  }
+  if (v8Flags && version >= pairingVersion && process.arch === 'x64') return 'revectorized';
+  return v8Flags || version >= relaxedVersion ? 'relaxed' : 'baseline';
+}
 
 const probe = kernelModule('probe', () => ({
   probe: kernel({ at: 'i32' }, (k, { at }) => {
@@ -45,23 +66,24 @@ const probe = kernelModule('probe', () => ({
   }),
 }));
 
-export function detectTier({ revectorize = false }: EngineOptions): Tier {
-  const forced = process.env[variable];
-  if (forced) {
-    const tier = tiers.find((name) => name === forced);
-    if (!tier) throw new UserError(`${variable} is '${forced}'`, { hint: `set one of ${tiers.join(', ')}` });
-    return tier;
-  }
-  const version = Number.parseInt(process.versions.node, 10);
-  if (version < relaxedVersion || !webAssembly.validate(probe.emit().bytes)) return 'baseline';
-  return revectorize && version >= revectorizedVersion && process.arch === 'x64' ? 'revectorized' : 'relaxed';
-}
+/** Whether V8 knows a tier's instructions, once `prepare`d for it. */
+export const isKnown = (tier: Tier): boolean => tier === 'baseline' || webAssembly.validate(probe.emit().bytes);
 
 let pairing = false;
 
 /** Sets what a tier needs before its kernels are compiled. */
 export function prepare(tier: Tier): void {
+  if (tier === 'relaxed' && isOld) allowRelaxed();
   if (pairing === (tier === 'revectorized')) return;
   pairing = !pairing;
   setFlagsFromString(`--${pairing ? '' : 'no-'}experimental-wasm-revectorize`);
+}
+
+/**
+ * Old versions have relaxed SIMD right in the optimizing compiler alone: kernels are then never compiled by the other.
+ * This stays, for kernels that another engine still has to compile.
+ */
+function allowRelaxed(): void {
+  if (version < shippedVersion) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  setFlagsFromString('--no-liftoff');
 }

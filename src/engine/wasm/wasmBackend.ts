@@ -36,7 +36,7 @@ import { moe } from './moe.js';
 import { WasmRecording } from './recording.js';
 import { isInt4Right, rightOf } from './operands.js';
 import { passesSelfTest } from './selfTest.js';
-import { detectTier, plansOf, prepare, tiers, type Tier } from './tier.js';
+import { detectTier, isKnown, plansOf, prepare, tiers, type Tier } from './tier.js';
 import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './panels.js';
 import { mostPages } from './webAssembly.js';
 
@@ -298,6 +298,7 @@ export async function createWasmBackend(options: EngineOptions, pages = mostPage
   for (let at = tiers.indexOf(detectTier(options)); ; at++) {
     const tier = tiers[at];
     prepare(tier);
+    if (!isKnown(tier)) continue;
     const plans = plansOf(tier);
     const machine = new Machine(plans.int4, int4 === 'exact', threads, plans.tile, new Memory(pages));
     if (tier === 'baseline' || (await passesSelfTest(machine)))

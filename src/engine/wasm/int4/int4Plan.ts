@@ -6,9 +6,9 @@ export interface Int4Plan {
   readonly rows: number;
   /** Vectors of 4 columns of a tile: half a panel or all of it. */
   readonly tileVectors: 2 | 4;
-  /** Words of activations that a tile's inner loop takes before it branches; a block's 8 for `shorts`. */
+  /** Words of activations that a tile's inner loop takes before it branches. */
   readonly tileUnroll: number;
-  /** Steps of 8 weights that the loop for a single row takes before it branches: 1, 2 or 4; a block's 4 for `shorts`. */
+  /** Steps of 8 weights that the loop for a single row takes before it branches: 1, 2 or 4. */
   readonly rowUnroll: number;
   /** Sums that a single row's products go to in turn, where one product would wait for the last. */
   readonly rowChains: 1 | 2;
@@ -46,13 +46,13 @@ export const bytesPlan: Int4Plan = {
   block: 64,
 };
 
-/** Relaxed SIMD where that is three instructions: sums of 16 bits save one of them. */
+/** Relaxed SIMD where that is three instructions: sums of 16 bits save one of them. Unrolled, it gains nothing anywhere. */
 export const shortsPlan: Int4Plan = {
   dot: 'shorts',
   rows: 4,
   tileVectors: 2,
-  tileUnroll: 8,
-  rowUnroll: 4,
+  tileUnroll: 1,
+  rowUnroll: 1,
   rowChains: 1,
   depthBlocks: 64,
   block: 64,

@@ -3,7 +3,7 @@ import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScop
 import { clearRows, grid } from '../loops.js';
 import { blockBytes, panelRows, scaleBytes, zeroBytes, type Int4Plan } from '../int4/int4Plan.js';
 import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
-import { RunningSum, nibbleDot, wordsOf, type Ints } from './nibbles.js';
+import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nibbles.js';
 
 /** A panel's vectors of 4 rows, and the bytes of its words of 8 weights. */
 const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
@@ -27,6 +27,27 @@ function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i
 /** Sum of a group's products as the float it stands for: sum * (x's scale * the weight's). */
 const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
   sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
+
+/**
+ * `turn`, which moves `pointer`, until it is at `end`. Sums of 16 bits join their totals after each block of `block` bytes:
+ * they hold no more.
+ */
+function sumUp(
+  k: Kernel,
+  dot: NibbleDot,
+  { pointer, end, block }: { readonly pointer: Variable<'i32'>; readonly end: Int; readonly block: number },
+  totals: readonly (readonly Variable<'i32x4'>[])[],
+  turn: (running: readonly (readonly RunningSum[])[]) => void,
+): void {
+  const until = (end: Int, body: () => void): void => k.while(() => pointer.differs(end), body);
+  const sums = (): RunningSum[][] => totals.map((line) => line.map((total) => new RunningSum(k, dot, total)));
+  if (!dot.settle) return until(end, () => turn(sums()));
+  until(end, () => {
+    const running = sums();
+    until(k.let(pointer.plus(block)), () => turn(running));
+    for (const sum of running.flat()) sum.settle();
+  });
+}
 
 const oneRowParameters = {
   panels: 'i32',
@@ -64,22 +85,17 @@ const oneRow = (plan: Int4Plan, withZeros: boolean) =>
           vectors.map((j) => k.let(chain === 0 ? starts[j] : zeros())),
         );
         const end = k.let(w.plus(count.times(blockBytes)));
-        k.while(
-          () => w.differs(end),
-          () => {
-            const running = chains.map((chain) => chain.map((total) => new RunningSum(k, dot, total)));
-            for (let step = 0; step < plan.rowUnroll; step++) {
-              const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, stepBytes * step + 16 * j).bits())));
-              for (let word = 0; word < dot.words; word++) {
-                const activations = k.let(splatInt(xAt, 4 * (dot.words * step + word)));
-                running[word % plan.rowChains].forEach((to, j) => to.add(activations, parts[j][word]));
-              }
+        sumUp(k, dot, { pointer: w, end, block: blockBytes }, chains, (running) => {
+          for (let step = 0; step < plan.rowUnroll; step++) {
+            const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, stepBytes * step + 16 * j).bits())));
+            for (let word = 0; word < dot.words; word++) {
+              const activations = k.let(splatInt(xAt, 4 * (dot.words * step + word)));
+              running[word % plan.rowChains].forEach((to, j) => to.add(activations, parts[j][word]));
             }
-            for (const to of running.flat()) to.settle();
-            w.add(stepBytes * plan.rowUnroll);
-            xAt.add(4 * dot.words * plan.rowUnroll);
-          },
-        );
+          }
+          w.add(stepBytes * plan.rowUnroll);
+          xAt.add(4 * dot.words * plan.rowUnroll);
+        });
         const scale = k.let(load.f32Splat(scaleAt));
         totals.forEach((total, j) => {
           const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[j]), chains[0][j]);
@@ -140,23 +156,19 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
           const sum = splatInt(sums, 4 * i);
           return k.let(zero ? zero[j].times(sum) : sum.shiftLeft(3));
         });
-        const end = k.let(operands.plus(count.times(4 * dot.words * bytes)));
-        k.while(
-          () => operands.differs(end),
-          () => {
-            const running = grid(rows, plan.tileVectors, (i, j) => new RunningSum(k, dot, accumulators[i][j]));
-            for (let word = 0; word < plan.tileUnroll; word++) {
-              const parts = offsets.map((at) => k.let(load.f32x4(operands, bytes * word + at).bits()));
-              running.forEach((line, i) => {
-                const activations = k.let(splatInt(x, 4 * (rows * word + i)));
-                line.forEach((sum, j) => sum.add(activations, parts[j]));
-              });
-            }
-            for (const sum of running.flat()) sum.settle();
-            operands.add(bytes * plan.tileUnroll);
-            x.add(4 * rows * plan.tileUnroll);
-          },
-        );
+        const block = 4 * dot.words * bytes;
+        const end = k.let(operands.plus(count.times(block)));
+        sumUp(k, dot, { pointer: operands, end, block }, accumulators, (running) => {
+          for (let word = 0; word < plan.tileUnroll; word++) {
+            const parts = offsets.map((at) => k.let(load.f32x4(operands, bytes * word + at).bits()));
+            running.forEach((line, i) => {
+              const activations = k.let(splatInt(x, 4 * (rows * word + i)));
+              line.forEach((sum, j) => sum.add(activations, parts[j]));
+            });
+          }
+          operands.add(bytes * plan.tileUnroll);
+          x.add(4 * rows * plan.tileUnroll);
+        });
         const weights = offsets.map((at) => k.let(load.f32x4(weightScales, at)));
         const row = k.let(c);
         for (let i = 0; i < rows; i++) {

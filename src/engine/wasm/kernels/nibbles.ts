@@ -45,8 +45,8 @@ export interface NibbleDot {
   readonly factor: number;
   /** The nibbles of a vector of weights, apart: one operand for each word. */
   parts(q: Ints): Ints[];
-  /** sum + x part; x part where there is no sum yet. */
-  add(sum: Ints | undefined, x: Ints, part: Ints): Ints;
+  /** sum + x part. */
+  add(sum: Ints, x: Ints, part: Ints): Ints;
   /** total + sum, where sums are of 16 bits and hold a block's products; otherwise sums are totals. */
   settle?(total: Ints, sum: Ints): Ints;
   /** 8 activations (the lower halves of two vectors, integers from -127 to 127) as `words` words, in the first lanes. */
@@ -63,7 +63,7 @@ function pairs(k: Kernel): NibbleDot {
     words: 4,
     factor: 256,
     parts: (q) => [...masks.map((mask) => q.and(mask)), shiftPairs(q, 12)],
-    add: (sum, x, part) => (sum ? sum.plus(dotPairs(x, part)) : dotPairs(x, part)),
+    add: (sum, x, part) => sum.plus(dotPairs(x, part)),
     arrange: (low, high) => {
       const places = [0, 4, 1, 5, 2, 6, 3, 7].flatMap((at) => [4 * at, 4 * at + 1]);
       return timesPairs(shuffle(low, high, places), halves(256, 256, 16, 16, 1, 1, 256, 256));
@@ -81,7 +81,7 @@ function bytes(k: Kernel): NibbleDot {
     words: 2,
     factor: 1,
     parts: (q) => [q.and(mask), shiftPairs(q, 4).and(mask)],
-    add: (sum, x, part) => dotBytes(x, part, sum ?? constant('i32x4', 0)),
+    add: (sum, x, part) => dotBytes(x, part, sum),
     arrange: (low, high) => pick(low, lowPlaces).or(pick(high, highPlaces)),
   };
 }
@@ -92,28 +92,29 @@ function bytes(k: Kernel): NibbleDot {
  */
 const shorts = (k: Kernel): NibbleDot => ({
   ...bytes(k),
-  add: (sum, x, part) => (sum ? plusPairs(sum, dotToPairs(x, part)) : dotToPairs(x, part)),
+  add: (sum, x, part) => plusPairs(sum, dotToPairs(x, part)),
   settle: (total, sum) => total.plus(sumPairs(sum)),
 });
 
 /** A total, and in front of it a sum of 16 bits where the products' kind has one. */
 export class RunningSum {
-  #sum: Ints | undefined;
+  readonly #sum: Variable<'i32x4'>;
 
   constructor(
-    private readonly k: Kernel,
+    k: Kernel,
     private readonly dot: NibbleDot,
     private readonly total: Variable<'i32x4'>,
-  ) {}
-
-  add(x: Ints, part: Ints): void {
-    if (this.dot.settle) this.#sum = this.k.let(this.dot.add(this.#sum, x, part));
-    else this.total.set(this.dot.add(this.total, x, part));
+  ) {
+    this.#sum = dot.settle ? k.let(constant('i32x4', 0)) : total;
   }
 
-  /** Before the loop goes on. */
+  add(x: Ints, part: Ints): void {
+    this.#sum.set(this.dot.add(this.#sum, x, part));
+  }
+
+  /** Where a block ends. */
   settle(): void {
-    if (this.#sum) this.total.set(this.dot.settle!(this.total, this.#sum));
+    if (this.dot.settle) this.total.set(this.dot.settle(this.total, this.#sum));
   }
 }
 

@@ -1,0 +1,8 @@
+import { detectTier, isKnown, prepare } from '../../src/engine/wasm/tier.js';
+
+/** Lets kernels use relaxed SIMD where it is behind a flag, and leaves a better tier as it is; whether V8 knows it. */
+export function allowRelaxed(): boolean {
+  const tier = detectTier({});
+  prepare(tier === 'baseline' ? 'relaxed' : tier);
+  return isKnown('relaxed');
+}
