@@ -10,11 +10,9 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { createBatch } from '../src/engine/batch.js';
 import { createEngine } from '../src/engine/createEngine.js';
-import { Machine } from '../src/engine/wasm/machine.js';
-import { perUnit } from '../src/engine/wasm/task.js';
 import { createModel } from '../src/models/index.js';
 import { randomQuantizer } from '../src/quant/index.js';
-import { limits } from './limits.js';
+import { ReadRate, median, secondsOf } from './readRate.js';
 
 const { values } = parseArgs({
   options: {
@@ -44,38 +42,16 @@ const config = {
   maxPositionEmbeddings: 4096,
 };
 
-const median = (numbers: number[]): number => numbers.sort((a, b) => a - b)[numbers.length >> 1];
-const seconds = async (work: () => unknown): Promise<number> => {
-  const start = performance.now();
-  await work();
-  return (performance.now() - start) / 1e3;
-};
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
 
 const engine = await createEngine('wasm', { threads, v8Flags: true });
 
-const machine = new Machine(undefined, false, threads);
-const block = 2 ** 20;
-const blocks = 1024;
-const large = machine.memory.allocate(blocks * block).address;
-machine.memory.bytes(large, blocks * block).fill(1);
-const into = { base: machine.memory.allocate(256 * threads).address, thread: 256 };
-const { read } = machine.calls(limits);
-const reading = read({ from: perUnit(large, block), bytes: { base: 0, count: block }, into });
-/** Bytes a second, the median of some rounds. */
-async function readRate(): Promise<number> {
-  const rounds: number[] = [];
-  for (let i = 0; i < 15; i++)
-    rounds.push(
-      await seconds(() => machine.run([{ units: blocks, chunk: 16, work: blocks * block, calls: [reading] }])),
-    );
-  return (blocks * block) / median(rounds);
-}
+using reading = new ReadRate(threads);
 
 console.log(
   `${cpus()[0].model}, Node ${process.versions.node}, ${threads} threads, tier ${engine.backend.abilities.tier}`,
 );
-const before = await readRate();
+const before = await reading.measure(15);
 const start = performance.now();
 const quantize = randomQuantizer({ groupSize: group as 32 | 64 | 128 });
 const model = await createModel(config, { engine, quantize });
@@ -93,12 +69,12 @@ async function pass(ids: Int32Array): Promise<void> {
 }
 const ids = (count: number): Int32Array => Int32Array.from({ length: count }, (_, i) => (i * 7919) % config.vocabSize);
 let filling = 0;
-while (cache.lengths[0] < depth) filling += await seconds(() => pass(ids(Math.min(512, depth - cache.lengths[0]))));
+while (cache.lengths[0] < depth) filling += await secondsOf(() => pass(ids(Math.min(512, depth - cache.lengths[0]))));
 console.log(`prefill of ${depth}: ${(depth / filling).toFixed(1)} tokens/s`);
 for (let i = 0; i < 4; i++) await pass(ids(1));
 const times: number[] = [];
-for (let i = 0; i < tokens; i++) times.push(await seconds(() => pass(ids(1))));
-const after = await readRate();
+for (let i = 0; i < tokens; i++) times.push(await secondsOf(() => pass(ids(1))));
+const after = await reading.measure(15);
 
 const rate = (before + after) / 2;
 const bytes = model.bytes - model.embedding.bytes + cache.lengths[0] * model.kvBytesPerToken('float16');
@@ -112,4 +88,3 @@ console.log(`resident: ${gigabytes(process.memoryUsage.rss())}`);
 cache.dispose();
 model.dispose();
 engine.dispose();
-machine.dispose();
