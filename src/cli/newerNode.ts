@@ -9,7 +9,7 @@ const fastest = 26;
 const silence = 'LLM_DROP_NO_NOTICE';
 
 /** Tokens a second on Node 26 over those on Node 20, rounded down: medians of bench/RESULTS.md's 135m, two threads. */
-const measured = { processor: 'AMD EPYC (Zen 5)', decodeInt4: 1.5, prefillInt4: 2.6, prefillFloat32: 2.1 };
+const measured = { processor: 'AMD EPYC (Zen 3)', decodeInt4: 1.1, prefillInt4: 1.6, prefillFloat32: 1.9 };
 
 export interface NodeHere {
   /** @defaultValue this process's */
