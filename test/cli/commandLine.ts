@@ -13,6 +13,9 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Most commands compute on this one; built only by the tests that say so. */
 export const backend = existsSync(join(root, 'src/engine/wasm/wasmBackend.ts')) ? 'wasm' : 'reference';
 
+/** The engine that commands compute with: to the bit the same as a command is what has the same instructions. */
+export const asCommands = { backend, v8Flags: true } as const;
+
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;

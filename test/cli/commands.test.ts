@@ -9,7 +9,7 @@ import { decodeFloats } from '../../src/engine/index.js';
 import { computeLogits, evaluateLoss } from '../../src/evaluate/index.js';
 import { generate, loadModel, type Drops } from '../../src/models/index.js';
 import { rtn, writeQuantized, type WriteQuantizedOptions } from '../../src/quant/index.js';
-import { backend, document, layers, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
+import { asCommands, backend, document, layers, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
 
 const folder = temporaryFolder();
 const text = join(folder, 'stories.txt');
@@ -89,7 +89,7 @@ describe('score', () => {
   it('gives the scores of the library and what they came from, on stdout and in --out', async () => {
     const out = join(folder, 'importance.json');
     const result = await document('score', model, '--calibration', text, ...rowOptions, '--out', out);
-    await using loaded = await loadModel(model, { backend });
+    await using loaded = await loadModel(model, asCommands);
     const { rows } = await calibrationRows(await loadTokenizer(model), [text], { samples: 6, length: 32 });
     expect(result).toMatchObject({
       ...(await scoreImportance(loaded, rows)),
@@ -151,7 +151,7 @@ describe('drop', () => {
     const chosen: Drops = selectDrops(importance, 'attention', 2, { keep: [0] });
     expect(result).toMatchObject({ drop: chosen, keep: { mlp: [0, 1, 2, 3] }, notes: [] });
     const { rows } = await calibrationRows(await loadTokenizer(model), [text], { samples: 4, length: 32, skip: 6 });
-    await using smaller = await loadModel(out, { backend });
+    await using smaller = await loadModel(out, asCommands);
     expect(result.loss).toMatchObject({ rows: 4, after: (await evaluateLoss(smaller, rows)).loss });
     expect(await lossOf(out)).toBe(await lossOf(model, '--drop-attn', chosen.attention.join()));
   });
@@ -229,7 +229,7 @@ describe('drop', () => {
 
 describe('eval, generate, logits', () => {
   it('eval gives the loss of the library', async () => {
-    await using loaded = await loadModel(model, { backend, drops: { attention: [1, 2], mlp: [3] } });
+    await using loaded = await loadModel(model, { ...asCommands, drops: { attention: [1, 2], mlp: [3] } });
     const { rows } = await calibrationRows(await loadTokenizer(model), [text], { samples: 4, length: 32 });
     const result = await document(
       'eval',
@@ -256,7 +256,7 @@ describe('eval, generate, logits', () => {
 
   it('generate gives the tokens of the library and their text, as a stream or as a document', async () => {
     const tokenizer = await loadTokenizer(model);
-    await using loaded = await loadModel(model, { backend });
+    await using loaded = await loadModel(model, asCommands);
     const sampling = { temperature: 2, seed: 5, maxTokens: 40 };
     const prompt = tokenizer.encode('Once', { addSpecialTokens: true });
     const { tokens, stoppedBy } = await generate(loaded, prompt, sampling);
@@ -281,7 +281,7 @@ describe('eval, generate, logits', () => {
     expect(await document('logits', model, '--tokens', tokens, '--out', out, '--drop-attn', '0')).toMatchObject({
       shape: [2, 3, 320],
     });
-    await using loaded = await loadModel(model, { backend, drops: { attention: [0] } });
+    await using loaded = await loadModel(model, { ...asCommands, drops: { attention: [0] } });
     const file = await SafetensorsFile.open(out);
     expect(file.info('logits')).toMatchObject({ dtype: 'F32', shape: [2, 3, 320] });
     const pieces: Uint8Array[] = [];

@@ -17,7 +17,7 @@ import {
 } from '../../src/drop/index.js';
 import { parseReport } from '../../src/export/modelCard.js';
 import { loadModel, type LoadedModel } from '../../src/models/index.js';
-import { backend, document, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
+import { asCommands, backend, document, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -44,7 +44,7 @@ const measured = ['--calibration', '', ...rowOptions, '--held-out', '4'];
 const onText = (...argv: string[]): ReturnType<typeof drop> => drop(...measured.map((word) => word || text), ...argv);
 
 async function withModel<T>(use: (model: LoadedModel) => Promise<T>): Promise<T> {
-  await using model = await loadModel(path, { backend });
+  await using model = await loadModel(path, asCommands);
   return await use(model);
 }
 
