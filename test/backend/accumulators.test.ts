@@ -25,8 +25,11 @@ againstReference('accumulators', (pair, backend) => {
           );
         return await engine.readAccumulator(sums);
       });
-      // Cosines of float32 rows in float64: width roundings of 2^-53; 1e-7 a row is what a backend without float64 may take.
-      expectClose(actual, expected, backend === 'wasm' ? 1e-12 : 1e-7 * rows * calls);
+      // Cosines of float32 rows in float64: width roundings of 2^-53. A backend without float64 rounds a cosine's products
+      // and their sum by at most width u of the norms' product, each norm by width / 2 + 1, their product and the quotient
+      // by one; and a call's sum over rows by one an addition.
+      const single = (2 * width + 4 + rows) * rows * unitRoundoff;
+      expectClose(actual, expected, backend === 'wasm' ? 1e-12 : single * calls);
     },
   );
 
