@@ -22,6 +22,8 @@ const { values, positionals } = parseArgs({
     threads: { type: 'string', default: String(availableParallelism()) },
   },
 });
+const [folder] = positionals;
+if (!folder) throw new Error('give a model folder');
 const [depth, rounds, threads] = [values.depth, values.rounds, values.threads].map(Number);
 const kv = values.kv as 'float16' | 'float32';
 const tokens = 32;
@@ -30,7 +32,7 @@ const shallow = 64;
 using reading = new ReadRate(threads, 256);
 using engine = await createEngine('wasm', { threads, v8Flags: true });
 const quantize = values.int4 ? rtnQuantizer({ groupSize: 32, symmetric: true, head: 'int4' }) : undefined;
-await using model = await loadModel(positionals[0], { engine, quantize });
+await using model = await loadModel(folder, { engine, quantize });
 const tests = [shallow, depth].map((depth) => ({ kind: 'decode', tokens, depth, batch: 1 }) as const);
 const caches = [];
 for (const test of tests) caches.push(await filledCache(model, test, { kv }));
