@@ -23,23 +23,32 @@ function share({ config }: Model, tokens: number): number {
   return experts ? 1 - (1 - Math.min(1, chosen / experts)) ** tokens : 1;
 }
 
-function elements(model: Model, kind: ModuleKind, expertShare: number): number {
+/** Elements of a module's weights, each as often as `times` says. */
+function elements(model: Model, kind: ModuleKind, expertShare: number, times = (_path: string) => 1): number {
   return moduleSpecs(model.specs, kind).reduce(
-    (sum, { shape, use }) => sum + sizeOf(shape) * (use === 'experts' ? expertShare : 1),
+    (sum, { path, shape, use }) => sum + sizeOf(shape) * (use === 'experts' ? expertShare : 1) * times(path),
     0,
   );
 }
 
-/** Weights that run now, as the backend holds them, read by a pass over `tokens` tokens. */
-export function weightBytes(model: Model, tokens = 1): WeightBytes {
-  const kinds = ['attention', 'mlp'] as const;
+const kinds = ['attention', 'mlp'] as const;
+
+/** What reads all tokens in the last attention still: its norm, keys and values. */
+const readsAll = /^attention\.(norm|[kv]\.)/;
+
+/**
+ * Weights that run now, as the backend holds them, read by a pass over `tokens` tokens of which `asked` go on after the
+ * last attention.
+ */
+export function weightBytes(model: Model, tokens = 1, asked = tokens): WeightBytes {
+  const narrowed = model.lastAttention;
   const layers = model.layers.reduce((sum, layer) => {
     const loaded = kinds
       .filter((kind) => layer.isLoaded(kind))
       .reduce((held, kind) => held + elements(model, kind, 1), 0);
     const read = kinds
       .filter((kind) => !layer.skips(kind))
-      .reduce((run, kind) => run + elements(model, kind, share(model, tokens)), 0);
+      .reduce((run, kind) => run + elements(model, kind, share(model, layer.index < narrowed ? tokens : asked)), 0);
     return sum + (loaded > 0 ? (layer.bytes * read) / loaded : 0);
   }, 0);
   return { layers, head: model.head.bytes };
@@ -49,27 +58,31 @@ export function weightBytes(model: Model, tokens = 1): WeightBytes {
 export function workOf(model: Model, test: BenchTest, kv: 'float32' | 'float16'): Work {
   const { config } = model;
   const { kind, tokens, depth, batch } = test;
+  const window = config.slidingWindow ?? Infinity;
   const passes = kind === 'prefill' ? 1 : tokens;
-  const weights = weightBytes(model, (batch * tokens) / passes);
-  const headRows = kind === 'prefill' ? batch : batch * tokens;
-  const seen = keysSeen(depth, tokens, config.slidingWindow ?? Infinity);
+  const all = batch * tokens;
+  // Of a prefill the last token of each sequence alone is asked for.
+  const asked = kind === 'prefill' ? batch : all;
+  const weights = weightBytes(model, all / passes, asked / passes);
+  const seen = keysSeen(depth, tokens, window);
+  const seenLast = kind === 'prefill' ? Math.min(depth + tokens, window) : seen;
   // A prefill reads keys and values from the cache once, not once a token.
-  const keysRead = kind === 'prefill' ? Math.min(depth + tokens, (config.slidingWindow ?? Infinity) + tokens) : seen;
+  const keysRead = kind === 'prefill' ? Math.min(depth + tokens, window + tokens) : seen;
   const attending = model.layers.filter(({ skipAttention }) => !skipAttention).length;
   const chosen = config.numLocalExperts ? (config.numExpertsPerTok ?? 2) / config.numLocalExperts : 1;
-  const perToken = model.layers.reduce(
-    (sum, layer) =>
-      sum +
-      (layer.skipAttention ? 0 : elements(model, 'attention', 1)) +
-      (layer.skipMlp ? 0 : elements(model, 'mlp', chosen)),
-    0,
-  );
+  const products = model.layers.reduce((sum, layer) => {
+    const rows = (path: string): number =>
+      layer.index < model.lastAttention || (layer.index === model.lastAttention && readsAll.test(path)) ? all : asked;
+    const run = kinds.filter((kind) => !layer.skips(kind));
+    return run.reduce((total, kind) => total + elements(model, kind, chosen, rows), sum);
+  }, 0);
+  const scores = attending > 0 ? (attending - 1) * seen + seenLast : 0;
   return {
     bytes: passes * (weights.layers + weights.head) + batch * keysRead * model.kvBytesPerToken(kv),
     operations:
-      2 * perToken * batch * tokens +
-      2 * config.vocabSize * config.hiddenSize * headRows +
-      4 * attending * config.numAttentionHeads * config.headDim * batch * seen,
+      2 * products +
+      2 * config.vocabSize * config.hiddenSize * asked +
+      4 * scores * config.numAttentionHeads * config.headDim * batch,
   };
 }
 

@@ -65,7 +65,7 @@ function randomTokens(model: Model, { batch }: BenchTest, seed = 0): (count: num
 function fill(model: Model, cache: KvCache, sequences: readonly Int32Array[], start: number): void {
   for (const [slot, sequence] of sequences.entries()) {
     using _scope = model.engine.scope();
-    model.forward(createBatch([sequence], [start], [slot]), { cache });
+    model.forward(createBatch([sequence], [start], [slot]), { cache, last: true });
   }
 }
 
@@ -78,12 +78,9 @@ async function stepOf(model: Model, cache: KvCache, sequences: readonly Int32Arr
       sequences,
       sequences.map(() => start),
     ),
-    { cache },
+    { cache, last: true },
   );
-  const length = sequences[0].length;
-  if (length === 1) return void (await engine.readFloats(model.logits(hidden)));
-  const last = sequences.map((_, i) => model.logits(hidden.rows((i + 1) * length - 1, (i + 1) * length)));
-  for (const logits of last) await engine.readFloats(logits);
+  await engine.readFloats(model.logits(hidden));
 }
 
 /** Waits for the device by reading a number back. */

@@ -134,6 +134,8 @@ export interface Backend {
   createCacheLayer(spec: CacheSpec): Storage;
   /** -> [T, D] */
   embed(weight: PackedWeight, tokens: Int32Array): Storage;
+  /** [T, D] -> [N, D]: rows by index. */
+  gather(x: Operand, indices: Int32Array): Storage;
   /** [T, D] -> [T, D] */
   rmsNorm(x: Operand, norm: Norm): Storage;
   /** [T, in] -> one [T, out] per projection, from one (normed) input. `add` belongs to the first. */
@@ -144,7 +146,8 @@ export interface Backend {
   moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, fusion: Fusion): Storage;
   /**
    * q [T, H d], k and v [T, K d] -> [T, H d]. Rotates q and k, appends k and v to the cache's layer, attends causally
-   * within each sequence. Without a cache every sequence starts at 0 and attends within the batch.
+   * within each sequence. Without a cache every sequence starts at 0 and attends within the batch. q and the result may
+   * also be of the last token of each sequence alone.
    */
   attention(
     q: Operand,

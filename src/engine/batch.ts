@@ -1,3 +1,5 @@
+import { UserError } from './errors.js';
+
 /** Consecutive tokens of one sequence within a batch. */
 export interface Sequence {
   /** Which row of the key-value cache it owns. */
@@ -29,4 +31,15 @@ export function createBatch(
     positions: Int32Array.from(spans.flatMap(({ start, length }) => Array.from({ length }, (_, i) => start + i))),
     sequences: spans,
   };
+}
+
+/** Those tokens of a sequence that query its keys, of which q has `rows` for the whole batch: all, or its last alone. */
+export const asking = ({ tokens }: Batch, sequence: Sequence, rows: number): Sequence =>
+  rows === tokens.length ? sequence : { ...sequence, start: sequence.start + sequence.length - 1, length: 1 };
+
+/** The row of each sequence's last token in the batch. */
+export function lastRows({ sequences }: Batch): Int32Array {
+  if (sequences.some(({ length }) => length === 0)) throw new UserError('a sequence without a token has no last one');
+  let end = 0;
+  return Int32Array.from(sequences, ({ length }) => (end += length) - 1);
 }

@@ -1,5 +1,5 @@
 import type { AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Projection } from './backend.js';
-import type { Batch } from './batch.js';
+import { lastRows, type Batch } from './batch.js';
 import { Accumulator } from './accumulator.js';
 import { ShapeError, type Shape } from './errors.js';
 import type { Int4Source } from './int4.js';
@@ -188,6 +188,17 @@ export class Engine {
     return this.#tensor(this.backend.embed(weight, batch.tokens), [batch.tokens.length, hidden]);
   }
 
+  /** [N, D]: rows of x [T, D] by index. */
+  gather(x: Tensor, indices: Int32Array): Tensor {
+    floats('gather', { x });
+    rank('gather', 2, { x });
+    const [rows, width] = x.shape;
+    const bad = indices.find((index) => !(index >= 0 && index < rows));
+    if (bad !== undefined)
+      throw new ShapeError('gather', { x: x.shape }, `row ${bad} is not within 0 to ${rows - 1}`, 0);
+    return this.#tensor(this.backend.gather(x, indices), [indices.length, width]);
+  }
+
   rmsNorm(x: Tensor, norm: Norm<Tensor>): Tensor {
     checkNorm('rmsNorm', x, norm);
     return this.#tensor(this.backend.rmsNorm(x, norm), x.shape);
@@ -230,7 +241,10 @@ export class Engine {
     return this.#tensor(this.backend.moe(x, router, experts, spec, fusion), x.shape);
   }
 
-  /** Rotates, appends to the cache's `layer`, attends: q [T, H d], k and v [T, K d] -> [T, H d]. */
+  /**
+   * Rotates, appends to the cache's `layer`, attends: q [T, H d], k and v [T, K d] -> [T, H d]. Where only the last token
+   * of each of S sequences asks, q and the result are [S, H d].
+   */
   attention(
     q: Tensor,
     k: Tensor,
@@ -244,16 +258,18 @@ export class Engine {
     const { heads, keyValueHeads, headDim, rotary } = spec;
     const tokens = batch.tokens.length;
     const shapes = { q: q.shape, k: k.shape, v: v.shape };
-    const fits = (t: Tensor, count: number): boolean =>
-      t.shape.length === 2 && t.shape[0] === tokens && t.shape[1] === count * headDim;
+    const fits = (t: Tensor, rows: number, count: number): boolean =>
+      t.shape.length === 2 && t.shape[0] === rows && t.shape[1] === count * headDim;
+    const asking = q.shape[0] === tokens ? tokens : batch.sequences.length;
     if (heads % keyValueHeads !== 0)
       throw new ShapeError('attention', shapes, `${heads} heads do not divide by ${keyValueHeads} key-value heads`);
-    if (!fits(q, heads) || !fits(k, keyValueHeads) || !fits(v, keyValueHeads))
+    if (!fits(q, asking, heads) || !fits(k, tokens, keyValueHeads) || !fits(v, tokens, keyValueHeads))
       throw new ShapeError(
         'attention',
         shapes,
         `expected q [${tokens},${heads * headDim}], k and v [${tokens},${keyValueHeads * headDim}]`,
       );
+    if (asking < tokens) lastRows(batch); // refuses a sequence that has none
     const last = batch.positions.reduce((most, position) => Math.max(most, position), 0);
     if (rotary && (last >= rotary.cos.shape[0] || headDim !== 2 * rotary.cos.shape[1]))
       throw new ShapeError(

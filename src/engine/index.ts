@@ -2,7 +2,7 @@
 export { Accumulator } from './accumulator.js';
 export { arraySource } from './arraySource.js';
 export type * from './backend.js';
-export { createBatch, type Batch, type Sequence } from './batch.js';
+export { createBatch, lastRows, type Batch, type Sequence } from './batch.js';
 export { backendNames, createEngine } from './createEngine.js';
 export type { EngineOptions } from './engineOptions.js';
 export { Engine, type Memory } from './engine.js';

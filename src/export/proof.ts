@@ -40,7 +40,7 @@ export async function nextLogits(
     for (const layer of model.layers) {
       await layer.load();
       const before = hidden;
-      hidden = layer.run(before, new Context(engine, config, batch, layer.index, rotary));
+      hidden = layer.run(before, new Context(engine, config, { batch, rotary }, layer.index));
       if (hidden !== before) before.dispose();
       // Work on the weights may only be enqueued so far.
       await engine.readFloats(hidden);

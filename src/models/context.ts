@@ -1,15 +1,16 @@
-import type {
-  Batch,
-  Engine,
-  Fusion,
-  GatedProjections,
-  KvCache,
-  MoeSpec,
-  Norm,
-  Projection,
-  Rotary,
-  Tensor,
-  Weight,
+import {
+  lastRows,
+  type Batch,
+  type Engine,
+  type Fusion,
+  type GatedProjections,
+  type KvCache,
+  type MoeSpec,
+  type Norm,
+  type Projection,
+  type Rotary,
+  type Tensor,
+  type Weight,
 } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import type { ModuleKind } from './weightMap.js';
@@ -46,18 +47,31 @@ export interface Observer {
   stream?(layer: number, hidden: Tensor): void;
 }
 
+/** A pass over a batch. */
+export interface Pass {
+  readonly batch: Batch;
+  readonly rotary: Rotary<Tensor>;
+  readonly cache?: KvCache;
+  readonly observer?: Observer;
+}
+
+type Queried = Readonly<Record<'q' | 'k' | 'v', Projection<Tensor, Weight>>>;
+
 /** What a sub-layer needs of the pass that it runs in. */
 export class Context {
   constructor(
     readonly engine: Engine,
     readonly config: ModelConfig,
-    readonly batch: Batch,
+    private readonly pass: Pass,
     /** Original index of the layer that runs. */
     readonly layer: number,
-    private readonly rotary: Rotary<Tensor>,
-    private readonly cache?: KvCache,
-    private readonly observer?: Observer,
+    /** Whether the last token of each sequence alone asks in this layer's attention, and goes on after it. */
+    private readonly narrows = false,
   ) {}
+
+  get #observer(): Observer | undefined {
+    return this.pass.observer;
+  }
 
   norm({ norm }: { norm: Tensor }): Norm<Tensor> {
     return { gain: norm, epsilon: this.config.rmsNormEps };
@@ -70,7 +84,7 @@ export class Context {
   }
 
   gatedMlp(x: Tensor, { gate, up, down }: GatedProjections<Tensor, Weight>, fusion: Fusion<Tensor>): Tensor {
-    if (!this.observer?.input) return this.engine.gatedMlp(x, { gate, up, down }, fusion);
+    if (!this.#observer?.input) return this.engine.gatedMlp(x, { gate, up, down }, fusion);
     const [g, u] = this.linear(x, { 'mlp.gate': gate, 'mlp.up': up }, { norm: fusion.norm });
     return this.linear(this.engine.siluMultiply(g, u), { 'mlp.down': down }, { add: fusion.add })[0];
   }
@@ -88,29 +102,43 @@ export class Context {
 
   /** Shows an observer what projections read; the norm, where there is one, is then done. */
   #observed(x: Tensor, paths: readonly string[], fusion: Fusion<Tensor>): { input: Tensor; rest: Fusion<Tensor> } {
-    if (!this.observer?.input) return { input: x, rest: fusion };
+    if (!this.#observer?.input) return { input: x, rest: fusion };
     const input = fusion.norm ? this.engine.rmsNorm(x, fusion.norm) : x;
-    this.observer.input({ layer: this.layer, paths, input });
+    this.#observer.input({ layer: this.layer, paths, input });
     return { input, rest: { add: fusion.add } };
   }
 
-  /** Rotates, appends to the cache, attends: [T, H d]. */
+  /** Queries of the tokens that ask, keys and values of all: [T, H d] (or [S, H d]), [T, K d], [T, K d]. */
+  queriesKeysValues(x: Tensor, { q, k, v }: Queried, fusion: Fusion<Tensor>): Tensor[] {
+    const [queries, others] = [{ 'attention.q': q }, { 'attention.k': k, 'attention.v': v }];
+    if (!this.narrows) return this.linear(x, { ...queries, ...others }, fusion);
+    return [...this.linear(this.#last(x), queries, fusion), ...this.linear(x, others, fusion)];
+  }
+
+  /** Rows [S, D] of each sequence's last token. */
+  #last(x: Tensor): Tensor {
+    return this.engine.gather(x, lastRows(this.pass.batch));
+  }
+
+  /** Rotates, appends to the cache, attends: as q. */
   attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
     const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, headDim, slidingWindow: window } = this.config;
-    const spec = { heads, keyValueHeads, headDim, scale: headDim ** -0.5, rotary: this.rotary, window };
-    return this.engine.attention(q, k, v, this.cache, this.layer, this.batch, spec);
+    const { batch, rotary, cache } = this.pass;
+    const spec = { heads, keyValueHeads, headDim, scale: headDim ** -0.5, rotary, window };
+    return this.engine.attention(q, k, v, cache, this.layer, batch, spec);
   }
 
   /**
-   * hidden + delta. Unobserved, the sub-layer adds the residual itself (`delta(hidden)`); the sum is rounded once
-   * either way.
+   * hidden + delta, of the tokens that go on. Unobserved, the sub-layer adds the residual itself (`delta(hidden)`); the
+   * sum is rounded once either way.
    */
   add(hidden: Tensor, kind: ModuleKind, weights: { norm: Tensor }, delta: (add?: Tensor) => Tensor): Tensor {
     using scope = this.engine.scope();
-    if (!this.observer?.subLayer) return scope.keep(delta(hidden));
+    const before = this.narrows && kind === 'attention' ? this.#last(hidden) : hidden;
+    if (!this.#observer?.subLayer) return scope.keep(delta(before));
     const added = delta();
-    const after = this.engine.add(hidden, added);
-    this.observer.subLayer({ layer: this.layer, kind, before: hidden, delta: added, after, norm: this.norm(weights) });
+    const after = this.engine.add(before, added);
+    this.#observer.subLayer({ layer: this.layer, kind, before, delta: added, after, norm: this.norm(weights) });
     return scope.keep(after);
   }
 }

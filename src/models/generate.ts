@@ -43,9 +43,9 @@ export async function generate(
       const start = cache ? cache.lengths[0] : 0;
       const hidden = model.forward(createBatch([cache ? fresh : [...Array.from(prompt), ...tokens]], [start]), {
         cache,
+        last: true,
       });
-      const last = hidden.rows(hidden.shape[0] - 1, hidden.shape[0]);
-      const token = sample(await model.engine.readFloats(model.logits(last)));
+      const token = sample(await model.engine.readFloats(model.logits(hidden)));
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);
       onToken?.(token);

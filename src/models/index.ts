@@ -15,7 +15,7 @@ export {
   type MemoryLimit,
   type MemoryNeeds,
 } from './memoryNeeds.js';
-export { Model, type Drops } from './model.js';
+export { Model, type Drops, type PassOptions } from './model.js';
 export { packedSource, storedInt4, weightSource, withQuantizer, type Parameters, type Quantize } from './parameters.js';
 export { hash, normalNumbers, uniform } from './random.js';
 export { ropeFrequencies, type RopeParameters } from './rope.js';

@@ -39,8 +39,7 @@ const mlpWeights = ({ hiddenSize: D, intermediateSize: I, mlpBias }: ModelConfig
 
 /** o(attention(q(norm(x)), k(norm(x)), v(norm(x)))) */
 export const attention: SubLayer<AttentionWeights> = (w, hidden, ctx, add) => {
-  const qkv = { 'attention.q': w.q, 'attention.k': w.k, 'attention.v': w.v };
-  const [q, k, v] = ctx.linear(hidden, qkv, { norm: ctx.norm(w) }); // [T, H d], [T, K d], [T, K d]
+  const [q, k, v] = ctx.queriesKeysValues(hidden, w, { norm: ctx.norm(w) }); // [T, H d], [T, K d], [T, K d]
   const mixed = ctx.attend(q, k, v); // [T, H d]
   return ctx.linear(mixed, { 'attention.o': w.o }, { add })[0]; // [T, D]
 };

@@ -1,5 +1,6 @@
 import {
   CacheError,
+  lastRows,
   type Batch,
   type Engine,
   type KvCache,
@@ -10,7 +11,7 @@ import {
   type Weight,
 } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
-import { Context, type Observer } from './context.js';
+import { Context, type Observer, type Pass } from './context.js';
 import { checkedIndices } from './dropLists.js';
 import type { Family } from './family.js';
 import { Layer } from './layer.js';
@@ -29,6 +30,12 @@ export interface PassOptions {
   /** Holds what came before in each sequence, and takes what comes. */
   readonly cache?: KvCache;
   readonly observer?: Observer;
+  /**
+   * Only each of S sequences' last token is asked for: the result is [S, D]. No token reads another after the last
+   * attention that is not skipped, so the others end there, their keys and values cached like all.
+   * @defaultValue false
+   */
+  readonly last?: boolean;
 }
 
 interface GlobalWeights {
@@ -162,47 +169,52 @@ export class Model {
     return attending * 2 * this.config.numKeyValueHeads * this.config.headDim * (dtype === 'float16' ? 2 : 4);
   }
 
-  /** The residual stream after the last layer, [T, D], before the final norm. Reads nothing back. */
-  forward(batch: Batch, { cache, observer }: PassOptions = {}): Tensor {
-    return this.forwardFrom(0, this.engine.embed(this.#loaded.embedding, batch), batch, { cache, observer });
+  /** The residual stream after the last layer, [T, D] or with `last` [S, D], before the final norm. Reads nothing back. */
+  forward(batch: Batch, options: PassOptions = {}): Tensor {
+    return this.forwardFrom(0, this.engine.embed(this.#loaded.embedding, batch), batch, options);
   }
 
   /**
    * The rest of a pass: from the residual stream [T, D] that enters layer `first`, which it frees, to that after the
    * last layer. `forwardFrom(0, embedding)` is a whole pass.
    */
-  forwardFrom(first: number, hidden: Tensor, batch: Batch, { cache, observer }: PassOptions = {}): Tensor {
+  forwardFrom(first: number, hidden: Tensor, batch: Batch, { cache, observer, last }: PassOptions = {}): Tensor {
     if (cache && this.#caches.get(cache) !== this.#dropped)
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',
       );
-    const rotary = this.#rotaryOf(batch);
-    const decodes = first === 0 && !observer && batch.sequences.every(({ length }) => length === 1);
-    if (cache && decodes)
-      hidden = this.engine.replay(this.#replays, { key: this.#dropped, uses: [rotary], cache, batch }, hidden, (x) =>
-        this.#runFrom(0, x, batch, { cache, rotary }),
+    const pass = { batch, rotary: this.#rotaryOf(batch), cache, observer };
+    const single = batch.sequences.every(({ length }) => length === 1);
+    if (cache && single && first === 0 && !observer)
+      hidden = this.engine.replay(
+        this.#replays,
+        { key: this.#dropped, uses: [pass.rotary], cache, batch },
+        hidden,
+        (x) => this.#runFrom(0, x, pass, false),
       );
-    else hidden = this.#runFrom(first, hidden, batch, { cache, rotary, observer });
+    else hidden = this.#runFrom(first, hidden, pass, last === true && !single);
     cache?.advance(batch);
     return hidden;
   }
 
-  #runFrom(
-    first: number,
-    hidden: Tensor,
-    batch: Batch,
-    { cache, rotary, observer }: PassOptions & { rotary: Rotary<Tensor> },
-  ): Tensor {
-    observer?.stream?.(first, hidden);
+  #runFrom(first: number, hidden: Tensor, pass: Pass, last: boolean): Tensor {
+    const narrowing = last ? this.lastAttention : undefined;
+    if (narrowing !== undefined && narrowing < first) {
+      using all = hidden;
+      hidden = this.engine.gather(all, lastRows(pass.batch));
+    }
+    pass.observer?.stream?.(first, hidden);
     for (const layer of this.layers.slice(first)) {
-      hidden = this.#run(
-        layer,
-        hidden,
-        new Context(this.engine, this.config, batch, layer.index, rotary, cache, observer),
-      );
-      observer?.stream?.(layer.index + 1, hidden);
+      const context = new Context(this.engine, this.config, pass, layer.index, layer.index === narrowing);
+      hidden = this.#run(layer, hidden, context);
+      pass.observer?.stream?.(layer.index + 1, hidden);
     }
     return hidden;
+  }
+
+  /** The last layer that attends now; -1 where none does. */
+  get lastAttention(): number {
+    return this.layers.findLastIndex(({ skipAttention }) => !skipAttention);
   }
 
   /**
@@ -210,7 +222,7 @@ export class Model {
    * leaves it. No other layer need be loaded.
    */
   runLayer(index: number, hidden: Tensor, batch: Batch, { observer }: Pick<PassOptions, 'observer'> = {}): Tensor {
-    const context = new Context(this.engine, this.config, batch, index, this.#rotaryOf(batch), undefined, observer);
+    const context = new Context(this.engine, this.config, { batch, rotary: this.#rotaryOf(batch), observer }, index);
     const after = this.#run(this.layers[index], hidden, context);
     observer?.stream?.(index + 1, after);
     return after;

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { createBatch } from '../../src/engine/batch.js';
+import { createBatch, lastRows } from '../../src/engine/batch.js';
 import { UnsupportedOpError } from '../../src/engine/errors.js';
 import type { Engine } from '../../src/engine/engine.js';
-import { againstReference, floats, holds, random, seed, unchanged } from '../support/backends.js';
+import { Pair, againstReference, floats, holds, random, seed, unchanged } from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
 
 const heads = fc.record({
@@ -23,12 +23,13 @@ interface Case {
   readonly options: { rotary: boolean; window?: number; softCap?: number };
 }
 
-/** Attention over passes of several sequences; rows of all passes one after another. */
+/** Attention over passes of several sequences; rows of all passes, or of `last` tokens, one after another. */
 async function attend(
   engine: Engine,
   { seed, heads, options }: Case,
   passes: readonly (readonly number[])[],
   cacheType?: 'float32' | 'float16',
+  last = false,
 ): Promise<Float32Array> {
   const { keyValueHeads, group, headDim } = heads;
   const slots = passes[0].length;
@@ -60,9 +61,11 @@ async function attend(
     );
     const rows = batch.tokens.length;
     const input = (offset: number, count: number) => floats(engine, seed + 3 * at + offset, [rows, count * headDim]);
+    const queries = input(0, spec.heads);
+    const asked = last ? engine.gather(queries, lastRows(batch)) : queries;
     results.push(
       ...(await engine.readFloats(
-        engine.attention(input(0, spec.heads), input(1, keyValueHeads), input(2, keyValueHeads), cache, 3, batch, spec),
+        engine.attention(asked, input(1, keyValueHeads), input(2, keyValueHeads), cache, 3, batch, spec),
       )),
     );
     cache?.advance(batch);
@@ -127,6 +130,34 @@ againstReference('attention', (pair, backend) => {
       },
       15,
     );
+
+  holds(
+    "asked for each sequence's last token alone, gives its rows",
+    fc.record({
+      seed,
+      heads,
+      options,
+      lengths: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 3 }),
+      start: fc.constantFrom(0, 3, 20),
+      cache: fc.constantFrom(...(backend === 'tfjs' ? (['float32'] as const) : (['float32', 'float16'] as const))),
+    }),
+    async ({ lengths, start, cache, ...one }) => {
+      const passes = start > 0 ? [lengths.map(() => start), lengths] : [lengths];
+      const type = start > 0 || one.seed % 2 ? cache : undefined;
+      const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, type, true));
+      expectClose(actual, expected, tolerance(one.heads.headDim, 60, type === 'float16' ? 2 ** -10 : 0));
+      // Of all rows on the reference, those of the last tokens.
+      const [whole] = await new Pair(pair().reference, pair().reference).run((engine) =>
+        attend(engine, one, passes, type),
+      );
+      const width = one.heads.keyValueHeads * one.heads.group * one.heads.headDim;
+      let end = 0;
+      const ends = passes.flatMap((pass) => pass.map((length) => (end += length)));
+      expect(expected).toEqual(
+        Float32Array.from(ends.flatMap((row) => Array.from(Array.from(whole).slice((row - 1) * width, row * width)))),
+      );
+    },
+  );
 
   it('goes on over many keys', async () => {
     const one = { seed: 1, heads: { keyValueHeads: 1, group: 2, headDim: 8 }, options: { rotary: true, window: 600 } };

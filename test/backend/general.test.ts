@@ -57,6 +57,21 @@ againstReference('general operations', (pair) => {
   );
 
   holds(
+    'gather takes rows by index',
+    fc.record({ seed, rows: size(40), width: size(20), picks: fc.array(fc.nat(), { maxLength: 50 }) }),
+    async ({ seed, rows, width, picks }) => {
+      const indices = Int32Array.from(picks, (pick) => pick % rows);
+      const [actual, expected] = await pair().run((engine) =>
+        engine.readFloats(engine.gather(floats(engine, seed, [rows + 1, width]).rows(1, rows + 1), indices)),
+      );
+      const values = random(seed, [rows + 1, width]).subarray(width);
+      const own = Array.from(indices).flatMap((row) => Array.from(values.subarray(row * width, (row + 1) * width)));
+      expect(Array.from(expected)).toEqual(own);
+      expect(Array.from(actual)).toEqual(own);
+    },
+  );
+
+  holds(
     'views start where they say',
     fc.record({ seed, rows: fc.integer({ min: 3, max: 9 }), width: size(20) }),
     async ({ seed, rows, width }) => {

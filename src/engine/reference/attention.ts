@@ -1,5 +1,5 @@
 import type { AttentionSpec, Operand, Rotary } from '../backend.js';
-import type { Batch, Sequence } from '../batch.js';
+import { asking, lastRows, type Batch, type Sequence } from '../batch.js';
 import { float16ToFloat32, float32ToFloat16 } from '../halfFloat.js';
 import type { KvCache } from '../kvCache.js';
 import type { ArrayStorage } from './arrayStorage.js';
@@ -56,23 +56,28 @@ export function attention(
   spec: AttentionSpec,
 ): Float32Array {
   const { heads, keyValueHeads, headDim: d, rotary } = spec;
-  const queries = rotate(q, heads, d, batch.positions, rotary);
+  const rows = q.shape[0];
+  const asked = rows === batch.tokens.length ? batch.positions : lastRows(batch).map((row) => batch.positions[row]);
+  const queries = rotate(q, heads, d, asked, rotary);
   const keys = rotate(k, keyValueHeads, d, batch.positions, rotary);
   const values = flat(v);
   const out = new Float32Array(queries.length);
   const width = keyValueHeads * d;
   let first = 0;
+  let query = 0;
   for (const sequence of batch.sequences) {
     const own = (x: Float32Array): Float32Array => x.subarray(first * width, (first + sequence.length) * width);
     const fresh = { keys: own(keys), values: own(values) };
     const seen = cache ? append(cache, layer, sequence, fresh) : fresh;
-    for (let token = 0; token < sequence.length; token++)
+    const { start, length } = asking(batch, sequence, rows);
+    for (let token = 0; token < length; token++)
       for (let head = 0; head < heads; head++) {
-        const at = ((first + token) * heads + head) * d;
+        const at = ((query + token) * heads + head) * d;
         const shared = Math.floor((head * keyValueHeads) / heads);
-        out.set(attend(queries.subarray(at, at + d), seen, shared * d, width, sequence.start + token, spec), at);
+        out.set(attend(queries.subarray(at, at + d), seen, shared * d, width, start + token, spec), at);
       }
     first += sequence.length;
+    query += length;
   }
   return out;
 }

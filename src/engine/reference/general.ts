@@ -1,6 +1,6 @@
 import { sizeOf } from '../tensor.js';
 import type { Operand } from '../backend.js';
-import { flat, view } from './view.js';
+import { flat, view, type Floats } from './view.js';
 
 /** c[i, j] = sum_k a[i, k] b[k, j] */
 export function matmul(lhs: Operand, rhs: Operand, transposeA: boolean, transposeB: boolean): Float32Array {
@@ -16,6 +16,14 @@ export function matmul(lhs: Operand, rhs: Operand, transposeA: boolean, transpos
       c[i * n + j] = sum;
     }
   return c;
+}
+
+/** Rows of a table [rows, width] by index. */
+export function gather(table: Floats, indices: Int32Array): Float32Array {
+  const width = table.shape[1];
+  return Float32Array.from({ length: indices.length * width }, (_, i) =>
+    table.get(indices[Math.floor(i / width)], i % width),
+  );
 }
 
 /** f(a, b) elementwise; b repeats over a's first sizes. */

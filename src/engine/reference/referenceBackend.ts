@@ -75,11 +75,11 @@ export class ReferenceBackend implements Backend {
   }
 
   embed(weight: PackedWeight, tokens: Int32Array): Storage {
-    const width = weight.shape[1];
-    const table = (weight.storage as ArrayStorage).values;
-    const y = new Float32Array(tokens.length * width);
-    tokens.forEach((token, row) => y.set(table.subarray(token * width, (token + 1) * width), row * width));
-    return stored(y);
+    return stored(general.gather(view(weight), tokens));
+  }
+
+  gather(x: Operand, indices: Int32Array): Storage {
+    return stored(general.gather(view(x), indices));
   }
 
   rmsNorm(x: Operand, norm: Norm): Storage {

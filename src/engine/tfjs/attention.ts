@@ -4,7 +4,7 @@
  * Legend: T tokens of the batch, L of one sequence, H heads, K key-value heads, G = H / K, d head size.
  */
 import type { AttentionSpec, Rotary } from '../backend.js';
-import type { Batch } from '../batch.js';
+import { asking, lastRows, type Batch } from '../batch.js';
 import type { CacheLayer, KeysAndValues } from './cache.js';
 import type { Tensor, Tf } from './load.js';
 import { rowsAt } from './rows.js';
@@ -13,7 +13,7 @@ import { view } from './storage.js';
 /** Scores in memory at a time. */
 const scoreBudget = 2 ** 24;
 
-/** q [T, H d], k and v [T, K d] -> [T, H d] */
+/** q [T, H d] or of each sequence's last token, k and v [T, K d] -> as q */
 export function attention(
   tf: Tf,
   q: Tensor,
@@ -26,20 +26,29 @@ export function attention(
 ): Tensor {
   const { heads, keyValueHeads, headDim } = spec;
   const tokens = batch.tokens.length;
-  const turn = spec.rotary ? rotation(tf, spec.rotary, batch.positions, headDim) : (x: Tensor): Tensor => x;
-  const queries = turn(tf.reshape(q, [tokens, heads, headDim]));
-  const keys = turn(tf.reshape(k, [tokens, keyValueHeads, headDim]));
+  const { positions } = batch;
+  const turn = (at: Int32Array): ((x: Tensor) => Tensor) =>
+    spec.rotary ? rotation(tf, spec.rotary, at, headDim) : (x) => x;
+  const [all, rows] = [turn(positions), q.shape[0]!];
+  const ask = rows === tokens ? all : turn(lastRows(batch).map((row) => positions[row]));
+  const queries = ask(tf.reshape(q, [rows, heads, headDim]));
+  const keys = all(tf.reshape(k, [tokens, keyValueHeads, headDim]));
   const values = tf.reshape(v, [tokens, keyValueHeads, headDim]);
   const outputs: Tensor[] = [];
   let row = 0;
-  for (const { slot, start, length } of batch.sequences) {
+  let query = 0;
+  for (const sequence of batch.sequences) {
+    const { slot, start, length } = sequence;
+    const asked = asking(batch, sequence, rows);
     const own = (x: Tensor): Tensor => tf.slice(x, [row, 0, 0], [length, -1, -1]);
     if (length > 0) {
       const fresh = { keys: headsFirst(tf, own(keys)), values: headsFirst(tf, own(values)) };
       const seen = cache ? cache.append(tf, slot, start, fresh) : fresh;
-      outputs.push(attend(tf, own(queries), seen, start, spec, budget));
+      const ours = tf.slice(queries, [query, 0, 0], [asked.length, -1, -1]);
+      outputs.push(attend(tf, ours, seen, asked.start, spec, budget));
     }
     row += length;
+    query += asked.length;
   }
   return outputs.length === 0 ? tf.zeros([0, heads * headDim]) : tf.concat(outputs, 0);
 }

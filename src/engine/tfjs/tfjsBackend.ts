@@ -137,6 +137,10 @@ class TfjsBackend implements Backend {
     return this.#run((tf) => rowsAt(tf, weightOf(weight), tokens));
   }
 
+  gather(x: Operand, indices: Int32Array): Storage {
+    return this.#run((tf) => rowsAt(tf, view(tf, x), indices));
+  }
+
   rmsNorm(x: Operand, norm: Norm): Storage {
     return this.#run((tf) => rmsNorm(tf, view(tf, x), norm));
   }

@@ -1,5 +1,5 @@
 import type { AttentionSpec, Operand } from '../backend.js';
-import type { Batch, Sequence } from '../batch.js';
+import { asking, type Batch, type Sequence } from '../batch.js';
 import type { KvCache } from '../kvCache.js';
 import { roundUp } from './allocator.js';
 import { headBytes, keyBytes, layoutOf, type Layout } from './cacheLayout.js';
@@ -37,6 +37,7 @@ export function attention(
   using results = machine.memory.frame();
   const output = results.block(4 * q.shape[0] * q.shape[1]);
   let row = 0;
+  let query = 0;
   for (const sequence of batch.sequences) {
     using frame = machine.memory.frame();
     const layout = layoutOf(
@@ -50,8 +51,11 @@ export function attention(
     const positions = frame.ints(batch.positions.subarray(row, row + sequence.length));
     const at = (operand: Operand): number => addressOf(operand) + 4 * row * operand.shape[1];
     append(machine, at(k), at(v), sequence, memory, layout, positions, spec);
-    attend(machine, at(q), sequence, memory, layout, positions, spec, output.address + 4 * row * q.shape[1]);
+    const asked = asking(batch, sequence, q.shape[0]);
+    const [of, later] = [4 * query * q.shape[1], 4 * (asked.start - sequence.start)];
+    attend(machine, addressOf(q) + of, asked, memory, layout, positions + later, spec, output.address + of);
     row += sequence.length;
+    query += asked.length;
   }
   return results.keep(output);
 }

@@ -35,6 +35,7 @@ const operations: Readonly<Record<Operation, true>> = {
   argmax: true,
   cast: true,
   embed: true,
+  gather: true,
   rmsNorm: true,
   linear: true,
   gatedMlp: true,

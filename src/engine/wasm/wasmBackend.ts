@@ -203,6 +203,16 @@ class WasmBackend implements Home {
     });
   }
 
+  gather(x: Operand, indices: Int32Array): Block {
+    const { memory } = this.#machine;
+    const [rows, width] = x.shape;
+    const from = memory.floats(addressOf(x), rows * width);
+    return this.#result(indices.length * width, (y) => {
+      const to = memory.floats(y, indices.length * width);
+      indices.forEach((index, row) => to.set(from.subarray(index * width, (index + 1) * width), row * width));
+    });
+  }
+
   rmsNorm(x: Operand, norm: Norm): Block {
     const [rows, width] = x.shape;
     return this.#result(rows * width, (y) => normRows(this.#machine, addressOf(x), y, rows, width, norm));

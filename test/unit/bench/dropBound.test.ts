@@ -56,6 +56,17 @@ describe('the bound for dropping', () => {
   it('reads weights once a prefill', () =>
     expect(under([], [], 'pp64').bytes).toBeLessThan(64 * under([], [], 'tg1').bytes));
 
+  it('counts of a prefill, after the last attention, the last token alone', () => {
+    const [qo, kvNorm] = [16 * 16 * 2, 16 * 8 * 2 + 16];
+    const scores = (tokens: number): number => 4 * 4 * 4 * tokens;
+    const before = 2 * 64 * (attention + mlp) + scores((64 * 65) / 2); // of a layer before the last that attends
+    const narrowing = 2 * (64 * kvNorm + qo) + scores(64);
+    expect(under([], [], 'pp64').operations).toBe(3 * before + narrowing + 2 * (mlp + head));
+    expect(under([2, 3], [], 'pp64').operations).toBe(before + narrowing + 2 * (3 * mlp + head));
+    expect(under([0, 1, 2, 3], [], 'pp64').operations).toBe(2 * (4 * mlp + head));
+    expect(under([], [], 'pp64', 5).operations).toBe(5 * under([], [], 'pp64').operations);
+  });
+
   it('is 1 without a drop, and approaches the keys and values saved as the depth grows', () => {
     const whole = under([], [], 'tg1');
     expect(dropBound(whole, whole, reading).speedup).toBe(1);
