@@ -140,7 +140,8 @@ describe('wasm: int4 weights', () => {
 
   holds(
     'exact: linear is, to the bit, that of the dequantized weight',
-    shapes,
+    // One row has a kernel of its own.
+    fc.record({ seed, format, rows: fc.oneof(fc.constant(1), size(70)), width, out: size(40) }),
     async ({ seed, format, rows, width, out }) => {
       const { source, values } = int4Weight(seed, [out, width], format);
       const x = random(seed, [rows, width]);

@@ -1,7 +1,7 @@
 /** Launching matrix products, and what is fused around them. */
 import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../backend.js';
 import { dequantize, int4Stripe } from './int4/int4Panels.js';
-import { gatedRow, int4Tasks } from './int4/int4Product.js';
+import { exactRowTasks, gatedRow, int4Tasks } from './int4/int4Product.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { rmsNorm } from './kernels/rmsNorm.js';
@@ -132,6 +132,7 @@ export function productTasks(
 export function projectTasks(machine: Machine, left: Left, right: Right, c: number): Task[] {
   if (!isInt4Right(right)) return productTasks(machine, left.floats, left.rows, right, c);
   if (!machine.exactInt4) return int4Tasks(machine, left.quantized(right.groupSize), right, c);
+  if (left.rows === 1) return exactRowTasks(machine, left.floats, right, c);
   chunks(right.rows, exactColumns, (first, columns) => {
     using frame = machine.memory.frame();
     const floats = dequantize(machine, frame, int4Stripe(right, first, columns));

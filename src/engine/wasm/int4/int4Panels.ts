@@ -4,6 +4,7 @@ import { int4Pack } from '../kernels/int4Pack.js';
 import type { Machine } from '../machine.js';
 import { Block, type Frame, type Memory } from '../memory.js';
 import type { Panels } from '../panels.js';
+import { perUnit, unitCount } from '../task.js';
 import { packBytes } from '../tilePlan.js';
 import { blockBytes, blockWidth, panelRows, scaleBytes, zeroBytes } from './int4Plan.js';
 
@@ -150,9 +151,15 @@ export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Pa
   const panels = Math.ceil(from.rows / panelRows);
   const stride = 32 * blockWidth * from.blocks;
   const target = frame.take((panelRows / 8) * panels * stride);
-  machine
-    .kernels(int4Pack)
-    .dequantize({ source: from.address, zeros: from.zeros, target, panels, blocks: from.blocks, group: from.group });
+  const dequantized = machine.calls(int4Pack).dequantize({
+    source: perUnit(from.address, from.stride),
+    zeros: from.zeros && perUnit(from.zeros, zeroBytes * from.groups),
+    target: perUnit(target, (panelRows / 8) * stride),
+    panels: unitCount,
+    blocks: from.blocks,
+    group: from.group,
+  });
+  machine.run([machine.rowsTask(panels, 2 * panelRows * from.depth, dequantized)]);
   return { address: target, rows: from.rows, depth: from.depth, stride, stored: 'float32' };
 }
 

@@ -1,5 +1,6 @@
 import type { Int4Format } from '../../int4.js';
 import { elementwise } from '../kernels/elementwise.js';
+import { int4Exact } from '../kernels/int4Exact.js';
 import { int4Gemm } from '../kernels/int4Gemm.js';
 import { int4Quantize } from '../kernels/int4Quantize.js';
 import { wordsOf } from '../kernels/nibbles.js';
@@ -10,6 +11,7 @@ import type { Frame } from '../memory.js';
 import { making, type Matrix } from '../panels.js';
 import type { Int4Panels } from './int4Panels.js';
 import { endUnit, firstUnit, perUnit, plus, unitCount, type Argument, type Call, type Task } from '../task.js';
+import { partOf } from '../tilePlan.js';
 import { blockWidth, panelRows, type Int4Plan } from './int4Plan.js';
 
 /** Kernels of a plan, made once a process. */
@@ -153,48 +155,68 @@ export function int4Tasks(
   rowStride = 4 * right.rows,
 ): Task[] {
   const { block } = machine.int4;
-  const full = Math.floor(right.rows / panelRows);
-  const columns = right.rows % panelRows;
   const tasks: Task[] = [];
-  const { stripe } = machine;
   for (let row = 0; row < left.rows; row += block) {
     const rows = Math.min(block, left.rows - row);
     // A byte of weights is two products, which take a quarter of the time of float32's.
     const work = 2 * rows * right.depth;
-    const target = c + row * rowStride;
-    if (full > 0)
-      tasks.push({
-        units: full,
-        chunk: machine.chunkOf(full, 1),
-        work: full * work,
-        weights: { address: right.address, bytes: full * right.stride },
-        calls: panelCalls(machine, left, right, row, rows, target, rowStride, firstUnit, endUnit),
-      });
-    if (columns === 0) continue;
-    // A panel that is not full is written beside the result, whose rows it would overrun.
-    const beside = panelCalls(
-      machine,
-      left,
-      right,
-      row,
-      rows,
-      plus(stripe, -panelBytes * full),
-      panelBytes,
-      full,
-      full + 1,
+    tasks.push(
+      ...panelTasks(machine, right, rows, c + row * rowStride, rowStride, work, (...where) =>
+        panelCalls(machine, left, right, row, rows, ...where),
+      ),
     );
-    const { copyColumns } = machine.calls(pack);
-    const copy = {
-      source: stripe,
-      target: target + panelBytes * full,
-      rows,
-      columns,
-      sourceStride: panelBytes,
-      targetStride: rowStride,
-    };
-    tasks.push({ units: 1, chunk: 1, work, calls: [...beside, copyColumns(copy)] });
   }
   return tasks;
+}
+
+/** Rows `rowStride` bytes apart at `c` and panels [from, to) of a weight that are computed for them. */
+type Where = readonly [c: Argument, rowStride: number, from: Argument, to: Argument];
+
+/** `rows` rows of a product with all panels of a weight; `work` is a panel's. */
+function panelTasks(
+  machine: Machine,
+  right: Int4Panels,
+  rows: number,
+  c: number,
+  rowStride: number,
+  work: number,
+  calls: (...where: Where) => Call[],
+): Task[] {
+  const full = Math.floor(right.rows / panelRows);
+  const columns = right.rows % panelRows;
+  const tasks: Task[] = [];
+  if (full > 0)
+    tasks.push({
+      units: full,
+      chunk: machine.chunkOf(full, 1),
+      work: full * work,
+      weights: { address: right.address, bytes: full * right.stride },
+      calls: calls(c, rowStride, firstUnit, endUnit),
+    });
+  if (columns === 0) return tasks;
+  // A panel that is not full is written beside the result, whose rows it would overrun.
+  const { stripe } = machine;
+  const copy = machine.calls(pack).copyColumns({
+    source: stripe,
+    target: c + panelBytes * full,
+    rows,
+    columns,
+    sourceStride: panelBytes,
+    targetStride: rowStride,
+  });
+  const beside = calls(plus(stripe, -panelBytes * full), panelBytes, full, full + 1);
+  tasks.push({ units: 1, chunk: 1, work, calls: [...beside, copy] });
+  return tasks;
+}
+
+/** One row of floats at `x`, as they are: the same bits as a product with the dequantized weight. */
+export function exactRowTasks(machine: Machine, x: number, right: Int4Panels, c: number): Task[] {
+  const { address: panels, zeros, stride, group, groups, depth } = right;
+  const part = partOf(depth, machine.plan);
+  const { exactRow } = machine.calls(int4Exact);
+  return panelTasks(machine, right, 1, c, 4 * right.rows, panelRows * depth, (y, _, from, to) => [
+    exactRow({ panels, zeros, x, y, from, to, stride, group, groups, depth, part }),
+  ]);
 }
 
 /** Panels [from, to) for `rows` rows from `row` on, at most a block. */

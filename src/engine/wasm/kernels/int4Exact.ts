@@ -1,0 +1,129 @@
+import { constant, load, multiplyAddIf, type Value } from '../language.js';
+import { fusibleModule, kernel, type Variable } from '../kernel.js';
+import { blockBytes, blockWidth, panelRows, scaleBytes, zeroBytes } from '../int4/int4Plan.js';
+import { halfScales, zeroPoints } from './int4Scale.js';
+import type { Ints } from './nibbles.js';
+
+/** A panel's vectors of 4 rows, and the bytes of its words of 8 weights. */
+const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
+const stepBytes = 4 * panelRows;
+
+/**
+ * y[16 panel + lane] for panels [from, to) of int4 weights and one row of float32 activations: the same bits as `gemm` on
+ * the dequantized weight. scale * q - scale * zero is exact in float32, fused or not, since a scale has 11 bits and q 4.
+ * `depth` and `part` are in weights, `group` in blocks; without zero points `zeros` is 0.
+ */
+export const int4Exact = fusibleModule('int4Exact', (fused) => ({
+  exactRow: kernel(
+    {
+      panels: 'i32',
+      zeros: 'i32',
+      x: 'i32',
+      y: 'i32',
+      from: 'i32',
+      to: 'i32',
+      stride: 'i32',
+      group: 'i32',
+      groups: 'i32',
+      depth: 'i32',
+      part: 'i32',
+    },
+    (k, { panels, zeros, x, y, from, to, stride, group, groups, depth, part }) => {
+      const sumUp = multiplyAddIf(fused);
+      // Declared before any loop, or compilers make it anew in each turn.
+      const mask = k.let(constant('i32x4', 15));
+      /** Nibble `at` of each lane. */
+      const nibble = (q: Ints, at: number): Ints => {
+        const low = at === 0 ? q : q.shiftRight(4 * at);
+        return at === 7 ? low : low.and(mask);
+      };
+      const panel = k.let(panels.plus(from.times(stride)));
+      const zeroAt = k.let(zeros.plus(from.times(groups).times(zeroBytes)));
+      const out = k.let(y.plus(from.times(4 * panelRows)));
+      const width = k.let(group.times(blockWidth));
+      k.repeat(to.minus(from), () => {
+        const results = vectors.map(() => k.let(constant('f32x4', 0)));
+        const totals = vectors.map(() => k.let(constant('f32x4', 0)));
+        const [w, xAt] = [k.let(panel), k.let(x)];
+        const [left, partLeft] = [k.let(depth), k.let(part)];
+        const join = (): void => {
+          results.forEach((result, j) => {
+            result.add(totals[j]);
+            totals[j].set(constant('f32x4', 0));
+          });
+          partLeft.set(part);
+        };
+        k.while(
+          () => left.differs(0),
+          () => {
+            const inGroup = k.let(left.min(width));
+            left.set(left.minus(inGroup));
+            const end = k.let(
+              w.plus(
+                inGroup
+                  .plus(blockWidth - 1)
+                  .over(blockWidth)
+                  .times(blockBytes),
+              ),
+            );
+            const scales = vectors.map((j) => k.let(halfScales(end, 8 * j)));
+            const offsets = scales.map((scale) => k.let(scale.times(-8)));
+            k.if(zeros.differs(0), () => {
+              [0, 8]
+                .flatMap((at) => zeroPoints(k, zeroAt, at))
+                .forEach((zero, j) => offsets[j].set((zero.toFloat() as Value<'f32x4'>).times(scales[j]).times(-1)));
+              zeroAt.add(zeroBytes);
+            });
+            const add = (q: Ints, value: Value<'f32x4'>, j: number): void =>
+              totals[j].set(sumUp(value, sumUp(q.toFloat() as Value<'f32x4'>, scales[j], offsets[j]), totals[j]));
+            const words = (): Variable<'i32x4'>[] => vectors.map((j) => k.let(load.f32x4(w, 16 * j).bits()));
+            k.while(
+              () => inGroup.differs(0),
+              () => {
+                const whole = k.let(inGroup.min(partLeft).and(-8));
+                inGroup.set(inGroup.minus(whole));
+                partLeft.set(partLeft.minus(whole));
+                const until = k.let(w.plus(whole.times(stepBytes / 8)));
+                k.while(
+                  () => w.differs(until),
+                  () => {
+                    const q = words();
+                    for (let at = 0; at < 8; at++) {
+                      const value = k.let(load.f32Splat(xAt, 4 * at));
+                      vectors.forEach((j) => add(nibble(q[j], at), value, j));
+                    }
+                    w.add(stepBytes);
+                    xAt.add(32);
+                  },
+                );
+                k.if(partLeft.equals(0), join);
+                // A word in which the depth or a part of it ends.
+                k.if(inGroup.less(8).or(partLeft.less(8)).and(inGroup.differs(0)), () => {
+                  const count = k.let(inGroup.min(8));
+                  const q = words();
+                  k.repeat(count, () => {
+                    const value = k.let(load.f32Splat(xAt));
+                    vectors.forEach((j) => {
+                      add(nibble(q[j], 0), value, j);
+                      q[j].set(q[j].shiftRight(4));
+                    });
+                    xAt.add(4);
+                    partLeft.set(partLeft.minus(1));
+                    k.if(partLeft.equals(0), join);
+                  });
+                  inGroup.set(inGroup.minus(count));
+                  w.add(stepBytes);
+                });
+              },
+            );
+            w.set(end.plus(scaleBytes));
+          },
+        );
+        join();
+        results.forEach((result, j) => k.store(out, result, 16 * j));
+        panel.add(stride);
+        out.add(4 * panelRows);
+      });
+    },
+  ),
+}));
