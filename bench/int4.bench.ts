@@ -14,10 +14,11 @@ import {
   wideShortsPlan,
   type Int4Plan,
 } from '../src/engine/wasm/int4/int4Plan.js';
-import { int4Product, quantizeRows } from '../src/engine/wasm/int4/int4Product.js';
+import { exactRowTasks, int4Product, quantizeRows } from '../src/engine/wasm/int4/int4Product.js';
 import { rowMajor } from '../src/engine/wasm/panels.js';
 import { Machine } from '../src/engine/wasm/machine.js';
 import { isKnown, prepare } from '../src/engine/wasm/tier.js';
+import { relaxedTile, strictTile } from '../src/engine/wasm/tilePlan.js';
 import { randomInt4 } from '../src/quant/randomInt4.js';
 
 interface Case {
@@ -36,7 +37,7 @@ async function productCase(
   out: number,
   groupSize: GroupSize,
 ): Promise<Case[]> {
-  const machine = new Machine(plan);
+  const machine = new Machine(plan, false, 1, plan.dot === 'pairs' ? strictTile : relaxedTile);
   const source = randomInt4('w', [out, depth], { groupSize });
   const storage = await packInt4(machine, source);
   const right = storage.matrices[0];
@@ -45,8 +46,16 @@ async function productCase(
     .floats(x, rows * depth)
     .set(Float32Array.from({ length: rows * depth }, (_, i) => ((i * 2654435761) % 2000) / 1000 - 1));
   const y = machine.memory.allocate(4 * rows * out).address;
-  const name = `${plan.dot} ${rows} x ${depth} x ${out} g${groupSize}`;
+  const shape = `${rows} x ${depth} x ${out} g${groupSize}`;
+  const name = `${plan.dot} ${shape}`;
+  const exact = {
+    name: `exact ${shape}`,
+    operations: 2 * rows * depth * out,
+    bytes: storage.bytes,
+    run: () => machine.run(exactRowTasks(machine, x, right, y)),
+  };
   return [
+    ...(rows === 1 && plan === plans.at(-1) ? [exact] : []),
     {
       name,
       operations: 2 * rows * depth * out,

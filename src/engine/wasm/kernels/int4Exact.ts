@@ -46,6 +46,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
         const totals = vectors.map(() => k.let(constant('f32x4', 0)));
         const [w, xAt] = [k.let(panel), k.let(x)];
         const [left, partLeft] = [k.let(depth), k.let(part)];
+        /** A part of the depth is summed. */
         const join = (): void => {
           results.forEach((result, j) => {
             result.add(totals[j]);
@@ -53,72 +54,73 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
           });
           partLeft.set(part);
         };
-        k.while(
-          () => left.differs(0),
-          () => {
-            const inGroup = k.let(left.min(width));
-            left.set(left.minus(inGroup));
-            const end = k.let(
-              w.plus(
-                inGroup
-                  .plus(blockWidth - 1)
-                  .over(blockWidth)
-                  .times(blockBytes),
-              ),
-            );
-            const scales = vectors.map((j) => k.let(halfScales(end, 8 * j)));
-            const offsets = scales.map((scale) => k.let(scale.times(-8)));
-            k.if(zeros.differs(0), () => {
-              [0, 8]
-                .flatMap((at) => zeroPoints(k, zeroAt, at))
-                .forEach((zero, j) => offsets[j].set((zero.toFloat() as Value<'f32x4'>).times(scales[j]).times(-1)));
-              zeroAt.add(zeroBytes);
-            });
-            const add = (q: Ints, value: Value<'f32x4'>, j: number): void =>
-              totals[j].set(sumUp(value, sumUp(q.toFloat() as Value<'f32x4'>, scales[j], offsets[j]), totals[j]));
-            const words = (): Variable<'i32x4'>[] => vectors.map((j) => k.let(load.f32x4(w, 16 * j).bits()));
+
+        const oneGroup = (): void => {
+          const inGroup = k.let(left.min(width));
+          left.set(left.minus(inGroup));
+          const blocks = inGroup.plus(blockWidth - 1).over(blockWidth);
+          const end = k.let(w.plus(blocks.times(blockBytes)));
+          const scales = vectors.map((j) => k.let(halfScales(end, 8 * j)));
+          const offsets = scales.map((scale) => k.let(scale.times(-8)));
+          k.if(zeros.differs(0), () => {
+            [0, 8]
+              .flatMap((at) => zeroPoints(k, zeroAt, at))
+              .forEach((zero, j) => offsets[j].set((zero.toFloat() as Value<'f32x4'>).times(scales[j]).times(-1)));
+            zeroAt.add(zeroBytes);
+          });
+          const words = (): Variable<'i32x4'>[] => vectors.map((j) => k.let(load.f32x4(w, 16 * j).bits()));
+          const add = (q: Ints, value: Value<'f32x4'>, j: number): void =>
+            totals[j].set(sumUp(value, sumUp(q.toFloat() as Value<'f32x4'>, scales[j], offsets[j]), totals[j]));
+
+          const wholeWords = (): void => {
+            const whole = k.let(inGroup.min(partLeft).and(-8));
+            inGroup.set(inGroup.minus(whole));
+            partLeft.set(partLeft.minus(whole));
+            const until = k.let(w.plus(whole.times(stepBytes / 8)));
             k.while(
-              () => inGroup.differs(0),
+              () => w.differs(until),
               () => {
-                const whole = k.let(inGroup.min(partLeft).and(-8));
-                inGroup.set(inGroup.minus(whole));
-                partLeft.set(partLeft.minus(whole));
-                const until = k.let(w.plus(whole.times(stepBytes / 8)));
-                k.while(
-                  () => w.differs(until),
-                  () => {
-                    const q = words();
-                    for (let at = 0; at < 8; at++) {
-                      const value = k.let(load.f32Splat(xAt, 4 * at));
-                      vectors.forEach((j) => add(nibble(q[j], at), value, j));
-                    }
-                    w.add(stepBytes);
-                    xAt.add(32);
-                  },
-                );
-                k.if(partLeft.equals(0), join);
-                // A word in which the depth or a part of it ends.
-                k.if(inGroup.less(8).or(partLeft.less(8)).and(inGroup.differs(0)), () => {
-                  const count = k.let(inGroup.min(8));
-                  const q = words();
-                  k.repeat(count, () => {
-                    const value = k.let(load.f32Splat(xAt));
-                    vectors.forEach((j) => {
-                      add(nibble(q[j], 0), value, j);
-                      q[j].set(q[j].shiftRight(4));
-                    });
-                    xAt.add(4);
-                    partLeft.set(partLeft.minus(1));
-                    k.if(partLeft.equals(0), join);
-                  });
-                  inGroup.set(inGroup.minus(count));
-                  w.add(stepBytes);
-                });
+                const q = words();
+                for (let at = 0; at < 8; at++) {
+                  const value = k.let(load.f32Splat(xAt, 4 * at));
+                  vectors.forEach((j) => add(nibble(q[j], at), value, j));
+                }
+                w.add(stepBytes);
+                xAt.add(32);
               },
             );
-            w.set(end.plus(scaleBytes));
-          },
-        );
+            k.if(partLeft.equals(0), join);
+          };
+
+          /** One in which the depth or a part of it ends. */
+          const splitWord = (): void => {
+            const count = k.let(inGroup.min(8));
+            const q = words();
+            k.repeat(count, () => {
+              const value = k.let(load.f32Splat(xAt));
+              vectors.forEach((j) => {
+                add(nibble(q[j], 0), value, j);
+                q[j].set(q[j].shiftRight(4));
+              });
+              xAt.add(4);
+              partLeft.set(partLeft.minus(1));
+              k.if(partLeft.equals(0), join);
+            });
+            inGroup.set(inGroup.minus(count));
+            w.add(stepBytes);
+          };
+
+          k.while(
+            () => inGroup.differs(0),
+            () => {
+              wholeWords();
+              k.if(inGroup.differs(0).and(inGroup.min(partLeft).less(8)), splitWord);
+            },
+          );
+          w.set(end.plus(scaleBytes));
+        };
+
+        k.while(() => left.differs(0), oneGroup);
         join();
         results.forEach((result, j) => k.store(out, result, 16 * j));
         panel.add(stride);
