@@ -86,6 +86,10 @@ export function int4PlanFor({ relaxed, wide, byteDots }: Int4Machine): Int4Plan 
 /** Rows of a panel. A single row of activations meets them all at once, so that weights are read strictly in order. */
 export const panelRows = 16;
 
+/** Its vectors of 4 rows, and the bytes of a word of 8 weights of each row. */
+export const panelVectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
+export const stepBytes = 4 * panelRows;
+
 /** Weights of a row that lie together, whatever the group: rows are padded to a multiple. */
 export const blockWidth = 32;
 

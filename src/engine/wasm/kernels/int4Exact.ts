@@ -1,12 +1,16 @@
 import { constant, load, multiplyAddIf, type Value } from '../language.js';
 import { fusibleModule, kernel, type Variable } from '../kernel.js';
-import { blockBytes, blockWidth, panelRows, scaleBytes, zeroBytes } from '../int4/int4Plan.js';
+import {
+  blockBytes,
+  blockWidth,
+  panelRows,
+  panelVectors as vectors,
+  scaleBytes,
+  stepBytes,
+  zeroBytes,
+} from '../int4/int4Plan.js';
 import { halfScales, zeroPoints } from './int4Scale.js';
-import type { Ints } from './nibbles.js';
-
-/** A panel's vectors of 4 rows, and the bytes of its words of 8 weights. */
-const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
-const stepBytes = 4 * panelRows;
+import { nibbleAt, type Ints } from './nibbles.js';
 
 /**
  * y[16 panel + lane] for panels [from, to) of int4 weights and one row of float32 activations: the same bits as `gemm` on
@@ -30,13 +34,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
     },
     (k, { panels, zeros, x, y, from, to, stride, group, groups, depth, part }) => {
       const sumUp = multiplyAddIf(fused);
-      // Declared before any loop, or compilers make it anew in each turn.
       const mask = k.let(constant('i32x4', 15));
-      /** Nibble `at` of each lane. */
-      const nibble = (q: Ints, at: number): Ints => {
-        const low = at === 0 ? q : q.shiftRight(4 * at);
-        return at === 7 ? low : low.and(mask);
-      };
       const panel = k.let(panels.plus(from.times(stride)));
       const zeroAt = k.let(zeros.plus(from.times(groups).times(zeroBytes)));
       const out = k.let(y.plus(from.times(4 * panelRows)));
@@ -83,7 +81,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
                 const q = words();
                 for (let at = 0; at < 8; at++) {
                   const value = k.let(load.f32Splat(xAt, 4 * at));
-                  vectors.forEach((j) => add(nibble(q[j], at), value, j));
+                  vectors.forEach((j) => add(nibbleAt(q[j], at, mask), value, j));
                 }
                 w.add(stepBytes);
                 xAt.add(32);
@@ -99,7 +97,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
             k.repeat(count, () => {
               const value = k.let(load.f32Splat(xAt));
               vectors.forEach((j) => {
-                add(nibble(q[j], 0), value, j);
+                add(nibbleAt(q[j], 0, mask), value, j);
                 q[j].set(q[j].shiftRight(4));
               });
               xAt.add(4);

@@ -1,13 +1,17 @@
 import { constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { clearRows, grid } from '../loops.js';
-import { blockBytes, panelRows, scaleBytes, zeroBytes, type Int4Plan } from '../int4/int4Plan.js';
+import {
+  blockBytes,
+  panelRows,
+  panelVectors as vectors,
+  scaleBytes,
+  stepBytes,
+  zeroBytes,
+  type Int4Plan,
+} from '../int4/int4Plan.js';
 import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
 import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nibbles.js';
-
-/** A panel's vectors of 4 rows, and the bytes of its words of 8 weights. */
-const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
-const stepBytes = 4 * panelRows;
 
 const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
 

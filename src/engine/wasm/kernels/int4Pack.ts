@@ -1,14 +1,8 @@
 import { constant, load, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
-import { blockBytes, panelRows, scaleBytes, zeroBytes } from '../int4/int4Plan.js';
+import { blockBytes, panelRows, panelVectors as vectors, scaleBytes, stepBytes, zeroBytes } from '../int4/int4Plan.js';
 import { halfScale, halfScales, zeroPoints } from './int4Scale.js';
-
-/** Bytes of a panel's words of 8 weights, and its vectors of 4 words. */
-const stepBytes = 4 * panelRows;
-const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
-
-/** Nibble `at` of each lane. */
-const nibble = (q: Value<'i32x4'>, at: number): Value<'i32x4'> => q.shiftRight(4 * at).and(15);
+import { nibbleAt } from './nibbles.js';
 
 export const int4Pack = kernelModule('int4Pack', () => ({
   /**
@@ -55,7 +49,8 @@ export const int4Pack = kernelModule('int4Pack', () => ({
   /** Panels as floats, each as panels [32 blocks][8] of 8 rows: scale * (q - zero). Without zero points `zeros` is 0. */
   dequantize: kernel(
     { source: 'i32', zeros: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32' },
-    (k, { source, zeros, target, panels, blocks, group }) =>
+    (k, { source, zeros, target, panels, blocks, group }) => {
+      const mask = k.let(constant('i32x4', 15));
       k.repeat(panels, () => {
         const left = k.let(blocks);
         const halves = [k.let(target), k.let(target.plus(blocks.times(32 * 32)))];
@@ -78,7 +73,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
                   for (let at = 0; at < 8; at++)
                     k.store(
                       halves[j >> 1],
-                      nibble(q, at)
+                      nibbleAt(q, at, mask)
                         .minus(zero[j])
                         .toFloat()
                         .times(scales[j] as Value<'f32x4'>),
@@ -94,7 +89,8 @@ export const int4Pack = kernelModule('int4Pack', () => ({
           },
         );
         target.set(halves[1]);
-      }),
+      });
+    },
   ),
 
   /** Rows `ids` as floats, to [count, width]. `group` in floats, `panelStride` in bytes. */

@@ -28,6 +28,12 @@ const pick = of('i8x16.relaxed_swizzle');
 export const widenLow = of('i32x4.extend_low_i16x8_u');
 export const widenHigh = of('i32x4.extend_high_i16x8_u');
 
+/** Nibble `at` of each lane. `mask`, 15 in all lanes, is declared before any loop, or compilers make it anew in each turn. */
+export const nibbleAt = (q: Ints, at: number, mask: Ints): Ints => {
+  const low = at === 0 ? q : q.shiftRight(4 * at);
+  return at === 7 ? low : low.and(mask);
+};
+
 /** Shifts each 16-bit half, zeros coming in. */
 const shiftPairs = (a: Ints, bits: number): Ints =>
   new Value('i32x4', (code) => (a.emit(code), code.constant('i32', bits), code.op('i16x8.shr_u')));
