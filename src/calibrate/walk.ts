@@ -22,9 +22,10 @@ export async function walkRows(
 ): Promise<void> {
   for (const [index, row] of rows.entries()) {
     signal?.throwIfAborted();
-    using _scope = model.engine.scope();
-    const hidden = model.forward(createBatch([row]), { observer });
-    await onRow?.(hidden, index);
+    await model.engine.exclusive(async () => {
+      using _scope = model.engine.scope();
+      await onRow?.(await model.forwardYielding(createBatch([row]), { observer }), index);
+    });
     onProgress?.(index + 1, rows.length, 'rows');
     await new Promise(setImmediate); // lets timers, signals and progress have their turn
   }

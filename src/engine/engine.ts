@@ -7,6 +7,7 @@ import { KvCache, type CacheSpec } from './kvCache.js';
 import { Ledger, type Scope } from './ledger.js';
 import { Replays, type Repeated } from './replays.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
+import { Turns } from './turns.js';
 import { Weight, type WeightSource, type WeightUse } from './weight.js';
 
 /** Live memory: what was made and not yet freed. */
@@ -28,17 +29,31 @@ export interface Memory {
  */
 export class Engine {
   readonly #ledger = new Ledger();
+  readonly #turns = new Turns();
 
   constructor(readonly backend: Backend) {}
 
   // Lifetimes
 
   /**
-   * Tensors made until the scope closes are freed with it, except `scope.keep(t)`. Scopes nest: run what opens them one
-   * after another, not in parallel over an `await`.
+   * Tensors made until the scope closes are freed with it, except `scope.keep(t)`. Scopes nest: what holds one open over
+   * an `await` belongs in `exclusive` where others may use the engine meanwhile.
    */
   scope(): Scope {
     return this.#ledger.open();
+  }
+
+  /**
+   * Runs `work` once all that was given before has ended, so that what it does over an `await` stays apart from others'.
+   * Generating, losses and scores take a turn for each pass; one within another would wait for itself for ever.
+   */
+  async exclusive<T>(work: () => Promise<T>): Promise<T> {
+    await this.#turns.take();
+    try {
+      return await work();
+    } finally {
+      this.#turns.give();
+    }
   }
 
   /** Tensors, weights, caches and accumulators alive, and the bytes they hold. */

@@ -20,9 +20,11 @@ export async function computeLogits(
   const logits = new Float32Array(sequences.length * time * model.config.vocabSize);
   for (const [index, sequence] of sequences.entries()) {
     signal?.throwIfAborted();
-    using _scope = model.engine.scope();
-    const hidden = model.forward(createBatch([sequence]));
-    logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize);
+    await model.engine.exclusive(async () => {
+      using _scope = model.engine.scope();
+      const hidden = await model.forwardYielding(createBatch([sequence]));
+      logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize);
+    });
     onProgress?.(index + 1, sequences.length, 'sequences');
     await new Promise(setImmediate); // lets signals and progress have their turn
   }

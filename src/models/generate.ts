@@ -1,4 +1,4 @@
-import { UserError, createBatch } from '../engine/index.js';
+import { UserError, createBatch, type KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
 
@@ -20,6 +20,14 @@ export interface Generation {
   readonly stoppedBy: 'stop token' | 'length' | 'signal';
 }
 
+/** What follows `tokens`, which come behind those in the cache. */
+const nextLogits = (model: Model, tokens: readonly number[], cache: KvCache | undefined): Promise<Float32Array> =>
+  model.engine.exclusive(async () => {
+    using _scope = model.engine.scope();
+    const batch = createBatch([tokens], [cache ? cache.lengths[0] : 0]);
+    return model.engine.readFloats(model.logits(await model.forwardYielding(batch, { cache, last: true })));
+  });
+
 /** Continues a prompt of at least one token: prefill, then a token at a time. */
 export async function generate(
   model: Model,
@@ -39,13 +47,7 @@ export async function generate(
     let fresh: number[] = Array.from(prompt);
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
-      using _scope = model.engine.scope();
-      const start = cache ? cache.lengths[0] : 0;
-      const hidden = model.forward(createBatch([cache ? fresh : [...Array.from(prompt), ...tokens]], [start]), {
-        cache,
-        last: true,
-      });
-      const token = sample(await model.engine.readFloats(model.logits(hidden)));
+      const token = sample(await nextLogits(model, cache ? fresh : [...Array.from(prompt), ...tokens], cache));
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);
       onToken?.(token);

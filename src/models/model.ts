@@ -38,6 +38,11 @@ export interface PassOptions {
   readonly last?: boolean;
 }
 
+/** Milliseconds for which `forwardYielding` computes before others have their turn. */
+const longestTurn = 10;
+
+const isSingle = ({ sequences }: Batch): boolean => sequences.every(({ length }) => length === 1);
+
 interface GlobalWeights {
   readonly embedding: Weight;
   readonly norm: Tensor;
@@ -175,16 +180,43 @@ export class Model {
   }
 
   /**
+   * The same bits as `forward`. Between layers of a pass that takes longer than some milliseconds, timers, signals and
+   * sockets of this process have their turn; nothing else may use the engine meanwhile (`engine.exclusive`). Throws a
+   * CacheError where skip flags change before it ends.
+   */
+  async forwardYielding(batch: Batch, options: PassOptions = {}): Promise<Tensor> {
+    if (options.cache && isSingle(batch)) return this.forward(batch, options);
+    const { cache, last } = options;
+    const pass = this.#passOf(batch, options);
+    const dropped = this.#dropped;
+    const passing = this.#layersFrom(
+      0,
+      this.engine.embed(this.#loaded.embedding, batch),
+      pass,
+      last === true && !isSingle(batch),
+    );
+    for (let since = performance.now(); ;) {
+      const step = passing.next();
+      if (step.done) {
+        cache?.advance(batch);
+        return step.value;
+      }
+      if (performance.now() - since < longestTurn) continue;
+      await new Promise(setImmediate);
+      if (this.#dropped !== dropped)
+        throw new CacheError('skip flags changed in the midst of a pass: wait for its end');
+      since = performance.now();
+    }
+  }
+
+  /**
    * The rest of a pass: from the residual stream [T, D] that enters layer `first`, which it frees, to that after the
    * last layer. `forwardFrom(0, embedding)` is a whole pass.
    */
-  forwardFrom(first: number, hidden: Tensor, batch: Batch, { cache, observer, last }: PassOptions = {}): Tensor {
-    if (cache && this.#caches.get(cache) !== this.#dropped)
-      throw new CacheError(
-        'this key-value cache was made under other skip flags (or by another model): make a new one',
-      );
-    const pass = { batch, rotary: this.#rotaryOf(batch), cache, observer };
-    const single = batch.sequences.every(({ length }) => length === 1);
+  forwardFrom(first: number, hidden: Tensor, batch: Batch, options: PassOptions = {}): Tensor {
+    const { cache, observer, last } = options;
+    const pass = this.#passOf(batch, options);
+    const single = isSingle(batch);
     if (cache && single && first === 0 && !observer)
       hidden = this.engine.replay(
         this.#replays,
@@ -197,7 +229,24 @@ export class Model {
     return hidden;
   }
 
+  #passOf(batch: Batch, { cache, observer }: PassOptions): Pass {
+    if (cache && this.#caches.get(cache) !== this.#dropped)
+      throw new CacheError(
+        'this key-value cache was made under other skip flags (or by another model): make a new one',
+      );
+    return { batch, rotary: this.#rotaryOf(batch), cache, observer };
+  }
+
   #runFrom(first: number, hidden: Tensor, pass: Pass, last: boolean): Tensor {
+    const passing = this.#layersFrom(first, hidden, pass, last);
+    for (;;) {
+      const step = passing.next();
+      if (step.done) return step.value;
+    }
+  }
+
+  /** One layer after the other, with a yield behind each. */
+  *#layersFrom(first: number, hidden: Tensor, pass: Pass, last: boolean): Generator<undefined, Tensor> {
     const narrowing = last ? this.lastAttention : undefined;
     if (narrowing !== undefined && narrowing < first) {
       using all = hidden;
@@ -208,6 +257,7 @@ export class Model {
       const context = new Context(this.engine, this.config, pass, layer.index, layer.index === narrowing);
       hidden = this.#run(layer, hidden, context);
       pass.observer?.stream?.(layer.index + 1, hidden);
+      yield;
     }
     return hidden;
   }

@@ -1,5 +1,6 @@
 import type { Batch } from '../batch.js';
 import type { KvCache } from '../kvCache.js';
+import { Turns } from '../turns.js';
 import { roundUp } from './allocator.js';
 import type { FusibleModule, KernelModule, Launch } from './kernel.js';
 import { panelRows, pairsPlan, type Int4Plan } from './int4/int4Plan.js';
@@ -13,7 +14,9 @@ import type { Numbers, Recorder } from './recorder.js';
 import type { Call, Task, Varying } from './task.js';
 import { ThreadPool } from './threadPool.js';
 import { strictTile, type TilePlan } from './tilePlan.js';
-import { Turns } from './turns.js';
+
+/** Pieces of weights being read at a time: as many as Node has threads that read. */
+const piecesAhead = 4;
 
 /** Chunks of a task for each thread: some more than one, as another program may take a core away. */
 const chunksPerThread = 4;
@@ -38,7 +41,7 @@ export class Machine {
   readonly pad: Varying;
 
   /** Pieces of weights being read. */
-  readonly turns = new Turns();
+  readonly turns = new Turns(piecesAhead);
 
   constructor(
     /** How products with int4 weights are tiled; 'exact' multiplies them as float32. */

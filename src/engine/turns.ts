@@ -1,10 +1,11 @@
-/** Pieces of all weights that are read at a time: as many as Node has threads that read. */
-const piecesAhead = 4;
-
 /** Lets so many in at a time, in the order in which they came. */
 export class Turns {
   readonly #waiting: (() => void)[] = [];
-  #free = piecesAhead;
+  #free: number;
+
+  constructor(atOnce = 1) {
+    this.#free = atOnce;
+  }
 
   async take(): Promise<void> {
     if (this.#free > 0) this.#free--;
