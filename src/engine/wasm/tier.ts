@@ -2,7 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import type { EngineOptions } from '../engineOptions.js';
 import { UserError } from '../errors.js';
-import { hasByteDots } from './int4/byteDots.js';
+import { hasByteDots } from './processor.js';
 import { int4PlanFor, type Int4Plan } from './int4/int4Plan.js';
 import { kernel, kernelModule } from './kernel.js';
 import { constant, multiplyAdd } from './language.js';
@@ -36,8 +36,14 @@ const largeTiles: typeof tiles = {
   baseline: forLargeCache(tiles.baseline),
 };
 
+/** How products are tiled. */
+export interface Plans {
+  readonly tile: TilePlan;
+  readonly int4: Int4Plan;
+}
+
 /** How a tier multiplies, on this processor: all that multiply bytes have a large second-level cache. */
-export function plansOf(tier: Tier): { readonly tile: TilePlan; readonly int4: Int4Plan } {
+export function plansOf(tier: Tier): Plans {
   const byteDots = hasByteDots();
   return {
     tile: (byteDots ? largeTiles : tiles)[tier],

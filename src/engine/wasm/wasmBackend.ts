@@ -300,8 +300,12 @@ function matrix(t: Operand, transposed: boolean): Matrix {
   return { address: addressOf(t), rows, depth, rowStride, depthStride };
 }
 
-/** On the best tier whose kernels pass their test. Memories may grow to `pages` each. */
-export async function createWasmBackend(options: EngineOptions, pages = mostPages): Promise<Backend> {
+/** On the best tier whose kernels pass their test. Memories may grow to `pages` each; `plansFor` says how a tier multiplies. */
+export async function createWasmBackend(
+  options: EngineOptions,
+  pages = mostPages,
+  plansFor = plansOf,
+): Promise<Backend> {
   const { int4 = 'fast', threads = availableParallelism() } = options;
   if (!Number.isInteger(threads) || threads < 1)
     throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
@@ -309,7 +313,7 @@ export async function createWasmBackend(options: EngineOptions, pages = mostPage
     const tier = tiers[at];
     prepare(tier);
     if (!isKnown(tier)) continue;
-    const plans = plansOf(tier);
+    const plans = plansFor(tier);
     const machine = new Machine(plans.int4, int4 === 'exact', threads, plans.tile, new Memory(pages));
     if (tier === 'baseline' || (await passesSelfTest(machine)))
       return overMemories(new WasmBackend(machine, tier), pages);
