@@ -65,7 +65,7 @@ export const wideBytesPlan: Int4Plan = { ...bytesPlan, rows: 6, tileVectors: 4, 
  * The same. Totals wait in memory for the end of a block: 4 x 16 has eight sums of 16 bits, and 26 instructions for 256
  * products where 6 x 8, whose totals have registers too, takes 23 for 192.
  */
-export const wideShortsPlan: Int4Plan = { ...shortsPlan, tileVectors: 4, block: 128 };
+export const wideShortsPlan: Int4Plan = { ...shortsPlan, tileVectors: 4, tileUnroll: 8, rowUnroll: 4, block: 128 };
 
 /** What the plan depends on. */
 export interface Int4Machine {

@@ -35,6 +35,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
     (k, { panels, zeros, x, y, from, to, stride, group, groups, depth, part }) => {
       const sumUp = multiplyAddIf(fused);
       const mask = k.let(constant('i32x4', 15));
+      const scalesAt = halfScales(k);
       const panel = k.let(panels.plus(from.times(stride)));
       const zeroAt = k.let(zeros.plus(from.times(groups).times(zeroBytes)));
       const out = k.let(y.plus(from.times(4 * panelRows)));
@@ -58,7 +59,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
           left.set(left.minus(inGroup));
           const blocks = inGroup.plus(blockWidth - 1).over(blockWidth);
           const end = k.let(w.plus(blocks.times(blockBytes)));
-          const scales = vectors.map((j) => k.let(halfScales(end, 8 * j)));
+          const scales = vectors.map((j) => k.let(scalesAt(end, 8 * j)));
           const offsets = scales.map((scale) => k.let(scale.times(-8)));
           k.if(zeros.differs(0), () => {
             [0, 8]

@@ -32,25 +32,49 @@ function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i
 const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
   sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
 
+interface Way {
+  readonly pointer: Variable<'i32'>;
+  readonly end: Int;
+  /** Bytes of a block, and of a turn. */
+  readonly block: number;
+  readonly step: number;
+}
+
 /**
- * `turn`, which moves `pointer`, until it is at `end`. Sums of 16 bits join their totals after each block of `block` bytes:
- * they hold no more.
+ * `starts` and all products of `turn`, which moves `pointer`, until it is at `end`. Sums of 16 bits join their totals after
+ * each block: they hold no more. Starts come after the first one, whose sums then have the registers to themselves.
  */
 function sumUp(
   k: Kernel,
   dot: NibbleDot,
-  { pointer, end, block }: { readonly pointer: Variable<'i32'>; readonly end: Int; readonly block: number },
-  totals: readonly (readonly Variable<'i32x4'>[])[],
+  { pointer, end, block, step }: Way,
+  [height, width]: readonly [height: number, width: number],
+  starts: () => readonly (readonly Ints[])[],
   turn: (running: readonly (readonly RunningSum[])[]) => void,
-): void {
+): Variable<'i32x4'>[][] {
+  const { short } = dot;
   const until = (end: Int, body: () => void): void => k.while(() => pointer.differs(end), body);
-  const sums = (): RunningSum[][] => totals.map((line) => line.map((total) => new RunningSum(k, dot, total)));
-  if (!dot.settle) return until(end, () => turn(sums()));
+  const running = (sum?: (i: number, j: number) => Variable<'i32x4'>): RunningSum[][] =>
+    grid(height, width, (i, j) => new RunningSum(k, dot, sum?.(i, j)));
+  if (!short) {
+    const totals = starts().map((line) => line.map((start) => k.let(start)));
+    until(end, () => turn(running((i, j) => totals[i][j])));
+    return totals;
+  }
+  const blockSums = (): RunningSum[][] => {
+    const whole = step === block;
+    const sums = running(whole ? undefined : () => k.let(zeros()));
+    if (whole) turn(sums);
+    else until(k.let(pointer.plus(block)), () => turn(sums));
+    return sums;
+  };
+  const first = blockSums();
+  const totals = starts().map((line, i) => line.map((start, j) => k.let(short.settle(start, first[i][j].value))));
   until(end, () => {
-    const running = sums();
-    until(k.let(pointer.plus(block)), () => turn(running));
-    for (const sum of running.flat()) sum.settle();
+    const sums = blockSums();
+    totals.forEach((line, i) => line.forEach((total, j) => total.set(short.settle(total, sums[i][j].value))));
   });
+  return totals;
 }
 
 const oneRowParameters = {
@@ -74,6 +98,7 @@ const oneRowParameters = {
 const oneRow = (plan: Int4Plan, withZeros: boolean) =>
   kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, group, groups }) => {
     const dot = nibbleDot(k, plan);
+    const scalesAt = halfScales(k);
     const w = k.let(panels.plus(from.times(panelStride(blocks, groups))));
     const z = k.let(zeroPanels.plus(from.times(groups).times(zeroBytes)));
     const out = k.let(y.plus(from.times(4 * panelRows)));
@@ -81,29 +106,31 @@ const oneRow = (plan: Int4Plan, withZeros: boolean) =>
       const totals = vectors.map(() => k.let(constant('f32x4', 0)));
       const [xAt, scaleAt, sumAt] = [k.let(x), k.let(scales), k.let(sums)];
       eachGroup(k, blocks, group, (count) => {
-        const sum = k.let(splatInt(sumAt));
-        const starts = withZeros
-          ? [0, 8].flatMap((at) => zeroPoints(k, z, at)).map((zero) => zero.times(sum))
-          : vectors.map(() => sum.shiftLeft(3));
-        const chains = Array.from({ length: plan.rowChains }, (_, chain) =>
-          vectors.map((j) => k.let(chain === 0 ? starts[j] : zeros())),
-        );
+        const starts = (): Ints[][] => {
+          const sum = k.let(splatInt(sumAt));
+          const shares = withZeros
+            ? [0, 8].flatMap((at) => zeroPoints(k, z, at)).map((zero) => zero.times(sum))
+            : vectors.map(() => sum.shiftLeft(3));
+          return grid(plan.rowChains, vectors.length, (chain, j) => (chain === 0 ? shares[j] : zeros()));
+        };
         const end = k.let(w.plus(count.times(blockBytes)));
-        sumUp(k, dot, { pointer: w, end, block: blockBytes }, chains, (running) => {
-          for (let step = 0; step < plan.rowUnroll; step++) {
-            const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, stepBytes * step + 16 * j).bits())));
+        const step = stepBytes * plan.rowUnroll;
+        const way = { pointer: w, end, block: blockBytes, step };
+        const chains = sumUp(k, dot, way, [plan.rowChains, vectors.length], starts, (running) => {
+          for (let at = 0; at < step; at += stepBytes) {
+            const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, at + 16 * j).bits())));
             for (let word = 0; word < dot.words; word++) {
-              const activations = k.let(splatInt(xAt, 4 * (dot.words * step + word)));
+              const activations = k.let(splatInt(xAt, 4 * word));
               running[word % plan.rowChains].forEach((to, j) => to.add(activations, parts[j][word]));
             }
+            xAt.add(4 * dot.words);
           }
-          w.add(stepBytes * plan.rowUnroll);
-          xAt.add(4 * dot.words * plan.rowUnroll);
+          w.add(step);
         });
         const scale = k.let(load.f32Splat(scaleAt));
         totals.forEach((total, j) => {
           const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[j]), chains[0][j]);
-          total.add(scaled(exact, scale, halfScales(w, 8 * j)));
+          total.add(scaled(exact, scale, scalesAt(w, 8 * j)));
         });
         w.add(scaleBytes);
         if (withZeros) z.add(zeroBytes);
@@ -155,23 +182,27 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
       const { offsets, bytes } = columnsOf(plan);
       k.if(first, () => clearRows(k, c, rows, plan.tileVectors, rowStride));
       eachGroup(k, blocks, group, (count) => {
-        const zero = withZeros ? offsets.map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
-        const accumulators = grid(rows, plan.tileVectors, (i, j) => {
-          const sum = splatInt(sums, 4 * i);
-          return k.let(zero ? zero[j].times(sum) : sum.shiftLeft(3));
-        });
+        const starts = (): Ints[][] => {
+          const zero = withZeros ? offsets.map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
+          return grid(rows, plan.tileVectors, (i, j) => {
+            const sum = splatInt(sums, 4 * i);
+            return zero ? zero[j].times(sum) : sum.shiftLeft(3);
+          });
+        };
         const block = 4 * dot.words * bytes;
         const end = k.let(operands.plus(count.times(block)));
-        sumUp(k, dot, { pointer: operands, end, block }, accumulators, (running) => {
-          for (let word = 0; word < plan.tileUnroll; word++) {
-            const parts = offsets.map((at) => k.let(load.f32x4(operands, bytes * word + at).bits()));
+        const step = bytes * plan.tileUnroll;
+        const way = { pointer: operands, end, block, step };
+        const accumulators = sumUp(k, dot, way, [rows, plan.tileVectors], starts, (running) => {
+          for (let word = 0; word < step; word += bytes) {
+            const parts = offsets.map((at) => k.let(load.f32x4(operands, word + at).bits()));
             running.forEach((line, i) => {
-              const activations = k.let(splatInt(x, 4 * (rows * word + i)));
+              const activations = k.let(splatInt(x, 4 * i));
               line.forEach((sum, j) => sum.add(activations, parts[j]));
             });
+            x.add(4 * rows);
           }
-          operands.add(bytes * plan.tileUnroll);
-          x.add(4 * rows * plan.tileUnroll);
+          operands.add(step);
         });
         const weights = offsets.map((at) => k.let(load.f32x4(weightScales, at)));
         const row = k.let(c);
@@ -207,6 +238,7 @@ const unpackParameters = {
 const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelFunction<typeof unpackParameters> =>
   scope.function(unpackParameters, (k, { w, tile, z, operands, scales, zeros: zerosTo, blocks, group }) => {
     const dot = nibbleDot(k, plan);
+    const scalesAt = halfScales(k);
     const { offsets, bytes } = columnsOf(plan);
     w.add(tile.times(bytes));
     z.add(tile.times(bytes / 4));
@@ -223,7 +255,7 @@ const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelF
           w.add(stepBytes);
         },
       );
-      offsets.forEach((at) => k.store(scales, halfScales(w.minus(back), at / 2), at));
+      offsets.forEach((at) => k.store(scales, scalesAt(w.minus(back), at / 2), at));
       if (withZeros) {
         for (let at = 0; at < bytes; at += 32)
           zeroPoints(k, z, at / 4).forEach((zero, j) => k.store(zerosTo, zero, at + 16 * j));

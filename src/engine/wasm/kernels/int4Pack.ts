@@ -51,6 +51,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
     { source: 'i32', zeros: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32' },
     (k, { source, zeros, target, panels, blocks, group }) => {
       const mask = k.let(constant('i32x4', 15));
+      const scalesAt = halfScales(k);
       k.repeat(panels, () => {
         const left = k.let(blocks);
         const halves = [k.let(target), k.let(target.plus(blocks.times(32 * 32)))];
@@ -64,7 +65,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
               zeros.add(zeroBytes);
             });
             const end = k.let(source.plus(count.times(blockBytes)));
-            const scales = vectors.map((j) => k.let(halfScales(end, 8 * j)));
+            const scales = vectors.map((j) => k.let(scalesAt(end, 8 * j)));
             k.while(
               () => source.differs(end),
               () => {

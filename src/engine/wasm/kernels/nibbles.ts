@@ -22,7 +22,6 @@ const dotPairs = of('i32x4.dot_i16x8_s');
 const dotBytes = of('i32x4.relaxed_dot_i8x16_i7x16_add_s');
 const dotToPairs = of('i16x8.relaxed_dot_i8x16_i7x16_s');
 const plusPairs = of('i16x8.add');
-const sumPairs = of('i32x4.extadd_pairwise_i16x8_s');
 const timesPairs = of('i16x8.mul');
 const pick = of('i8x16.relaxed_swizzle');
 export const widenLow = of('i32x4.extend_low_i16x8_u');
@@ -53,8 +52,8 @@ export interface NibbleDot {
   parts(q: Ints): Ints[];
   /** sum + x part. */
   add(sum: Ints, x: Ints, part: Ints): Ints;
-  /** total + sum, where sums are of 16 bits and hold a block's products; otherwise sums are totals. */
-  settle?(total: Ints, sum: Ints): Ints;
+  /** Where sums are of 16 bits, which hold a block's products: x part, and total + sum. Otherwise sums are totals. */
+  readonly short?: { start(x: Ints, part: Ints): Ints; settle(total: Ints, sum: Ints): Ints };
   /** 8 activations (the lower halves of two vectors, integers from -127 to 127) as `words` words, in the first lanes. */
   arrange(low: Ints, high: Ints): Ints;
 }
@@ -96,31 +95,31 @@ function bytes(k: Kernel): NibbleDot {
  * As `bytes`, with sums of 16 bits: a word adds at most 2 * 15 * 127, and a block has 8, which is below 2^15. Where no
  * instruction multiplies and adds bytes, this takes two in place of three.
  */
-const shorts = (k: Kernel): NibbleDot => ({
-  ...bytes(k),
-  add: (sum, x, part) => plusPairs(sum, dotToPairs(x, part)),
-  settle: (total, sum) => total.plus(sumPairs(sum)),
-});
+function shorts(k: Kernel): NibbleDot {
+  // A product with ones is one instruction; `extadd_pairwise`, where vectors are paired, makes its ones anew each time.
+  const ones = k.let(constant('i32x4', 0x10001));
+  return {
+    ...bytes(k),
+    add: (sum, x, part) => plusPairs(sum, dotToPairs(x, part)),
+    short: { start: dotToPairs, settle: (total, sum) => total.plus(dotPairs(sum, ones)) },
+  };
+}
 
-/** A total, and in front of it a sum of 16 bits where the products' kind has one. */
+/** A sum of products, which a first one starts where there is none yet. */
 export class RunningSum {
-  readonly #sum: Variable<'i32x4'>;
-
   constructor(
-    k: Kernel,
+    private readonly k: Kernel,
     private readonly dot: NibbleDot,
-    private readonly total: Variable<'i32x4'>,
-  ) {
-    this.#sum = dot.settle ? k.let(constant('i32x4', 0)) : total;
-  }
+    private sum?: Variable<'i32x4'>,
+  ) {}
 
   add(x: Ints, part: Ints): void {
-    this.#sum.set(this.dot.add(this.#sum, x, part));
+    if (this.sum) this.sum.set(this.dot.add(this.sum, x, part));
+    else this.sum = this.k.let(this.dot.short!.start(x, part));
   }
 
-  /** Where a block ends. */
-  settle(): void {
-    if (this.dot.settle) this.total.set(this.dot.settle(this.total, this.#sum));
+  get value(): Ints {
+    return this.sum!;
   }
 }
 
