@@ -2,7 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import type { EngineOptions } from '../engineOptions.js';
 import { UserError } from '../errors.js';
-import { hasByteDots } from './processor.js';
+import { hasByteDots, hasLargeCache } from './processor.js';
 import { int4PlanFor, type Int4Plan } from './int4/int4Plan.js';
 import { kernel, kernelModule } from './kernel.js';
 import { constant, multiplyAdd } from './language.js';
@@ -42,11 +42,11 @@ export interface Plans {
   readonly int4: Int4Plan;
 }
 
-/** How a tier multiplies, on this processor: all that multiply bytes have a large second-level cache. */
+/** How a tier multiplies, on this processor. */
 export function plansOf(tier: Tier): Plans {
   const byteDots = hasByteDots();
   return {
-    tile: (byteDots ? largeTiles : tiles)[tier],
+    tile: (hasLargeCache() ? largeTiles : tiles)[tier],
     int4: int4PlanFor({ relaxed: tier !== 'baseline', wide: tier === 'revectorized', byteDots: byteDots && !isOld }),
   };
 }

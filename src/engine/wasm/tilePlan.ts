@@ -4,6 +4,8 @@ export interface TilePlan {
   readonly rows: 4 | 6;
   /** Panels of a tile of several rows. */
   readonly panels: 1 | 2;
+  /** Steps of the depth that a full tile takes before it branches. */
+  readonly unroll: number;
   /** Whether products are added by relaxed SIMD's fused instruction. */
   readonly fused: boolean;
   /** Columns of a panel, in floats: a multiple of a vector's 4. */
@@ -26,6 +28,7 @@ export interface TilePlan {
 export const strictTile: TilePlan = {
   rows: 4,
   panels: 1,
+  unroll: 1,
   fused: false,
   panel: 8,
   rowPanels: 4,
@@ -37,8 +40,8 @@ export const strictTile: TilePlan = {
 /** The same with fused multiply-adds, for compilers that hoist a loop's loads: more rows would leave no registers for them. */
 export const hoistedTile: TilePlan = { ...strictTile, fused: true };
 
-/** 6 x 8: with fused multiply-adds, twelve sums that do not wait for each other. */
-export const relaxedTile: TilePlan = { ...hoistedTile, rows: 6, rowPanels: 8, block: 60 };
+/** 6 x 8: with fused multiply-adds, twelve sums that do not wait for each other. Branches would be a sixth of what it does. */
+export const relaxedTile: TilePlan = { ...hoistedTile, rows: 6, rowPanels: 8, block: 60, unroll: 4 };
 
 /** 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. */
 export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, depth: 512 };

@@ -14,7 +14,7 @@ const rowBytes = (plan: TilePlan, stored: Stored): number => bytesPerElement[sto
 /** How a kernel reads a panel's row of elements as vectors of floats. */
 interface Reader {
   /** As they are, divided by `unit` squared. */
-  readonly row: (address: Int) => Value<'f32x4'>[];
+  readonly row: (address: Int, offset?: number) => Value<'f32x4'>[];
   readonly unit: number;
 }
 
@@ -30,25 +30,26 @@ const biasUnit = 2 ** 56;
  */
 function reader(k: Kernel, plan: TilePlan, stored: Stored): Reader {
   const vectors = Array.from({ length: plan.panel / 4 }, (_, j) => j);
-  if (stored === 'float32') return { row: (at) => vectors.map((j) => load.f32x4(at, 16 * j)), unit: 1 };
+  if (stored === 'float32')
+    return { row: (at, offset = 0) => vectors.map((j) => load.f32x4(at, offset + 16 * j)), unit: 1 };
   if (stored === 'float16') {
     const read = scaledHalves(k);
-    return { row: (at) => vectors.map((j) => read(at, 8 * j)), unit: biasUnit };
+    return { row: (at, offset = 0) => vectors.map((j) => read(at, offset + 8 * j)), unit: biasUnit };
   }
   if (plan.panels === 2)
     return {
-      row: (at) =>
+      row: (at, offset = 0) =>
         vectors.map((j) =>
           load
-            .i16x4(at, 8 * j)
+            .i16x4(at, offset + 8 * j)
             .shiftLeft(16)
             .asFloat(),
         ),
       unit: 1,
     };
   const zeros = k.let(constant('f32x4', 0));
-  const row = (at: Int): Value<'f32x4'>[] => {
-    const halves = k.let(load.f32x4(at));
+  const row = (at: Int, offset = 0): Value<'f32x4'>[] => {
+    const halves = k.let(load.f32x4(at, offset));
     return vectors.map((j) => shuffle(zeros, halves, interleaved(8 * j)));
   };
   return { row, unit: 1 };
@@ -76,8 +77,8 @@ interface Tile {
 
 /**
  * C [rows, panels x 8] = or += A B over `depth`: A as [depth][rows], each panel of B as [depth][8]. One sum a result, in
- * order of depth, which joins C where it lies. The inner loop is rolled: unrolled, its loads move to the top and spill the
- * sums.
+ * order of depth, which joins C where it lies. Where compilers move a loop's loads to its top, it is rolled: they would spill
+ * the sums.
  */
 const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number, stored: Stored): Tile['multiply'] =>
   scope.function(tileParameters, (k, { a, b, panelStride, c, rowStride, first, depth }) => {
@@ -91,22 +92,28 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
     const { row, unit } = reader(k, plan, stored);
     const scale = unit === 1 ? undefined : k.let(constant('f32x4', unit));
     const scaled = (value: Value<'f32x4'>): Value<'f32x4'> => (scale ? value.times(scale) : value);
-    k.while(
-      () => a.differs(end),
-      () => {
-        const loads = panel.flatMap(row);
-        // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
-        const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
-        for (let i = 0; i < rows; i++) {
-          const x = k.let(scaled(load.f32Splat(a, 4 * i)));
-          columns.forEach((column, j) => {
-            totals[i][j].set(sumUp(x, column, totals[i][j]));
-          });
-        }
-        a.add(4 * rows);
-        for (const at of panel) at.add(rowBytes(plan, stored));
-      },
-    );
+    const steps = (count: number, end: Int): void =>
+      k.while(
+        () => a.differs(end),
+        () => {
+          for (let step = 0; step < count; step++) {
+            const loads = panel.flatMap((at) => row(at, step * rowBytes(plan, stored)));
+            // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
+            const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
+            for (let i = 0; i < rows; i++) {
+              const x = k.let(scaled(load.f32Splat(a, 4 * i)));
+              columns.forEach((column, j) => {
+                totals[i][j].set(sumUp(x, column, totals[i][j]));
+              });
+            }
+            a.add(4 * rows);
+          }
+          for (const at of panel) at.add(count * rowBytes(plan, stored));
+        },
+      );
+    if (plan.unroll > 1 && rows === plan.rows)
+      steps(plan.unroll, k.let(end.minus(depth.remainder(plan.unroll).times(4 * rows))));
+    steps(1, end);
     for (const line of totals) {
       const sums = line.map((total, j) => k.let(load.f32x4(c, 16 * j).plus(scaled(total))));
       sums.forEach((sum, j) => k.store(c, sum, 16 * j));
