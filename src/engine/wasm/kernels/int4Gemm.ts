@@ -206,15 +206,18 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
         });
         const weights = offsets.map((at) => k.let(load.f32x4(weightScales, at)));
         const row = k.let(c);
-        for (let i = 0; i < rows; i++) {
+        // All are read before one is written: else the compiler would not pair them, and the processor take rows that lie a
+        // multiple of 4 KiB apart for the same.
+        const totals = accumulators.map((line, i) => {
           const scale = k.let(load.f32Splat(scales, 4 * i));
-          // All are read before one is written: else the compiler would not pair them.
-          const totals = offsets.map((at, j) =>
-            k.let(load.f32x4(row, at).plus(scaled(accumulators[i][j], scale, weights[j]))),
-          );
-          offsets.forEach((at, j) => k.store(row, totals[j], at));
-          row.add(rowStride);
-        }
+          if (i > 0) row.add(rowStride);
+          return offsets.map((at, j) => k.let(load.f32x4(row, at).plus(scaled(line[j], scale, weights[j]))));
+        });
+        row.set(c);
+        totals.forEach((line, i) => {
+          if (i > 0) row.add(rowStride);
+          offsets.forEach((at, j) => k.store(row, line[j], at));
+        });
         weightScales.add(bytes);
         if (withZeros) weightZeros.add(bytes);
         scales.add(4 * rows);
