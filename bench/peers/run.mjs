@@ -154,7 +154,7 @@ async function allRuns() {
   return runs;
 }
 
-/** Keeps each column's latest results beside this file, and fills both columns in. */
+/** Keeps each column's latest results beside this file, and fills all columns in. */
 function write(path, runs) {
   const own = columnOf(machine());
   const file = (column) => join(here, 'results', `${column}.json`);
