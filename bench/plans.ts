@@ -43,7 +43,9 @@ function changed(plans: Plans, text: string): Plans {
   for (const field of text.split(' ')) {
     const [, plan, key, value] = /^(tile|int4)\.(\w+)=(.*)$/.exec(field) ?? [];
     if (!plan || !(key in copy[plan])) throw new Error(`no field of a plan: ${field}`);
-    copy[plan][key] = typeof copy[plan][key] === 'number' ? Number(value) : value;
+    const parsed: unknown = typeof copy[plan][key] === 'string' ? value : JSON.parse(value);
+    if (typeof parsed !== typeof copy[plan][key]) throw new Error(`${field}: expected a ${typeof copy[plan][key]}`);
+    copy[plan][key] = parsed;
   }
   return copy as unknown as Plans;
 }

@@ -5,7 +5,7 @@ import { describeMachine, fillBetween, runMarkdown } from './tables.mjs';
 /** The kinds of processor that results differ for, and which target each has: V8 uses AVX-VNNI, not what AVX-512 has of it. */
 export const columns = {
   avx2: { title: 'AVX2, no VNNI', target: 'avx2' },
-  vnni: { title: 'AVX-512 and AVX-VNNI', target: 'vnni' },
+  vnni: { title: 'AVX-VNNI', target: 'vnni' },
   avx512vnni: { title: 'AVX-512 VNNI, no AVX-VNNI', target: 'vnni' },
 };
 

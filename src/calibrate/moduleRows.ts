@@ -47,13 +47,14 @@ export class ModuleRows {
     const { model, rows, states } = this;
     for (const [row, tokens] of rows.slice(0, count).entries()) {
       this.signal?.throwIfAborted();
-      using _scope = model.engine.scope();
-      const before = model.engine.tensor(states.read(moduleStream(layer, kind), row), [
-        tokens.length,
-        model.config.hiddenSize,
-      ]);
-      const after = model.runLayer(layer, before, createBatch([tokens]), { observer });
-      await onRow?.(after, row);
+      await model.engine.exclusive(async () => {
+        const before = model.engine.tensor(states.read(moduleStream(layer, kind), row), [
+          tokens.length,
+          model.config.hiddenSize,
+        ]);
+        const after = model.runLayer(layer, before, createBatch([tokens]), { observer });
+        await onRow?.(after, row);
+      });
       await new Promise(setImmediate); // as in `walkRows`
     }
   }

@@ -66,16 +66,17 @@ async function runRow(
   { states, gaps = [], recall, observer }: StreamOptions,
 ): Promise<void> {
   const { engine, config } = model;
-  using _scope = engine.scope();
   const stream = (at: number): Tensor => engine.tensor(states.read(at, row), [tokens.length, config.hiddenSize]);
-  for (const gap of gaps) {
-    const first = layer + 1 - gap;
-    if (first < 0) continue;
-    using earlier = stream(first);
-    recall?.(first, earlier);
-  }
-  const after = model.runLayer(layer, stream(layer), createBatch([tokens]), { observer });
-  if (layer + 1 < model.layers.length) states.write(layer + 1, row, await engine.readFloats(after));
+  await engine.exclusive(async () => {
+    for (const gap of gaps) {
+      const first = layer + 1 - gap;
+      if (first < 0) continue;
+      using earlier = stream(first);
+      recall?.(first, earlier);
+    }
+    const after = model.runLayer(layer, stream(layer), createBatch([tokens]), { observer });
+    if (layer + 1 < model.layers.length) states.write(layer + 1, row, await engine.readFloats(after));
+  });
 }
 
 /** The streams that layers from `layer` on still read. */

@@ -23,8 +23,8 @@ export async function walkRows(
   for (const [index, row] of rows.entries()) {
     signal?.throwIfAborted();
     await model.engine.exclusive(async () => {
-      using _scope = model.engine.scope();
-      await onRow?.(await model.forwardYielding(createBatch([row]), { observer }), index);
+      const hidden = await model.forwardYielding(createBatch([row]), { observer, signal });
+      await onRow?.(hidden, index);
     });
     onProgress?.(index + 1, rows.length, 'rows');
     await new Promise(setImmediate); // lets timers, signals and progress have their turn

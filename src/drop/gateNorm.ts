@@ -42,28 +42,28 @@ export function blankImportance(metric: string, layers: number, score: number | 
   };
 }
 
-async function coupling({ engine, config, parameters, specs }: GateSource, layer: number): Promise<number> {
-  using _scope = engine.scope();
-  const read = async (path: string): Promise<Tensor> => {
-    const spec = specs.find((one) => one.path === path)!;
-    const source = weightSource(parameters, spec, layer);
-    const rows = sizeOf(source.shape.slice(0, -1));
-    return engine.tensor(decodeFloats(await source.readRows(0, rows), source.dtype), source.shape);
-  };
-  const [q, k] = [await read('attention.q.weight'), await read('attention.k.weight')];
-  const { headDim: d, numAttentionHeads: heads, numKeyValueHeads: keyHeads } = config;
-  let squares = 0;
-  for (let keyHead = 0; keyHead < keyHeads; keyHead++) {
-    const keys = await gram(engine, k.rows(keyHead * d, (keyHead + 1) * d));
-    const group = heads / keyHeads;
-    for (let head = keyHead * group; head < (keyHead + 1) * group; head++) {
-      const queries = await gram(engine, q.rows(head * d, (head + 1) * d));
-      // |W_q^T W_k|^2 = trace((W_q W_q^T) (W_k W_k^T)), whose matrices are only [d, d].
-      squares += queries.reduce((sum, value, i) => sum + value * keys[i], 0);
+const coupling = ({ engine, config, parameters, specs }: GateSource, layer: number): Promise<number> =>
+  engine.exclusive(async () => {
+    const read = async (path: string): Promise<Tensor> => {
+      const spec = specs.find((one) => one.path === path)!;
+      const source = weightSource(parameters, spec, layer);
+      const rows = sizeOf(source.shape.slice(0, -1));
+      return engine.tensor(decodeFloats(await source.readRows(0, rows), source.dtype), source.shape);
+    };
+    const [q, k] = [await read('attention.q.weight'), await read('attention.k.weight')];
+    const { headDim: d, numAttentionHeads: heads, numKeyValueHeads: keyHeads } = config;
+    let squares = 0;
+    for (let keyHead = 0; keyHead < keyHeads; keyHead++) {
+      const keys = await gram(engine, k.rows(keyHead * d, (keyHead + 1) * d));
+      const group = heads / keyHeads;
+      for (let head = keyHead * group; head < (keyHead + 1) * group; head++) {
+        const queries = await gram(engine, q.rows(head * d, (head + 1) * d));
+        // |W_q^T W_k|^2 = trace((W_q W_q^T) (W_k W_k^T)), whose matrices are only [d, d].
+        squares += queries.reduce((sum, value, i) => sum + value * keys[i], 0);
+      }
     }
-  }
-  return Math.sqrt(squares);
-}
+    return Math.sqrt(squares);
+  });
 
 /** W W^T, [d, d]. */
 const gram = (engine: Engine, w: Tensor): Promise<Float32Array> =>

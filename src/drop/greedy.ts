@@ -1,6 +1,6 @@
 import { UserError, createBatch, type Tensor } from '../engine/index.js';
 import { checkedIndices, type Drops, type Model, type ModuleKind } from '../models/index.js';
-import type { Progress } from '../calibrate/index.js';
+import { walkRows, type Progress } from '../calibrate/index.js';
 import type { Constraints, Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 
@@ -50,7 +50,7 @@ export async function searchGreedily(
     throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`);
   if (rows.length === 0 || rows.some(({ length }) => length < 2))
     throw new UserError('a search needs at least one row of two tokens');
-  using references = objective === 'kl' ? wholeOutputs(model, rows) : undefined;
+  using references = objective === 'kl' ? await wholeOutputs(model, rows, signal) : undefined;
   const steps = [...(options.done ?? [])].slice(0, count);
   for (const { dropped } of steps) model.setDrops(mergeDrops(model.drops, dropped));
   while (steps.length < count) {
@@ -85,45 +85,54 @@ function candidates(model: Model, target: Target, kept: readonly number[]): Cand
 }
 
 /** The whole model's last hidden states of each row, which the search is to stay near. */
-function wholeOutputs(model: Model, rows: readonly Int32Array[]): { outputs: Tensor[] } & Disposable {
-  const outputs = rows.map((row) => {
-    using _scope = model.engine.scope();
-    return model.forward(createBatch([row])).detach();
-  });
-  return { outputs, [Symbol.dispose]: () => outputs.forEach((output) => output.dispose()) };
+async function wholeOutputs(
+  model: Model,
+  rows: readonly Int32Array[],
+  signal?: AbortSignal,
+): Promise<{ outputs: Tensor[] } & Disposable> {
+  const outputs: Tensor[] = [];
+  const free = (): void => outputs.forEach((output) => output.dispose());
+  try {
+    await walkRows(model, rows, { signal }, (hidden) => void outputs.push(hidden.detach()));
+  } catch (error) {
+    free();
+    throw error;
+  }
+  return { outputs, [Symbol.dispose]: free };
 }
 
-/** The objective's sum over one row's predictions, for each candidate. */
-async function candidateCosts(
+/** The objective's sum over one row's predictions, for each candidate. Nobody else sees a candidate's flags. */
+const candidateCosts = (
   model: Model,
   row: Int32Array,
   open: readonly Candidate[],
   reference: Tensor | undefined,
   signal?: AbortSignal,
-): Promise<number[]> {
-  const { engine } = model;
-  const batch = createBatch([row]);
-  const now = model.drops;
-  using _row = engine.scope();
-  const streams: Tensor[] = [];
-  model.forward(batch, {
-    observer: { stream: (layer, hidden) => void (streams[layer] = hidden.rows(0, hidden.shape[0])) },
-  });
-  const costs: number[] = [];
-  try {
-    for (const { drops, layer } of open) {
-      signal?.throwIfAborted();
-      using _candidate = engine.scope();
-      model.setDrops(mergeDrops(now, drops));
-      const hidden = model.forwardFrom(layer, streams[layer].rows(0, row.length), batch);
-      const values = reference
-        ? model.divergences(reference, hidden)
-        : model.losses(hidden.rows(0, row.length - 1), row.slice(1));
-      costs.push((await engine.readFloats(values)).reduce((sum, value) => sum + value, 0));
-      await new Promise(setImmediate); // lets timers, signals and progress have their turn
+): Promise<number[]> =>
+  model.engine.exclusive(async () => {
+    const { engine } = model;
+    const batch = createBatch([row]);
+    const now = model.drops;
+    const streams: Tensor[] = [];
+    await model.forwardYielding(batch, {
+      signal,
+      observer: { stream: (layer, hidden) => void (streams[layer] = hidden.rows(0, hidden.shape[0])) },
+    });
+    const costs: number[] = [];
+    try {
+      for (const { drops, layer } of open) {
+        signal?.throwIfAborted();
+        using _candidate = engine.scope();
+        model.setDrops(mergeDrops(now, drops));
+        const hidden = model.forwardFrom(layer, streams[layer].rows(0, row.length), batch);
+        const values = reference
+          ? model.divergences(reference, hidden)
+          : model.losses(hidden.rows(0, row.length - 1), row.slice(1));
+        costs.push((await engine.readFloats(values)).reduce((sum, value) => sum + value, 0));
+        await new Promise(setImmediate); // lets timers, signals and progress have their turn
+      }
+    } finally {
+      model.setDrops(now);
     }
-  } finally {
-    model.setDrops(now);
-  }
-  return costs;
-}
+    return costs;
+  });

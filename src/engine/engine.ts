@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Projection } from './backend.js';
 import { lastRows, type Batch } from './batch.js';
 import { Accumulator } from './accumulator.js';
@@ -9,6 +10,9 @@ import { Replays, type Repeated } from './replays.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
 import { Turns } from './turns.js';
 import { Weight, type WeightSource, type WeightUse } from './weight.js';
+
+/** The engines whose turn the running code has. */
+const turnsHeld = new AsyncLocalStorage<readonly Engine[]>();
 
 /** Live memory: what was made and not yet freed. */
 export interface Memory {
@@ -44,16 +48,23 @@ export class Engine {
   }
 
   /**
-   * Runs `work` once all that was given before has ended, so that what it does over an `await` stays apart from others'.
-   * Generating, losses and scores take a turn for each pass; one within another would wait for itself for ever.
+   * Runs `work` in a scope of its own once all that was given before has ended, so that what it does over an `await` stays
+   * apart from others'. Generating, losses and scores take such a turn for each pass. Within `work`, another runs at once.
    */
-  async exclusive<T>(work: () => Promise<T>): Promise<T> {
+  async exclusive<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
+    const within = turnsHeld.getStore() ?? [];
+    if (within.includes(this)) return this.#inScope(work);
     await this.#turns.take();
     try {
-      return await work();
+      return await turnsHeld.run([...within, this], () => this.#inScope(work));
     } finally {
       this.#turns.give();
     }
+  }
+
+  async #inScope<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
+    using scope = this.scope();
+    return await work(scope);
   }
 
   /** Tensors, weights, caches and accumulators alive, and the bytes they hold. */

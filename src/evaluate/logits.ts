@@ -21,8 +21,7 @@ export async function computeLogits(
   for (const [index, sequence] of sequences.entries()) {
     signal?.throwIfAborted();
     await model.engine.exclusive(async () => {
-      using _scope = model.engine.scope();
-      const hidden = await model.forwardYielding(createBatch([sequence]));
+      const hidden = await model.forwardYielding(createBatch([sequence]), { signal });
       logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize);
     });
     onProgress?.(index + 1, sequences.length, 'sequences');

@@ -20,12 +20,16 @@ export interface Generation {
   readonly stoppedBy: 'stop token' | 'length' | 'signal';
 }
 
-/** What follows `tokens`, which come behind those in the cache. */
-const nextLogits = (model: Model, tokens: readonly number[], cache: KvCache | undefined): Promise<Float32Array> =>
+/** Logits [V] of the token behind `tokens`, which come behind those in the cache. */
+const logitsBehind = (
+  model: Model,
+  tokens: readonly number[],
+  { cache, signal }: { cache?: KvCache; signal?: AbortSignal },
+): Promise<Float32Array> =>
   model.engine.exclusive(async () => {
-    using _scope = model.engine.scope();
     const batch = createBatch([tokens], [cache ? cache.lengths[0] : 0]);
-    return model.engine.readFloats(model.logits(await model.forwardYielding(batch, { cache, last: true })));
+    const hidden = await model.forwardYielding(batch, { cache, last: true, signal });
+    return model.engine.readFloats(model.logits(hidden));
   });
 
 /** Continues a prompt of at least one token: prefill, then a token at a time. */
@@ -47,7 +51,8 @@ export async function generate(
     let fresh: number[] = Array.from(prompt);
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
-      const token = sample(await nextLogits(model, cache ? fresh : [...Array.from(prompt), ...tokens], cache));
+      const given = cache ? fresh : [...Array.from(prompt), ...tokens];
+      const token = sample(await logitsBehind(model, given, { cache, signal }));
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);
       onToken?.(token);
@@ -55,6 +60,9 @@ export async function generate(
       await new Promise(setImmediate); // lets timers, signals and whoever prints have their turn
     }
     return { tokens, stoppedBy: 'length' };
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return { tokens, stoppedBy: 'signal' };
+    throw error;
   } finally {
     cache?.dispose();
   }

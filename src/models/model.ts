@@ -36,6 +36,8 @@ export interface PassOptions {
    * @defaultValue false
    */
   readonly last?: boolean;
+  /** Ends `forwardYielding` where it gives way; the pass throws the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Milliseconds for which `forwardYielding` computes before others have their turn. */
@@ -182,30 +184,31 @@ export class Model {
   /**
    * The same bits as `forward`. Between layers of a pass that takes longer than some milliseconds, timers, signals and
    * sockets of this process have their turn; nothing else may use the engine meanwhile (`engine.exclusive`). Throws a
-   * CacheError where skip flags change before it ends.
+   * CacheError where skip flags change before it ends. A pass that ends early leaves the cache as long as it was.
    */
   async forwardYielding(batch: Batch, options: PassOptions = {}): Promise<Tensor> {
     if (options.cache && isSingle(batch)) return this.forward(batch, options);
     const { cache, last } = options;
     const pass = this.#passOf(batch, options);
     const dropped = this.#dropped;
-    const passing = this.#layersFrom(
-      0,
-      this.engine.embed(this.#loaded.embedding, batch),
-      pass,
-      last === true && !isSingle(batch),
-    );
-    for (let since = performance.now(); ;) {
-      const step = passing.next();
-      if (step.done) {
-        cache?.advance(batch);
-        return step.value;
+    const narrow = last === true && !isSingle(batch);
+    const passing = this.#layersFrom(0, this.engine.embed(this.#loaded.embedding, batch), pass, narrow);
+    try {
+      let since = performance.now();
+      for (let step = passing.next(); ; step = passing.next()) {
+        if (step.done) {
+          cache?.advance(batch);
+          return step.value;
+        }
+        if (performance.now() - since < longestTurn) continue;
+        await new Promise(setImmediate);
+        options.signal?.throwIfAborted();
+        if (this.#dropped !== dropped)
+          throw new CacheError('skip flags changed in the midst of a pass: wait for its end');
+        since = performance.now();
       }
-      if (performance.now() - since < longestTurn) continue;
-      await new Promise(setImmediate);
-      if (this.#dropped !== dropped)
-        throw new CacheError('skip flags changed in the midst of a pass: wait for its end');
-      since = performance.now();
+    } finally {
+      passing.return(undefined as never); // where it has not ended, what it holds is freed
     }
   }
 
@@ -245,21 +248,27 @@ export class Model {
     }
   }
 
-  /** One layer after the other, with a yield behind each. */
+  /** One layer after the other, with a yield behind each. Where it ends early, it frees the stream. */
   *#layersFrom(first: number, hidden: Tensor, pass: Pass, last: boolean): Generator<undefined, Tensor> {
     const narrowing = last ? this.lastAttention : undefined;
     if (narrowing !== undefined && narrowing < first) {
       using all = hidden;
       hidden = this.engine.gather(all, lastRows(pass.batch));
     }
-    pass.observer?.stream?.(first, hidden);
-    for (const layer of this.layers.slice(first)) {
-      const context = new Context(this.engine, this.config, pass, layer.index, layer.index === narrowing);
-      hidden = this.#run(layer, hidden, context);
-      pass.observer?.stream?.(layer.index + 1, hidden);
-      yield;
+    let ended = false;
+    try {
+      pass.observer?.stream?.(first, hidden);
+      for (const layer of this.layers.slice(first)) {
+        const context = new Context(this.engine, this.config, pass, layer.index, layer.index === narrowing);
+        hidden = this.#run(layer, hidden, context);
+        pass.observer?.stream?.(layer.index + 1, hidden);
+        yield;
+      }
+      ended = true;
+      return hidden;
+    } finally {
+      if (!ended) hidden.dispose();
     }
-    return hidden;
   }
 
   /** The last layer that attends now; -1 where none does. */

@@ -202,10 +202,13 @@ export class AwqModules {
   /** |X W^T|^2 for inputs X [tokens, in] and a weight [out, in]. */
   async #outputSize(source: WeightSource, sample: Float32Array): Promise<number> {
     const width = source.shape[1];
-    using weight = await this.#engine.pack(source, 'linear');
-    using _scope = this.#engine.scope();
-    const [output] = this.#engine.linear(this.#engine.tensor(sample, [sample.length / width, width]), [{ weight }]);
-    return (await this.#engine.readFloats(output)).reduce((sum, value) => sum + value * value, 0);
+    const engine = this.#engine;
+    using weight = await engine.pack(source, 'linear');
+    const output = await engine.exclusive(() => {
+      const x = engine.tensor(sample, [sample.length / width, width]);
+      return engine.readFloats(engine.linear(x, [{ weight }])[0]);
+    });
+    return output.reduce((sum, value) => sum + value * value, 0);
   }
 
   #scaleColumnsOf(scales: Float64Array, sample: Float32Array): { maps: readonly RowMap[]; sample: Float32Array } {
@@ -285,11 +288,12 @@ export class AwqModules {
     const hidden = new InputStatistics(gate.shape[0], visitCount(visits));
     for (const [row, places] of visits.entries()) {
       if (places.length === 0) continue;
-      using _scope = engine.scope();
-      const x = gatherRows(engine, inputs[row], places, own.width);
-      own.add(await engine.readFloats(x));
-      const [g, u] = engine.linear(x, [{ weight: gate }, { weight: up }]);
-      hidden.add(await engine.readFloats(engine.siluMultiply(g, u)));
+      await engine.exclusive(async () => {
+        const x = gatherRows(engine, inputs[row], places, own.width);
+        own.add(await engine.readFloats(x));
+        const [g, u] = engine.linear(x, [{ weight: gate }, { weight: up }]);
+        hidden.add(await engine.readFloats(engine.siluMultiply(g, u)));
+      });
     }
     return hidden;
   }

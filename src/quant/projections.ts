@@ -98,28 +98,28 @@ const rowsAtOnce = 1024;
  * |X (W - W')^T|^2 / |X W^T|^2 = tr(D G D^T) / tr(W G W^T) with D = W - W', from G = X^T X [in, in]. The products are the
  * engine's, in float32: enough for a figure to report.
  */
-export async function outputError(
+export const outputError = (
   engine: Engine,
   weight: Float32Array,
   rounded: Float32Array,
   gram: Float64Array,
-): Promise<number> {
-  const width = Math.sqrt(gram.length);
-  using _scope = engine.scope();
-  const g = engine.tensor(Float32Array.from(gram), [width, width]);
-  const energy = async (values: Float32Array): Promise<number> => {
-    using _chunk = engine.scope();
-    const rows = engine.tensor(values, [values.length / width, width]);
-    const product = await engine.readFloats(engine.matmul(rows, g));
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[i] * product[i];
-    return sum;
-  };
-  let [off, whole] = [0, 0];
-  for (let at = 0; at < weight.length; at += rowsAtOnce * width) {
-    const part = weight.subarray(at, at + rowsAtOnce * width);
-    whole += await energy(part);
-    off += await energy(part.map((value, i) => value - rounded[at + i]));
-  }
-  return off === 0 ? 0 : off / whole;
-}
+): Promise<number> =>
+  engine.exclusive(async () => {
+    const width = Math.sqrt(gram.length);
+    const g = engine.tensor(Float32Array.from(gram), [width, width]);
+    const energy = async (values: Float32Array): Promise<number> => {
+      using _chunk = engine.scope();
+      const rows = engine.tensor(values, [values.length / width, width]);
+      const product = await engine.readFloats(engine.matmul(rows, g));
+      let sum = 0;
+      for (let i = 0; i < values.length; i++) sum += values[i] * product[i];
+      return sum;
+    };
+    let [off, whole] = [0, 0];
+    for (let at = 0; at < weight.length; at += rowsAtOnce * width) {
+      const part = weight.subarray(at, at + rowsAtOnce * width);
+      whole += await energy(part);
+      off += await energy(part.map((value, i) => value - rounded[at + i]));
+    }
+    return off === 0 ? 0 : off / whole;
+  });

@@ -12,6 +12,7 @@ import {
   int4PlanFor,
   pairsPlan,
   shortsPlan,
+  wideBytesPlan,
   wideShortsPlan,
   type Int4Plan,
 } from '../../src/engine/wasm/int4/int4Plan.js';
@@ -352,13 +353,21 @@ describe('wasm: int4 weights', () => {
   );
 
   const relaxed = allowRelaxed();
-  const plans = relaxed ? [pairsPlan, bytesPlan, shortsPlan, wideShortsPlan] : [pairsPlan];
+  const plans = relaxed ? [pairsPlan, bytesPlan, wideBytesPlan, shortsPlan, wideShortsPlan] : [pairsPlan];
   const small = { rows: 3, block: 6, depthBlocks: 4 };
   const variants: Int4Plan[] = [...plans, { ...pairsPlan, ...small, tileUnroll: 2, rowUnroll: 4, rowChains: 2 }];
   if (relaxed)
-    variants.push({ ...bytesPlan, ...small, tileUnroll: 4 }, { ...shortsPlan, ...small, tileUnroll: 8, rowUnroll: 4 });
+    variants.push(
+      { ...bytesPlan, ...small, tileUnroll: 4 },
+      { ...shortsPlan, ...small, tileUnroll: 8, rowUnroll: 4 },
+      { ...shortsPlan, tileUnroll: 4, rowUnroll: 2 },
+    );
 
-  describe.each(variants.map((plan) => [`${plan.dot}, ${plan.rows} rows`, plan] as const))('%s', (_, plan) => {
+  describe.each(
+    variants.map(
+      (plan) => [`${plan.dot}, ${plan.rows} x ${4 * plan.tileVectors}, ${plan.tileUnroll} words`, plan] as const,
+    ),
+  )('%s', (_, plan) => {
     const machine = new Machine(plan);
     it('passes its self-test, also once compiled again', async () => {
       expect(await int4Right(machine, 300)).toBe(true);
@@ -384,6 +393,31 @@ describe('wasm: int4 weights', () => {
       },
     );
   });
+
+  it.each(variants.map((plan) => [plan.dot, plan.tileUnroll, plan] as const))(
+    '%s, %i words at a time: the largest sums that there are',
+    async (_dot, _words, plan) => {
+      const machine = new Machine(plan);
+      const [width, out, format] = [160, 16, { groupSize: 128, zeroPoints: true } as const];
+      const groups = Math.ceil(width / format.groupSize);
+      const int4: Int4Rows = {
+        quants: new Uint8Array((out * width) / 2).fill(0xff),
+        scales: new Uint16Array(out * groups).fill(0x3c00),
+        zeros: new Uint8Array(out * groups),
+      };
+      const storage = await packInt4(machine, rowsSource('largest', [out, width], format, int4));
+      for (const rows of [1, 2, plan.rows, plan.rows + 1])
+        for (const sign of [1, -1]) {
+          using frame = machine.memory.frame();
+          const [from, to] = [frame.take(4 * rows * width), frame.take(4 * rows * out)];
+          machine.memory.floats(from, rows * width).fill(127 * sign);
+          const left = quantizeRows(machine, frame, rowMajor(from, rows, width), format.groupSize);
+          int4Product(machine, left, storage.matrices[0], to);
+          expect(new Set(machine.memory.floats(to, rows * out))).toEqual(new Set([sign * 127 * 15 * width]));
+        }
+      storage.free();
+    },
+  );
 
   it('the plan follows the machine, and each is whole', () => {
     for (const relaxed of [false, true])

@@ -29,6 +29,7 @@ async function allModules(): Promise<KernelModule[]> {
     ...(['float32', 'bfloat16', 'float16'] as const).flatMap((stored) => [
       gemm(strictTile, stored),
       gemm({ ...strictTile, rows: 6, rowPanels: 2 }, stored),
+      gemm({ ...strictTile, unroll: 4 }, stored),
     ]),
     ...(['float32', 'float16'] as const).flatMap((stored) =>
       [1, 3, 7].map((group) => decodeAttention({ plan: strictTile, group, stored })),

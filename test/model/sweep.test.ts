@@ -99,8 +99,8 @@ describe('outputs held against those of the whole model', () => {
     const slowness = [0.5, 2, 1, 3];
     let [now, passes] = [0, 0];
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
-    const forward = model.forward.bind(model);
-    const pass = vi.spyOn(model, 'forward').mockImplementation((...given) => {
+    const forward = model.forwardYielding.bind(model);
+    const pass = vi.spyOn(model, 'forwardYielding').mockImplementation((...given) => {
       const { attention, mlp } = model.drops;
       now += (8 - attention.length - mlp.length) * slowness[Math.floor(passes++ / (2 * tokens))];
       return forward(...given);

@@ -1,7 +1,9 @@
 /** Passes that let others have their turn, and several users of one engine at the same time. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { evaluateLoss } from '../../src/evaluate/index.js';
+import { computeLogits, evaluateLoss } from '../../src/evaluate/index.js';
 import { CacheError, createBatch, type Engine } from '../../src/engine/index.js';
+import { scoreImportance } from '../../src/drop/index.js';
+import { walkRows } from '../../src/calibrate/index.js';
 import { createModel, generate, type Model } from '../../src/models/index.js';
 import { allBackends } from '../support/allBackends.js';
 
@@ -58,12 +60,45 @@ describe.each(allBackends)('on %s', (_, create) => {
       }
     }));
 
-  it('a pass whose skip flags change in its midst is refused, and its memory freed', () =>
+  it('a short pass does not give way', () =>
     withModel(async (model, engine) => {
-      slowClock();
+      vi.spyOn(performance, 'now').mockReturnValue(0);
       using _scope = engine.scope();
+      const turn = vi.fn<() => void>();
+      setImmediate(turn);
+      await model.forwardYielding(createBatch([tokens(1, 9)]));
+      expect(turn).not.toHaveBeenCalled();
+    }));
+
+  it('a pass whose skip flags change in its midst is refused, and its memory freed', () =>
+    withModel(async (model) => {
+      slowClock();
       setImmediate(() => model.skip({ mlp: [3] }));
       await expect(model.forwardYielding(createBatch([tokens(1, 9)]))).rejects.toThrow(CacheError);
+    }));
+
+  it('a signal ends a pass in its midst', () =>
+    withModel(async (model) => {
+      slowClock();
+      const aborting = (): AbortSignal => {
+        const controller = new AbortController();
+        setImmediate(() => controller.abort());
+        return controller.signal;
+      };
+      await expect(evaluateLoss(model, [tokens(1, 9)], { signal: aborting() })).rejects.toThrow(/aborted/);
+      expect(await generate(model, tokens(1, 9), { signal: aborting() })).toEqual({ tokens: [], stoppedBy: 'signal' });
+    }));
+
+  it('an observer sees all layers, whether rows are handed on or not; within a turn, another runs at once', () =>
+    withModel(async (model) => {
+      const layers: number[] = [];
+      await walkRows(model, [tokens(1, 5)], { observer: { stream: (layer) => void layers.push(layer) } });
+      expect(layers).toEqual([0, 1, 2, 3, 4]);
+      const losses: number[] = [];
+      await walkRows(model, [tokens(1, 5)], {}, async () => {
+        losses.push((await evaluateLoss(model, [tokens(2, 6)])).loss);
+      });
+      expect(losses).toEqual([(await evaluateLoss(model, [tokens(2, 6)])).loss]);
     }));
 
   it('sequences that are generated and measured at the same time are what they are alone', () =>
@@ -77,6 +112,10 @@ describe.each(allBackends)('on %s', (_, create) => {
         () => generate(shallow, tokens(2, 4), options),
         () => evaluateLoss(model, rows),
         () => evaluateLoss(shallow, rows),
+        () => scoreImportance(model, rows),
+        () => computeLogits(shallow, [[1, 2, 3]]),
+        // Begins amid another's pass.
+        () => new Promise(setImmediate).then(() => generate(model, tokens(7, 5), options)),
         () => generate(model, tokens(6, 3), { ...options, cache: false }),
       ];
       const alone = [];

@@ -14,7 +14,7 @@ export interface TilePlan {
   readonly rowPanels: number;
   /** Inner size, at most, whose products are summed before they join the result: keeps a panel in a near cache. */
   readonly depth: number;
-  /** Rows of activations that stay in the second-level cache while the panels stream by. */
+  /** Rows of activations that are met by a pair of panels before the next pair comes. */
   readonly block: number;
   /** Rows for which intermediate results are held at a time. */
   readonly chunk: number;
@@ -46,7 +46,7 @@ export const relaxedTile: TilePlan = { ...hoistedTile, rows: 6, rowPanels: 8, bl
 /** 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. */
 export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, depth: 512 };
 
-/** The same for a second-level cache of 1 MiB or more, which then holds a pair of panels too: results are visited less often. */
+/** The same for a second-level cache of 1 MiB or more: results are visited less often, panels fetched less often. As measured. */
 export const forLargeCache = (plan: TilePlan): TilePlan => ({
   ...plan,
   depth: 4 * plan.depth,

@@ -92,9 +92,10 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
     const { row, unit } = reader(k, plan, stored);
     const scale = unit === 1 ? undefined : k.let(constant('f32x4', unit));
     const scaled = (value: Value<'f32x4'>): Value<'f32x4'> => (scale ? value.times(scale) : value);
-    const steps = (count: number, end: Int): void =>
+    /** `count` steps a turn, to `until`. */
+    const steps = (count: number, until: Int): void =>
       k.while(
-        () => a.differs(end),
+        () => a.differs(until),
         () => {
           for (let step = 0; step < count; step++) {
             const loads = panel.flatMap((at) => row(at, step * rowBytes(plan, stored)));

@@ -32,7 +32,8 @@ function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i
 const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
   sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
 
-interface Way {
+/** Blocks, one at least, that a pointer passes. */
+interface Stretch {
   readonly pointer: Variable<'i32'>;
   readonly end: Int;
   /** Bytes of a block, and of a turn. */
@@ -47,7 +48,7 @@ interface Way {
 function sumUp(
   k: Kernel,
   dot: NibbleDot,
-  { pointer, end, block, step }: Way,
+  { pointer, end, block, step }: Stretch,
   [height, width]: readonly [height: number, width: number],
   starts: () => readonly (readonly Ints[])[],
   turn: (running: readonly (readonly RunningSum[])[]) => void,
@@ -115,8 +116,8 @@ const oneRow = (plan: Int4Plan, withZeros: boolean) =>
         };
         const end = k.let(w.plus(count.times(blockBytes)));
         const step = stepBytes * plan.rowUnroll;
-        const way = { pointer: w, end, block: blockBytes, step };
-        const chains = sumUp(k, dot, way, [plan.rowChains, vectors.length], starts, (running) => {
+        const stretch = { pointer: w, end, block: blockBytes, step };
+        const chains = sumUp(k, dot, stretch, [plan.rowChains, vectors.length], starts, (running) => {
           for (let at = 0; at < step; at += stepBytes) {
             const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, at + 16 * j).bits())));
             for (let word = 0; word < dot.words; word++) {
@@ -192,8 +193,8 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
         const block = 4 * dot.words * bytes;
         const end = k.let(operands.plus(count.times(block)));
         const step = bytes * plan.tileUnroll;
-        const way = { pointer: operands, end, block, step };
-        const accumulators = sumUp(k, dot, way, [rows, plan.tileVectors], starts, (running) => {
+        const stretch = { pointer: operands, end, block, step };
+        const accumulators = sumUp(k, dot, stretch, [rows, plan.tileVectors], starts, (running) => {
           for (let word = 0; word < step; word += bytes) {
             const parts = offsets.map((at) => k.let(load.f32x4(operands, word + at).bits()));
             running.forEach((line, i) => {
@@ -206,8 +207,8 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
         });
         const weights = offsets.map((at) => k.let(load.f32x4(weightScales, at)));
         const row = k.let(c);
-        // All are read before one is written: else the compiler would not pair them, and the processor take rows that lie a
-        // multiple of 4 KiB apart for the same.
+        // All are read before one is written: else the compiler would not pair them, and the processor would take rows a
+        // multiple of 4 KiB apart for one another.
         const totals = accumulators.map((line, i) => {
           const scale = k.let(load.f32Splat(scales, 4 * i));
           if (i > 0) row.add(rowStride);
