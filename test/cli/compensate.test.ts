@@ -190,7 +190,7 @@ describe.skipIf(!built)('a killed run', () => {
     expect(existsSync(progress)).toBe(false);
     expect(existsSync(`${progress}.streams`)).toBe(false);
     for (const out of [plain, whole, cut]) rmSync(out, { recursive: true });
-  }, 180_000);
+  }, 480_000);
 });
 
 function refitsOf(progress: string): number {

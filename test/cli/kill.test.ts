@@ -18,6 +18,6 @@ describe.skipIf(!built)('killed at random moments', () => {
       const { status, stdout, stderr } = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8' });
       expect({ status, stderr }, stdout).toEqual({ status: 0, stderr: '' });
     },
-    180_000,
+    480_000,
   );
 });

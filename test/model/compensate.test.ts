@@ -158,7 +158,7 @@ describe('on one machine', () => {
       }),
       { numRuns: 25 },
     );
-  }, 60_000);
+  });
 
   /** Interrupted after so many further rows through modules, and continued from what lies on the disk. */
   async function inPieces(stops: readonly number[]): Promise<unknown> {
