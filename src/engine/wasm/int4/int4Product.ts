@@ -5,7 +5,6 @@ import { int4Gemm } from '../kernels/int4Gemm.js';
 import { int4Quantize } from '../kernels/int4Quantize.js';
 import { wordsOf } from '../kernels/nibbles.js';
 import { pack } from '../kernels/pack.js';
-import type { KernelModule } from '../kernel.js';
 import type { Machine } from '../machine.js';
 import type { Frame } from '../memory.js';
 import { making, type Matrix } from '../panels.js';
@@ -14,17 +13,18 @@ import { endUnit, firstUnit, perUnit, plus, unitCount, type Argument, type Call,
 import { partOf } from '../tilePlan.js';
 import { blockWidth, panelRows, type Int4Plan } from './int4Plan.js';
 
-/** Kernels of a plan, made once a process. */
-function once<E>(make: (plan: Int4Plan) => KernelModule<E>): (plan: Int4Plan) => KernelModule<E> {
-  const made = new Map<Int4Plan, KernelModule<E>>();
-  return (plan) => {
-    let found = made.get(plan);
-    if (!found) made.set(plan, (found = make(plan)));
+/** Kernels, made once a process for each key. */
+function once<K, M>(make: (key: K) => M): (key: K) => M {
+  const made = new Map<K, M>();
+  return (key) => {
+    let found = made.get(key);
+    if (!found) made.set(key, (found = make(key)));
     return found;
   };
 }
 
-const gemmOf = once(int4Gemm);
+/** By plan and blocks of a group. */
+const gemmOf = once((plan: Int4Plan) => once((group: number) => int4Gemm(plan, group)));
 const quantizeOf = once(int4Quantize);
 
 /** Rows of activations as integers from -127 to 127 with a scale a group, in tiles: see `int4Quantize`. */
@@ -232,12 +232,12 @@ function panelCalls(
   to: Argument,
 ): Call[] {
   const plan = machine.int4;
-  const kernels = machine.calls(gemmOf(plan));
-  const { address: panels, zeros, blocks, group, groups } = right;
+  const kernels = machine.calls(gemmOf(plan)(right.group));
+  const { address: panels, zeros, blocks, groups } = right;
   if (left.rows === 1) {
     const { x, scales, sums } = left;
     const oneRow = zeros ? kernels.oneRowZeros : kernels.oneRow;
-    return [oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, group, groups })];
+    return [oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, groups })];
   }
   const x = left.x + 16 * wordsOf(plan) * row * blocks;
   const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
@@ -259,7 +259,6 @@ function panelCalls(
         from,
         to,
         blocks,
-        group,
         groups,
         done,
         part,

@@ -3,7 +3,7 @@ import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
 import { each, element } from '../loops.js';
 import { ofKeys, ofValues, putFloat, putHalf, putRow, rotateRow } from './attention.js';
 import { exponential } from './exp.js';
-import { eachPanel, panelSums, reader, touch, type DecodeShape } from './panelSums.js';
+import { eachPanel, panelSums, reader, touch, unitOf, type DecodeShape } from './panelSums.js';
 import { weigh } from './softmax.js';
 
 /**
@@ -101,6 +101,9 @@ function emitAttend(
   );
   const { begin, end } = seen(k, p.where, p.window);
   const exp = exponential(k, shape.plan.fused);
+  // Queries and the scale share it, so that neither leaves the range of float32; weights are at most 1.
+  const bias = unitOf(stored);
+  const scale = k.let(p.scale.times(Math.sqrt(bias)));
   const half = k.let(size.shiftRight(1));
   const rotate = (source: Int, target: Int): void =>
     k.if(
@@ -123,8 +126,11 @@ function emitAttend(
       putRow(k, put, ofKeys, scratch, keys, key, size, capacity);
       putRow(k, put, ofValues, k.let(element(p.v, head.times(size))), values, key, size, capacity);
     });
-    for (let row = 0; row < group; row++)
-      rotate(k.let(element(p.q, head.times(group).plus(row).times(size))), k.let(scratch.plus(row * queryStride)));
+    for (let row = 0; row < group; row++) {
+      const query = k.let(scratch.plus(row * queryStride));
+      rotate(k.let(element(p.q, head.times(group).plus(row).times(size))), query);
+      if (bias !== 1) each(k, size, [query], (at) => at.store(at.load().times(Math.sqrt(bias))));
+    }
     const part = k.let(p.parts.plus(unit.times(p.padded.plus(2)).times(4 * group)));
     const ends = k.let(part.plus(p.padded.times(4 * group)));
     const read = reader(k, stored);
@@ -162,7 +168,7 @@ function emitAttend(
       const [skipped, count] = [k.let(from.and(7).shiftLeft(2)), k.let(to.minus(from))];
       for (let i = 0; i < rows; i++) {
         const line = k.let(scores.plus(i * weightStride));
-        const { most, total } = weigh(k, exp, line, from.and(7), count, p.scale, p.softCap);
+        const { most, total } = weigh(k, exp, line, from.and(7), count, scale, p.softCap, bias);
         k.store(ends, most, 8 * (row + i));
         k.store(ends, total, 8 * (row + i) + 4);
       }
@@ -244,7 +250,7 @@ const made = new Map<string, Module>();
 
 /** Kernels for a shape, made once a process. */
 export function decodeAttention(shape: DecodeShape): Module {
-  const key = [shape.plan.fused, shape.plan.panels, shape.group, shape.stored].join();
+  const key = [shape.plan.fused, shape.plan.panels, shape.plan.unroll, shape.group, shape.stored].join();
   let found = made.get(key);
   if (!found) made.set(key, (found = makeModule(shape)));
   return found;

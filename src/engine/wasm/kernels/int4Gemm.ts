@@ -16,7 +16,8 @@ import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nib
 const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
 
 /** `body` for each group of `blocks` blocks: how many of them it has. */
-function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i32'>) => void): void {
+function eachGroup(k: Kernel, blocks: Int, group: number, body: (count: Int) => void): void {
+  if (group === 1) return k.repeat(blocks, () => body(constant('i32', 1)));
   const left = k.let(blocks);
   k.while(
     () => left.differs(0),
@@ -32,10 +33,11 @@ function eachGroup(k: Kernel, blocks: Int, group: Int, body: (count: Variable<'i
 const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
   sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
 
-/** Blocks, one at least, that a pointer passes. */
+/** Blocks, one at least, that a pointer passes: `count` of `group` or fewer. */
 interface Stretch {
   readonly pointer: Variable<'i32'>;
-  readonly end: Int;
+  readonly count: Int;
+  readonly group: number;
   /** Bytes of a block, and of a turn. */
   readonly block: number;
   readonly step: number;
@@ -48,18 +50,22 @@ interface Stretch {
 function sumUp(
   k: Kernel,
   dot: NibbleDot,
-  { pointer, end, block, step }: Stretch,
+  { pointer, count, group, block, step }: Stretch,
   [height, width]: readonly [height: number, width: number],
   starts: () => readonly (readonly Ints[])[],
   turn: (running: readonly (readonly RunningSum[])[]) => void,
 ): Variable<'i32x4'>[][] {
   const { short } = dot;
   const until = (end: Int, body: () => void): void => k.while(() => pointer.differs(end), body);
+  // Of one block there is nothing to loop over.
+  const end = group === 1 && (short || step === block) ? undefined : k.let(pointer.plus(count.times(block)));
   const running = (sum?: (i: number, j: number) => Variable<'i32x4'>): RunningSum[][] =>
     grid(height, width, (i, j) => new RunningSum(k, dot, sum?.(i, j)));
   if (!short) {
     const totals = starts().map((line) => line.map((start) => k.let(start)));
-    until(end, () => turn(running((i, j) => totals[i][j])));
+    const sums = (): void => turn(running((i, j) => totals[i][j]));
+    if (end) until(end, sums);
+    else sums();
     return totals;
   }
   const blockSums = (): RunningSum[][] => {
@@ -71,10 +77,11 @@ function sumUp(
   };
   const first = blockSums();
   const totals = starts().map((line, i) => line.map((start, j) => k.let(short.settle(start, first[i][j].value))));
-  until(end, () => {
-    const sums = blockSums();
-    totals.forEach((line, i) => line.forEach((total, j) => total.set(short.settle(total, sums[i][j].value))));
-  });
+  if (end)
+    until(end, () => {
+      const sums = blockSums();
+      totals.forEach((line, i) => line.forEach((total, j) => total.set(short.settle(total, sums[i][j].value))));
+    });
   return totals;
 }
 
@@ -88,7 +95,6 @@ const oneRowParameters = {
   from: 'i32',
   to: 'i32',
   blocks: 'i32',
-  group: 'i32',
   groups: 'i32',
 } as const;
 
@@ -96,8 +102,8 @@ const oneRowParameters = {
  * y[16 panel + lane] for panels [from, to) and one row of activations. A group's integers are summed exactly, from the
  * zero point's share on; groups are added in order, in float32.
  */
-const oneRow = (plan: Int4Plan, withZeros: boolean) =>
-  kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, group, groups }) => {
+const oneRow = (plan: Int4Plan, group: number, withZeros: boolean) =>
+  kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, groups }) => {
     const dot = nibbleDot(k, plan);
     const scalesAt = halfScales(k);
     const w = k.let(panels.plus(from.times(panelStride(blocks, groups))));
@@ -114,9 +120,8 @@ const oneRow = (plan: Int4Plan, withZeros: boolean) =>
             : vectors.map(() => sum.shiftLeft(3));
           return grid(plan.rowChains, vectors.length, (chain, j) => (chain === 0 ? shares[j] : zeros()));
         };
-        const end = k.let(w.plus(count.times(blockBytes)));
         const step = stepBytes * plan.rowUnroll;
-        const stretch = { pointer: w, end, block: blockBytes, step };
+        const stretch = { pointer: w, count, group, block: blockBytes, step };
         const chains = sumUp(k, dot, stretch, [plan.rowChains, vectors.length], starts, (running) => {
           for (let at = 0; at < step; at += stepBytes) {
             const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, at + 16 * j).bits())));
@@ -166,7 +171,6 @@ const tileParameters = {
   c: 'i32',
   rowStride: 'i32',
   blocks: 'i32',
-  group: 'i32',
   first: 'i32',
 } as const;
 type Tile = KernelFunction<typeof tileParameters>;
@@ -175,10 +179,10 @@ type Tile = KernelFunction<typeof tileParameters>;
  * C [rows, 4 x vectors] = or += A B over some groups of unpacked columns. The same sums in the same order as `oneRow`.
  * The registers are the integers'; the floats that they become are added to C where it lies.
  */
-const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boolean): Tile =>
+const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, withZeros: boolean): Tile =>
   scope.function(
     tileParameters,
-    (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, group, first }) => {
+    (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, first }) => {
       const dot = nibbleDot(k, plan);
       const { offsets, bytes } = columnsOf(plan);
       k.if(first, () => clearRows(k, c, rows, plan.tileVectors, rowStride));
@@ -190,10 +194,8 @@ const tile = (scope: ModuleScope, plan: Int4Plan, rows: number, withZeros: boole
             return zero ? zero[j].times(sum) : sum.shiftLeft(3);
           });
         };
-        const block = 4 * dot.words * bytes;
-        const end = k.let(operands.plus(count.times(block)));
         const step = bytes * plan.tileUnroll;
-        const stretch = { pointer: operands, end, block, step };
+        const stretch = { pointer: operands, count, group, block: 4 * dot.words * bytes, step };
         const accumulators = sumUp(k, dot, stretch, [rows, plan.tileVectors], starts, (running) => {
           for (let word = 0; word < step; word += bytes) {
             const parts = offsets.map((at) => k.let(load.f32x4(operands, word + at).bits()));
@@ -236,11 +238,15 @@ const unpackParameters = {
   scales: 'i32',
   zeros: 'i32',
   blocks: 'i32',
-  group: 'i32',
 } as const;
 
-const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelFunction<typeof unpackParameters> =>
-  scope.function(unpackParameters, (k, { w, tile, z, operands, scales, zeros: zerosTo, blocks, group }) => {
+const unpack = (
+  scope: ModuleScope,
+  plan: Int4Plan,
+  group: number,
+  withZeros: boolean,
+): KernelFunction<typeof unpackParameters> =>
+  scope.function(unpackParameters, (k, { w, tile, z, operands, scales, zeros: zerosTo, blocks }) => {
     const dot = nibbleDot(k, plan);
     const scalesAt = halfScales(k);
     const { offsets, bytes } = columnsOf(plan);
@@ -275,9 +281,9 @@ const unpack = (scope: ModuleScope, plan: Int4Plan, withZeros: boolean): KernelF
  * C [rows, panels x 16] = or += A B for panels [from, to) and blocks [done, done + part) of their depth, `rows` being a
  * block's: tiles of `plan.rows`, the last narrower. A tile's columns of a panel are unpacked once, into `scratch`.
  */
-function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
-  const unpackTile = unpack(scope, plan, withZeros);
-  const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, i + 1, withZeros));
+function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, withZeros: boolean) {
+  const unpackTile = unpack(scope, plan, group, withZeros);
+  const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, group, i + 1, withZeros));
   const words = wordsOf(plan);
   const { bytes } = columnsOf(plan);
   const tilesOfPanel = stepBytes / bytes;
@@ -293,7 +299,6 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
     from: 'i32',
     to: 'i32',
     blocks: 'i32',
-    group: 'i32',
     groups: 'i32',
     done: 'i32',
     part: 'i32',
@@ -312,7 +317,6 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
       from,
       to,
       blocks,
-      group,
       groups,
       done,
       part,
@@ -345,7 +349,6 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
         c: c.plus(row.times(rowStride)).plus(column.times(bytes)),
         rowStride,
         blocks: part,
-        group,
         first: done.equals(0),
       });
     };
@@ -358,7 +361,6 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
         z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(zeroBytes)),
         ...target,
         blocks: part,
-        group,
       });
       k.for(0, fullRows, plan.rows, (row) => callTile(column, row, plan.rows));
       for (let height = 1; height < plan.rows; height++)
@@ -368,13 +370,13 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, withZeros: boolean) {
 }
 
 /**
- * Products with int4 panels. `group` is blocks a group, `blocks` and `groups` those of a row. Kernels with `Zeros` read
- * zero points [panels][groups][16] bytes, the others take 8 for all.
+ * Products with int4 panels in groups of `group` blocks; `blocks` and `groups` are those of a row. Kernels with `Zeros`
+ * read zero points [panels][groups][16] bytes, the others take 8 for all.
  */
-export const int4Gemm = (plan: Int4Plan) =>
+export const int4Gemm = (plan: Int4Plan, group: number) =>
   kernelModule('int4Gemm', (scope) => ({
-    oneRow: oneRow(plan, false),
-    oneRowZeros: oneRow(plan, true),
-    manyRows: manyRows(scope, plan, false),
-    manyRowsZeros: manyRows(scope, plan, true),
+    oneRow: oneRow(plan, group, false),
+    oneRowZeros: oneRow(plan, group, true),
+    manyRows: manyRows(scope, plan, group, false),
+    manyRowsZeros: manyRows(scope, plan, group, true),
   }));

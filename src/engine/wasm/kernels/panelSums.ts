@@ -16,13 +16,15 @@ export interface DecodeShape {
 
 type Row = (address: Int, offset: number) => Value<'f32x4'>;
 
-/** Reads four elements of a panel. A float16's exponent has another bias; infinities read as 65536. */
-export function reader(k: Kernel, stored: DecodeShape['stored']): Row {
-  if (stored === 'float32') return (address, offset) => load.f32x4(address, offset);
-  const read = scaledHalves(k);
-  const bias = k.let(constant('f32x4', 2 ** 112));
-  return (address, offset) => read(address, offset / 2).times(bias);
-}
+/**
+ * By how much elements are read too small: a float16's exponent has another bias than a float32's (see `scaledHalves`),
+ * which who meets them makes up for. Infinities read as 65536.
+ */
+export const unitOf = (stored: DecodeShape['stored']): number => (stored === 'float16' ? 2 ** 112 : 1);
+
+/** Reads four elements of a panel. */
+export const reader = (k: Kernel, stored: DecodeShape['stored']): Row =>
+  stored === 'float16' ? scaledHalves(k) : (address, offset) => load.f32x4(address, offset);
 
 /**
  * For `panels` neighbouring panels of 8 columns, [count][8] elements each: sums over `count` of x[row][i] * panel[i][column],
@@ -40,18 +42,25 @@ export function panelSums(
 ): Variable<'f32x4'>[][] {
   const sumUp = multiplyAddIf(plan.fused);
   const sums = grid(rows, 2 * panels.length, () => k.let(constant('f32x4', 0)));
-  const at = k.let(x);
+  // A pointer a row: compilers then share what leads from step to step.
+  const values = sums.map((_, row) => k.let(x.plus(row * rowStride)));
   const pointers = panels.map((panel) => k.let(panel));
-  // Rolled: unrolled it is no faster, and some compilers spill the sums.
-  k.repeat(count, () => {
-    const columns = pointers.flatMap((pointer) => [0, 16].map((column) => k.let(read(pointer, column))));
-    sums.forEach((of, row) => {
-      const value = k.let(load.f32Splat(at, row * rowStride));
-      of.forEach((total, column) => total.set(sumUp(value, columns[column], total)));
+  const vectorBytes = stored === 'float16' ? 8 : 16;
+  const steps = (unroll: number, turns: Int): void =>
+    k.repeat(turns, () => {
+      for (let step = 0; step < unroll; step++) {
+        const at = 2 * step * vectorBytes;
+        const columns = pointers.flatMap((pointer) => [at, at + vectorBytes].map((of) => k.let(read(pointer, of))));
+        sums.forEach((of, row) => {
+          const value = k.let(load.f32Splat(values[row], 4 * step));
+          of.forEach((total, column) => total.set(sumUp(value, columns[column], total)));
+        });
+      }
+      for (const value of values) value.add(4 * unroll);
+      for (const pointer of pointers) pointer.add(2 * unroll * vectorBytes);
     });
-    at.add(4);
-    for (const pointer of pointers) pointer.add(stored === 'float32' ? 32 : 16);
-  });
+  if (plan.unroll > 1) steps(plan.unroll, k.let(count.over(plan.unroll)));
+  steps(1, plan.unroll > 1 ? k.let(count.remainder(plan.unroll)) : count);
   return sums;
 }
 

@@ -6,8 +6,8 @@ import { exponential, tanh, type Exponential } from './exp.js';
 /**
  * Scores of attention to weights, in place: `count` of them after `skipped` others (fewer than 8), scaled and softly capped
  * (where `softCap` is not 0), less the largest, exponentiated. Around them, up to whole steps of 8 from `scores` on, weights
- * are 0, so that no exponential is computed alone. Gives their largest score, the sum of their weights, and how far the
- * steps reach.
+ * are 0, so that no exponential is computed alone. They are kept times `unit`. Gives their largest score, the sum of their
+ * weights, and how far the steps reach.
  */
 export function weigh(
   k: Kernel,
@@ -17,6 +17,7 @@ export function weigh(
   count: Int,
   scale: Value<'f32'>,
   softCap: Value<'f32'>,
+  unit = 1,
 ): { readonly most: Value<'f32'>; readonly total: Value<'f32'>; readonly width: Int } {
   const most = k.let(constant('f32', 0));
   const first = k.let(element(scores, skipped));
@@ -41,7 +42,7 @@ export function weigh(
   hide(end, width);
   const total = sum(k, width, [scores], (at) => {
     const term = k.let(exp(at.load().minus(most)));
-    at.store(term);
+    at.store(unit === 1 ? term : term.times(unit));
     return term;
   });
   return { most, total, width };
