@@ -1,10 +1,11 @@
+import { setImmediate } from 'node:timers/promises';
 import { UserError, type KvCache } from '../engine/index.js';
 import type { Progress } from '../calibrate/index.js';
 import { defaultMaxMemory, type Drops, type Model } from '../models/index.js';
 import { testName, type BenchTest } from './benchTest.js';
 import { dropBound, weightBytes, workOf, type DropBound, type Work } from './dropBound.js';
 import { benchMachine, type BenchMachine } from './machine.js';
-import { filledCache, measureTest, turn, type MeasureOptions } from './measureTest.js';
+import { filledCache, measureTest, type MeasureOptions } from './measureTest.js';
 import { RateMeter, type Rates } from './rates.js';
 import { median, statistics, type Statistics } from './statistics.js';
 
@@ -119,7 +120,7 @@ export async function benchmark(variants: readonly BenchVariant[], options: Benc
               );
             else await sample(cell, cells, keep, { kv, seed: seed + round, signal });
             onProgress?.(++done, rounds, 'runs');
-            await turn();
+            await setImmediate();
           }
       } finally {
         for (const { cache } of cells) cache?.dispose();

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { createBatch, type Engine, type KvCache } from '../engine/index.js';
 import { uniform, type Model } from '../models/index.js';
 import type { BenchTest } from './benchTest.js';
@@ -22,7 +23,7 @@ export async function filledCache(model: Model, test: BenchTest, options: Measur
     for (let at = 0; at < depth; at += fillTokens) {
       options.signal?.throwIfAborted();
       fill(model, cache, draw(Math.min(fillTokens, depth - at)), at);
-      await turn();
+      await setImmediate(); // lets signals and progress have their turn
     }
   } catch (error) {
     cache.dispose();
@@ -49,10 +50,12 @@ export async function measureTest(
   for (let slot = 0; slot < batch; slot++) cache.truncate(slot, depth);
   const draw = randomTokens(model, test, options.seed);
   const steps = kind === 'prefill' ? [draw(tokens)] : Array.from({ length: tokens }, () => draw(1));
-  await settle(model.engine); // what was enqueued before is done
-  const start = performance.now();
-  for (const [i, step] of steps.entries()) await stepOf(model, cache, step, depth + i);
-  return (batch * tokens * 1000) / (performance.now() - start);
+  return await model.engine.exclusive(async () => {
+    await settle(model.engine); // what was enqueued before is done
+    const start = performance.now();
+    for (const [i, step] of steps.entries()) await stepOf(model, cache, step, depth + i);
+    return (batch * tokens * 1000) / (performance.now() - start);
+  });
 }
 
 /** As many tokens for each of the test's sequences as one asks for. */
@@ -88,6 +91,3 @@ async function settle(engine: Engine): Promise<void> {
   using _scope = engine.scope();
   await engine.read(engine.add(engine.tensor([0]), engine.tensor([0])));
 }
-
-/** Lets signals and progress have their turn. */
-export const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

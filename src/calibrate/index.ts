@@ -13,7 +13,7 @@ export { InputGrams } from './inputGrams.js';
 export { ModuleRows, capturedInputs, moduleStream, type CapturedInputs } from './moduleRows.js';
 export { ProgressFile, type SavedProgress } from './progressFile.js';
 export { embedded, streamRows, type StreamOptions, type StreamPosition } from './streamRows.js';
-export { walkRows, type Progress, type WalkOptions } from './walk.js';
+export { KeptOutputs, walkRows, type Progress, type WalkOptions } from './walk.js';
 export {
   NotPositiveDefinite,
   cholesky,

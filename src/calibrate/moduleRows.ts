@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { createBatch, type Tensor } from '../engine/index.js';
 import type { Model, ModuleKind, Observer } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
@@ -55,7 +56,7 @@ export class ModuleRows {
         const after = model.runLayer(layer, before, createBatch([tokens]), { observer });
         await onRow?.(after, row);
       });
-      await new Promise(setImmediate); // as in `walkRows`
+      await setImmediate(); // as in `walkRows`
     }
   }
 

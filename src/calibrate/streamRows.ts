@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { createBatch, decodeFloats, dequantized, isInt4, type Tensor } from '../engine/index.js';
 import { weightSource, type Model } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
@@ -48,7 +49,7 @@ export async function streamRows(model: Model, rows: readonly Int32Array[], opti
           row + 1 < rows.length ? { layer: layer.index, row: row + 1 } : { layer: layer.index + 1, row: 0 },
         );
         onProgress?.(layer.index * rows.length + row + 1, layers.length * rows.length, 'rows through layers');
-        await new Promise(setImmediate); // as in `walkRows`
+        await setImmediate(); // as in `walkRows`
       }
     } finally {
       layer.unload();

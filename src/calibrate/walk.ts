@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { createBatch, type Tensor } from '../engine/index.js';
 import type { Model, Observer } from '../models/index.js';
 
@@ -27,6 +28,38 @@ export async function walkRows(
       await onRow?.(hidden, index);
     });
     onProgress?.(index + 1, rows.length, 'rows');
-    await new Promise(setImmediate); // lets timers, signals and progress have their turn
+    await setImmediate(); // lets timers, signals and progress have their turn
+  }
+}
+
+/** Last hidden states of rows, 4 x hidden size bytes a token in the backend's memory: for whoever is held against them often. */
+export class KeptOutputs implements Disposable {
+  private constructor(
+    /** [T, D] of each row. */
+    readonly outputs: readonly Tensor[],
+  ) {}
+
+  /** As `walkRows`, of the model under its present skip flags. */
+  static async of(...[model, rows, options, onRow]: Parameters<typeof walkRows>): Promise<KeptOutputs> {
+    const outputs: Tensor[] = [];
+    const kept = new KeptOutputs(outputs);
+    try {
+      await walkRows(model, rows, options, async (hidden, row) => {
+        outputs.push(hidden.detach());
+        await onRow?.(hidden, row);
+      });
+    } catch (error) {
+      kept.dispose();
+      throw error;
+    }
+    return kept;
+  }
+
+  dispose(): void {
+    for (const output of this.outputs) output.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Tokenizer } from '../checkpoint/index.js';
 import { mergeDrops, scoreImportance, selectDrops, type Importance, type SplitRows } from '../drop/index.js';
 import { decodeSpeed, evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
@@ -98,7 +99,7 @@ async function speedsUnder(model: Model, drops: readonly Drops[], start: readonl
       model.setDrops(drop);
       best[i] = Math.max(best[i], await decodeSpeed(model, start, { tokens: speedTokens, repeats: 1 }));
       progress(round * drops.length + i + 1, speedRounds * drops.length, 'runs');
-      await new Promise(setImmediate); // lets Ctrl-C and the progress line have their turn
+      await setImmediate(); // lets Ctrl-C and the progress line have their turn
     }
   return best;
 }

@@ -1,4 +1,4 @@
-import { decodeFloats, sizeOf, type Engine, type Tensor } from '../engine/index.js';
+import { decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
 import { weightSource, type Drops, type ModelConfig, type Parameters, type WeightSpec } from '../models/index.js';
 import type { Importance, Scores } from './importance.js';
 
@@ -42,15 +42,17 @@ export function blankImportance(metric: string, layers: number, score: number | 
   };
 }
 
-const coupling = ({ engine, config, parameters, specs }: GateSource, layer: number): Promise<number> =>
-  engine.exclusive(async () => {
-    const read = async (path: string): Promise<Tensor> => {
-      const spec = specs.find((one) => one.path === path)!;
-      const source = weightSource(parameters, spec, layer);
-      const rows = sizeOf(source.shape.slice(0, -1));
-      return engine.tensor(decodeFloats(await source.readRows(0, rows), source.dtype), source.shape);
-    };
-    const [q, k] = [await read('attention.q.weight'), await read('attention.k.weight')];
+async function coupling({ engine, config, parameters, specs }: GateSource, layer: number): Promise<number> {
+  const read = async (path: string): Promise<{ shape: Shape; floats: Float32Array }> => {
+    const spec = specs.find((one) => one.path === path)!;
+    const source = weightSource(parameters, spec, layer);
+    const rows = await source.readRows(0, sizeOf(source.shape.slice(0, -1)));
+    return { shape: source.shape, floats: decodeFloats(rows, source.dtype) };
+  };
+  // Before its turn of the engine, so that nobody waits for the disk.
+  const weights = [await read('attention.q.weight'), await read('attention.k.weight')];
+  return engine.exclusive(async () => {
+    const [q, k] = weights.map(({ floats, shape }) => engine.tensor(floats, shape));
     const { headDim: d, numAttentionHeads: heads, numKeyValueHeads: keyHeads } = config;
     let squares = 0;
     for (let keyHead = 0; keyHead < keyHeads; keyHead++) {
@@ -64,6 +66,7 @@ const coupling = ({ engine, config, parameters, specs }: GateSource, layer: numb
     }
     return Math.sqrt(squares);
   });
+}
 
 /** W W^T, [d, d]. */
 const gram = (engine: Engine, w: Tensor): Promise<Float32Array> =>

@@ -1,6 +1,7 @@
+import { setImmediate } from 'node:timers/promises';
 import { UserError, createBatch, type Tensor } from '../engine/index.js';
 import { checkedIndices, type Drops, type Model, type ModuleKind } from '../models/index.js';
-import { walkRows, type Progress } from '../calibrate/index.js';
+import { KeptOutputs, type Progress } from '../calibrate/index.js';
 import type { Constraints, Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 
@@ -50,7 +51,8 @@ export async function searchGreedily(
     throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`);
   if (rows.length === 0 || rows.some(({ length }) => length < 2))
     throw new UserError('a search needs at least one row of two tokens');
-  using references = objective === 'kl' ? await wholeOutputs(model, rows, signal) : undefined;
+  // The whole model's, which the search is to stay near.
+  using references = objective === 'kl' ? await KeptOutputs.of(model, rows, { signal }) : undefined;
   const steps = [...(options.done ?? [])].slice(0, count);
   for (const { dropped } of steps) model.setDrops(mergeDrops(model.drops, dropped));
   while (steps.length < count) {
@@ -84,23 +86,6 @@ function candidates(model: Model, target: Target, kept: readonly number[]): Cand
   return target === 'joint' ? [...of('attention'), ...of('mlp')] : of(target);
 }
 
-/** The whole model's last hidden states of each row, which the search is to stay near. */
-async function wholeOutputs(
-  model: Model,
-  rows: readonly Int32Array[],
-  signal?: AbortSignal,
-): Promise<{ outputs: Tensor[] } & Disposable> {
-  const outputs: Tensor[] = [];
-  const free = (): void => outputs.forEach((output) => output.dispose());
-  try {
-    await walkRows(model, rows, { signal }, (hidden) => void outputs.push(hidden.detach()));
-  } catch (error) {
-    free();
-    throw error;
-  }
-  return { outputs, [Symbol.dispose]: free };
-}
-
 /** The objective's sum over one row's predictions, for each candidate. Nobody else sees a candidate's flags. */
 const candidateCosts = (
   model: Model,
@@ -129,7 +114,7 @@ const candidateCosts = (
           ? model.divergences(reference, hidden)
           : model.losses(hidden.rows(0, row.length - 1), row.slice(1));
         costs.push((await engine.readFloats(values)).reduce((sum, value) => sum + value, 0));
-        await new Promise(setImmediate); // lets timers, signals and progress have their turn
+        await setImmediate(); // lets timers, signals and progress have their turn
       }
     } finally {
       model.setDrops(now);

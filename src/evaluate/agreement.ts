@@ -1,5 +1,5 @@
 import { UserError, type Tensor } from '../engine/index.js';
-import { walkRows, type WalkOptions } from '../calibrate/index.js';
+import { KeptOutputs, walkRows, type WalkOptions } from '../calibrate/index.js';
 import type { Model } from '../models/index.js';
 import type { LossResult } from './loss.js';
 
@@ -20,14 +20,13 @@ type Options = Omit<WalkOptions, 'observer'>;
 const logitsAtOnce = 2 ** 23;
 
 /**
- * A model's outputs on rows, for others to be held against: 4 x hidden size bytes a token in the backend's memory, since
- * whoever compares comes back many times. Free it with `dispose`.
+ * A model's outputs on rows, for others to be held against, kept in the backend's memory. Free it with `dispose`.
  */
 export class ReferenceOutputs implements Disposable {
   private constructor(
     readonly model: Model,
     readonly rows: readonly Int32Array[],
-    private readonly hidden: readonly Tensor[],
+    private readonly kept: KeptOutputs,
     private readonly likeliest: readonly Int32Array[],
   ) {}
 
@@ -35,18 +34,11 @@ export class ReferenceOutputs implements Disposable {
   static async of(model: Model, rows: readonly Int32Array[], options: Options = {}): Promise<ReferenceOutputs> {
     if (rows.length === 0 || rows.some((row) => row.length < 2))
       throw new UserError('a comparison needs at least one row of two tokens');
-    const hidden: Tensor[] = [];
     const likeliest: Int32Array[] = [];
-    try {
-      await walkRows(model, rows, options, async (output) => {
-        hidden.push(output.detach());
-        likeliest.push(await likeliestTokens(model, output));
-      });
-    } catch (error) {
-      for (const output of hidden) output.dispose();
-      throw error;
-    }
-    return new ReferenceOutputs(model, rows, hidden, likeliest);
+    const kept = await KeptOutputs.of(model, rows, options, async (output) => {
+      likeliest.push(await likeliestTokens(model, output));
+    });
+    return new ReferenceOutputs(model, rows, kept, likeliest);
   }
 
   /** The model under its present skip flags, in one pass over the rows. */
@@ -59,7 +51,7 @@ export class ReferenceOutputs implements Disposable {
     await walkRows(model, rows, options, async (output, index) => {
       const row = rows[index];
       losses.push(total(await engine.readFloats(model.losses(output.rows(0, row.length - 1), row.slice(1)))));
-      divergences.push(total(await engine.readFloats(model.divergences(this.hidden[index], output))));
+      divergences.push(total(await engine.readFloats(model.divergences(this.kept.outputs[index], output))));
       const tokens = await likeliestTokens(model, output);
       agreeing.push(tokens.reduce((sum, token, i) => sum + (token === this.likeliest[index][i] ? 1 : 0), 0));
     });
@@ -79,7 +71,7 @@ export class ReferenceOutputs implements Disposable {
   }
 
   dispose(): void {
-    for (const output of this.hidden) output.dispose();
+    this.kept.dispose();
   }
 
   [Symbol.dispose](): void {

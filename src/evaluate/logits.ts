@@ -1,5 +1,5 @@
-import { UserError, createBatch } from '../engine/index.js';
-import type { WalkOptions } from '../calibrate/index.js';
+import { UserError } from '../engine/index.js';
+import { walkRows, type WalkOptions } from '../calibrate/index.js';
 import type { Model } from '../models/index.js';
 
 export interface LogitsResult {
@@ -18,14 +18,12 @@ export async function computeLogits(
   if (time === 0 || sequences.some(({ length }) => length !== time))
     throw new UserError('logits need at least one sequence, all of one length of at least 1');
   const logits = new Float32Array(sequences.length * time * model.config.vocabSize);
-  for (const [index, sequence] of sequences.entries()) {
-    signal?.throwIfAborted();
-    await model.engine.exclusive(async () => {
-      const hidden = await model.forwardYielding(createBatch([sequence]), { signal });
-      logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize);
-    });
-    onProgress?.(index + 1, sequences.length, 'sequences');
-    await new Promise(setImmediate); // lets signals and progress have their turn
-  }
+  await walkRows(
+    model,
+    sequences.map((tokens) => Int32Array.from(tokens)),
+    { signal, onProgress: (done, total) => onProgress?.(done, total, 'sequences') },
+    async (hidden, index) =>
+      logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize),
+  );
   return { shape: [sequences.length, time, model.config.vocabSize], logits };
 }

@@ -28,26 +28,27 @@ export async function nextLogits(
   const { engine, config, drops } = model;
   const all = model.layers.map(({ index }) => index);
   const rotaryTable = new RotaryTable(engine, config.rope, config.headDim);
-  using _scope = engine.scope();
   try {
     // Loads what belongs to no layer.
     model.setDrops({ attention: all, mlp: all });
     await model.load();
     model.setDrops(drops);
-    const batch = createBatch([prompt]);
-    const rotary = rotaryTable.upTo(prompt.length);
-    let hidden: Tensor = engine.embed(model.embedding, batch);
-    for (const layer of model.layers) {
-      await layer.load();
-      const before = hidden;
-      hidden = layer.run(before, new Context(engine, config, { batch, rotary }, layer.index));
-      if (hidden !== before) before.dispose();
-      // Work on the weights may only be enqueued so far.
-      await engine.readFloats(hidden);
-      layer.unload();
-      onLayer();
-    }
-    return (await engine.readFloats(model.logits(hidden))).slice(-config.vocabSize);
+    return await engine.exclusive(async () => {
+      const batch = createBatch([prompt]);
+      const rotary = rotaryTable.upTo(prompt.length);
+      let hidden: Tensor = engine.embed(model.embedding, batch);
+      for (const layer of model.layers) {
+        await layer.load();
+        const before = hidden;
+        hidden = layer.run(before, new Context(engine, config, { batch, rotary }, layer.index));
+        if (hidden !== before) before.dispose();
+        // Work on the weights may only be enqueued so far.
+        await engine.readFloats(hidden);
+        layer.unload();
+        onLayer();
+      }
+      return (await engine.readFloats(model.logits(hidden))).slice(-config.vocabSize);
+    });
   } finally {
     rotaryTable.dispose();
     model.dispose();

@@ -53,6 +53,8 @@ export interface Pass {
   readonly rotary: Rotary<Tensor>;
   readonly cache?: KvCache;
   readonly observer?: Observer;
+  /** Whether the last token of each sequence alone goes on after the last attention. */
+  readonly last?: boolean;
 }
 
 type Queried = Readonly<Record<'q' | 'k' | 'v', Projection<Tensor, Weight>>>;

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { UserError, createBatch, type KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
@@ -57,7 +58,7 @@ export async function generate(
       tokens.push(token);
       onToken?.(token);
       fresh = [token];
-      await new Promise(setImmediate); // lets timers, signals and whoever prints have their turn
+      await setImmediate(); // lets timers, signals and whoever prints have their turn
     }
     return { tokens, stoppedBy: 'length' };
   } catch (error) {

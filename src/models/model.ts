@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import {
   CacheError,
   lastRows,
@@ -188,20 +189,18 @@ export class Model {
    */
   async forwardYielding(batch: Batch, options: PassOptions = {}): Promise<Tensor> {
     if (options.cache && isSingle(batch)) return this.forward(batch, options);
-    const { cache, last } = options;
     const pass = this.#passOf(batch, options);
     const dropped = this.#dropped;
-    const narrow = last === true && !isSingle(batch);
-    const passing = this.#layersFrom(0, this.engine.embed(this.#loaded.embedding, batch), pass, narrow);
+    const passing = this.#layersFrom(0, this.engine.embed(this.#loaded.embedding, batch), pass);
     try {
       let since = performance.now();
       for (let step = passing.next(); ; step = passing.next()) {
         if (step.done) {
-          cache?.advance(batch);
+          pass.cache?.advance(batch);
           return step.value;
         }
         if (performance.now() - since < longestTurn) continue;
-        await new Promise(setImmediate);
+        await setImmediate();
         options.signal?.throwIfAborted();
         if (this.#dropped !== dropped)
           throw new CacheError('skip flags changed in the midst of a pass: wait for its end');
@@ -217,31 +216,30 @@ export class Model {
    * last layer. `forwardFrom(0, embedding)` is a whole pass.
    */
   forwardFrom(first: number, hidden: Tensor, batch: Batch, options: PassOptions = {}): Tensor {
-    const { cache, observer, last } = options;
+    const { cache, observer } = options;
     const pass = this.#passOf(batch, options);
-    const single = isSingle(batch);
-    if (cache && single && first === 0 && !observer)
+    if (cache && isSingle(batch) && first === 0 && !observer)
       hidden = this.engine.replay(
         this.#replays,
         { key: this.#dropped, uses: [pass.rotary], cache, batch },
         hidden,
-        (x) => this.#runFrom(0, x, pass, false),
+        (x) => this.#runFrom(0, x, pass),
       );
-    else hidden = this.#runFrom(first, hidden, pass, last === true && !single);
+    else hidden = this.#runFrom(first, hidden, pass);
     cache?.advance(batch);
     return hidden;
   }
 
-  #passOf(batch: Batch, { cache, observer }: PassOptions): Pass {
+  #passOf(batch: Batch, { cache, observer, last }: PassOptions): Pass {
     if (cache && this.#caches.get(cache) !== this.#dropped)
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',
       );
-    return { batch, rotary: this.#rotaryOf(batch), cache, observer };
+    return { batch, rotary: this.#rotaryOf(batch), cache, observer, last: last && !isSingle(batch) };
   }
 
-  #runFrom(first: number, hidden: Tensor, pass: Pass, last: boolean): Tensor {
-    const passing = this.#layersFrom(first, hidden, pass, last);
+  #runFrom(first: number, hidden: Tensor, pass: Pass): Tensor {
+    const passing = this.#layersFrom(first, hidden, pass);
     for (;;) {
       const step = passing.next();
       if (step.done) return step.value;
@@ -249,8 +247,8 @@ export class Model {
   }
 
   /** One layer after the other, with a yield behind each. Where it ends early, it frees the stream. */
-  *#layersFrom(first: number, hidden: Tensor, pass: Pass, last: boolean): Generator<undefined, Tensor> {
-    const narrowing = last ? this.lastAttention : undefined;
+  *#layersFrom(first: number, hidden: Tensor, pass: Pass): Generator<undefined, Tensor> {
+    const narrowing = pass.last ? this.lastAttention : undefined;
     if (narrowing !== undefined && narrowing < first) {
       using all = hidden;
       hidden = this.engine.gather(all, lastRows(pass.batch));
