@@ -10,10 +10,11 @@ export {
 } from './fingerprint.js';
 export { DiskStates, MemoryStates, type HiddenStates } from './hiddenStates.js';
 export { InputGrams } from './inputGrams.js';
+export { KeptOutputs } from './keptOutputs.js';
 export { ModuleRows, capturedInputs, moduleStream, type CapturedInputs } from './moduleRows.js';
 export { ProgressFile, type SavedProgress } from './progressFile.js';
 export { embedded, streamRows, type StreamOptions, type StreamPosition } from './streamRows.js';
-export { KeptOutputs, walkRows, type Progress, type WalkOptions } from './walk.js';
+export { walkRows, type OnRow, type Progress, type WalkOptions } from './walk.js';
 export {
   NotPositiveDefinite,
   cholesky,

@@ -11,15 +11,18 @@ export interface WalkOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Gets a row's last hidden states, [T, D], which are freed behind it. */
+export type OnRow = (hidden: Tensor, row: number) => void | Promise<void>;
+
 /**
- * Runs rows through the model one at a time, without a cache, and hands each row's last hidden states [T, D] to
- * `onRow`. Nothing is kept between rows, so memory does not grow with their number.
+ * Runs rows through the model one at a time, without a cache. Nothing is kept between rows, so memory does not grow with
+ * their number.
  */
 export async function walkRows(
   model: Model,
   rows: readonly Int32Array[],
   { observer, onProgress, signal }: WalkOptions,
-  onRow?: (hidden: Tensor, row: number) => void | Promise<void>,
+  onRow?: OnRow,
 ): Promise<void> {
   for (const [index, row] of rows.entries()) {
     signal?.throwIfAborted();
@@ -29,37 +32,5 @@ export async function walkRows(
     });
     onProgress?.(index + 1, rows.length, 'rows');
     await setImmediate(); // lets timers, signals and progress have their turn
-  }
-}
-
-/** Last hidden states of rows, 4 x hidden size bytes a token in the backend's memory: for whoever is held against them often. */
-export class KeptOutputs implements Disposable {
-  private constructor(
-    /** [T, D] of each row. */
-    readonly outputs: readonly Tensor[],
-  ) {}
-
-  /** As `walkRows`, of the model under its present skip flags. */
-  static async of(...[model, rows, options, onRow]: Parameters<typeof walkRows>): Promise<KeptOutputs> {
-    const outputs: Tensor[] = [];
-    const kept = new KeptOutputs(outputs);
-    try {
-      await walkRows(model, rows, options, async (hidden, row) => {
-        outputs.push(hidden.detach());
-        await onRow?.(hidden, row);
-      });
-    } catch (error) {
-      kept.dispose();
-      throw error;
-    }
-    return kept;
-  }
-
-  dispose(): void {
-    for (const output of this.outputs) output.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }
