@@ -9,6 +9,8 @@ import { each, maximum, sum } from '../../src/engine/wasm/loops.js';
 import { Memory } from '../../src/engine/wasm/memory.js';
 import { decodeAttention } from '../../src/engine/wasm/kernels/decodeAttention.js';
 import { gemm } from '../../src/engine/wasm/kernels/gemm.js';
+import { int4Gemm } from '../../src/engine/wasm/kernels/int4Gemm.js';
+import { pairsPlan } from '../../src/engine/wasm/int4/int4Plan.js';
 import { strictTile } from '../../src/engine/wasm/tilePlan.js';
 
 /** A file's export, where it is a module: the version that is not fused, as the other implementation knows no relaxed SIMD. */
@@ -32,8 +34,11 @@ async function allModules(): Promise<KernelModule[]> {
       gemm({ ...strictTile, unroll: 4 }, stored),
     ]),
     ...(['float32', 'float16'] as const).flatMap((stored) =>
-      [1, 3, 7].map((group) => decodeAttention({ plan: strictTile, group, stored })),
+      [1, 4].flatMap((unroll) =>
+        [1, 3, 7].map((group) => decodeAttention({ plan: { ...strictTile, unroll }, group, stored })),
+      ),
     ),
+    ...[1, 2, 4].map((group) => int4Gemm(pairsPlan, group)),
   ];
 }
 

@@ -2,7 +2,7 @@ import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '..
 import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
 import { bytesPerElement } from '../../weight.js';
 import { clearRows, grid } from '../loops.js';
-import { scaledHalves } from './halfFloat.js';
+import { halfUnit, scaledHalves } from './halfFloat.js';
 import type { TilePlan } from '../tilePlan.js';
 
 /** How a panel's elements are stored. */
@@ -18,9 +18,6 @@ interface Reader {
   readonly unit: number;
 }
 
-/** The exponent's bias differs by 112 between float32 and float16. */
-const biasUnit = 2 ** 56;
-
 /**
  * A bfloat16 is the upper half of a float32: zeros come below it. Where vectors are paired, a widening load does that
  * for eight at once; else one load and two shuffles are fewer instructions.
@@ -34,7 +31,7 @@ function reader(k: Kernel, plan: TilePlan, stored: Stored): Reader {
     return { row: (at, offset = 0) => vectors.map((j) => load.f32x4(at, offset + 16 * j)), unit: 1 };
   if (stored === 'float16') {
     const read = scaledHalves(k);
-    return { row: (at, offset = 0) => vectors.map((j) => read(at, offset + 8 * j)), unit: biasUnit };
+    return { row: (at, offset = 0) => vectors.map((j) => read(at, offset + 8 * j)), unit: Math.sqrt(halfUnit) };
   }
   if (plan.panels === 2)
     return {

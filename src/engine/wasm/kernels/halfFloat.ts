@@ -2,6 +2,9 @@ import type { Code } from '../assembler.js';
 import { choose, constant, load, Value, type Int } from '../language.js';
 import { kernel, kernelModule, type Kernel } from '../kernel.js';
 
+/** The exponents' biases of float16 and float32 differ by 112: bits moved to where a float32 has them stand for so much less. */
+export const halfUnit = 2 ** 112;
+
 /** float32 to float16 bits, one or four, to nearest, ties to even; overflows to infinity. */
 export function toHalf<K extends 'f32' | 'f32x4'>(
   k: Kernel,
@@ -30,20 +33,14 @@ export function storeHalves(k: Kernel, address: Int, halves: Value<'i32x4'>): vo
 /** Four float16 as float32. */
 function fromHalf(k: Kernel, halves: Value<'i32x4'>): Value<'f32x4'> {
   const bits = k.let(halves);
-  // The exponent's bias differs by 112; the product is exact, also for subnormal halves.
-  const scaled = k.let(
-    bits
-      .and(0x7fff)
-      .shiftLeft(13)
-      .asFloat()
-      .times(2 ** 112),
-  );
+  // Exact, also for subnormal halves.
+  const scaled = k.let(bits.and(0x7fff).shiftLeft(13).asFloat().times(halfUnit));
   const infinite = scaled.atLeast(65536).and(0x7f800000);
   return scaled.bits().or(infinite).or(bits.and(0x8000).shiftLeft(16)).asFloat();
 }
 
 /**
- * Reads four finite float16 as float32 divided by 2^112, in three instructions: the sign and, three bits lower, exponent
+ * Reads four finite float16 as float32 divided by `halfUnit`, in three instructions: the sign and, three bits lower, exponent
  * and mantissa are moved where a float32 has them, which leaves the exponent with float16's bias. Exact, also for
  * subnormal numbers. Infinity would be a number. Declares a constant: call it before any loop.
  */

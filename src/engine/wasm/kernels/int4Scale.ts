@@ -1,27 +1,19 @@
 import { constant, load, Value, type Int } from '../language.js';
 import type { Kernel } from '../kernel.js';
+import { halfUnit, scaledHalves } from './halfFloat.js';
 import { widenHigh, widenLow, type Ints } from './nibbles.js';
 
 /** Four finite float16 at an address, subnormal ones too, as float32. Declare it before any loop, as it has constants. */
 export function halfScales(k: Kernel): (address: Int, offset?: number) => Value<'f32x4'> {
-  // The sign fills the upper half: it and the exponent move up, and the bits between them go. Biases differ by 112.
-  const kept = k.let(constant('i32x4', 0x8fffe000));
-  const bias = k.let(constant('f32x4', 2 ** 112));
-  return (address, offset = 0) => {
-    const halves: Ints = new Value('i32x4', (code) => (address.emit(code), code.memory('v128.load16x4_s', offset)));
-    return halves.shiftLeft(13).and(kept).asFloat().times(bias) as Value<'f32x4'>;
-  };
+  const read = scaledHalves(k);
+  const unit = k.let(constant('f32x4', halfUnit));
+  return (address, offset = 0) => read(address, offset).times(unit);
 }
 
 /** One of them. */
 export function halfScale(k: Kernel, address: Int): Value<'f32'> {
   const half = k.let(load.i16(address));
-  return half
-    .and(0x7fff)
-    .shiftLeft(13)
-    .or(half.and(0x8000).shiftLeft(16))
-    .asFloat()
-    .times(2 ** 112);
+  return half.and(0x7fff).shiftLeft(13).or(half.and(0x8000).shiftLeft(16)).asFloat().times(halfUnit);
 }
 
 /** The zero points of 8 rows, a byte each, as two vectors. */

@@ -1,5 +1,6 @@
 import { asDoubles, constant, load, shuffle, type Int, type Value } from '../language.js';
 import { kernel, kernelModule, type Kernel, type ModuleScope, type Variable } from '../kernel.js';
+import { halfUnit } from './halfFloat.js';
 
 type Floats = Variable<'f32x4'>;
 
@@ -170,7 +171,7 @@ const halfAsFloat = (high: Int): Value<'f32'> =>
     .shiftRightSigned(3)
     .and(0x8fffe000 | 0)
     .asFloat()
-    .times(2 ** 112);
+    .times(halfUnit);
 
 export const pack = kernelModule('pack', (scope) => ({
   packRows4: packRows(4),

@@ -4,7 +4,7 @@ import { constant, load, multiplyAddIf, type Int, type Value } from '../language
 import type { Kernel, Variable } from '../kernel.js';
 import { grid } from '../loops.js';
 import type { TilePlan } from '../tilePlan.js';
-import { scaledHalves } from './halfFloat.js';
+import { halfUnit, scaledHalves } from './halfFloat.js';
 
 /** What kernels are specialised by. */
 export interface DecodeShape {
@@ -16,11 +16,8 @@ export interface DecodeShape {
 
 type Row = (address: Int, offset: number) => Value<'f32x4'>;
 
-/**
- * By how much elements are read too small: a float16's exponent has another bias than a float32's (see `scaledHalves`),
- * which who meets them makes up for. Infinities read as 65536.
- */
-export const unitOf = (stored: DecodeShape['stored']): number => (stored === 'float16' ? 2 ** 112 : 1);
+/** By how much elements are read too small (see `scaledHalves`), which who meets them makes up for. Infinities read as 65536. */
+export const unitOf = (stored: DecodeShape['stored']): number => (stored === 'float16' ? halfUnit : 1);
 
 /** Reads four elements of a panel. */
 export const reader = (k: Kernel, stored: DecodeShape['stored']): Row =>
