@@ -7,7 +7,7 @@ import { Bench } from 'tinybench';
 import { arraySource } from '../src/engine/arraySource.js';
 import { createBatch } from '../src/engine/batch.js';
 import { createEngine } from '../src/engine/createEngine.js';
-import { Machine } from '../src/engine/wasm/machine.js';
+import { Machine } from '../src/engine/wasm/runtime/machine.js';
 import { bytesPerElement, type WeightDType } from '../src/engine/weight.js';
 import { limits } from './limits.js';
 

@@ -1,6 +1,6 @@
-import { constant, load } from '../src/engine/wasm/language.js';
-import { kernel, kernelModule } from '../src/engine/wasm/kernel.js';
-import { grid } from '../src/engine/wasm/loops.js';
+import { constant, load } from '../src/engine/wasm/compiler/language.js';
+import { kernel, kernelModule } from '../src/engine/wasm/compiler/kernel.js';
+import { grid } from '../src/engine/wasm/compiler/loops.js';
 
 /** What one thread of this machine can do with the same instructions: upper limits for the kernels' numbers. */
 export const limits = kernelModule('limits', () => ({

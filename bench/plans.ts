@@ -9,7 +9,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { filledCache, measureTest } from '../src/bench/measureTest.js';
 import { Engine } from '../src/engine/engine.js';
-import { plansOf, type Plans } from '../src/engine/wasm/tier.js';
+import { plansOf, type Plans } from '../src/engine/wasm/runtime/tier.js';
 import { createWasmBackend } from '../src/engine/wasm/wasmBackend.js';
 import type { KvCache } from '../src/engine/kvCache.js';
 import { loadModel, type Model } from '../src/models/index.js';

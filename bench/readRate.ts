@@ -1,5 +1,5 @@
-import { Machine } from '../src/engine/wasm/machine.js';
-import { perUnit } from '../src/engine/wasm/task.js';
+import { Machine } from '../src/engine/wasm/runtime/machine.js';
+import { perUnit } from '../src/engine/wasm/runtime/task.js';
 import { limits } from './limits.js';
 
 export const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];

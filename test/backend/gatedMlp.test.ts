@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { route } from '../../src/engine/wasm/moe.js';
+import { route } from '../../src/engine/wasm/operations/moe.js';
 import { againstReference, floats, holds, magnitudes, random, seed, size, weight } from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
 

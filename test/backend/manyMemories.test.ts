@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import { createBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
-import { Machine } from '../../src/engine/wasm/machine.js';
+import { Machine } from '../../src/engine/wasm/runtime/machine.js';
 import { createWasmBackend } from '../../src/engine/wasm/wasmBackend.js';
 import { createModel, type PartialConfig } from '../../src/models/index.js';
 import { rtnQuantizer } from '../../src/quant/index.js';

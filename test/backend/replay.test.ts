@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import wabt from 'wabt';
 import { createBatch, createEngine, type Engine, type KvCache } from '../../src/engine/index.js';
-import { Allocator } from '../../src/engine/wasm/allocator.js';
-import { Arena } from '../../src/engine/wasm/arena.js';
-import { ProgramState, programModule } from '../../src/engine/wasm/program.js';
-import { ThreadPool } from '../../src/engine/wasm/threadPool.js';
+import { Allocator } from '../../src/engine/wasm/runtime/allocator.js';
+import { Arena } from '../../src/engine/wasm/runtime/arena.js';
+import { ProgramState, programModule } from '../../src/engine/wasm/runtime/program.js';
+import { ThreadPool } from '../../src/engine/wasm/runtime/threadPool.js';
 import { createModel, type Model, type PartialConfig } from '../../src/models/index.js';
 import { rtnQuantizer } from '../../src/quant/index.js';
 

@@ -1,9 +1,9 @@
 /** The check of kernels at the start of the wasm backend. */
 import { describe, expect, it } from 'vitest';
-import { Machine } from '../../src/engine/wasm/machine.js';
-import { pairsPlan } from '../../src/engine/wasm/int4/int4Plan.js';
-import { passesSelfTest } from '../../src/engine/wasm/selfTest.js';
-import { strictTile } from '../../src/engine/wasm/tilePlan.js';
+import { Machine } from '../../src/engine/wasm/runtime/machine.js';
+import { pairsPlan } from '../../src/engine/wasm/layouts/int4/int4Plan.js';
+import { passesSelfTest } from '../../src/engine/wasm/operations/selfTest.js';
+import { strictTile } from '../../src/engine/wasm/layouts/tilePlan.js';
 
 const machine = (): Machine => new Machine(pairsPlan, false, 1, strictTile);
 

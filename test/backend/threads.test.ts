@@ -1,8 +1,8 @@
 import { expect, it, vi } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { UserError } from '../../src/engine/errors.js';
-import { ThreadPool } from '../../src/engine/wasm/threadPool.js';
-import { detectTier } from '../../src/engine/wasm/tier.js';
+import { ThreadPool } from '../../src/engine/wasm/runtime/threadPool.js';
+import { detectTier } from '../../src/engine/wasm/runtime/tier.js';
 import type { Tensor } from '../../src/engine/tensor.js';
 import { floats, random, weight } from '../support/backends.js';
 import { int4RowsOf, rowsSource } from '../support/int4Model.js';

@@ -1,17 +1,17 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import wabt from 'wabt';
-import { signed, unsigned } from '../../src/engine/wasm/assembler.js';
-import { kernel, kernelModule, type FusibleModule, type KernelModule } from '../../src/engine/wasm/kernel.js';
-import { KernelCache } from '../../src/engine/wasm/kernelCache.js';
-import { choose, constant, load, shuffle } from '../../src/engine/wasm/language.js';
-import { each, maximum, sum } from '../../src/engine/wasm/loops.js';
-import { Memory } from '../../src/engine/wasm/memory.js';
+import { signed, unsigned } from '../../src/engine/wasm/compiler/assembler.js';
+import { kernel, kernelModule, type FusibleModule, type KernelModule } from '../../src/engine/wasm/compiler/kernel.js';
+import { KernelCache } from '../../src/engine/wasm/runtime/kernelCache.js';
+import { choose, constant, load, shuffle } from '../../src/engine/wasm/compiler/language.js';
+import { each, maximum, sum } from '../../src/engine/wasm/compiler/loops.js';
+import { Memory } from '../../src/engine/wasm/runtime/memory.js';
 import { decodeAttention } from '../../src/engine/wasm/kernels/decodeAttention.js';
 import { gemm } from '../../src/engine/wasm/kernels/gemm.js';
-import { int4Gemm } from '../../src/engine/wasm/kernels/int4Gemm.js';
-import { pairsPlan } from '../../src/engine/wasm/int4/int4Plan.js';
-import { strictTile } from '../../src/engine/wasm/tilePlan.js';
+import { int4Gemm } from '../../src/engine/wasm/kernels/int4/int4Gemm.js';
+import { pairsPlan } from '../../src/engine/wasm/layouts/int4/int4Plan.js';
+import { strictTile } from '../../src/engine/wasm/layouts/tilePlan.js';
 
 /** A file's export, where it is a module: the version that is not fused, as the other implementation knows no relaxed SIMD. */
 const modulesOf = (value: unknown): KernelModule[] => {
@@ -24,7 +24,9 @@ const modulesOf = (value: unknown): KernelModule[] => {
 async function allModules(): Promise<KernelModule[]> {
   const folder = new URL('../../src/engine/wasm/kernels/', import.meta.url);
   const files = await Promise.all(
-    readdirSync(folder).map((file) => import(new URL(file, folder).href) as Promise<Record<string, unknown>>),
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => import(new URL(file, folder).href) as Promise<Record<string, unknown>>),
   );
   return [
     ...files.flatMap((file) => Object.values(file).flatMap(modulesOf)),

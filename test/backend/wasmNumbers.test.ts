@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { float16ToFloat32, float32ToFloat16 } from '../../src/engine/halfFloat.js';
-import { Machine } from '../../src/engine/wasm/machine.js';
+import { Machine } from '../../src/engine/wasm/runtime/machine.js';
 import { exponentials } from '../../src/engine/wasm/kernels/exp.js';
-import { halfFloat } from '../../src/engine/wasm/kernels/halfFloat.js';
+import { halfFloat } from '../../src/engine/wasm/kernels/float16.js';
 import { random } from '../support/backends.js';
 import { allowRelaxed } from '../support/relaxed.js';
 

@@ -1,4 +1,4 @@
-import { detectTier, isKnown, prepare } from '../../src/engine/wasm/tier.js';
+import { detectTier, isKnown, prepare } from '../../src/engine/wasm/runtime/tier.js';
 
 /** Lets kernels use relaxed SIMD where it is behind a flag, and leaves a better tier as it is; whether V8 knows it. */
 export function allowRelaxed(): boolean {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hasByteDots, hasLargeCache } from '../../../src/engine/wasm/processor.js';
+import { hasByteDots, hasLargeCache } from '../../../src/engine/wasm/runtime/processor.js';
 
 const files =
   (cache: string, flags = '') =>

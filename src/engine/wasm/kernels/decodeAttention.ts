@@ -1,7 +1,7 @@
-import { choose, constant, load, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
-import { each, element } from '../loops.js';
-import { ofKeys, ofValues, putFloat, putHalf, putRow, rotateRow } from './attention.js';
+import { choose, constant, load, type Int, type Value } from '../compiler/language.js';
+import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/kernel.js';
+import { each, element } from '../compiler/loops.js';
+import { ofKeys, ofValues, putFloat, putHalf, putRow, rotateRow } from './attentionRows.js';
 import { exponential } from './exp.js';
 import { eachPanel, panelSums, reader, touch, unitOf, type DecodeShape } from './panelSums.js';
 import { weigh } from './softmax.js';

@@ -1,6 +1,6 @@
-import { load, type Float, type Value } from '../language.js';
-import { fusibleModule, kernel } from '../kernel.js';
-import { each } from '../loops.js';
+import { load, type Float, type Value } from '../compiler/language.js';
+import { fusibleModule, kernel } from '../compiler/kernel.js';
+import { each } from '../compiler/loops.js';
 import { exponential } from './exp.js';
 
 /** y = a op b for `rows` rows of `width` floats, with the same b for each row; y may be a. */

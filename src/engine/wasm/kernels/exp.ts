@@ -1,6 +1,6 @@
-import { constant, multiplyAddIf, splat, type Float, type Value } from '../language.js';
-import { fusibleModule, kernel, type Kernel } from '../kernel.js';
-import { each } from '../loops.js';
+import { constant, multiplyAddIf, splat, type Float, type Value } from '../compiler/language.js';
+import { fusibleModule, kernel, type Kernel } from '../compiler/kernel.js';
+import { each } from '../compiler/loops.js';
 
 const log2e = Math.LOG2E;
 /** ln 2 in two parts, the first exact in few bits, so that n ln 2 is subtracted without rounding (Cody and Waite, 1980). */

@@ -1,9 +1,16 @@
-import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type Kernel, type KernelFunction, type ModuleScope, type Variable } from '../kernel.js';
+import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../compiler/language.js';
+import {
+  kernel,
+  kernelModule,
+  type Kernel,
+  type KernelFunction,
+  type ModuleScope,
+  type Variable,
+} from '../compiler/kernel.js';
 import { bytesPerElement } from '../../weight.js';
-import { clearRows, grid } from '../loops.js';
-import { halfUnit, scaledHalves } from './halfFloat.js';
-import type { TilePlan } from '../tilePlan.js';
+import { clearRows, grid } from '../compiler/loops.js';
+import { halfUnit, scaledHalves } from './float16.js';
+import type { TilePlan } from '../layouts/tilePlan.js';
 
 /** How a panel's elements are stored. */
 export type Stored = 'float32' | 'bfloat16' | 'float16';

@@ -1,6 +1,6 @@
-import { asDoubles, constant, load, shuffle, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type Kernel, type ModuleScope, type Variable } from '../kernel.js';
-import { halfUnit } from './halfFloat.js';
+import { asDoubles, constant, load, shuffle, type Int, type Value } from '../compiler/language.js';
+import { kernel, kernelModule, type Kernel, type ModuleScope, type Variable } from '../compiler/kernel.js';
+import { halfUnit } from './float16.js';
 
 type Floats = Variable<'f32x4'>;
 

@@ -1,6 +1,6 @@
-import { constant } from '../language.js';
-import { kernel, kernelModule } from '../kernel.js';
-import { each, sum } from '../loops.js';
+import { constant } from '../compiler/language.js';
+import { kernel, kernelModule } from '../compiler/kernel.js';
+import { each, sum } from '../compiler/loops.js';
 
 export const rmsNorm = kernelModule('rmsNorm', () => ({
   /** y[r] = x[r] * gain / sqrt(mean(x[r]^2) + epsilon), rows of `width` floats. */

@@ -1,6 +1,6 @@
-import { constant, load, type Int, type Value } from '../language.js';
-import { kernel, kernelModule, type Kernel, type Variable } from '../kernel.js';
-import { grid } from '../loops.js';
+import { constant, load, type Int, type Value } from '../compiler/language.js';
+import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/kernel.js';
+import { grid } from '../compiler/loops.js';
 
 /** Pairs of elements that a step of a row's loop takes: sums of their own, so that additions need not wait for each other. */
 const pairs = 2;

@@ -1,6 +1,6 @@
-import { choose, constant, type Float, type Int, type Value } from '../language.js';
-import { fusibleModule, kernel, type Kernel } from '../kernel.js';
-import { each, element, maximum, sum } from '../loops.js';
+import { choose, constant, type Float, type Int, type Value } from '../compiler/language.js';
+import { fusibleModule, kernel, type Kernel } from '../compiler/kernel.js';
+import { each, element, maximum, sum } from '../compiler/loops.js';
 import { exponential, tanh, type Exponential } from './exp.js';
 
 /**

@@ -1,0 +1,330 @@
+import type { AttentionSpec, Operand } from '../../backend.js';
+import { asking, type Batch, type Sequence } from '../../batch.js';
+import type { KvCache } from '../../kvCache.js';
+import { roundUp } from '../runtime/allocator.js';
+import { headBytes, keyBytes, layoutOf, type Layout } from '../layouts/cacheLayout.js';
+import { attendTokens, isDecode } from './attendTokens.js';
+import { attention as kernels } from '../kernels/attentionRows.js';
+import { halfFloat } from '../kernels/float16.js';
+import { softmax } from '../kernels/softmax.js';
+import { chunks, productCalls } from './linear.js';
+import type { Machine } from '../runtime/machine.js';
+import { addressOf, type Block, type Frame } from '../runtime/memory.js';
+import { packLeftCalls, type Panels } from './packing.js';
+import {
+  firstUnit,
+  perUnit,
+  plus,
+  unitCount,
+  type Argument,
+  type Call,
+  type Task,
+  type Varying,
+} from '../runtime/task.js';
+import { attentionKeys, attentionRows, partOf } from '../layouts/tilePlan.js';
+
+/** A right side that begins at `at`, for each head or thread. */
+type Side = Omit<Panels, 'address'> & { readonly at: Argument };
+
+/** Keys and values of one head as float32 panels: those from some key on. */
+interface Span {
+  readonly keys: Side;
+  readonly values: Side;
+}
+
+export function attention(
+  machine: Machine,
+  q: Operand,
+  k: Operand,
+  v: Operand,
+  cache: KvCache | undefined,
+  layer: number,
+  batch: Batch,
+  spec: AttentionSpec,
+): Block {
+  if (cache && isDecode(batch, spec)) return attendTokens(machine, q, k, v, cache, layer, batch, spec);
+  using results = machine.memory.frame();
+  const output = results.block(4 * q.shape[0] * q.shape[1]);
+  let row = 0;
+  let query = 0;
+  for (const sequence of batch.sequences) {
+    using frame = machine.memory.frame();
+    const layout = layoutOf(
+      cache?.spec.capacity ?? sequence.length,
+      spec.keyValueHeads,
+      spec.headDim,
+      cache?.spec.dtype ?? 'float32',
+    );
+    const perSlot = layout.heads * headBytes(layout);
+    const memory = cache ? (cache.storage(layer) as Block).address + sequence.slot * perSlot : frame.take(perSlot);
+    const positions = frame.ints(batch.positions.subarray(row, row + sequence.length));
+    const at = (operand: Operand): number => addressOf(operand) + 4 * row * operand.shape[1];
+    append(machine, at(k), at(v), sequence, memory, layout, positions, spec);
+    const asked = asking(batch, sequence, q.shape[0]);
+    const [of, later] = [4 * query * q.shape[1], 4 * (asked.start - sequence.start)];
+    attend(machine, addressOf(q) + of, asked, memory, layout, positions + later, spec, output.address + of);
+    row += sequence.length;
+    query += asked.length;
+  }
+  return results.keep(output);
+}
+
+/** Rotated rows [tokens, heads, d] as [heads / group][tokens][group][d]. */
+function rotated(
+  machine: Machine,
+  frame: Frame,
+  source: number,
+  tokens: number,
+  heads: number,
+  group: number,
+  positions: number,
+  spec: AttentionSpec,
+): number {
+  const { headDim: size, rotary } = spec;
+  const target = frame.take(4 * tokens * heads * size);
+  const [cos, sin] = rotary ? [addressOf(rotary.cos), addressOf(rotary.sin)] : [0, 0];
+  const rotate = machine.calls(kernels).rotate({
+    source: perUnit(source, 4 * heads * size),
+    target: perUnit(target, 4 * group * size),
+    count: unitCount,
+    tokens,
+    heads,
+    group,
+    size,
+    positions: perUnit(positions, 4),
+    cos,
+    sin,
+  });
+  machine.run([machine.rowsTask(tokens, 4 * heads * size, rotate)]);
+  return target;
+}
+
+function append(
+  machine: Machine,
+  k: number,
+  v: number,
+  sequence: Sequence,
+  memory: number,
+  layout: Layout,
+  positions: number,
+  spec: AttentionSpec,
+): void {
+  using frame = machine.memory.frame();
+  const { heads, size, capacity, bytes } = layout;
+  const { start, length: tokens } = sequence;
+  const { appendKeys, appendKeysHalf, appendValues, appendValuesHalf } = machine.calls(kernels);
+  const keys = rotated(machine, frame, k, tokens, heads, 1, positions, spec);
+  const panelHeadStride = headBytes(layout);
+  const common = { heads, tokens: unitCount, start: plus(firstUnit, start), size, panelHeadStride, capacity };
+  const [ofKeys, ofValues] = [4 * size, 4 * heads * size];
+  const keysCall = (bytes === 4 ? appendKeys : appendKeysHalf)({
+    ...common,
+    source: perUnit(keys, ofKeys),
+    panels: memory,
+    headStride: ofKeys * tokens,
+    tokenStride: ofKeys,
+  });
+  const valuesCall = (bytes === 4 ? appendValues : appendValuesHalf)({
+    ...common,
+    source: perUnit(v, ofValues),
+    panels: memory + keyBytes(layout),
+    headStride: 4 * size,
+    tokenStride: ofValues,
+  });
+  machine.run([keysCall, valuesCall].map((call) => machine.rowsTask(tokens, 8 * heads * size, call)));
+}
+
+/**
+ * Each block of queries and each head is a unit of work. Keys and values of a 16-bit cache become float32 on the way:
+ * before all blocks where there are several, else by the thread that computes a head.
+ */
+function attend(
+  machine: Machine,
+  q: number,
+  sequence: Sequence,
+  memory: number,
+  layout: Layout,
+  positions: number,
+  spec: AttentionSpec,
+  output: number,
+): void {
+  using frame = machine.memory.frame();
+  const { start, length } = sequence;
+  const group = spec.heads / spec.keyValueHeads;
+  const { size, heads } = layout;
+  const window = Math.min(spec.window ?? 0x7fffffff, 0x7fffffff);
+  /** The first key that a query sees, down to a panel's first. */
+  const firstKey = (position: number): number => Math.max(0, (position + 1 - window) & ~7);
+  const queries = rotated(machine, frame, q, length, spec.heads, group, positions, spec);
+  const step = Math.max(1, Math.floor(attentionRows / group));
+  const [from, to] = [firstKey(start), start + length];
+  const scratch = scratchOf(machine, frame, Math.min(step, length) * group, to - from, layout);
+  /** All blocks; the units of each are the heads. */
+  const blocks = (span: Span, before: readonly Call[]): Task[] => {
+    const tasks: Task[] = [];
+    chunks(length, step, (token, tokens) => {
+      const first = firstKey(start + token);
+      const block = {
+        tokens,
+        group,
+        position: start + token,
+        first,
+        count: start + token + tokens - first,
+        skipped: first - from,
+      };
+      const at = perUnit(queries + 4 * token * group * size, 4 * length * group * size);
+      const target = perUnit(output + 4 * token * spec.heads * size, 4 * group * size);
+      const calls = [...before, ...blockCalls(machine, scratch, at, block, span, window, spec, target)];
+      tasks.push({ units: heads, chunk: 1, work: 2 * heads * tokens * group * block.count * size, calls });
+    });
+    // The later a block, the more keys it has: the long ones come first, so that threads end together.
+    return tasks.reverse();
+  };
+  if (layout.bytes === 4) return machine.run(blocks(spanInPlace(memory, layout, from, to), []));
+  const halves = perUnit(memory, headBytes(layout));
+  const [wideKeys, wideValues] = [size, layout.padded].map((width) => 4 * width * roundUp(to - from, 8));
+  if (length <= step) {
+    const span = wideSpan(machine.scratch(frame, wideKeys), machine.scratch(frame, wideValues), layout, from, to);
+    return machine.run(blocks(span, widenCalls(machine, halves, layout, from, to, span)));
+  }
+  const room = (bytes: number): Varying => ({ base: frame.take(heads * bytes), unit: bytes });
+  const span = wideSpan(room(wideKeys), room(wideValues), layout, from, to);
+  const work = 8 * heads * (to - from);
+  const widening = widenCalls(machine, halves, layout, from, to, span);
+  machine.run(widening.map((call) => ({ units: heads, chunk: 1, work, calls: [call] })));
+  machine.run(blocks(span, []));
+}
+
+/** What a thread needs for a block of queries, for all blocks in turn. */
+interface Scratch {
+  readonly left: Argument;
+  readonly scores: Argument;
+  readonly inverses: Argument;
+  readonly sums: Argument;
+}
+
+function scratchOf(machine: Machine, frame: Frame, rows: number, keys: number, { size, padded }: Layout): Scratch {
+  const width = roundUp(keys, 8);
+  const scratch = (floats: number): Varying => machine.scratch(frame, 4 * floats);
+  return {
+    left: scratch(rows * Math.max(width, size)),
+    scores: scratch(rows * width),
+    inverses: scratch(rows),
+    sums: scratch(rows * padded),
+  };
+}
+
+/** The keys and values of [from, to), `from` a multiple of 8, in a float32 cache; a unit is a head. */
+function spanInPlace(memory: number, layout: Layout, from: number, to: number): Span {
+  const { size, padded, capacity } = layout;
+  const [keys, values] = [memory + 4 * from * size, memory + keyBytes(layout) + 32 * from];
+  const stride = headBytes(layout);
+  return {
+    keys: { at: perUnit(keys, stride), rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
+    values: { at: perUnit(values, stride), rows: padded, depth: to - from, stride: 32 * capacity, stored: 'float32' },
+  };
+}
+
+/** The same of a 16-bit cache, widened to `keys` and `values`. */
+function wideSpan(keys: Argument, values: Argument, { size, padded }: Layout, from: number, to: number): Span {
+  const count = roundUp(to - from, 8);
+  return {
+    keys: { at: keys, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
+    values: { at: values, rows: padded, depth: to - from, stride: 32 * count, stored: 'float32' },
+  };
+}
+
+/** Widens one head's keys, and its values by panels of 8 elements. */
+function widenCalls(
+  machine: Machine,
+  head: Argument,
+  layout: Layout,
+  from: number,
+  to: number,
+  { keys, values }: Span,
+): Call[] {
+  const { size, padded, capacity } = layout;
+  const count = roundUp(to - from, 8);
+  const { widenFloat16 } = machine.calls(halfFloat);
+  const firstValue = plus(head, keyBytes(layout) + 16 * from);
+  return [
+    widenFloat16({ source: plus(head, 2 * from * size), target: keys.at, count: count * size }),
+    ...Array.from({ length: padded / 8 }, (_, panel) =>
+      widenFloat16({
+        source: plus(firstValue, 16 * panel * capacity),
+        target: plus(values.at, 32 * panel * count),
+        count: 8 * count,
+      }),
+    ),
+  ];
+}
+
+interface QueryBlock {
+  readonly tokens: number;
+  /** Query heads that share the keys. */
+  readonly group: number;
+  /** Of the first token. */
+  readonly position: number;
+  /** The first key that any of its queries sees, and how many follow. */
+  readonly first: number;
+  readonly count: number;
+  /** Keys of the span before the first. */
+  readonly skipped: number;
+}
+
+/** Scores, weights and their sum of values for a block of queries [tokens x group, d], which all fit the caches. */
+function blockCalls(
+  machine: Machine,
+  { scores, inverses, sums, left: packed }: Scratch,
+  queries: Argument,
+  block: QueryBlock,
+  { keys, values }: Span,
+  window: number,
+  spec: AttentionSpec,
+  target: Argument,
+): Call[] {
+  const { tokens, group, position, first, count, skipped } = block;
+  const rows = tokens * group;
+  const size = spec.headDim;
+  // Columns beyond the last key are computed with the last panel and cleared with what lies in the future.
+  const width = roundUp(count, 8);
+  const { scale, softCap = 0 } = spec;
+  const left = packLeftCalls(machine, queries, rows, size, 4 * size, packed);
+  const weights = packLeftCalls(machine, scores, rows, count, 4 * width, packed);
+  return [
+    ...left.calls,
+    ...productCalls(machine, {
+      left: left.left,
+      rows,
+      right: { ...keys, rows: width },
+      address: plus(keys.at, 4 * skipped * size),
+      c: scores,
+      rowStride: 4 * width,
+      split: { part: partOf(size, machine.plan), phase: 0 },
+    }),
+    machine
+      .calls(softmax)
+      .causalWeights({ scores, inverses, rows, width, group, position, firstKey: first, window, scale, softCap }),
+    ...weights.calls,
+    ...productCalls(machine, {
+      left: weights.left,
+      rows,
+      right: { ...values, depth: count },
+      address: plus(values.at, 32 * skipped),
+      c: sums,
+      rowStride: 4 * values.rows,
+      // Keys are split where their positions say, not where the block starts: a query's sum is the same in any block.
+      split: { part: attentionKeys, phase: first % attentionKeys },
+    }),
+    machine.calls(kernels).finish({
+      source: sums,
+      inverses,
+      target,
+      tokens,
+      group,
+      size,
+      sourceStride: 4 * values.rows,
+      targetStride: 4 * spec.heads * size,
+    }),
+  ];
+}

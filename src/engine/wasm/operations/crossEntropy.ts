@@ -1,0 +1,99 @@
+import type { Norm, Operand, PackedWeight } from '../../backend.js';
+import { crossEntropy as kernels } from '../kernels/logSumExp.js';
+import { chunks, leftOf, project } from './linear.js';
+import type { Machine } from '../runtime/machine.js';
+import { addressOf, type Block } from '../runtime/memory.js';
+import { rightOf, stripeOf, type Left, type Right } from './operands.js';
+import { perUnit, unitCount } from '../runtime/task.js';
+import { crossEntropyColumns, crossEntropyRows } from '../layouts/tilePlan.js';
+
+/** Logits exist for a stripe of the vocabulary and some rows at a time; a running log-sum-exp goes over the stripes. */
+export function crossEntropy(
+  machine: Machine,
+  h: Operand,
+  head: PackedWeight,
+  targets: Int32Array,
+  norm: Norm | undefined,
+): Block {
+  const [rows, width] = h.shape;
+  using results = machine.memory.frame();
+  const output = results.block(4 * rows);
+  chunks(rows, crossEntropyRows, (row, count) => {
+    using frame = machine.memory.frame();
+    const left = leftOf(machine, frame, addressOf(h) + 4 * row * width, count, width, norm);
+    const losses = lossesOf(machine, left, rightOf(head), targets.subarray(row, row + count));
+    machine.memory.floats(output.address + 4 * row, count).set(losses);
+  });
+  return results.keep(output);
+}
+
+function lossesOf(machine: Machine, left: Left, head: Right, targets: Int32Array): Float64Array {
+  using frame = machine.memory.frame();
+  const rows = targets.length;
+  const [logits, maxima, sums] = [
+    frame.take(4 * rows * Math.min(crossEntropyColumns, head.rows)),
+    frame.take(4 * rows),
+    frame.take(8 * rows),
+  ];
+  machine.memory.floats(maxima, rows).fill(-Infinity);
+  machine.memory.doubles(sums, rows).fill(0);
+  const chosen = new Float64Array(rows);
+  chunks(head.rows, crossEntropyColumns, (first, columns) => {
+    project(machine, left, stripeOf(head, first, columns), logits);
+    const call = machine.calls(kernels).accumulate({
+      logits: perUnit(logits, 4 * columns),
+      maxima: perUnit(maxima, 4),
+      sums: perUnit(sums, 8),
+      rows: unitCount,
+      columns,
+    });
+    machine.run([machine.rowsTask(rows, 8 * columns, call)]);
+    const values = machine.memory.floats(logits, rows * columns);
+    targets.forEach((target, row) => {
+      if (target >= first && target < first + columns) chosen[row] = values[row * columns + target - first];
+    });
+  });
+  const [most, total] = [machine.memory.floats(maxima, rows), machine.memory.doubles(sums, rows)];
+  return chosen.map((logit, row) => (targets[row] < 0 ? 0 : Math.log(total[row]) + most[row] - logit));
+}
+
+/** Rows of which divergence holds both whole distributions. */
+const divergenceRows = 32;
+
+/** KL = sum p (logit_p - logit_q) - log-sum-exp_p + log-sum-exp_q, a few whole rows of logits at a time. */
+export function divergence(
+  machine: Machine,
+  reference: Operand,
+  h: Operand,
+  head: PackedWeight,
+  norm: Norm | undefined,
+): Block {
+  const [rows, width] = h.shape;
+  using results = machine.memory.frame();
+  const output = results.block(4 * rows);
+  chunks(rows, divergenceRows, (row, count) => {
+    using frame = machine.memory.frame();
+    const logitsOf = (x: Operand): number => {
+      const logits = frame.take(4 * count * head.shape[0]);
+      using scratch = machine.memory.frame();
+      const left = leftOf(machine, scratch, addressOf(x) + 4 * row * width, count, width, norm);
+      project(machine, left, rightOf(head), logits);
+      return logits;
+    };
+    const [p, q] = [logitsOf(reference), logitsOf(h)];
+    const [y, ratios] = [output.address + 4 * row, frame.take(4 * count)];
+    const columns = head.shape[0];
+    const call = machine.calls(kernels).divergence({
+      p: perUnit(p, 4 * columns),
+      q: perUnit(q, 4 * columns),
+      y: perUnit(y, 4),
+      ratios: perUnit(ratios, 4),
+      rows: unitCount,
+      columns,
+    });
+    machine.run([machine.rowsTask(count, 24 * columns, call)]);
+    const logs = machine.memory.floats(ratios, count).map(Math.log);
+    machine.memory.floats(y, count).forEach((mean, i, all) => (all[i] = mean + logs[i]));
+  });
+  return results.keep(output);
+}

@@ -1,0 +1,68 @@
+import type { Int4Source } from '../../../int4.js';
+import type { Machine } from '../../runtime/machine.js';
+import { rowMajor } from '../packing.js';
+import { packInt4 } from './int4Packing.js';
+import { int4Product, quantizeRows } from './int4Product.js';
+
+const groupSize = 32;
+const [rows, width, out] = [7, 3 * groupSize + 8, 21];
+const groups = Math.ceil(width / groupSize);
+
+/** Integers that look random, from -127 to 127; a group's first is 127, so that the group's scale is 1. */
+const activation = (row: number, i: number): number =>
+  i % groupSize === 0 ? 127 : ((row * 7919 + i * 104729) % 255) - 127;
+const nibble = (row: number, i: number): number => (row * 31 + i * 17 + (row ^ i)) & 15;
+
+/**
+ * Whether a machine's plan computes what it should, here and now: products of integers, whose results are exact. For
+ * tiers that a compiler has been known to get wrong; run it more often than once, since code is compiled again when hot.
+ */
+export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
+  const quants = new Uint8Array((out * width) / 2);
+  for (let row = 0; row < out; row++)
+    for (let i = 0; i < width; i++) quants[(row * width + i) >> 1] |= nibble(row, i) << (4 * (i % 2));
+  // A scale of 1 in float16.
+  const scales = new Uint16Array(out * groups).fill(0x3c00);
+  const zeros = Uint8Array.from({ length: out * groups }, (_, i) => i & 15);
+  for (const zeroPoints of [false, true]) {
+    const source: Int4Source = {
+      name: 'self-test',
+      shape: [out, width],
+      dtype: 'int4',
+      format: { groupSize, zeroPoints },
+      readInt4: async () => ({ quants, scales, zeros: zeroPoints ? zeros : undefined }),
+    };
+    const storage = await packInt4(machine, source);
+    try {
+      const right = storage.matrices[0];
+      for (let time = 0; time < times; time++)
+        for (const count of [1, rows]) {
+          using frame = machine.memory.frame();
+          const x = frame.take(4 * count * width);
+          const y = frame.take(4 * count * out);
+          machine.memory
+            .floats(x, count * width)
+            .set(Float32Array.from({ length: count * width }, (_, i) => activation(Math.floor(i / width), i % width)));
+          int4Product(machine, quantizeRows(machine, frame, rowMajor(x, count, width), groupSize), right, y);
+          if (
+            machine.memory
+              .floats(y, count * out)
+              .some((value, i) => value !== expected(Math.floor(i / out), i % out, zeroPoints ? zeros : undefined))
+          )
+            return false;
+        }
+    } finally {
+      storage.free();
+    }
+  }
+  return true;
+}
+
+function expected(row: number, column: number, zeros: Uint8Array | undefined): number {
+  let sum = 0;
+  for (let i = 0; i < width; i++) {
+    const zero = zeros ? zeros[column * groups + Math.floor(i / groupSize)] : 8;
+    sum += activation(row, i) * (nibble(column, i) - zero);
+  }
+  return sum;
+}

@@ -1,0 +1,146 @@
+/** A backend over as many memories as its weights and caches need: the addresses of one end at 4 GiB. */
+import type { Backend, Recording } from '../../backend.js';
+import { UserError } from '../../errors.js';
+import { isInt4, type Int4Source } from '../../int4.js';
+import { KvCache, type CacheSpec } from '../../kvCache.js';
+import { systemMemory } from '../../systemMemory.js';
+import type { Storage } from '../../tensor.js';
+import type { WeightSource } from '../../weight.js';
+import { cacheLayerBytes } from '../layouts/cacheLayout.js';
+import { int4Bytes } from '../operations/int4/int4Packing.js';
+import { Block, Memory } from './memory.js';
+import { panelBytes } from '../operations/packing.js';
+
+/** A backend on one memory. */
+export interface Home extends Backend {
+  readonly memory: Memory;
+  record(): Recording;
+  /** The same, with the same threads, on another. */
+  beside(memory: Memory): Home;
+}
+
+/** Operations, which run in the memory where their weights, cache or sums are. */
+type Operation = Exclude<
+  keyof Backend,
+  'name' | 'abilities' | 'upload' | 'pack' | 'createCacheLayer' | 'createAccumulator' | 'record' | 'dispose'
+>;
+const operations: Readonly<Record<Operation, true>> = {
+  read: true,
+  matmul: true,
+  add: true,
+  multiply: true,
+  siluMultiply: true,
+  softmax: true,
+  reduce: true,
+  argmax: true,
+  cast: true,
+  embed: true,
+  gather: true,
+  rmsNorm: true,
+  linear: true,
+  gatedMlp: true,
+  moe: true,
+  attention: true,
+  crossEntropy: true,
+  divergence: true,
+  cosine: true,
+  gram: true,
+  crossGram: true,
+  readAccumulator: true,
+};
+
+/** The part of a memory, an eighth, that weights and caches leave to what comes and goes. */
+const spareShare = 1 / 8;
+
+/**
+ * Weights and caches go to the first memory with room. An operation runs where most of its weights are, if the rest has
+ * room there; what else it takes moves there and stays, so that the residual stream changes memories once, and weights of a layer on the border
+ * come together in the first pass. One memory costs nothing: calls go straight to it.
+ */
+export function overMemories(first: Home, pages: number): Backend {
+  const homes = [first];
+  const limit = pages * 65536;
+  const spare = spareShare * limit;
+
+  /** One with room for so many bytes that leaves so many; a new one if there is none. */
+  const roomFor = (bytes: number, left: number): Home => {
+    const found = homes.find(({ memory }) => memory.allocator.hasRoom(bytes, left));
+    // What no memory can hold is for the last to refuse.
+    if (found || bytes > limit - 2 ** 20) return found ?? homes[homes.length - 1];
+    const taken = homes.reduce((sum, { memory }) => sum + memory.allocator.live, 0);
+    const most = systemMemory();
+    if (taken + bytes > most)
+      throw new UserError(
+        `${bytes} bytes more are needed, but weights, caches and results take ${taken} of this machine's ${most} bytes already`,
+        { hint: 'use a smaller model, a shorter context or quantized weights' },
+      );
+    const home = first.beside(new Memory(pages));
+    homes.push(home);
+    return home;
+  };
+
+  const homeOf = (operation: Operation, values: readonly unknown[]): Home => {
+    const [fixed, moving] = [new Set<Block>(), new Set<Block>()];
+    collect(values, fixed, moving);
+    if (operation === 'attention' && values[3]) fixed.add((values[3] as KvCache).storage(values[4] as number) as Block);
+    const [deciding, left] = fixed.size > 0 ? [fixed, spare] : [moving, 0];
+    const coming = ({ memory }: Home): number =>
+      [...deciding].reduce((sum, block) => sum + (block.memory === memory ? 0 : block.bytes), 0);
+    const withRoom = homes.filter((home) => {
+      const bytes = coming(home);
+      return bytes === 0 || home.memory.allocator.hasRoom(bytes, left);
+    });
+    const home = (withRoom.length > 0 ? withRoom : homes).reduce((best, other) =>
+      coming(other) < coming(best) ? other : best,
+    );
+    for (const block of [...fixed, ...moving]) if (block.memory !== home.memory) block.moveTo(home.memory);
+    return home;
+  };
+
+  const caches = new WeakMap<CacheSpec, Home>();
+  /** All layers of a cache in one memory where they fit, so that attention's tables need not move. */
+  const cacheHome = (spec: CacheSpec, bytes: number): Home => {
+    const home = caches.get(spec);
+    if (home?.memory.allocator.hasRoom(bytes, spare)) return home;
+    const all = bytes * (home ? 1 : spec.layers.length);
+    const chosen = roomFor(all <= limit - spare ? all : bytes, spare);
+    caches.set(spec, chosen);
+    return chosen;
+  };
+
+  const routed = Object.fromEntries(
+    (Object.keys(operations) as Operation[]).map((operation) => [
+      operation,
+      (...values: unknown[]): unknown => {
+        const home = homes.length === 1 ? first : homeOf(operation, values);
+        return (home[operation] as (...values: unknown[]) => unknown)(...values);
+      },
+    ]),
+  ) as unknown as Pick<Backend, Operation>;
+
+  return {
+    ...routed,
+    name: first.name,
+    abilities: first.abilities,
+    upload: (data) => roomFor(data.byteLength, 0).upload(data),
+    createAccumulator: (length) => roomFor(8 * length, 0).createAccumulator(length),
+    pack: async (source, use) => roomFor(packedBytes(source), spare).pack(source, use),
+    createCacheLayer: (spec) => cacheHome(spec, cacheLayerBytes(spec)).createCacheLayer(spec),
+    record: () => (homes.length === 1 ? first.record() : undefined),
+    dispose: () => homes.forEach((home) => home.dispose()),
+  };
+}
+
+const packedBytes = (source: WeightSource | Int4Source): number =>
+  isInt4(source) ? int4Bytes(source) : panelBytes(source);
+
+/** Blocks of an operation's values: `moving` those of tensors, `fixed` those of weights and running sums. */
+function collect(value: unknown, fixed: Set<Block>, moving: Set<Block>): void {
+  if (value instanceof Block) fixed.add(value);
+  else if (Array.isArray(value)) for (const item of value) collect(item, fixed, moving);
+  else if (typeof value === 'object' && value && !ArrayBuffer.isView(value) && !(value instanceof KvCache)) {
+    const { storage, dtype } = value as { storage?: Storage; dtype?: unknown };
+    if (storage instanceof Block) (dtype === undefined ? fixed : moving).add(storage);
+    else for (const item of Object.values(value)) collect(item, fixed, moving);
+  }
+}

@@ -1,0 +1,111 @@
+/** Passes that are noted down while they run, to run again without the host's part in them. */
+import type { Batch } from '../../batch.js';
+import type { KvCache } from '../../kvCache.js';
+import type { Operand, Recording, Replay } from '../../backend.js';
+import { sizeOf } from '../../tensor.js';
+import { Arena } from './arena.js';
+import type { Machine } from './machine.js';
+import { addressOf, type Block } from './memory.js';
+import { ProgramState, type Program } from './program.js';
+import { Recorder } from './recorder.js';
+import { smallestJob } from './task.js';
+
+/** The floats of x, which may lie in another memory. */
+const floatsOf = (x: Operand): Float32Array => (x.storage as Block).memory.floats(addressOf(x), sizeOf(x.shape));
+
+export class WasmRecording implements Recording {
+  readonly #arena: Arena;
+  readonly #recorder: Recorder;
+  readonly #moves: number;
+  #input = 0;
+
+  constructor(private readonly machine: Machine) {
+    this.#arena = new Arena(machine.memory.allocator);
+    machine.memory.arena = this.#arena;
+    this.#moves = machine.memory.moves;
+    this.#recorder = machine.recorder = new Recorder(machine.memory, this.#arena, Math.max(1, machine.chunks / 2));
+  }
+
+  begin(x: Operand): Block {
+    const { memory } = this.machine;
+    const block = memory.allocate(4 * sizeOf(x.shape));
+    this.#input = block.address;
+    memory.floats(block.address, sizeOf(x.shape)).set(floatsOf(x));
+    return block;
+  }
+
+  finish(output: Operand): { result: Block; replay?: Replay } {
+    const { machine } = this;
+    this.#stop();
+    const { memory } = machine;
+    const result = memory.allocate(4 * sizeOf(output.shape));
+    memory.floats(result.address, sizeOf(output.shape)).set(floatsOf(output));
+    if (this.#arena.spoiled || memory.moves !== this.#moves) {
+      this.#arena.dispose();
+      return { result };
+    }
+    const ends = { input: this.#input, output: addressOf(output), count: sizeOf(output.shape) };
+    return { result, replay: new WasmReplay(machine, this.#arena, this.#recorder, ends) };
+  }
+
+  cancel(): void {
+    this.#stop();
+    this.#arena.dispose();
+  }
+
+  #stop(): void {
+    this.machine.memory.arena = undefined;
+    this.machine.recorder = undefined;
+  }
+}
+
+class WasmReplay implements Replay {
+  readonly #control: Block;
+  readonly #state: ProgramState;
+  readonly #program: Program;
+  readonly #numbers: Recorder['numbers'];
+  readonly #alone: boolean;
+  readonly #moves: number;
+
+  constructor(
+    private readonly machine: Machine,
+    private readonly arena: Arena,
+    { phases, work, numbers }: Recorder,
+    /** Addresses of what goes in and comes out, and the floats of the latter. */
+    private readonly ends: { readonly input: number; readonly output: number; readonly count: number },
+  ) {
+    this.#moves = machine.memory.moves;
+    this.#state = new ProgramState(phases);
+    this.#control = machine.memory.allocate(this.#state.words.byteLength);
+    this.#program = machine.program(phases, this.#control.address);
+    this.#numbers = numbers;
+    // Less than what a job is worth in each phase would leave threads waiting for each other.
+    this.#alone = work < phases.length * smallestJob;
+  }
+
+  get stale(): boolean {
+    return this.machine.memory.moves !== this.#moves;
+  }
+
+  run(x: Operand, batch: Batch, cache: KvCache): Block {
+    const { memory } = this.machine;
+    const { input, output, count } = this.ends;
+    const words = this.#state.next(batch);
+    memory.ints(this.#control.address, words.length).set(words);
+    for (const { address, of } of this.#numbers) {
+      const values = of(batch, cache);
+      memory.ints(address, values.length).set(values);
+    }
+    memory.floats(input, sizeOf(x.shape)).set(floatsOf(x));
+    this.machine.runProgram(this.#program, this.#alone);
+    const result = memory.allocate(4 * count);
+    memory.floats(result.address, count).set(memory.floats(output, count));
+    return result;
+  }
+
+  free(): void {
+    this.machine.forget(this.#program);
+    this.#control.free();
+    this.arena.dispose();
+  }
+}

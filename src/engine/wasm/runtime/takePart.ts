@@ -1,0 +1,141 @@
+/**
+ * What a worker thread runs. Its source is the text of these functions, so that it needs no file of its own; hence they
+ * use nothing but their parameters, and name no functions within (loaders of TypeScript wrap those in one of their own).
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { WasmMemory, WasmModule } from '../compiler/webAssembly.js';
+
+/** Words of the control block. */
+export const words = {
+  /** Counts jobs: what idle workers watch. */
+  epoch: 0,
+  /** 1 while a job may be joined. */
+  open: 1,
+  /** Workers within a job, or looking whether there is one. */
+  busy: 2,
+  /** Chunks of the job that have been taken, and all there are. */
+  taken: 3,
+  chunks: 4,
+  /** Workers that wait to be woken. */
+  asleep: 5,
+  /** 1 where a worker failed: its message is at its port. */
+  failed: 6,
+  /** 1 to make workers end. */
+  stop: 7,
+  /** Where the job is a program (see `program.ts`): the number of its `run` plus one, which is that of its `abort`. */
+  program: 8,
+} as const;
+type Words = typeof words;
+
+type Run = (...values: number[]) => void;
+
+/** Takes chunks of the job written at `tasks` (see `ThreadPool`) until there are no more; a program does so by itself. */
+export function takePart(
+  words: Words,
+  control: Int32Array,
+  tasks: Float64Array,
+  kernelOf: (id: number) => Run,
+  thread: number,
+): void {
+  const program = control[words.program];
+  if (program > 0) return kernelOf(program - 1)(thread);
+  let task = 0;
+  for (;;) {
+    const chunk = Atomics.add(control, words.taken, 1);
+    if (chunk >= control[words.chunks]) return;
+    while (chunk >= tasks[task + 1]) task = tasks[task + 2];
+    const units = tasks[task + 3];
+    const size = tasks[task + 4];
+    const first = (chunk - tasks[task]) * size;
+    const count = Math.min(size, units - first);
+    let at = task + 6;
+    for (let call = 0; call < tasks[task + 5]; call++) {
+      const values: number[] = [];
+      const run = kernelOf(tasks[at]);
+      const end = at + 2 + 4 * tasks[at + 1];
+      for (at += 2; at < end; at += 4)
+        values.push(tasks[at] + first * tasks[at + 1] + count * tasks[at + 2] + thread * tasks[at + 3]);
+      run(...values);
+    }
+  }
+}
+
+export interface Assignment {
+  readonly words: Words;
+  readonly control: Int32Array;
+  readonly tasks: Float64Array;
+  /** Where modules come from. */
+  readonly port: MessagePort;
+  readonly thread: number;
+  /** Milliseconds for which an idle worker looks for the next job before it sleeps. */
+  readonly patience: number;
+}
+
+/** A module, whose kernels take the next numbers in this order; or numbers of kernels that are gone. */
+export interface Delivery {
+  readonly module?: WasmModule;
+  readonly names: readonly string[];
+  /** That its kernels work on. */
+  readonly memory?: WasmMemory;
+  /** Numbers of the kernels that it calls. */
+  readonly imports?: readonly number[];
+  readonly removed?: readonly number[];
+}
+
+interface WorkerThreads {
+  readonly workerData: Assignment;
+  receiveMessageOnPort(this: void, port: MessagePort): { message: unknown } | undefined;
+}
+
+/** A worker's life: joins jobs until told to stop. */
+export function serve(
+  { workerData, receiveMessageOnPort }: WorkerThreads,
+  take: typeof takePart,
+  WebAssembly: { Instance: new (module: WasmModule, imports: object) => { exports: Record<string, unknown> } },
+): void {
+  const { words, control, tasks, port, thread, patience } = workerData;
+  const kernels: (Run | undefined)[] = [];
+  let seen = 0;
+  while (control[words.stop] === 0) {
+    const patient = performance.now() + patience;
+    for (let i = 1; Atomics.load(control, words.epoch) === seen; i++)
+      if (i % 64 === 0 && performance.now() > patient) break;
+    if (Atomics.load(control, words.epoch) === seen) {
+      Atomics.add(control, words.asleep, 1);
+      Atomics.wait(control, words.epoch, seen);
+      Atomics.sub(control, words.asleep, 1);
+      continue;
+    }
+    seen = Atomics.load(control, words.epoch);
+    // First announced, then looked whether the job is still open: it ends when it is closed and nobody is busy.
+    Atomics.add(control, words.busy, 1);
+    try {
+      if (Atomics.load(control, words.open) === 1)
+        take(
+          words,
+          control,
+          tasks,
+          // A busy thread gets no events: modules are fetched when a job first asks for one of their kernels.
+          (id) => {
+            while (id >= kernels.length) {
+              const { module, names, memory, imports, removed } = receiveMessageOnPort(port)!.message as Delivery;
+              for (const gone of removed ?? []) kernels[gone] = undefined;
+              if (!module) continue;
+              const kernel = Object.fromEntries((imports ?? []).map((imported) => [imported, kernels[imported]]));
+              const { exports } = new WebAssembly.Instance(module, { env: { memory }, kernel });
+              for (const name of names) kernels.push(exports[name] as Run);
+            }
+            return kernels[id]!;
+          },
+          thread,
+        );
+    } catch (error) {
+      port.postMessage(String((error as Error).stack));
+      Atomics.store(control, words.failed, 1);
+      // Others may be waiting for what this thread took.
+      if (control[words.program] > 0) kernels[control[words.program]]!();
+    }
+    Atomics.sub(control, words.busy, 1);
+    Atomics.notify(control, words.busy);
+  }
+}

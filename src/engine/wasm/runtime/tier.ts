@@ -1,0 +1,95 @@
+/** Which instructions kernels use, by what the engine that runs them has and does right. */
+import { setFlagsFromString } from 'node:v8';
+import type { EngineOptions } from '../../engineOptions.js';
+import { UserError } from '../../errors.js';
+import { hasByteDots, hasLargeCache } from './processor.js';
+import { int4PlanFor, type Int4Plan } from '../layouts/int4/int4Plan.js';
+import { kernel, kernelModule } from '../compiler/kernel.js';
+import { constant, multiplyAdd } from '../compiler/language.js';
+import { forLargeCache, hoistedTile, pairedTile, relaxedTile, strictTile, type TilePlan } from '../layouts/tilePlan.js';
+import { webAssembly } from '../compiler/webAssembly.js';
+
+/** Best first. `relaxed`: fused multiply-adds and dot products of bytes; `revectorized`: these, in pairs. */
+export const tiers = ['revectorized', 'relaxed', 'baseline'] as const;
+export type Tier = (typeof tiers)[number];
+
+/** This Node's major version. */
+const version = Number.parseInt(process.versions.node, 10);
+
+/** The first version whose kernels V8 pairs, and the first that has relaxed SIMD right in each of its compilers. */
+const pairingVersion = 26;
+const relaxedVersion = 24;
+/** The first that has relaxed SIMD without being told. */
+const shippedVersion = 22;
+
+/** Earlier versions move a loop's loads to its top, and use no instruction for products of bytes on x86-64. */
+const isOld = version < relaxedVersion;
+
+const tiles: Readonly<Record<Tier, TilePlan>> = {
+  revectorized: pairedTile,
+  relaxed: isOld ? hoistedTile : relaxedTile,
+  baseline: strictTile,
+};
+const largeTiles: typeof tiles = {
+  revectorized: forLargeCache(tiles.revectorized),
+  relaxed: forLargeCache(tiles.relaxed),
+  baseline: forLargeCache(tiles.baseline),
+};
+
+/** How products are tiled. */
+export interface Plans {
+  readonly tile: TilePlan;
+  readonly int4: Int4Plan;
+}
+
+/** How a tier multiplies, on this processor. */
+export function plansOf(tier: Tier): Plans {
+  const byteDots = hasByteDots();
+  return {
+    tile: (hasLargeCache() ? largeTiles : tiles)[tier],
+    int4: int4PlanFor({ relaxed: tier !== 'baseline', wide: tier === 'revectorized', byteDots: byteDots && !isOld }),
+  };
+}
+
+/** Forces a tier, whatever there is. */
+const variable = 'LLM_DROP_WASM_TIER';
+
+export function detectTier({ v8Flags = false }: EngineOptions): Tier {
+  const forced = process.env[variable];
+  if (forced) {
+    const tier = tiers.find((name) => name === forced);
+    if (!tier) throw new UserError(`${variable} is '${forced}'`, { hint: `set one of ${tiers.join(', ')}` });
+    return tier;
+  }
+  if (v8Flags && version >= pairingVersion && process.arch === 'x64') return 'revectorized';
+  return v8Flags || version >= relaxedVersion ? 'relaxed' : 'baseline';
+}
+
+const probe = kernelModule('probe', () => ({
+  probe: kernel({ at: 'i32' }, (k, { at }) => {
+    const one = constant('f32x4', 1);
+    k.store(at, multiplyAdd(one, one, one));
+  }),
+}));
+
+/** Whether V8 knows a tier's instructions, once `prepare`d for it. */
+export const isKnown = (tier: Tier): boolean => tier === 'baseline' || webAssembly.validate(probe.emit().bytes);
+
+let pairing = false;
+
+/** Sets what a tier needs before its kernels are compiled. */
+export function prepare(tier: Tier): void {
+  if (tier === 'relaxed' && isOld) allowRelaxed();
+  if (pairing === (tier === 'revectorized')) return;
+  pairing = !pairing;
+  setFlagsFromString(`--${pairing ? '' : 'no-'}experimental-wasm-revectorize`);
+}
+
+/**
+ * Old versions have relaxed SIMD right in the optimizing compiler alone: kernels are then never compiled by the other.
+ * This stays, for kernels that another engine still has to compile.
+ */
+function allowRelaxed(): void {
+  if (version < shippedVersion) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  setFlagsFromString('--no-liftoff');
+}
