@@ -4,7 +4,6 @@ export { fileError } from './fileError.js';
 export {
   StoredInt4,
   awqLayout,
-  copyQuantizationFiles,
   compressedTensorsLayout,
   gptqLayout,
   int4Methods,
@@ -13,6 +12,7 @@ export {
   type Int4Method,
   type Quantization,
 } from './int4/index.js';
+export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 export { formatJson } from './jsonText.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
@@ -33,6 +33,6 @@ export {
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
 export { loadTokenizer, type Tokenizer } from './tokenizer.js';
-export { copyTokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';
+export { copySideFiles, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
 export { writeFolderAtomically } from './writeFolder.js';

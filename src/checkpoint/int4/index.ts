@@ -3,6 +3,5 @@ export { awqLayout } from './awq.js';
 export { compressedTensorsLayout } from './compressedTensors.js';
 export { gptqLayout } from './gptq.js';
 export type { Int4Layout } from './layout.js';
-export { copyQuantizationFiles } from './quantizedWeights.js';
 export { int4Methods, parseQuantization, type Int4Method, type Quantization } from './quantization.js';
 export { StoredInt4 } from './storedInt4.js';

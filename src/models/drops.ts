@@ -1,5 +1,11 @@
 import { UserError } from '../engine/index.js';
 
+/** Original layers whose attention or MLP is dropped. */
+export interface Drops {
+  readonly attention: readonly number[];
+  readonly mlp: readonly number[];
+}
+
 /**
  * LLM-Drop's lists (spec 1.2): layer indices, or booleans by position, or a mixture; null or missing drops nothing,
  * duplicates are harmless. Returns ascending original indices.

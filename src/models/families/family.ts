@@ -1,0 +1,9 @@
+import type { ConfigReader } from '../configReader.js';
+import type { ModelDescription } from '../description.js';
+
+/** A kind of model: what its `config.json` means. */
+export interface Family {
+  /** `model_type` of the configs that it reads. */
+  readonly types: readonly string[];
+  describe(config: ConfigReader): ModelDescription;
+}
