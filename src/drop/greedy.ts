@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { UserError, createBatch, type Tensor } from '../engine/index.js';
 import { checkedIndices, type Drops, type Model, type ModuleKind } from '../models/index.js';
-import { KeptOutputs, type Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
+import { KeptOutputs } from '../walk/index.js';
 import type { Constraints, Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 

@@ -1,4 +1,5 @@
 import { tmpdir } from 'node:os';
+import type { SavedProgress } from '../progress/index.js';
 import {
   DiskStates,
   MemoryStates,
@@ -7,8 +8,7 @@ import {
   type HiddenStates,
   type StreamPosition,
   type WalkOptions,
-  type SavedProgress,
-} from '../calibrate/index.js';
+} from '../walk/index.js';
 import { UserError, type Tensor } from '../engine/index.js';
 import {
   addressableBytes,

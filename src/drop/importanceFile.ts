@@ -1,6 +1,6 @@
 import { UserError } from '../engine/index.js';
 import type { Drops } from '../models/index.js';
-import type { Fingerprint } from '../calibrate/index.js';
+import type { Fingerprint } from '../progress/index.js';
 import { sumsLength, type Importance, type ScoreSums, type Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
 

@@ -1,7 +1,6 @@
 /** Scores modules, chooses the redundant ones, writes checkpoints without them. */
 export { keepsTo, parseBudgets, withinBudget, type Budget, type BudgetKind, type Cost } from './budget.js';
 export { selectWindow, type WindowOptions } from './consecutive.js';
-export type { CalibrationRecord } from './calibrationRecord.js';
 export { compensate, type Compensation, type CompensateOptions } from './compensate.js';
 export { ProjectionFit, type FitResult } from './compensateFit.js';
 export {
@@ -16,12 +15,9 @@ export { RefitWeights } from './compensateWeights.js';
 export type { CompensationProgress, CompensationState, CompensatorOptions, Refit } from './compensator.js';
 export { methodRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
 export { dropReport, lossReport, lossesAround, measureDrop, type DropReport, type LossReport } from './dropReport.js';
-export { drawRows, type DrawnRows } from './drawRows.js';
 export { openDropSource } from './dropSource.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
-export { splitRows, type SplitRows } from './heldOut.js';
-export { sweepRows, type SweepRowsOptions } from './heldOutTexts.js';
 export {
   defaultGaps,
   importanceOf,
@@ -65,14 +61,12 @@ export {
 } from './select.js';
 export {
   sweep,
-  type HeldOutText,
   type MeasuredModel,
   type Quality,
   type SweepMethod,
   type SweepOptions,
   type SweepPoint,
   type SweepResult,
-  type SweepRows,
   type SweepState,
   type TextQuality,
 } from './sweep.js';

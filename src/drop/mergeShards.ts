@@ -1,5 +1,5 @@
 import { UserError } from '../engine/index.js';
-import { fingerprintDifferences, type Fingerprint } from '../calibrate/index.js';
+import { fingerprintDifferences, type Fingerprint } from '../progress/index.js';
 import type { ScoreSums } from './importance.js';
 
 /** Which of a text's rows: every `count`-th from the `index`-th, which counts from 1. */

@@ -1,6 +1,6 @@
 import { UserError } from '../engine/index.js';
 import type { Drops, Model } from '../models/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { selectWindow } from './consecutive.js';
 import { blankImportance, gateNormImportance, type GateSource } from './gateNorm.js';
 import { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';

@@ -1,25 +1,14 @@
 import { UserError } from '../engine/index.js';
-import type { Progress } from '../calibrate/index.js';
 import { ReferenceOutputs, compareDecodeSpeeds, pairedDifference, type ComparedLoss } from '../evaluate/index.js';
 import { modelSize, type Drops, type LoadedModel, type ModelSize } from '../models/index.js';
+import type { Progress } from '../progress/index.js';
+import type { SweepRows } from '../text/index.js';
 import type { GreedyStep } from './greedy.js';
 import { searchGreedily } from './greedy.js';
 import { scoreImportance, type Importance } from './importance.js';
 import { chooseByScores, dropMethod, needsText, objectiveOf, scoresWithoutText, type MethodRequest } from './method.js';
 import { metrics } from './metric.js';
 import { targets as allTargets, type Target } from './select.js';
-
-/** Rows to measure on, of one text. */
-export interface HeldOutText {
-  readonly name: string;
-  readonly rows: readonly Int32Array[];
-}
-
-/** Rows to choose on, and texts to measure on that the choice has not seen. */
-export interface SweepRows {
-  readonly calibration: readonly Int32Array[];
-  readonly heldOut: readonly HeldOutText[];
-}
 
 /** How a sweep chooses: as `drop` does, of which it is all but the target and the count. */
 export type SweepMethod = Pick<MethodRequest, 'metric' | 'search' | 'seed' | 'keep'>;

@@ -1,29 +1,7 @@
-/** Calibration rows, and the walks over a model that run them past observers. */
-export * from './calibrationRows.js';
-export * from './documents.js';
-export {
-  fingerprintDifferences,
-  fingerprintOf,
-  rowsDigest,
-  type Fingerprint,
-  type FingerprintInput,
-} from './fingerprint.js';
+/** Walks over a model that run rows of tokens past observers: whole, a layer at a time, or a module at a time. */
 export { DiskStates, MemoryStates, type HiddenStates } from './hiddenStates.js';
 export { InputGrams } from './inputGrams.js';
 export { KeptOutputs } from './keptOutputs.js';
 export { ModuleRows, capturedInputs, moduleStream, type CapturedInputs } from './moduleRows.js';
-export { ProgressFile, type SavedProgress } from './progressFile.js';
 export { embedded, streamRows, type StreamOptions, type StreamPosition } from './streamRows.js';
-export { walkRows, type OnRow, type Progress, type WalkOptions } from './walk.js';
-export {
-  NotPositiveDefinite,
-  cholesky,
-  choleskyInverse,
-  choleskySolve,
-  dampedCholesky,
-  diagonalMean,
-  invertLower,
-  solveLower,
-  type Damped,
-} from './cholesky.js';
-export { subtractProduct, transposed, viewOf, type MatrixView } from './subtractProduct.js';
+export { walkRows, type OnRow, type WalkOptions } from './walk.js';
