@@ -4,4 +4,5 @@ export { InputGrams } from './inputGrams.js';
 export { KeptOutputs } from './keptOutputs.js';
 export { ModuleRows, capturedInputs, moduleStream, type CapturedInputs } from './moduleRows.js';
 export { embedded, streamRows, type StreamOptions, type StreamPosition } from './streamRows.js';
+export { waitingStates, type WaitingStatesOptions } from './waitingStates.js';
 export { walkRows, type OnRow, type WalkOptions } from './walk.js';
