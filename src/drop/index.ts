@@ -18,19 +18,8 @@ export { dropReport, lossReport, lossesAround, measureDrop, type DropReport, typ
 export { openDropSource } from './dropSource.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
-export {
-  defaultGaps,
-  importanceOf,
-  scoreImportance,
-  scoreSums,
-  type Importance,
-  type ScoreOptions,
-  type ScoreProgress,
-  type ScoreState,
-  type ScoreSums,
-  type Scores,
-} from './importance.js';
-export { parseImportance, parseShard, withoutDropped, type ShardRecord } from './importanceFile.js';
+export { importanceOf, withoutDropped, type Importance, type Scores } from './importance.js';
+export { parseImportance, parseShard, type ShardRecord } from './importanceFile.js';
 export { dropIteratively, type IterativeOptions, type IterativeResult } from './iterative.js';
 export {
   chooseByScores,
@@ -50,6 +39,15 @@ export {
 } from './method.js';
 export { mergeShards, shardRows, type Shard, type ShardSums } from './mergeShards.js';
 export { angular, cosine, metrics, relativeNorm, type Metric } from './metric.js';
+export {
+  defaultGaps,
+  scoreImportance,
+  scoreSums,
+  type ScoreOptions,
+  type ScoreProgress,
+  type ScoreState,
+} from './scoreImportance.js';
+export type { ScoreSums } from './scoreSums.js';
 export {
   mostRedundant,
   randomSelector,

@@ -1,66 +1,18 @@
-import { tmpdir } from 'node:os';
-import type { SavedProgress } from '../progress/index.js';
+import { UserError, type Tensor } from '../engine/index.js';
+import { addressableBytes, defaultMaxMemory, memoryNeeds, type Model } from '../models/index.js';
+import { PeriodicSaver, type SavedProgress } from '../progress/index.js';
 import {
-  DiskStates,
-  MemoryStates,
   streamRows,
+  waitingStates,
   walkRows,
   type HiddenStates,
   type StreamPosition,
   type WalkOptions,
 } from '../walk/index.js';
-import { UserError, type Tensor } from '../engine/index.js';
-import {
-  addressableBytes,
-  defaultMaxMemory,
-  memoryNeeds,
-  type Drops,
-  type Model,
-  type ModuleKind,
-  type Observer,
-  type SubLayerEvent,
-} from '../models/index.js';
+import { importanceOf, type Importance } from './importance.js';
 import { cosine, type Metric } from './metric.js';
-import { MetricSums } from './metricSums.js';
-
-/** A score by original layer; null where the module was already dropped. */
-export type Scores = readonly (number | null)[];
-
-/** Similarities of what enters and what leaves each module: the higher, the more redundant. */
-export interface Importance {
-  readonly metric: string;
-  /** Rows, tokens a row, and their product. */
-  readonly samples: number;
-  readonly length: number;
-  readonly tokens: number;
-  readonly similarity: {
-    /** cos(x, x + attention(norm(x))). */
-    readonly attention: Scores;
-    readonly mlp: Scores;
-    /** cos(h_i, h_i+1). */
-    readonly block: Scores;
-    /** Without the residual: cos(norm(x), attention(norm(x))). */
-    readonly attentionBare: Scores;
-    readonly mlpBare: Scores;
-  };
-  /** [i][g - 1] = cos(h_i, h_i+g): windows of g blocks from layer i; null past the last layer, and where not asked for. */
-  readonly blockConsecutive: readonly Scores[];
-}
-
-/** What scores are means of: sums over tokens. Those of parts of the rows add up to those of all. */
-export interface ScoreSums {
-  readonly metric: string;
-  readonly samples: number;
-  readonly length: number;
-  readonly tokens: number;
-  readonly layers: number;
-  /** Lengths of the windows of blocks, ascending. */
-  readonly gaps: readonly number[];
-  /** What was skipped. */
-  readonly drop: Drops;
-  /** By layer: attention, MLP, both without the residual; then by layer and gap the windows. */
-  readonly sums: readonly number[];
-}
+import { ScoreObserver } from './scoreObserver.js';
+import type { ScoreSums } from './scoreSums.js';
 
 /** How far an interrupted scoring has come. */
 export interface ScoreState {
@@ -108,9 +60,9 @@ export async function scoreSums(
   if (rows.length === 0) throw new UserError('scoring needs at least one calibration row');
   const metric = options.metric ?? cosine;
   const gaps = checkedGaps(options.gaps ?? defaultGaps(model), model.layers.length);
-  using scorer = new Scorer(model, metric, gaps, options.progress?.previous?.sums);
-  if (model.isLoaded) await scoreLoaded(model, rows, scorer, options);
-  else await scoreStreamed(model, rows, scorer, gaps, options);
+  using observer = new ScoreObserver(model, metric, gaps, options.progress?.previous?.sums);
+  if (model.isLoaded) await scoreLoaded(model, rows, observer, options);
+  else await scoreStreamed(model, rows, observer, gaps, options);
   return {
     metric: metric.name,
     samples: rows.length,
@@ -119,7 +71,7 @@ export async function scoreSums(
     layers: model.layers.length,
     gaps,
     drop: model.drops,
-    sums: Array.from(scorer.sums),
+    sums: Array.from(observer.sums),
   };
 }
 
@@ -135,20 +87,20 @@ function checkedGaps(gaps: readonly number[], layers: number): number[] {
 async function scoreLoaded(
   model: Model,
   rows: readonly Int32Array[],
-  scorer: Scorer,
+  observer: ScoreObserver,
   options: ScoreOptions,
 ): Promise<void> {
   const { onProgress, progress } = options;
   const done = progress?.previous?.next.row ?? 0;
-  const saver = new Saver(progress, scorer);
+  const saver = new PeriodicSaver(progress);
   await saver.around(() =>
     walkRows(
       model,
       rows.slice(done),
-      { ...options, observer: scorer, onProgress: (row) => onProgress?.(done + row, rows.length, 'rows') },
+      { ...options, observer, onProgress: (row) => onProgress?.(done + row, rows.length, 'rows') },
       async (_, row) => {
-        await scorer.endRow();
-        await saver.reached({ layer: 0, row: done + row + 1 });
+        await observer.endRow();
+        await saver.reached(stateOf(observer, { layer: 0, row: done + row + 1 }));
       },
     ),
   );
@@ -157,23 +109,23 @@ async function scoreLoaded(
 async function scoreStreamed(
   model: Model,
   rows: readonly Int32Array[],
-  scorer: Scorer,
+  observer: ScoreObserver,
   gaps: readonly number[],
   options: ScoreOptions,
 ): Promise<void> {
   const { progress } = options;
-  using states = waitingStates(model, rows, gaps, options);
-  const saver = new Saver(progress, scorer, states);
+  using states = roomForStates(model, rows, gaps, options);
+  const saver = new PeriodicSaver(progress, () => states.sync());
   const onRow = async (next: StreamPosition): Promise<void> => {
-    await scorer.endRow();
+    await observer.endRow();
     // A layer's inputs go when it is done: what would still need them must not be the last state saved.
-    await saver.reached(next, next.row === 0);
+    await saver.reached(stateOf(observer, next), next.row === 0);
   };
-  const recall = (layer: number, hidden: Tensor): void => scorer.recall(layer, hidden);
+  const recall = (layer: number, hidden: Tensor): void => observer.recall(layer, hidden);
   await saver.around(() =>
     streamRows(model, rows, {
       ...options,
-      observer: scorer,
+      observer,
       states,
       gaps,
       recall,
@@ -183,17 +135,17 @@ async function scoreStreamed(
   );
 }
 
+const stateOf = ({ sums }: ScoreObserver, next: StreamPosition): ScoreState => ({ next, sums: Array.from(sums) });
+
 /** In memory where they fit beside a layer; a run that is to be continued later keeps them on the disk. */
-function waitingStates(
+function roomForStates(
   model: Model,
   rows: readonly Int32Array[],
   gaps: readonly number[],
   options: ScoreOptions,
 ): HiddenStates {
-  const { maxMemory = defaultMaxMemory(), spill = 'auto', progress } = options;
-  const lengths = rows.map(({ length }) => length);
-  const { hiddenSize } = model.config;
-  const { layer, row, program } = memoryNeeds(model, Math.max(...lengths));
+  const { maxMemory = defaultMaxMemory(), spill = 'auto', progress, temporary } = options;
+  const { layer, row, program } = memoryNeeds(model, Math.max(...rows.map(({ length }) => length)));
   const least = layer + row + program;
   if (least > maxMemory || layer + row > addressableBytes(model))
     throw new UserError(
@@ -202,147 +154,13 @@ function waitingStates(
         hint: 'allow more with --max-memory, or take shorter rows',
       },
     );
-  if (progress) return new DiskStates(lengths, hiddenSize, progress.folder, true);
-  // What enters the layer, what leaves it, and what longer windows recall.
-  const streams = 2 + Math.max(...gaps) - 1;
-  const waiting = 4 * hiddenSize * streams * lengths.reduce((sum, length) => sum + length, 0);
-  return spill === 'always' || least + waiting > maxMemory
-    ? new DiskStates(lengths, hiddenSize, options.temporary ?? tmpdir(), false)
-    : new MemoryStates();
+  return waitingStates(rows, model.config.hiddenSize, {
+    // What enters the layer, what leaves it, and what longer windows recall.
+    streams: 2 + Math.max(...gaps) - 1,
+    most: spill === 'always' ? 0 : maxMemory - least,
+    kept: progress?.folder,
+    temporary,
+  });
 }
 
 const bytesText = (bytes: number): string => `${(bytes / 1e6).toPrecision(4)} MB`;
-
-/** Between states saved pass so many milliseconds, and so many times what saving takes. */
-const saveInterval = { least: 500, times: 20 };
-
-/** Saves now and then, and once more when the work is interrupted. */
-class Saver {
-  /** When the next save is due. */
-  #due = Date.now() + saveInterval.least;
-  #unsaved: ScoreState | undefined;
-
-  constructor(
-    private readonly progress: ScoreProgress | undefined,
-    private readonly scorer: Scorer,
-    private readonly states?: HiddenStates,
-  ) {}
-
-  async reached(next: StreamPosition, now = false): Promise<void> {
-    if (!this.progress) return;
-    this.#unsaved = { next, sums: Array.from(this.scorer.sums) };
-    if (now || Date.now() >= this.#due) await this.#save();
-  }
-
-  async around(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      await this.#save();
-      throw error;
-    }
-  }
-
-  async #save(): Promise<void> {
-    if (!this.#unsaved) return;
-    const start = Date.now();
-    this.states?.sync();
-    await this.progress!.save(this.#unsaved);
-    this.#unsaved = undefined;
-    const end = Date.now();
-    this.#due = end + Math.max(saveInterval.least, saveInterval.times * (end - start));
-  }
-}
-
-/** Scores from sums: means over all tokens. */
-export function importanceOf({ metric, samples, length, tokens, layers, gaps, drop, sums }: ScoreSums): Importance {
-  const means = sums.map((sum) => sum / tokens);
-  const all = Array.from({ length: layers }, (_, i) => i);
-  const gone = (kind: ModuleKind, i: number): boolean => drop[kind].includes(i);
-  const present = (part: number, kind: ModuleKind): Scores =>
-    all.map((i) => (gone(kind, i) ? null : means[part * layers + i]));
-  const window = (i: number, gap: number): number | null => {
-    const at = gaps.indexOf(gap);
-    return at < 0 || i + gap > layers ? null : means[windowAt(layers, gaps.length, i, at)];
-  };
-  return {
-    metric,
-    samples,
-    length,
-    tokens,
-    similarity: {
-      attention: present(parts.attention, 'attention'),
-      mlp: present(parts.mlp, 'mlp'),
-      block: all.map((i) => (gone('attention', i) && gone('mlp', i) ? null : window(i, 1))),
-      attentionBare: present(parts.attentionBare, 'attention'),
-      mlpBare: present(parts.mlpBare, 'mlp'),
-    },
-    blockConsecutive: all.map((i) => all.map((j) => window(i, j + 1))),
-  };
-}
-
-/** Where the parts of `ScoreSums.sums` lie, in layers. */
-const parts = { attention: 0, mlp: 1, attentionBare: 2, mlpBare: 3 } as const;
-const windowAt = (layers: number, gaps: number, layer: number, gap: number): number => 4 * layers + layer * gaps + gap;
-
-/** Numbers in `ScoreSums.sums`. */
-export const sumsLength = (layers: number, gaps: number): number => windowAt(layers, gaps, layers, 0);
-
-/** Hangs on a pass as its observer, and keeps as many of a row's residual streams as the windows over them need. */
-class Scorer implements Observer, Disposable {
-  readonly #layers: number;
-  readonly #sums: MetricSums;
-  readonly #streams = new Map<number, Tensor>();
-
-  constructor(
-    private readonly model: Model,
-    metric: Metric,
-    private readonly gaps: readonly number[],
-    from?: readonly number[],
-  ) {
-    this.#layers = model.layers.length;
-    this.#sums = new MetricSums(model.engine, metric, sumsLength(this.#layers, gaps.length), from);
-  }
-
-  /** Over the rows that have ended. */
-  get sums(): Float64Array {
-    return this.#sums.sums;
-  }
-
-  subLayer({ layer, kind, before, delta, after, norm }: SubLayerEvent): void {
-    this.#sums.add(before, after, parts[kind] * this.#layers + layer);
-    this.#sums.add(this.model.engine.rmsNorm(before, norm), delta, parts[`${kind}Bare`] * this.#layers + layer);
-  }
-
-  stream(layer: number, hidden: Tensor): void {
-    for (const [at, gap] of this.gaps.entries()) {
-      const earlier = this.#streams.get(layer - gap);
-      if (earlier) this.#sums.add(earlier, hidden, windowAt(this.#layers, this.gaps.length, layer - gap, at));
-    }
-    this.recall(layer, hidden);
-    const over = layer - this.gaps[this.gaps.length - 1];
-    this.#streams.get(over)?.dispose();
-    this.#streams.delete(over);
-  }
-
-  /** Takes in a stream that has been measured before. */
-  recall(layer: number, hidden: Tensor): void {
-    this.#streams.get(layer)?.dispose();
-    this.#streams.set(layer, hidden.detach());
-  }
-
-  async endRow(): Promise<void> {
-    this.#freeStreams();
-    await this.#sums.endRow();
-  }
-
-  #freeStreams(): void {
-    for (const stream of this.#streams.values()) stream.dispose();
-    this.#streams.clear();
-  }
-
-  [Symbol.dispose](): void {
-    this.#freeStreams();
-    this.#sums[Symbol.dispose]();
-  }
-}

@@ -5,9 +5,10 @@ import type { Progress } from '../progress/index.js';
 import type { SweepRows } from '../text/index.js';
 import type { GreedyStep } from './greedy.js';
 import { searchGreedily } from './greedy.js';
-import { scoreImportance, type Importance } from './importance.js';
+import type { Importance } from './importance.js';
 import { chooseByScores, dropMethod, needsText, objectiveOf, scoresWithoutText, type MethodRequest } from './method.js';
 import { metrics } from './metric.js';
+import { scoreImportance } from './scoreImportance.js';
 import { targets as allTargets, type Target } from './select.js';
 
 /** How a sweep chooses: as `drop` does, of which it is all but the target and the count. */
