@@ -57,17 +57,9 @@ export {
   type Selector,
   type Target,
 } from './select.js';
-export {
-  sweep,
-  type MeasuredModel,
-  type Quality,
-  type SweepMethod,
-  type SweepOptions,
-  type SweepPoint,
-  type SweepResult,
-  type SweepState,
-  type TextQuality,
-} from './sweep.js';
+export { sweep } from './sweep.js';
+export type { SweepMethod, SweepOptions } from './sweepOptions.js';
+export type { MeasuredModel, Quality, SweepPoint, SweepResult, SweepState, TextQuality } from './sweepResult.js';
 export {
   dropRecordFile,
   mergeDrops,
