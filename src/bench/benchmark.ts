@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { UserError, type KvCache } from '../engine/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { defaultMaxMemory, type Drops, type Model } from '../models/index.js';
 import { testName, type BenchTest } from './benchTest.js';
 import { dropBound, weightBytes, workOf, type DropBound, type Work } from './dropBound.js';

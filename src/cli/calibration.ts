@@ -1,4 +1,5 @@
-import type { CalibrationTokenizer, Progress } from '../calibrate/index.js';
+import type { CalibrationTokenizer } from '../text/index.js';
+import type { Progress } from '../progress/index.js';
 import { int, text } from './options.js';
 
 /** The text's options that every command with a text has. */

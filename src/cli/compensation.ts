@@ -1,4 +1,4 @@
-import { ProgressFile, fingerprintOf } from '../calibrate/index.js';
+import { ProgressFile, fingerprintOf } from '../progress/index.js';
 import {
   compensate,
   compensationModes,
@@ -6,8 +6,8 @@ import {
   type Compensation,
   type CompensationMode,
   type CompensationState,
-  type HeldOutText,
 } from '../drop/index.js';
+import type { HeldOutText } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { Model, type Drops, type Parameters } from '../models/index.js';

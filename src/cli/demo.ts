@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Tokenizer } from '../checkpoint/index.js';
-import { mergeDrops, scoreImportance, selectDrops, type Importance, type SplitRows } from '../drop/index.js';
+import { mergeDrops, scoreImportance, selectDrops, type Importance } from '../drop/index.js';
+import type { SplitRows } from '../text/index.js';
 import { decodeSpeed, evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import { generate, type Drops, type Model } from '../models/index.js';
 import type { Ui } from './ui.js';

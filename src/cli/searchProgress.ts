@@ -1,4 +1,4 @@
-import { fingerprintOf, ProgressFile } from '../calibrate/index.js';
+import { fingerprintOf, ProgressFile } from '../progress/index.js';
 import type { ChooseOptions, DropMethod, GreedyStep } from '../drop/index.js';
 import type { Model } from '../models/index.js';
 import { version } from './package.js';

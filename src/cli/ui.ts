@@ -1,4 +1,4 @@
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { ProgressLine, type Output } from './progress.js';
 
 /** What a command runs in: the streams, and the signal of Ctrl-C. */

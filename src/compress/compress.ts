@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { fingerprintOf, type Progress } from '../calibrate/index.js';
+import { fingerprintOf, type Progress } from '../progress/index.js';
 import { loadTokenizer, writeFolderAtomically } from '../checkpoint/index.js';
-import { openDropSource, splitRows, type SplitRows } from '../drop/index.js';
+import { openDropSource } from '../drop/index.js';
+import { splitRows, type SplitRows } from '../text/index.js';
 import { createEngine, type BackendName, type EngineOptions } from '../engine/index.js';
 import { Model, defaultMaxMemory, familyOf } from '../models/index.js';
 import { compensateStage } from './compensateStage.js';

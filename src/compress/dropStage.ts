@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ProgressFile } from '../calibrate/index.js';
+import type { ProgressFile } from '../progress/index.js';
 import {
   chooseByScores,
   chooseDrops,

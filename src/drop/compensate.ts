@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DiskStates, MemoryStates, type HiddenStates } from '../calibrate/index.js';
+import { DiskStates, MemoryStates, type HiddenStates } from '../walk/index.js';
 import { UserError } from '../engine/index.js';
 import {
   addressableBytes,

@@ -1,11 +1,5 @@
-import {
-  ModuleRows,
-  embedded,
-  moduleStream,
-  type HiddenStates,
-  type WalkOptions,
-  type SavedProgress,
-} from '../calibrate/index.js';
+import type { SavedProgress } from '../progress/index.js';
+import { ModuleRows, embedded, moduleStream, type HiddenStates, type WalkOptions } from '../walk/index.js';
 import { UserError, arraySource, decodeFloats, type Tensor, type WeightSource } from '../engine/index.js';
 import { Model, moduleSpecs, weightSource, type Observer, type Parameters, type WeightSpec } from '../models/index.js';
 import { ProjectionFit } from './compensateFit.js';

@@ -1,5 +1,5 @@
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
-import type { WalkOptions } from '../calibrate/index.js';
+import type { WalkOptions } from '../walk/index.js';
 import { modelSize, type Drops, type Model, type ModelSize } from '../models/index.js';
 import type { DropSource } from './writeDropped.js';
 

@@ -1,7 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { UserError, createBatch, type Tensor } from '../engine/index.js';
-import { checkedIndices, type Drops, type Model, type ModuleKind } from '../models/index.js';
-import { KeptOutputs, type Progress } from '../calibrate/index.js';
+import { checkedIndices, type Drops, type Model } from '../models/index.js';
+import type { Progress } from '../progress/index.js';
+import { KeptOutputs } from '../walk/index.js';
+import { candidates, type Candidate } from './candidates.js';
 import type { Constraints, Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 
@@ -26,12 +28,6 @@ export interface GreedyStep {
   readonly dropped: Drops;
   /** Mean over all predictions, in nats, once this step's module is gone. */
   readonly objective: number;
-}
-
-/** A module, or both of a block, and the first layer whose input its absence changes. */
-interface Candidate {
-  readonly drops: Drops;
-  readonly layer: number;
 }
 
 /**
@@ -71,19 +67,6 @@ export async function searchGreedily(
     await options.onStep?.(step);
   }
   return { drops: model.drops, steps };
-}
-
-function candidates(model: Model, target: Target, kept: readonly number[]): Candidate[] {
-  const open = model.layers.filter(({ index }) => !kept.includes(index));
-  const of = (kind: ModuleKind): Candidate[] =>
-    open
-      .filter((layer) => !layer.skips(kind))
-      .map(({ index }) => ({ drops: { attention: [], mlp: [], [kind]: [index] }, layer: index }));
-  if (target === 'block')
-    return open
-      .filter((l) => !l.skipAttention || !l.skipMlp)
-      .map(({ index }) => ({ drops: { attention: [index], mlp: [index] }, layer: index }));
-  return target === 'joint' ? [...of('attention'), ...of('mlp')] : of(target);
 }
 
 /** The objective's sum over one row's predictions, for each candidate. Nobody else sees a candidate's flags. */

@@ -1,8 +1,8 @@
 import { UserError } from '../engine/index.js';
-import type { Drops } from '../models/index.js';
-import type { Fingerprint } from '../calibrate/index.js';
-import { sumsLength, type Importance, type ScoreSums, type Scores } from './importance.js';
+import type { Fingerprint } from '../progress/index.js';
+import type { Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
+import { sumsLength, type ScoreSums } from './scoreSums.js';
 
 const similarities = ['attention', 'mlp', 'block', 'attentionBare', 'mlpBare'] as const;
 
@@ -97,23 +97,5 @@ export function parseShard(value: unknown, where: string): ShardSums {
       sums: numbers as number[],
     },
     where,
-  };
-}
-
-/** The same scores without the modules that are gone: they cannot be dropped a second time. */
-export function withoutDropped(importance: Importance, { attention, mlp }: Drops): Importance {
-  const { similarity } = importance;
-  const less = (scores: Scores, gone: (layer: number) => boolean): Scores =>
-    scores.map((score, i) => (gone(i) ? null : score));
-  const [noAttention, noMlp] = [(i: number) => attention.includes(i), (i: number) => mlp.includes(i)];
-  return {
-    ...importance,
-    similarity: {
-      attention: less(similarity.attention, noAttention),
-      mlp: less(similarity.mlp, noMlp),
-      block: less(similarity.block, (i) => noAttention(i) && noMlp(i)),
-      attentionBare: less(similarity.attentionBare, noAttention),
-      mlpBare: less(similarity.mlpBare, noMlp),
-    },
   };
 }

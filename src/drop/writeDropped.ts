@@ -10,7 +10,7 @@ import {
   writeWeights,
   type Checkpoint,
 } from '../checkpoint/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import type { WeightSource } from '../engine/index.js';
 import { checkedIndices, isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
 import type { Target } from './select.js';

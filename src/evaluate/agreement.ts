@@ -1,5 +1,5 @@
 import { UserError, type Tensor } from '../engine/index.js';
-import { KeptOutputs, walkRows, type WalkOptions } from '../calibrate/index.js';
+import { KeptOutputs, walkRows, type WalkOptions } from '../walk/index.js';
 import type { Model } from '../models/index.js';
 import type { LossResult } from './loss.js';
 

@@ -8,7 +8,7 @@ import {
   type JsonObject,
   type TensorToWrite,
 } from '../checkpoint/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { mergeDrops, openDropSource, writeDropped, type DropSource } from '../drop/index.js';
 import { Model, familyOf, parseConfig, type Drops, type ModelConfig, type Parameters } from '../models/index.js';
 import { sideConfigs } from '../quant/index.js';

@@ -10,7 +10,7 @@ import {
   type JsonObject,
   type TensorToWrite,
 } from '../checkpoint/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import type { WeightDType } from '../engine/index.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
 import { castSource } from './rowViews.js';

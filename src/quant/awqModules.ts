@@ -6,7 +6,7 @@
  *
  * Unlike AutoAWQ, a mixture's router is multiplied with the scales too, so that tokens go where they went.
  */
-import { capturedInputs, moduleStream, type ModuleRows } from '../calibrate/index.js';
+import { capturedInputs, moduleStream, type ModuleRows } from '../walk/index.js';
 import {
   arraySource,
   decodeFloats,

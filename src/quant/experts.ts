@@ -1,4 +1,4 @@
-import type { ModuleRows } from '../calibrate/index.js';
+import type { ModuleRows } from '../walk/index.js';
 import type { Engine, Tensor, Weight, WeightSource } from '../engine/index.js';
 
 /** The tokens of one row that visit an expert: places in the row. */

@@ -1,4 +1,4 @@
-import { InputGrams, capturedInputs, moduleStream, type ModuleRows } from '../calibrate/index.js';
+import { InputGrams, capturedInputs, moduleStream, type ModuleRows } from '../walk/index.js';
 import { arraySource, dequantizeRows, type Engine, type Weight } from '../engine/index.js';
 import { weightSource, type ModuleKind } from '../models/index.js';
 import { calibrationVisits, gatherRows, type Visits } from './experts.js';

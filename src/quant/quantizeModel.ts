@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { SavedProgress } from '../progress/index.js';
 import {
   DiskStates,
   MemoryStates,
@@ -7,8 +8,7 @@ import {
   moduleStream,
   type HiddenStates,
   type WalkOptions,
-  type SavedProgress,
-} from '../calibrate/index.js';
+} from '../walk/index.js';
 import { UserError } from '../engine/index.js';
 import { Model, tensorNames, type ModuleKind, type Parameters } from '../models/index.js';
 import { AwqModules } from './awqModules.js';

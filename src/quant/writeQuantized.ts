@@ -14,7 +14,7 @@ import {
   type JsonObject,
   type TensorToWrite,
 } from '../checkpoint/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { UserError, isInt4, type Int4Source, type Shape, type WeightSource } from '../engine/index.js';
 import { familyOf, isDropped, parseConfig, placeOf, type WeightSpec } from '../models/index.js';
 import { quantizationConfig, sideConfigs, type AlgorithmDetails } from './formatConfig.js';

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { createModel, loadModel, modelSize, type Drops, type LoadedModel, type Model } from '../../src/models/index.js';
-import { fingerprintDifferences, fingerprintOf } from '../../src/calibrate/index.js';
+import { fingerprintDifferences, fingerprintOf } from '../../src/progress/index.js';
 import {
   keepsTo,
   parseBudgets,

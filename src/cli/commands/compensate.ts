@@ -7,13 +7,12 @@ import {
   lossReport,
   methodRecord,
   openDropSource,
-  sweepRows,
   writeDropped,
   type CompensationRecord,
   type DropRecord,
   type DropSource,
-  type HeldOutText,
 } from '../../drop/index.js';
+import { sweepRows, type HeldOutText } from '../../text/index.js';
 import { createEngine, UserError } from '../../engine/index.js';
 import {
   Model,

@@ -12,10 +12,8 @@ import {
   needsText,
   openDropSource,
   parseImportance,
-  splitRows,
   targets,
   writeDropped,
-  type CalibrationRecord,
   type Choice,
   type CompensationMode,
   type CompensationRecord,
@@ -24,10 +22,10 @@ import {
   type DropSource,
   type Importance,
   type LossReport,
-  type SplitRows,
   type Target,
   type WriteDroppedOptions,
 } from '../../drop/index.js';
+import { splitRows, type CalibrationRecord, type SplitRows } from '../../text/index.js';
 import { createEngine, UserError } from '../../engine/index.js';
 import type { LossResult } from '../../evaluate/index.js';
 import { checkedIndices, type Drops, type LoadedModel, type Model } from '../../models/index.js';

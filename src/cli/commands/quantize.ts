@@ -1,6 +1,7 @@
-import { ProgressFile, fingerprintOf } from '../../calibrate/index.js';
+import { ProgressFile, fingerprintOf } from '../../progress/index.js';
 import { int4Methods, loadTokenizer } from '../../checkpoint/index.js';
-import { openDropSource, sweepRows, type DropSource, type HeldOutText } from '../../drop/index.js';
+import { openDropSource, type DropSource } from '../../drop/index.js';
+import { sweepRows, type HeldOutText } from '../../text/index.js';
 import { UserError, createEngine } from '../../engine/index.js';
 import { Model, defaultMaxMemory, familyOf, fitsMemory } from '../../models/index.js';
 import {

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { bytesPerElement, sizeOf, type WeightSource } from '../engine/index.js';
 import { tensorNames, type Model, type Parameters } from '../models/index.js';
+import { rowsDigest } from '../text/index.js';
 
 /** What a result depends on, part by part: digests (SHA-256, hexadecimal) or short texts. */
 export type Fingerprint = Readonly<Record<string, string>>;
@@ -43,16 +44,6 @@ export async function fingerprintOf({ model, rows, settings, version }: Fingerpr
 /** The parts that differ, those included that only one of them has. */
 export function fingerprintDifferences(before: Fingerprint, now: Fingerprint): string[] {
   return [...new Set([...Object.keys(before), ...Object.keys(now)])].filter((part) => before[part] !== now[part]);
-}
-
-/** Of the rows' tokens, their lengths and their order. */
-export function rowsDigest(rows: readonly Int32Array[]): string {
-  const hash = createHash('sha256');
-  for (const row of rows) {
-    hash.update(`${row.length} `);
-    hash.update(new Uint8Array(row.buffer, row.byteOffset, row.byteLength));
-  }
-  return hash.digest('hex');
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex');

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { calibrationRows, type CalibrationOptions } from '../../../src/calibrate/calibrationRows.js';
+import { calibrationRows, type CalibrationOptions } from '../../../src/text/calibrationRows.js';
 import { loadTokenizer } from '../../../src/checkpoint/index.js';
 import { UserError } from '../../../src/engine/index.js';
 import { absent, inShared, temporaryFolder } from '../checkpoint/places.js';

@@ -1,7 +1,19 @@
-import { calibrationRows, rowsDigest, type CalibrationOptions, type CalibrationTokenizer } from '../calibrate/index.js';
 import { UserError } from '../engine/index.js';
+import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
 import { splitRows } from './heldOut.js';
-import type { HeldOutText, SweepRows } from './sweep.js';
+import { rowsDigest } from './rowsDigest.js';
+
+/** Rows to measure on, of one text. */
+export interface HeldOutText {
+  readonly name: string;
+  readonly rows: readonly Int32Array[];
+}
+
+/** Rows to choose on, and texts to measure on that the choice has not seen. */
+export interface SweepRows {
+  readonly calibration: readonly Int32Array[];
+  readonly heldOut: readonly HeldOutText[];
+}
 
 export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip'> {
   /**

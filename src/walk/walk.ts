@@ -1,9 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { createBatch, type Tensor } from '../engine/index.js';
 import type { Model, Observer } from '../models/index.js';
-
-/** Told after each row: how many are done. */
-export type Progress = (done: number, total: number, unit: string) => void;
+import type { Progress } from '../progress/index.js';
 
 export interface WalkOptions {
   readonly observer?: Observer;

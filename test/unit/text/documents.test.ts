@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { documentSeparator, readDocuments } from '../../../src/calibrate/documents.js';
+import { documentSeparator, readDocuments } from '../../../src/text/documents.js';
 import { UserError } from '../../../src/engine/index.js';
 import { temporaryFolder } from '../checkpoint/places.js';
 

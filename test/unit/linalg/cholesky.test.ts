@@ -8,7 +8,7 @@ import {
   dampedCholesky,
   diagonalMean,
   invertLower,
-} from '../../../src/calibrate/index.js';
+} from '../../../src/linalg/index.js';
 import { normalNumbers } from '../../../src/models/index.js';
 
 /** X^T X / rows + I / 10 of random X: condition about 100 at most, so that float64 loses 2 of its 16 digits. */

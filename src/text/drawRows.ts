@@ -1,4 +1,4 @@
-import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from '../calibrate/index.js';
+import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
 import { uniform } from '../models/index.js';
 
 /** With a seed, rows are drawn from this many times as many. */

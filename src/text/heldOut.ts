@@ -1,4 +1,4 @@
-import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from '../calibrate/index.js';
+import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
 
 /** Rows to calibrate on, and rows that calibration does not see. */
 export interface SplitRows {
