@@ -15,7 +15,6 @@ export { RefitWeights } from './compensateWeights.js';
 export type { CompensationProgress, CompensationState, CompensatorOptions, Refit } from './compensator.js';
 export { methodRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
 export { dropReport, lossReport, lossesAround, measureDrop, type DropReport, type LossReport } from './dropReport.js';
-export { openDropSource } from './dropSource.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
 export { importanceOf, withoutDropped, type Importance, type Scores } from './importance.js';
@@ -65,6 +64,5 @@ export {
   mergeDrops,
   reservedLayers,
   writeDropped,
-  type DropSource,
   type WriteDroppedOptions,
 } from './writeDropped.js';

@@ -146,7 +146,7 @@ export async function chooseWithoutText(model: GateSource, method: DropMethod): 
 
 /** Gate-Norm's scores; for chance the same for all, since only which modules there are counts. */
 export const scoresWithoutText = async (model: GateSource, metric: MetricName | null): Promise<Importance> =>
-  metric === 'gate-norm' ? gateNormImportance(model) : blankImportance('random', model.config.numHiddenLayers, 0);
+  metric === 'gate-norm' ? gateNormImportance(model) : blankImportance('random', model.description.layers.length, 0);
 
 /** Chooses by scores that are there, what was dropped before left out and merged in. */
 export function chooseByScores(importance: Importance, method: DropMethod, earlier: Drops): Choice {

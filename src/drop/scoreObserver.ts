@@ -32,7 +32,8 @@ export class ScoreObserver implements Observer, Disposable {
 
   subLayer({ layer, kind, before, delta, after, norm }: SubLayerEvent): void {
     this.#sums.add(before, after, partAt(kind, this.#layers, layer));
-    this.#sums.add(this.model.engine.rmsNorm(before, norm), delta, partAt(`${kind}Bare`, this.#layers, layer));
+    const read = norm ? this.model.engine.rmsNorm(before, norm) : before;
+    this.#sums.add(read, delta, partAt(`${kind}Bare`, this.#layers, layer));
   }
 
   stream(layer: number, hidden: Tensor): void {

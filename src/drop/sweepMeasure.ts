@@ -55,7 +55,7 @@ export class SweepMeasure implements Disposable {
   }
 
   #measured(quality: ComparedLoss, drops: Drops, tokensPerSecond: number | null): MeasuredModel {
-    const { checkpoint, config, specs } = this.model;
+    const { source, description } = this.model;
     const { loss, perplexity, divergence, agreement } = quality;
     return {
       drops,
@@ -64,7 +64,7 @@ export class SweepMeasure implements Disposable {
       divergence,
       agreement,
       texts: byText(this.texts, quality),
-      ...modelSize(checkpoint, config, specs, drops),
+      ...modelSize(source, description, drops),
       tokensPerSecond,
     };
   }

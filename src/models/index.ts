@@ -47,10 +47,13 @@ export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js'
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,
+  fusedNames,
+  ggufName,
   isLinear,
   isProjection,
   isTable,
   moduleKinds,
+  tensorNames,
   tensorPlaces,
   theWeight,
   withRole,

@@ -1,7 +1,7 @@
 import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
 import { sliceExperts, sliceSource, stackedInt4, stackedSource, type StoredInt4 } from '../checkpoint/index.js';
 import { normalNumbers } from './random.js';
-import type { WeightSpec } from './weights.js';
+import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
 
 /** Where a model's tensors come from, by their names in the checkpoint. A `Checkpoint` is one. */
 export interface Parameters {
@@ -35,21 +35,22 @@ export async function packedSource(parameters: Parameters, weight: WeightSpec): 
 }
 
 /** Whether a weight is stored as integers, all experts' if it has such. */
-export const isStoredInt4 = (parameters: Parameters, { names }: WeightSpec): boolean =>
-  names.hf.every((name) => parameters.int4?.(name));
+export const isStoredInt4 = (parameters: Parameters, weight: WeightSpec): boolean =>
+  tensorNames(weight).every((name) => parameters.int4?.(name));
 
 /** A weight's stored integers in groups of the engine's; undefined where it is floats or these cannot hold it. */
 export async function storedInt4(parameters: Parameters, weight: WeightSpec): Promise<Int4Source | undefined> {
   if (!isStoredInt4(parameters, weight)) return undefined;
-  const stored = weight.names.hf.map((name) => parameters.int4!(name)!.int4());
+  const stored = tensorNames(weight).map((name) => parameters.int4!(name)!.int4());
   const sources = (await Promise.all(stored)).filter((source) => source !== undefined);
   if (sources.length < stored.length) return undefined;
   return weight.use === 'experts' ? stackedInt4(sources) : sources[0];
 }
 
 /** Whether a checkpoint holds a weight, in whichever form. */
-export const holdsWeight = (parameters: Parameters, { names, forms }: WeightSpec): boolean =>
-  names.hf.every((name) => parameters.has(name)) || forms.some(({ tensor }) => parameters.has(tensor));
+export const holdsWeight = (parameters: Parameters, weight: WeightSpec): boolean =>
+  tensorNames(weight).every((name) => parameters.has(name)) ||
+  fusedNames(weight).some((name) => parameters.has(name));
 
 /** The source of one weight, its shape checked against the config's. */
 export function weightSource(parameters: Parameters, weight: WeightSpec): WeightSource {
@@ -61,7 +62,9 @@ export function weightSource(parameters: Parameters, weight: WeightSpec): Weight
   return source;
 }
 
-function find(parameters: Parameters, { names: { hf: names }, forms, use, shape }: WeightSpec): WeightSource {
+function find(parameters: Parameters, weight: WeightSpec): WeightSource {
+  const { forms, use, shape } = weight;
+  const names = tensorNames(weight);
   if (parameters.has(names[0])) {
     const sources = names.map((name) => {
       if (!parameters.has(name)) throw new UserError(`${parameters.folder}: tensor ${name} is missing`);
@@ -69,9 +72,11 @@ function find(parameters: Parameters, { names: { hf: names }, forms, use, shape 
     });
     return use === 'experts' ? stackedSource(sources) : sources[0];
   }
-  const form = forms.find(({ tensor }) => parameters.has(tensor));
-  if (form) {
-    const source = parameters.source(form.tensor);
+  const fused = fusedNames(weight);
+  const at = fused.findIndex((name) => parameters.has(name));
+  if (at >= 0) {
+    const form = forms[at];
+    const source = parameters.source(fused[at]);
     if (use === 'experts') return sliceExperts(source, form.from, form.to);
     const isWhole = source.shape.length !== shape.length || source.shape[0] <= form.to - form.from;
     return isWhole ? source : sliceSource(source, form.from, form.to);
@@ -83,7 +88,7 @@ function find(parameters: Parameters, { names: { hf: names }, forms, use, shape 
 
 /** Normal numbers of deviation 1 / sqrt(in), norms near 1, for each name the same in every run. */
 export function randomParameters(weights: readonly WeightSpec[], seed: number): Parameters {
-  const byName = new Map(weights.flatMap((weight) => weight.names.hf.map((name) => [name, weight] as const)));
+  const byName = new Map(weights.flatMap((weight) => tensorNames(weight).map((name) => [name, weight] as const)));
   return {
     folder: `random model (seed ${seed})`,
     has: (name) => byName.has(name),

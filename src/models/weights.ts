@@ -33,6 +33,7 @@ export type WeightRole =
 
 /** A part of a tensor that holds several weights: rows [from, to), of a stack of experts those of each expert. */
 export interface FusedForm {
+  /** Its name, `*` for the layer. */
   readonly tensor: string;
   readonly from: number;
   readonly to: number;
@@ -52,9 +53,10 @@ export interface WeightSpec {
   readonly shape: Shape;
   /** How it is used, which decides how a backend lays it out. */
   readonly use: WeightUse | 'vector';
+  /** `*` stands for the layer. */
   readonly names: {
-    /** Tensors of a Hugging Face checkpoint: one, or of a stack one an expert. */
-    readonly hf: readonly string[];
+    /** The tensor of a Hugging Face checkpoint; of a stack one an expert, whose number `#` stands for. */
+    readonly hf: string;
     /** The tensor of a GGUF file. */
     readonly gguf: string;
   };
@@ -63,6 +65,20 @@ export interface WeightSpec {
   /** Rows that turn with the position: GGUF files of some architectures hold them in another order. */
   readonly rotates?: boolean;
 }
+
+const inLayer = (name: string, layer = 0): string => name.replace('*', String(layer));
+
+/** All tensors of a Hugging Face checkpoint that hold a weight on its own: one, or one an expert. */
+export function tensorNames({ names, layer, shape }: WeightSpec): string[] {
+  const name = inLayer(names.hf, layer);
+  if (!name.includes('#')) return [name];
+  return Array.from({ length: shape[0] }, (_, expert) => name.replace('#', String(expert)));
+}
+
+/** The fused tensors that may hold it instead, by the forms. */
+export const fusedNames = ({ forms, layer }: WeightSpec): string[] => forms.map(({ tensor }) => inLayer(tensor, layer));
+
+export const ggufName = ({ names, layer }: WeightSpec): string => inLayer(names.gguf, layer);
 
 /** Whether it is a matrix of one token's product: a projection, a router, a head of its own. */
 export const isLinear = ({ use }: WeightSpec): boolean => use === 'linear' || use === 'experts';
@@ -102,8 +118,8 @@ export function tensorPlaces(weights: readonly WeightSpec[]): ReadonlyMap<string
   const add = (name: string, place: Place): void => void (places.has(name) || places.set(name, place));
   for (const weight of weights) {
     const isStack = weight.use === 'experts';
-    for (const [i, name] of weight.names.hf.entries()) add(name, isStack ? { weight, expert: i } : { weight });
+    for (const [expert, name] of tensorNames(weight).entries()) add(name, isStack ? { weight, expert } : { weight });
   }
-  for (const weight of weights) for (const { tensor } of weight.forms) add(tensor, { weight });
+  for (const weight of weights) for (const name of fusedNames(weight)) add(name, { weight });
   return places;
 }

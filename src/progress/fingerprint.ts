@@ -1,13 +1,13 @@
 import { createHash, type Hash } from 'node:crypto';
 import { bytesPerElement, sizeOf, type WeightSource } from '../engine/index.js';
-import { tensorNames, type Model, type Parameters } from '../models/index.js';
+import { allWeights, fusedNames, tensorNames, type Model, type Parameters } from '../models/index.js';
 import { rowsDigest } from '../text/index.js';
 
 /** What a result depends on, part by part: digests (SHA-256, hexadecimal) or short texts. */
 export type Fingerprint = Readonly<Record<string, string>>;
 
 export interface FingerprintInput {
-  readonly model: Pick<Model, 'config' | 'drops' | 'engine' | 'layers' | 'parameters' | 'specs'>;
+  readonly model: Pick<Model, 'config' | 'description' | 'drops' | 'engine' | 'parameters'>;
   /** Rows of tokens, by what they are for: `{ 'calibration rows': rows }`. */
   readonly rows: Readonly<Record<string, readonly Int32Array[]>>;
   /** Anything that JSON holds. What is undefined does not count. */
@@ -51,15 +51,10 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
 /** Names, shapes and types of all tensors that the model can use, and both ends of each. */
 async function weightsDigest({
   parameters,
-  specs,
-  layers,
-}: Pick<Model, 'layers' | 'parameters' | 'specs'>): Promise<string> {
+  description,
+}: Pick<Model, 'description' | 'parameters'>): Promise<string> {
   const hash = createHash('sha256');
-  const names = specs.flatMap((spec) => {
-    const forms = spec.fused ? [spec, { ...spec, name: spec.fused.name }] : [spec];
-    const places = spec.name.includes('*') ? layers.map(({ index }) => index) : [0];
-    return forms.flatMap((form) => places.flatMap((layer) => tensorNames(form, layer)));
-  });
+  const names = allWeights(description).flatMap((weight) => [...tensorNames(weight), ...fusedNames(weight)]);
   for (const name of new Set(names)) await hashEnds(hash, parameters, name);
   return hash.digest('hex');
 }

@@ -1,5 +1,5 @@
 import { bytesPerElement, sizeOf } from '../engine/index.js';
-import { tensorNames, type Model } from '../models/index.js';
+import { fusedNames, modulesOf, tensorNames, type Model } from '../models/index.js';
 
 /** Bytes of one read, and of the buffers of all tensors, one each. */
 const most = { piece: 1 << 20, buffers: 32 << 20 };
@@ -25,14 +25,10 @@ export async function readAhead(model: Model, layer: number): Promise<void> {
 }
 
 /** What the checkpoint has of a layer that is not skipped. */
-function layerTensors({ layers, specs, parameters }: Model, layer: number): string[] {
-  const used = specs.filter(
-    ({ name, path }) => name.includes('*') && !layers[layer].skips(path.startsWith('attention.') ? 'attention' : 'mlp'),
-  );
-  const names = used.flatMap((spec) => [
-    ...tensorNames(spec, layer),
-    ...(spec.fused ? tensorNames({ ...spec, name: spec.fused.name }, layer) : []),
-  ]);
+function layerTensors({ layers, parameters }: Model, layer: number): string[] {
+  const { description } = layers[layer];
+  const used = modulesOf(description).flatMap(([kind, { weights }]) => (layers[layer].skips(kind) ? [] : weights));
+  const names = used.flatMap((weight) => [...tensorNames(weight), ...fusedNames(weight)]);
   // What is stored as int4 is small, and to read it would be to decode it.
   return [...new Set(names)].filter((name) => parameters.has(name) && !parameters.int4?.(name));
 }

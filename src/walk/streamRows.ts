@@ -90,10 +90,10 @@ function wanted(layer: number, gaps: readonly number[], layers: number): number[
 }
 
 /** [T, D]: the embedding's rows of these tokens, read one by one: the whole may be larger than a layer. */
-export async function embedded({ parameters, specs, config }: Model, tokens: Int32Array): Promise<Float32Array> {
-  const spec = specs.find(({ path }) => path === 'embedding')!;
-  const stored = weightSource(parameters, spec);
-  const packed = parameters.quantize?.(stored, spec) ?? stored;
+export async function embedded({ parameters, description, config }: Model, tokens: Int32Array): Promise<Float32Array> {
+  const { weight } = description.embedding;
+  const stored = weightSource(parameters, weight);
+  const packed = parameters.quantize?.(stored, weight) ?? stored;
   const source = isInt4(packed) ? dequantized(packed) : packed;
   const width = config.hiddenSize;
   const values = new Float32Array(tokens.length * width);

@@ -34,7 +34,7 @@ export const vector = (
   path: `${module}.${key}`,
   shape: [size],
   use: 'vector',
-  names: { hf: [`model.layers.${layer}.${names.hf}`], gguf: `blk.${layer}.${names.gguf}` },
+  names: { hf: `model.layers.*.${names.hf}`, gguf: `blk.*.${names.gguf}` },
   forms: [],
 });
 
@@ -58,7 +58,7 @@ export function projection(
     layer,
     path: `${module}.${key}.${kind}`,
     projection: `${module}.${key}`,
-    names: { hf: [`model.layers.${layer}.${names.hf}.${kind}`], gguf: `blk.${layer}.${names.gguf}.${kind}` },
+    names: { hf: `model.layers.*.${names.hf}.${kind}`, gguf: `blk.*.${names.gguf}.${kind}` },
   });
   const weight: WeightSpec = { ...part('weight'), role, shape: [out, width], use: 'linear', forms, rotates };
   return bias
@@ -78,7 +78,7 @@ export function vocabulary({ vocabSize: V, hiddenSize: D, tieWordEmbeddings: tie
     use: WeightSpec['use'],
     hf: string,
     gguf: string,
-  ): WeightSpec => ({ role, path, shape, use, names: { hf: [hf], gguf }, forms: [] });
+  ): WeightSpec => ({ role, path, shape, use, names: { hf, gguf }, forms: [] });
   return {
     embedding: {
       weight: global(
@@ -180,7 +180,7 @@ export function mixture(
 ): MixtureDescription {
   const at: Place = { module: 'mlp', layer };
   const [D, I, E] = [c.hiddenSize, c.intermediateSize, o.experts];
-  const within = (name: string): string => `model.layers.${layer}.${name}`;
+  const within = (name: string): string => `model.layers.*.${name}`;
   const gateUp = within('mlp.experts.gate_up_proj');
   const expert = (
     role: WeightRole,
@@ -195,10 +195,7 @@ export function mixture(
     projection: `mlp.experts.${name}`,
     shape: [E, out, width],
     use: 'experts',
-    names: {
-      hf: Array.from({ length: E }, (_, e) => within(names[name].replace('#', String(e)))),
-      gguf: `blk.${layer}.ffn_${name}_exps.weight`,
-    },
+    names: { hf: within(names[name]), gguf: `blk.*.ffn_${name}_exps.weight` },
     forms: [fused],
   });
   return {
@@ -215,7 +212,7 @@ export function mixture(
         projection: 'mlp.router',
         shape: [E, D],
         use: 'linear',
-        names: { hf: [within(names.router)], gguf: `blk.${layer}.ffn_gate_inp.weight` },
+        names: { hf: within(names.router), gguf: 'blk.*.ffn_gate_inp.weight' },
         forms: [{ tensor: within('mlp.gate.weight'), from: 0, to: E }],
       },
       expert('gate', 'gate', I, D, { tensor: gateUp, from: 0, to: I }),
