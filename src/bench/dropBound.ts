@@ -1,5 +1,5 @@
 import { sizeOf } from '../engine/index.js';
-import { modulesOf, type LayerDescription, type Model, type ModuleDescription, type WeightSpec } from '../models/index.js';
+import { matrixRole, modulesOf, type LayerDescription, type Model, type ModuleDescription, type WeightSpec } from '../models/index.js';
 import type { BenchTest } from './benchTest.js';
 import type { Rates } from './rates.js';
 
@@ -37,10 +37,7 @@ const elements = (
   );
 
 /** What reads all tokens in the last attention still: its norm, keys and values. */
-const readsAll = ({ role, projection }: WeightSpec, weights: readonly WeightSpec[]): boolean => {
-  const of = role === 'bias' ? weights.find((weight) => weight.projection === projection)!.role : role;
-  return of === 'norm' || of === 'key' || of === 'keyNorm' || of === 'value';
-};
+const readsAll = (weight: WeightSpec): boolean => ['norm', 'key', 'keyNorm', 'value'].includes(matrixRole(weight));
 
 /**
  * Weights that run now, as the backend holds them, read by a pass over `tokens` tokens of which `asked` go on after the
@@ -76,7 +73,7 @@ export function workOf(model: Model, test: BenchTest, kv: 'float32' | 'float16')
     return run.reduce((total, [, module]) => {
       const rows = (weight: WeightSpec): number =>
         layer.index < model.lastAttention ||
-        (layer.index === model.lastAttention && module.kind === 'attention' && readsAll(weight, module.weights))
+        (layer.index === model.lastAttention && module.kind === 'attention' && readsAll(weight))
           ? all
           : asked;
       return total + elements(module, chosenShare(module), rows);

@@ -6,6 +6,11 @@ export {
   awqLayout,
   compressedTensorsLayout,
   gptqLayout,
+  paddedInt4,
+  rotaryOrderedInt4,
+  sliceInt4,
+  withZeroPoints,
+  zeroInt4,
   int4Methods,
   parseQuantization,
   type Int4Layout,
@@ -13,8 +18,19 @@ export {
   type Quantization,
 } from './int4/index.js';
 export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
+export * from './gguf/index.js';
 export { formatJson } from './jsonText.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
+export {
+  castSource,
+  constantSource,
+  paddedSource,
+  readValues,
+  rotaryOrdered,
+  rowsOf,
+  widthOf,
+  type RotaryOrder,
+} from './rowViews.js';
 export { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
 export {
   safetensorsBytes,

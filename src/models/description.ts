@@ -137,6 +137,25 @@ export const allWeights = (description: ModelDescription): WeightSpec[] => [
 export const hasExperts = ({ layers }: Pick<ModelDescription, 'layers'>): boolean =>
   layers.some(({ mlp }) => mlp.kind === 'mixture');
 
+/**
+ * Whether every layer computes as Llama's do, all of one shape: what architectures whose layers may lack a module, such as
+ * `deci` and `nemotron-nas`, are made of.
+ */
+export const isLlamaLike = ({ layers, head }: ModelDescription): boolean =>
+  head.softCap === undefined &&
+  head.scale === undefined &&
+  layers.every(
+    ({ attention: a, mlp }) =>
+      mlp.kind === 'gated' &&
+      mlp.activation === 'silu' &&
+      [a, mlp].every(({ norm, postNorm }) => norm && !postNorm) &&
+      !a.queryKeyNorm &&
+      a.rope === layers[0].attention.rope &&
+      a.rope !== undefined &&
+      a.softCap === undefined &&
+      a.scale === a.headDim ** -0.5,
+  );
+
 /** The projection through which a module writes to the stream; undefined for a mixture, which has one an expert. */
 export const outputWeight = (module: ModuleDescription): WeightSpec | undefined =>
   module.kind === 'mixture' ? undefined : theWeight(module.weights, 'output');

@@ -5,6 +5,7 @@ export {
   allWeights,
   globalWeights,
   hasExperts,
+  isLlamaLike,
   layerWeights,
   modulesOf,
   outputWeight,
@@ -17,7 +18,8 @@ export {
   type ModuleDescription,
 } from './description.js';
 export { checkedIndices, parseDropList, type Drops } from './drops.js';
-export { describeConfig, describeModel, families, modelTypes, type Family } from './families/index.js';
+export { describeConfig, describeModel, families, modelTypeOfGguf, modelTypes, type Family } from './families/index.js';
+export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
@@ -42,7 +44,7 @@ export {
   type Quantize,
 } from './parameters.js';
 export { hash, normalNumbers, uniform } from './random.js';
-export { ropeFrequencies, type RopeParameters } from './rope.js';
+export { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
@@ -52,6 +54,7 @@ export {
   isLinear,
   isProjection,
   isTable,
+  matrixRole,
   moduleKinds,
   tensorNames,
   tensorPlaces,

@@ -49,6 +49,8 @@ export interface WeightSpec {
   readonly path: string;
   /** The linear map that a matrix or a bias is part of: `attention.q`. */
   readonly projection?: string;
+  /** Of a bias: the role of its matrix. */
+  readonly of?: WeightRole;
   /** [out, in], [experts, out, in], or [size]. */
   readonly shape: Shape;
   /** How it is used, which decides how a backend lays it out. */
@@ -100,6 +102,9 @@ export function theWeight(weights: readonly WeightSpec[], role: WeightRole): Wei
   if (!found) throw new Error(`there is no ${role} among ${weights.map(({ path }) => path).join(', ')}`);
   return found;
 }
+
+/** The role of a matrix, for its bias too. */
+export const matrixRole = ({ role, of }: WeightSpec): WeightRole => of ?? role;
 
 /** The bias of a projection's weight, where it has one. */
 export const biasOf = (weights: readonly WeightSpec[], { projection }: WeightSpec): WeightSpec | undefined =>

@@ -5,5 +5,7 @@ import type { ModelDescription } from '../description.js';
 export interface Family {
   /** `model_type` of the configs that it reads. */
   readonly types: readonly string[];
+  /** `general.architecture` of the GGUF files that it reads, with experts or without. */
+  readonly gguf: { readonly architectures: readonly string[]; readonly experts?: boolean };
   describe(config: ConfigReader): ModelDescription;
 }

@@ -29,6 +29,17 @@ export function describeModel(config: JsonObject, where: string): ModelDescripti
   return description;
 }
 
+/** The model type that a GGUF file of an architecture is read as. */
+export function modelTypeOfGguf(architecture: string, hasExperts: boolean, where: string): string {
+  const family = families.find(
+    ({ gguf: { architectures, experts = false } }) => architectures.includes(architecture) && experts === hasExperts,
+  );
+  if (family) return family.types[0];
+  throw new UserError(`${where}: GGUF files of architecture '${architecture}' are not read`, {
+    hint: `${[...new Set(families.flatMap(({ gguf }) => gguf.architectures))].join(', ')} are`,
+  });
+}
+
 /** What a config given by a program describes. */
 export const describeConfig = (config: PartialConfig, where = 'createModel'): ModelDescription =>
   describeModel({ ...rawConfig(completeConfig(config)), ...config.familyKeys }, where);

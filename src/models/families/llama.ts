@@ -21,7 +21,11 @@ const describe =
   };
 
 /** Llama (Touvron et al., 2023): RMS norm, rotary attention with grouped heads, SwiGLU. */
-export const llama: Family = { types: ['llama'], describe: describe('LlamaForCausalLM') };
+export const llama: Family = {
+  types: ['llama'],
+  gguf: { architectures: ['llama', 'deci'] },
+  describe: describe('LlamaForCausalLM'),
+};
 
 /** Mistral (Jiang et al., 2023): a Llama whose attention may see a window only. */
-export const mistral: Family = { types: ['mistral'], describe: describe('MistralForCausalLM') };
+export const mistral: Family = { types: ['mistral'], gguf: { architectures: [] }, describe: describe('MistralForCausalLM') };

@@ -13,6 +13,7 @@ const names = {
 /** Mixtral (Jiang et al., 2024): Mistral's attention, and a sparse mixture of gated experts in place of the MLP. */
 export const mixtral: Family = {
   types: ['mixtral'],
+  gguf: { architectures: ['llama'], experts: true },
   describe: (read) => {
     const config = readConfig(read, {
       numLocalExperts: read.optionalCount('num_local_experts'),

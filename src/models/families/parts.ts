@@ -62,7 +62,7 @@ export function projection(
   });
   const weight: WeightSpec = { ...part('weight'), role, shape: [out, width], use: 'linear', forms, rotates };
   return bias
-    ? [weight, { ...part('bias'), role: 'bias', shape: [out], use: 'vector', forms: [], rotates }]
+    ? [weight, { ...part('bias'), role: 'bias', of: role, shape: [out], use: 'vector', forms: [], rotates }]
     : [weight];
 }
 

@@ -1,4 +1,4 @@
-import { UserError } from '../engine/index.js';
+import { UserError } from '../../engine/index.js';
 
 /** Metadata values with their types (spec 2.1). */
 export type GgufValue =

@@ -1,6 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, encodeFloats, sizeOf, type Shape, type WeightSource } from '../engine/index.js';
-import { fileError } from '../checkpoint/index.js';
+import { UserError, encodeFloats, sizeOf, type Shape, type WeightSource } from '../../engine/index.js';
+import { fileError } from '../fileError.js';
 import { decodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
 import { ByteReader, ShortRead, aligned, alignment, magic, version } from './ggufFormat.js';
 

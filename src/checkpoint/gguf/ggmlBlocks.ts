@@ -1,4 +1,4 @@
-import { ShapeError, decodeFloats, encodeFloats, type WeightDType } from '../engine/index.js';
+import { ShapeError, decodeFloats, encodeFloats, type WeightDType } from '../../engine/index.js';
 
 /** Element types of a GGUF tensor that are read and written here. */
 export type GgmlType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1';

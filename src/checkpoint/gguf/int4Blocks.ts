@@ -5,7 +5,7 @@ import {
   type Int4Format,
   type Int4Rows,
   type Int4Source,
-} from '../engine/index.js';
+} from '../../engine/index.js';
 import { ggmlTypes, type GgmlType } from './ggmlBlocks.js';
 
 /** Whether blocks of a type take int4 groups as they are: those of Q4_0 have their zero in the middle (spec 2.8). */

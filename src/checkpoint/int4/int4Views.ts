@@ -6,8 +6,8 @@ import {
   type Int4Rows,
   type Int4Source,
   type Shape,
-} from '../engine/index.js';
-import { rotaryRow, rowsOf, widthOf, type RotaryOrder } from './rowViews.js';
+} from '../../engine/index.js';
+import { rotaryRow, rowsOf, widthOf, type RotaryOrder } from '../rowViews.js';
 
 /** Int4 sources made of other sources, as those of floats in `rowViews.ts`; undefined stays undefined. */
 
