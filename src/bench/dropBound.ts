@@ -1,5 +1,12 @@
 import { sizeOf } from '../engine/index.js';
-import { matrixRole, modulesOf, type LayerDescription, type Model, type ModuleDescription, type WeightSpec } from '../models/index.js';
+import {
+  matrixRole,
+  modulesOf,
+  type LayerDescription,
+  type Model,
+  type ModuleDescription,
+  type WeightSpec,
+} from '../models/index.js';
 import type { BenchTest } from './benchTest.js';
 import type { Rates } from './rates.js';
 
@@ -95,7 +102,10 @@ export function workOf(model: Model, test: BenchTest, kv: 'float32' | 'float16')
 }
 
 /** Keys of one sequence in one layer: seen by all its tokens together, by those of the last attention, and read. */
-function keysOf({ attention }: LayerDescription, { kind, tokens, depth }: BenchTest): Record<'all' | 'last' | 'read', number> {
+function keysOf(
+  { attention }: LayerDescription,
+  { kind, tokens, depth }: BenchTest,
+): Record<'all' | 'last' | 'read', number> {
   const window = attention.window ?? Infinity;
   const all = keysSeen(depth, tokens, window);
   const isPrefill = kind === 'prefill';

@@ -49,7 +49,7 @@ export async function compensateFromProgress(
   { whole, weights, drops, rows, mode, alpha = 1, maxMemory, out }: CompensationJob,
   ui: Ui,
 ): Promise<{ compensation: Compensation; finished: () => Promise<void> }> {
-  const separate = weights && new Model(whole.engine, whole.config, whole.family, weights);
+  const separate = weights && new Model(whole.engine, whole.description, weights);
   const progress = await ProgressFile.open<CompensationState>(`${out.replace(/[/\\]+$/, '')}.refit.progress`, {
     ...(await fingerprintOf({
       model: whole,
@@ -78,14 +78,14 @@ export async function compensateFromProgress(
 
 /** The losses of a model that is loaded for them alone. */
 export async function lossesOf(
-  { engine, config, family }: Model,
+  { engine, description }: Model,
   parameters: Parameters,
   drops: Drops,
   texts: readonly HeldOutText[],
   ui: Ui,
 ): Promise<LossResult[]> {
   if (texts.length === 0) return [];
-  using model = new Model(engine, config, family, parameters);
+  using model = new Model(engine, description, parameters);
   model.setDrops(drops);
   const loading = ui.progress('loading');
   await model.load((done, total) => loading(done, total, 'layers'));

@@ -17,7 +17,7 @@ export async function loadForText(path: string, o: LoadValues, ui: Ui): Promise<
     ...loadOptionsOf(o),
     onProgress: ui.progress('loading'),
   });
-  const { decoded } = model.checkpoint;
+  const { decoded } = model.source;
   if (decoded.length)
     ui.note(
       `${decoded.length} of the quantized weights run as float32: ${decoded[0].name}, for one, since ${decoded[0].reason}`,

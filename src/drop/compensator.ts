@@ -1,7 +1,15 @@
 import type { SavedProgress } from '../progress/index.js';
 import { ModuleRows, embedded, moduleStream, type HiddenStates, type WalkOptions } from '../walk/index.js';
 import { UserError, arraySource, decodeFloats, type Tensor, type WeightSource } from '../engine/index.js';
-import { Model, outputWeight, weightSource, type ModelDescription, type Observer, type Parameters, type WeightSpec } from '../models/index.js';
+import {
+  Model,
+  outputWeight,
+  weightSource,
+  type ModelDescription,
+  type Observer,
+  type Parameters,
+  type WeightSpec,
+} from '../models/index.js';
 import { ProjectionFit } from './compensateFit.js';
 import type { ModuleAt, Stretch } from './compensatePlan.js';
 import type { RefitWeights } from './compensateWeights.js';

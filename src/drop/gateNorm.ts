@@ -1,5 +1,12 @@
 import { decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
-import { theWeight, weightSource, type Drops, type ModelDescription, type Parameters, type WeightRole } from '../models/index.js';
+import {
+  theWeight,
+  weightSource,
+  type Drops,
+  type ModelDescription,
+  type Parameters,
+  type WeightRole,
+} from '../models/index.js';
 import type { Importance, Scores } from './importance.js';
 
 /** What Gate-Norm reads: a `Model`, loaded or not. */

@@ -59,10 +59,4 @@ export {
 export { sweep } from './sweep.js';
 export type { SweepMethod, SweepOptions } from './sweepOptions.js';
 export type { MeasuredModel, Quality, SweepPoint, SweepResult, SweepState, TextQuality } from './sweepResult.js';
-export {
-  dropRecordFile,
-  mergeDrops,
-  reservedLayers,
-  writeDropped,
-  type WriteDroppedOptions,
-} from './writeDropped.js';
+export { dropRecordFile, mergeDrops, reservedLayers, writeDropped, type WriteDroppedOptions } from './writeDropped.js';

@@ -1,12 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  fileError,
-  formatJson,
-  tensorOfSource,
-  writeFolderAtomically,
-  writeWeights,
-} from '../checkpoint/index.js';
+import { fileError, formatJson, tensorOfSource, writeFolderAtomically, writeWeights } from '../checkpoint/index.js';
 import type { Progress } from '../progress/index.js';
 import type { WeightSource } from '../engine/index.js';
 import { checkedIndices, stayingTensors, type Drops, type OpenedModel } from '../models/index.js';

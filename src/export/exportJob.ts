@@ -49,7 +49,12 @@ export class ExportJob {
   /** Whether `dtype` holds every weight of a plan without rounding. */
   isExact(plan: ExportPlan): boolean {
     const { dtype } = this;
-    return dtype === undefined || this.weights(plan).all().every(({ source }) => holdsExactly(dtype, source.dtype));
+    return (
+      dtype === undefined ||
+      this.weights(plan)
+        .all()
+        .every(({ source }) => holdsExactly(dtype, source.dtype))
+    );
   }
 
   /** Where a model attends to a window: engines that do not know it are exact up to its length. */

@@ -77,7 +77,9 @@ function planNotes({ model: { config, description }, options: { zero } }: Export
       ? ['layer 0 keeps an attention with a zero attn_output: llama.cpp cannot do without any keys and values']
       : [];
   if (!layers.some(({ attention, mlp }) => attention === 'zero' || mlp === 'zero')) return [];
-  const lacking = hasExperts(description) ? 'mixture of experts that lacks modules' : `${config.modelType} that lacks modules`;
+  const lacking = hasExperts(description)
+    ? 'mixture of experts that lacks modules'
+    : `${config.modelType} that lacks modules`;
   return [`llama.cpp has no ${lacking}, so their output projections are zero, and nothing is saved`];
 }
 

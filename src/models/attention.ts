@@ -28,7 +28,12 @@ export function attention(
 }
 
 /** Queries or keys [T, heads d], each head on its own or all at once; as they are where the model has no such norm. */
-function normed({ queryKeyNorm, headDim }: AttentionDescription, x: Tensor, gain: Tensor | undefined, ctx: Context): Tensor {
+function normed(
+  { queryKeyNorm, headDim }: AttentionDescription,
+  x: Tensor,
+  gain: Tensor | undefined,
+  ctx: Context,
+): Tensor {
   if (!queryKeyNorm) return x;
   const norm: Norm<Tensor> = { gain: gain!, epsilon: queryKeyNorm.epsilon };
   if (queryKeyNorm.over === 'all') return ctx.engine.rmsNorm(x, norm);

@@ -136,10 +136,22 @@ export class Context {
   }
 
   /** Rotates, appends to the cache, attends: as q. */
-  attend({ heads, keyValueHeads, headDim, scale, window, rope }: AttentionDescription, q: Tensor, k: Tensor, v: Tensor): Tensor {
+  attend(
+    { heads, keyValueHeads, headDim, scale, window, rope }: AttentionDescription,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+  ): Tensor {
     const { batch, rotaries, cache } = this.pass;
     const rotary = rope && rotaries.get(rope);
-    return this.engine.attention(q, k, v, cache, this.layer, batch, { heads, keyValueHeads, headDim, scale, rotary, window });
+    return this.engine.attention(q, k, v, cache, this.layer, batch, {
+      heads,
+      keyValueHeads,
+      headDim,
+      scale,
+      rotary,
+      window,
+    });
   }
 
   /**

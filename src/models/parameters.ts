@@ -49,8 +49,7 @@ export async function storedInt4(parameters: Parameters, weight: WeightSpec): Pr
 
 /** Whether a checkpoint holds a weight, in whichever form. */
 export const holdsWeight = (parameters: Parameters, weight: WeightSpec): boolean =>
-  tensorNames(weight).every((name) => parameters.has(name)) ||
-  fusedNames(weight).some((name) => parameters.has(name));
+  tensorNames(weight).every((name) => parameters.has(name)) || fusedNames(weight).some((name) => parameters.has(name));
 
 /** The source of one weight, its shape checked against the config's. */
 export function weightSource(parameters: Parameters, weight: WeightSpec): WeightSource {

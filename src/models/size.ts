@@ -33,7 +33,9 @@ export function stayingTensors(description: ModelDescription, drops: Drops, tens
 /** What remains of a checkpoint under these drops. Tensors that the model does not use do not count. */
 export function modelSize(checkpoint: TensorList, description: ModelDescription, drops: Drops): ModelSize {
   const places = tensorPlaces(allWeights(description));
-  const used = checkpoint.tensorNames().filter((name) => places.has(name) && !isDropped(drops, places.get(name)!.weight));
+  const used = checkpoint
+    .tensorNames()
+    .filter((name) => places.has(name) && !isDropped(drops, places.get(name)!.weight));
   return {
     parameters: used.reduce((sum, name) => sum + sizeOf(checkpoint.info(name).shape), 0),
     bytes: used.reduce((sum, name) => sum + checkpoint.info(name).bytes, 0),

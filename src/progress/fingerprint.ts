@@ -49,10 +49,7 @@ export function fingerprintDifferences(before: Fingerprint, now: Fingerprint): s
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** Names, shapes and types of all tensors that the model can use, and both ends of each. */
-async function weightsDigest({
-  parameters,
-  description,
-}: Pick<Model, 'description' | 'parameters'>): Promise<string> {
+async function weightsDigest({ parameters, description }: Pick<Model, 'description' | 'parameters'>): Promise<string> {
   const hash = createHash('sha256');
   const names = allWeights(description).flatMap((weight) => [...tensorNames(weight), ...fusedNames(weight)]);
   for (const name of new Set(names)) await hashEnds(hash, parameters, name);

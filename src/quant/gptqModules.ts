@@ -31,8 +31,7 @@ export class GptqModules {
     const module = this.projections.module(layer, kind);
     if (module.kind === 'mixture') await this.#quantizeExperts(layer, module);
     else
-      for (const roles of sequence[kind])
-        await this.#quantizeSubset(layer, kind, this.projections.at(module, roles));
+      for (const roles of sequence[kind]) await this.#quantizeSubset(layer, kind, this.projections.at(module, roles));
     await rows.loaded(layer, kind, () =>
       rows.run(layer, kind, {
         onRow: async (after, row) =>

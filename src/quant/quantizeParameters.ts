@@ -1,5 +1,12 @@
 import { decodeFloats, encodeFloats, type Int4Source, type WeightSource } from '../engine/index.js';
-import { isProjection, isTable, withQuantizer, type Parameters, type Quantize, type WeightSpec } from '../models/index.js';
+import {
+  isProjection,
+  isTable,
+  withQuantizer,
+  type Parameters,
+  type Quantize,
+  type WeightSpec,
+} from '../models/index.js';
 import type { Int4Options } from './int4Options.js';
 import { rtn } from './rtn.js';
 

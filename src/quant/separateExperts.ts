@@ -1,6 +1,14 @@
 import { sliceSource, type ModelSource } from '../checkpoint/index.js';
 import { bytesPerElement, sizeOf, type Shape } from '../engine/index.js';
-import { fusedNames, tensorNames, tensorPlaces, weightSource, type Parameters, type Place, type WeightSpec } from '../models/index.js';
+import {
+  fusedNames,
+  tensorNames,
+  tensorPlaces,
+  weightSource,
+  type Parameters,
+  type Place,
+  type WeightSpec,
+} from '../models/index.js';
 
 /**
  * A checkpoint under the first names of its weight map, which are those of files of 4-bit integers: what newer files of

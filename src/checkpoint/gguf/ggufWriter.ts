@@ -1,5 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
-import { UserError, decodeFloats, readInt4Rows, sizeOf, type Int4Source, type WeightSource } from '../../engine/index.js';
+import {
+  UserError,
+  decodeFloats,
+  readInt4Rows,
+  sizeOf,
+  type Int4Source,
+  type WeightSource,
+} from '../../engine/index.js';
 import { encodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
 import { ByteWriter, aligned, alignment, magic, version, type GgufMetadata } from './ggufFormat.js';
 import { encodeInt4, takesInt4 } from './int4Blocks.js';

@@ -6,22 +6,24 @@ import {
   dropReport,
   lossReport,
   methodRecord,
-  openDropSource,
   writeDropped,
   type CompensationRecord,
   type DropRecord,
-  type DropSource,
 } from '../../drop/index.js';
 import { sweepRows, type HeldOutText } from '../../text/index.js';
 import { createEngine, UserError } from '../../engine/index.js';
 import {
   Model,
+  allWeights,
   defaultMaxMemory,
-  familyOf,
   fitsMemory,
+  holdsWeight,
+  isDropped,
+  openModel,
   tensorNames,
   type Drops,
   type ModelConfig,
+  type OpenedModel,
 } from '../../models/index.js';
 import { calibrationOptions, watched } from '../calibration.js';
 import { command, type CommonValues, type Values } from '../command.js';
@@ -90,8 +92,8 @@ export const compensate = command('compensate', 'Give back part of what dropped 
 });
 
 async function refitFolder(o: CompensateValues, ui: Ui): Promise<CompensateResult> {
-  await using dropped = await openDropSource(o.model);
-  await using base = await openDropSource(o.base ?? o.model);
+  await using dropped = await openModel(o.model);
+  await using base = await openModel(o.base ?? o.model);
   const drops = { attention: dropped.config.dropAttention, mlp: dropped.config.dropMlp };
   checkModels(o, dropped, base, drops);
   // Without --base, nothing is dropped of the whole model that lies in the same folder.
@@ -104,19 +106,19 @@ async function refitFolder(o: CompensateValues, ui: Ui): Promise<CompensateResul
     { ...o, texts: o.text, maxLength },
   );
   using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
-  using whole = new Model(engine, config, familyOf(config, o.model), base.checkpoint);
+  using whole = new Model(engine, base.description, base.source);
   const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
   const texts: readonly HeldOutText[] = fitsMemory(whole, memory) ? heldOut : [];
   const found = texts.length ? notes : [...notes, 'no loss is measured: the weights do not fit in memory at once'];
 
   const earlier = { attention: config.dropAttention, mlp: config.dropMlp };
-  const weights = o.base === undefined ? undefined : dropped.checkpoint;
-  const before = await lossesOf(whole, base.checkpoint, earlier, texts, ui);
-  const after = await lossesOf(whole, dropped.checkpoint, drops, texts, ui);
+  const weights = o.base === undefined ? undefined : dropped.source;
+  const before = await lossesOf(whole, base.source, earlier, texts, ui);
+  const after = await lossesOf(whole, dropped.source, drops, texts, ui);
   const job = { ...o, whole, weights, drops, rows: calibration, maxMemory: memory.bytes };
   const { compensation, finished } = await compensateFromProgress(job, ui);
   await using refits = compensation;
-  const refit = await lossesOf(whole, refits.weights.over(dropped.checkpoint), drops, texts, ui);
+  const refit = await lossesOf(whole, refits.weights.over(dropped.source), drops, texts, ui);
 
   const record: DropRecord & { compensation: CompensationRecord } = {
     ...(await recordOf(o, dropped, drops)),
@@ -149,8 +151,8 @@ async function refitFolder(o: CompensateValues, ui: Ui): Promise<CompensateResul
 }
 
 /** How the dropped model came about, where its folder says so. */
-async function recordOf(o: CompensateValues, source: DropSource, drops: Drops): Promise<DropRecord> {
-  const found = await readJsonObject(join(source.checkpoint.folder, dropRecordFile));
+async function recordOf(o: CompensateValues, source: OpenedModel, drops: Drops): Promise<DropRecord> {
+  const found = await readJsonObject(join(source.source.folder, dropRecordFile));
   if (found?.schema === 'llm-drop/drop-report/1') return found as unknown as DropRecord;
   return {
     schema: 'llm-drop/drop-report/1',
@@ -165,7 +167,7 @@ async function recordOf(o: CompensateValues, source: DropSource, drops: Drops): 
 }
 
 /** Fails before the work where there is nothing to give back, or the two models are not of one kind. */
-function checkModels(o: CompensateValues, dropped: DropSource, base: DropSource, drops: Drops): void {
+function checkModels(o: CompensateValues, dropped: OpenedModel, base: OpenedModel, drops: Drops): void {
   const count = drops.attention.length + drops.mlp.length;
   if (count === 0)
     throw new UserError(`${o.model} has dropped nothing, so there is nothing to give back`, {
@@ -187,18 +189,9 @@ function checkModels(o: CompensateValues, dropped: DropSource, base: DropSource,
     throw new UserError(`${o.base} has dropped modules that ${o.model} has not`);
 }
 
-function missingTensor({ specs, checkpoint }: DropSource, drops: Drops): string | undefined {
-  for (const spec of specs)
-    for (const kind of ['attention', 'mlp'] as const) {
-      if (!spec.path.startsWith(`${kind}.`)) continue;
-      for (const layer of drops[kind]) {
-        const names = tensorNames(spec, layer);
-        const fused = spec.fused && tensorNames({ ...spec, name: spec.fused.name }, layer);
-        const held = [names, ...(fused ? [fused] : [])].some((form) => form.every((name) => checkpoint.has(name)));
-        if (!held) return names[0];
-      }
-    }
-  return undefined;
+function missingTensor({ description, source }: OpenedModel, drops: Drops): string | undefined {
+  const lost = allWeights(description).find((weight) => isDropped(drops, weight) && !holdsWeight(source, weight));
+  return lost && tensorNames(lost)[0];
 }
 
 /** What of a config does not decide shapes and arithmetic. */

@@ -10,7 +10,6 @@ import {
   mergeDrops,
   methodRecord,
   needsText,
-  openDropSource,
   parseImportance,
   targets,
   writeDropped,
@@ -19,7 +18,6 @@ import {
   type CompensationRecord,
   type DropMethod,
   type DropRecord,
-  type DropSource,
   type Importance,
   type LossReport,
   type Target,
@@ -28,7 +26,14 @@ import {
 import { splitRows, type CalibrationRecord, type SplitRows } from '../../text/index.js';
 import { createEngine, UserError } from '../../engine/index.js';
 import type { LossResult } from '../../evaluate/index.js';
-import { checkedIndices, type Drops, type LoadedModel, type Model } from '../../models/index.js';
+import {
+  checkedIndices,
+  openModel,
+  type Drops,
+  type LoadedModel,
+  type Model,
+  type OpenedModel,
+} from '../../models/index.js';
 import { calibrationOptions, watched } from '../calibration.js';
 import { command, dropsOf, type CommonValues, type Values } from '../command.js';
 import {
@@ -195,7 +200,7 @@ async function writeRefit(
 /** Reads no weight but to copy it, or as Gate-Norm looks at it. */
 async function dropUnmeasured(o: DropValues, ui: Ui): Promise<DropResult> {
   const method = methodOf(o);
-  await using source = await openDropSource(o.model);
+  await using source = await openModel(o.model);
   const decision = method ? await chooseUnmeasured(o, source, method) : namedModules(o, source);
   return await write(o, source, decision, ui, { notes: ['no loss is measured without --calibration'] });
 }
@@ -223,16 +228,16 @@ async function chooseOnText(
   };
 }
 
-async function chooseUnmeasured(o: DropValues, source: DropSource, method: DropMethod): Promise<Decision> {
+async function chooseUnmeasured(o: DropValues, source: OpenedModel, method: DropMethod): Promise<Decision> {
   const earlier = earlierDrops(source);
   if (o.importance !== undefined) {
     const { importance } = await readScores(o.importance, source);
     return { ...chooseByScores(importance, method, earlier), method };
   }
   using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
-  const { config, specs, checkpoint } = source;
+  const { description, source: checkpoint } = source;
   return {
-    ...(await chooseWithoutText({ engine, config, specs, parameters: checkpoint, drops: earlier }, method)),
+    ...(await chooseWithoutText({ engine, description, parameters: checkpoint, drops: earlier }, method)),
     method,
   };
 }
@@ -240,7 +245,7 @@ async function chooseUnmeasured(o: DropValues, source: DropSource, method: DropM
 /** Scores from a file, and the rows of the text that they have seen. */
 async function readScores(
   path: string,
-  { config }: DropSource,
+  { config }: OpenedModel,
 ): Promise<{ importance: Importance; seen?: { samples: number; length: number } }> {
   const document = await readJson(path);
   const importance = parseImportance(document, config.numHiddenLayers, path);
@@ -250,10 +255,10 @@ async function readScores(
   return { importance, seen: { samples, length: importance.length } };
 }
 
-const earlierDrops = ({ config }: DropSource): Drops => ({ attention: config.dropAttention, mlp: config.dropMlp });
+const earlierDrops = ({ config }: OpenedModel): Drops => ({ attention: config.dropAttention, mlp: config.dropMlp });
 
 /** All that will be dropped, what the model had dropped before included. */
-function namedModules(o: DropValues, source: DropSource): Decision {
+function namedModules(o: DropValues, source: OpenedModel): Decision {
   const { attention, mlp } = dropsOf(o);
   const { numHiddenLayers } = source.config;
   const drops = mergeDrops(earlierDrops(source), {
@@ -276,7 +281,7 @@ interface Written {
 
 async function write(
   o: DropValues,
-  source: DropSource,
+  source: OpenedModel,
   { drops, importance, rounds, steps, method, calibration, written }: Decision,
   ui: Ui,
   { loss, notes, model, compensation }: Written,

@@ -1,9 +1,8 @@
 import { ProgressFile, fingerprintOf } from '../../progress/index.js';
 import { int4Methods, loadTokenizer } from '../../checkpoint/index.js';
-import { openDropSource, type DropSource } from '../../drop/index.js';
 import { sweepRows, type HeldOutText } from '../../text/index.js';
 import { UserError, createEngine } from '../../engine/index.js';
-import { Model, defaultMaxMemory, familyOf, fitsMemory } from '../../models/index.js';
+import { Model, defaultMaxMemory, fitsMemory, openModel, tensorNames, type OpenedModel } from '../../models/index.js';
 import {
   checkQuantizable,
   projectionTensors,
@@ -83,10 +82,10 @@ export const quantize = command('quantize', 'Write a model with weights in 4 bit
 });
 
 async function quantizeFolder(o: QuantizeValues, ui: Ui): Promise<QuantizeResult> {
-  await using source = await openDropSource(o.model);
-  const { checkpoint, config, specs } = source;
+  await using source = await openModel(o.model);
+  const { source: checkpoint, description } = source;
   using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
-  using model = new Model(engine, config, familyOf(config, o.model), checkpoint);
+  using model = new Model(engine, description, checkpoint);
   const groups = { groupSize: o.groupSize, symmetric: isSymmetric(o), clip: o.clip };
   checkShapes(source, model, groups, o);
 
@@ -114,13 +113,13 @@ async function quantizeFolder(o: QuantizeValues, ui: Ui): Promise<QuantizeResult
     ...groups,
     calibration: calibration.length ? { files: o.calibration!, samples: calibration.length, length } : null,
     drop: drops,
-    ...quantizedSize(checkpoint, specs, drops, quantized.replaced, groups),
+    ...quantizedSize(checkpoint, description, drops, quantized.replaced, groups),
     losses: before.map((loss, i) => quantizeLoss(heldOut[i].name, loss, after[i])),
     projections: quantized.results,
     warnings: quantized.warnings,
     versions: { 'llm-drop': version, node: process.versions.node, backend, tier },
   };
-  await writeQuantized(checkpoint, o.out, {
+  await writeQuantized(source, o.out, {
     format: o.format,
     ...groups,
     replaced: quantized.replaced,
@@ -150,15 +149,15 @@ function checkValues(o: QuantizeValues): void {
 }
 
 /** Fails before the work where the format cannot hold what comes of it. */
-function checkShapes({ checkpoint, specs }: DropSource, model: Model, groups: GroupOptions, o: QuantizeValues): void {
-  const head = specs.find(({ path }) => path === 'head');
+function checkShapes(opened: OpenedModel, model: Model, groups: GroupOptions, o: QuantizeValues): void {
+  const head = opened.description.head.weight;
   if (o.quantizeHead && !head)
     throw new UserError("the model's output projection is its embedding, which the formats hold as floats only", {
       hint: 'leave --quantize-head out',
     });
-  const tensors = new Set([...projectionTensors(model), ...(o.quantizeHead ? [head!.name] : [])]);
+  const tensors = new Set([...projectionTensors(model), ...(o.quantizeHead ? tensorNames(head!) : [])]);
   const { groupSize, symmetric } = groups;
-  checkQuantizable(checkpoint, {
+  checkQuantizable(opened, {
     format: o.format,
     groupSize,
     symmetric,

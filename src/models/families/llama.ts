@@ -28,4 +28,8 @@ export const llama: Family = {
 };
 
 /** Mistral (Jiang et al., 2023): a Llama whose attention may see a window only. */
-export const mistral: Family = { types: ['mistral'], gguf: { architectures: [] }, describe: describe('MistralForCausalLM') };
+export const mistral: Family = {
+  types: ['mistral'],
+  gguf: { architectures: [] },
+  describe: describe('MistralForCausalLM'),
+};

@@ -231,6 +231,7 @@ const activations: Readonly<Record<string, Activation>> = {
 export function readActivation(read: ConfigReader): Activation {
   const name = read.value('hidden_act') ?? read.value('hidden_activation') ?? 'silu';
   const found = typeof name === 'string' ? activations[name] : undefined;
-  if (!found) read.fail(`hidden_act ${JSON.stringify(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
+  if (!found)
+    read.fail(`hidden_act ${JSON.stringify(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
   return found;
 }
