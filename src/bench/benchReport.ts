@@ -1,6 +1,6 @@
 import type { Drops } from '../models/index.js';
 import type { DropBound, Work } from './dropBound.js';
-import type { BenchMachine } from './machine.js';
+import type { BenchMachine } from './benchMachine.js';
 import type { Rates } from './rates.js';
 import type { Statistics } from './statistics.js';
 

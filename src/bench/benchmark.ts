@@ -6,7 +6,7 @@ import { cachesFit, newCell, sample, type BenchCell, type BenchVariant } from '.
 import { excluded, type BenchReport, type BenchResult } from './benchReport.js';
 import { testName, type BenchTest } from './benchTest.js';
 import { dropBound, weightBytes } from './dropBound.js';
-import { benchMachine } from './machine.js';
+import { benchMachine } from './benchMachine.js';
 import { measureTest, type MeasureOptions } from './measureTest.js';
 import { RateMeter, type Rates } from './rates.js';
 import { median, statistics } from './statistics.js';

@@ -14,7 +14,7 @@ export {
   type WeightBytes,
   type Work,
 } from './dropBound.js';
-export { benchMachine, type BenchMachine } from './machine.js';
+export { benchMachine, type BenchMachine } from './benchMachine.js';
 export { filledCache, measureTest, type MeasureOptions } from './measureTest.js';
 export { RateMeter, type Rates } from './rates.js';
 export { median, statistics, type Statistics } from './statistics.js';
