@@ -1,5 +1,5 @@
 import type { Progress } from '../progress/index.js';
-import { ProgressLine, type Output } from './progress.js';
+import { ProgressLine, type Output } from './progressLine.js';
 
 /** What a command runs in: the streams, and the signal of Ctrl-C. */
 export interface Surroundings {

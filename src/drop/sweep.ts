@@ -3,7 +3,7 @@ import type { LoadedModel } from '../models/index.js';
 import type { SweepRows } from '../text/index.js';
 import { candidates } from './candidates.js';
 import { dropMethod } from './method.js';
-import { targets as allTargets } from './select.js';
+import { checkCount, targets as allTargets } from './select.js';
 import { SweepChoice } from './sweepChoice.js';
 import { SweepMeasure } from './sweepMeasure.js';
 import type { SweepOptions } from './sweepOptions.js';
@@ -41,9 +41,7 @@ function checkSweep(model: LoadedModel, { targets, counts, ...method }: SweepOpt
   for (const target of targets)
     for (const count of counts) {
       const { keep } = dropMethod({ ...method, target, count });
-      const available = candidates(model, target, keep).length;
-      if (!Number.isInteger(count) || count < 1 || count > available)
-        throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`);
+      checkCount(count, target, candidates(model, target, keep).length, { least: 1 });
     }
 }
 

@@ -1,5 +1,5 @@
 import { command } from '../command.js';
-import { runDemo, type DemoResult } from '../demo.js';
+import { runDemo, type DemoResult } from '../runDemo.js';
 import { demoRows } from '../demoRows.js';
 import { loadForText } from '../loadForText.js';
 import { builtInModel } from '../package.js';

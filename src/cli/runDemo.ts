@@ -1,8 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
 import type { Tokenizer } from '../checkpoint/index.js';
 import { mergeDrops, scoreImportance, selectDrops, type Importance } from '../drop/index.js';
 import type { SplitRows } from '../text/index.js';
-import { decodeSpeed, evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
+import { compareDecodeSpeeds, evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import { generate, type Drops, type Model } from '../models/index.js';
 import type { Ui } from './ui.js';
 
@@ -52,7 +51,12 @@ export async function runDemo(model: Model, tokenizer: Tokenizer, rows: SplitRow
   ];
   try {
     const losses = await lossesUnder(model, drops, rows.heldOut, ui);
-    const speeds = await speedsUnder(model, drops, start, ui);
+    const speeds = await compareDecodeSpeeds(model, drops, start, {
+      tokens: speedTokens,
+      rounds: speedRounds,
+      onProgress: ui.progress('measuring speed'),
+      signal,
+    });
     const levels = choices.map((choice, i) => ({
       ...choice,
       loss: losses[i + 1].loss,
@@ -89,20 +93,6 @@ async function lossesUnder(
     progress(losses.length, drops.length, 'levels');
   }
   return losses;
-}
-
-/** Tokens a second, the best of some rounds; each round visits all, so that a busy moment of the machine strikes all alike. */
-async function speedsUnder(model: Model, drops: readonly Drops[], start: readonly number[], ui: Ui): Promise<number[]> {
-  const progress = ui.progress('measuring speed');
-  const best = drops.map(() => 0);
-  for (let round = 0; round < speedRounds; round++)
-    for (const [i, drop] of drops.entries()) {
-      model.setDrops(drop);
-      best[i] = Math.max(best[i], await decodeSpeed(model, start, { tokens: speedTokens, repeats: 1 }));
-      progress(round * drops.length + i + 1, speedRounds * drops.length, 'runs');
-      await setImmediate(); // lets Ctrl-C and the progress line have their turn
-    }
-  return best;
 }
 
 async function sentence(model: Model, tokenizer: Tokenizer, start: readonly number[]): Promise<string> {

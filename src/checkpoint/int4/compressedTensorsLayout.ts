@@ -21,7 +21,7 @@ import {
   wordsAcross,
   wordsOfBytes,
   wordsOfQuants,
-} from './nibbles.js';
+} from './nibbleWords.js';
 import { StoredInt4, unordered, type StoredGroups } from './storedInt4.js';
 
 /**

@@ -20,7 +20,7 @@ import {
   wordsOfBytes,
   wordsOfQuants,
   type Order,
-} from './nibbles.js';
+} from './nibbleWords.js';
 import { StoredInt4, turnedScales, wholeMatrix } from './storedInt4.js';
 
 /** The output channel of each integer of a word, within its eight. */

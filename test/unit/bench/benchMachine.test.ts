@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseFlags } from '../../../src/bench/machine.js';
+import { parseFlags } from '../../../src/bench/benchMachine.js';
 
 describe('instruction sets', () => {
   it('are those of the first processor that matter', () =>

@@ -12,7 +12,15 @@ import {
   type Int4Layout,
   type Parts,
 } from './layout.js';
-import { bytesOfWords, packed, transposed, transposedWords, unpacked, wordsOfBytes, wordsOfQuants } from './nibbles.js';
+import {
+  bytesOfWords,
+  packed,
+  transposed,
+  transposedWords,
+  unpacked,
+  wordsOfBytes,
+  wordsOfQuants,
+} from './nibbleWords.js';
 import { StoredInt4, turnedScales, unordered, wholeMatrix } from './storedInt4.js';
 
 /**
