@@ -37,6 +37,8 @@ export function parseImportance(value: unknown, layers: number, where: string): 
   const least = all.metric === 'gate-norm' ? 0 : 1;
   const similarity = object(all.similarity, `'similarity'`);
   const windows = Array.isArray(all.blockConsecutive) ? all.blockConsecutive : [];
+  if (windows.length > 0 && windows.length !== layers)
+    throw new UserError(`${where} scores windows of ${windows.length} layers, but the model has ${layers}`);
   return {
     metric: typeof all.metric === 'string' ? all.metric : 'cosine',
     samples: count('samples'),
@@ -81,13 +83,14 @@ export function parseShard(value: unknown, where: string): ShardSums {
   const numbers = sums.sums;
   if (!Array.isArray(numbers) || numbers.length !== sumsLength(layers, gaps.length) || !numbers.every(Number.isFinite))
     return fail(`holds no list of ${sumsLength(layers, gaps.length)} numbers 'sums.sums'`);
+  if (typeof sums.metric !== 'string') return fail(`holds no text 'metric'`);
   if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
     fail(`holds something else than text in 'fingerprint'`);
   return {
     shard: { index: count(shard, 'index'), count: count(shard, 'count') },
     fingerprint: fingerprint as Fingerprint,
     scored: {
-      metric: String(sums.metric),
+      metric: sums.metric,
       samples: count(sums, 'samples'),
       length: count(sums, 'length'),
       tokens: count(sums, 'tokens'),
