@@ -18,7 +18,7 @@ import type { CacheSpec, KvCache } from '../kvCache.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
 import { isInt4, type Int4Source } from '../int4.js';
 import type { WeightSource, WeightUse } from '../weight.js';
-import { gatherInt4, packInt4 } from './operations/int4/int4Packing.js';
+import { gatherInt4, packInt4 } from './operations/int4/packInt4.js';
 import { attention } from './operations/attention.js';
 import { createCacheLayer } from './layouts/cacheLayout.js';
 import { cosine } from './operations/cosine.js';
@@ -37,7 +37,7 @@ import { WasmRecording } from './runtime/recording.js';
 import { isInt4Right, rightOf } from './operations/operands.js';
 import { passesSelfTest } from './operations/selfTest.js';
 import { detectTier, isKnown, plansOf, prepare, tiers, type Tier } from './runtime/tier.js';
-import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './operations/packing.js';
+import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './operations/packRows.js';
 import { mostPages } from './compiler/webAssembly.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */

@@ -10,7 +10,7 @@ import { softmax } from '../kernels/softmax.js';
 import { chunks, productCalls } from './linear.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block, type Frame } from '../runtime/memory.js';
-import { packLeftCalls, type Panels } from './packing.js';
+import { packLeftCalls, type Panels } from './packRows.js';
 import {
   firstUnit,
   perUnit,

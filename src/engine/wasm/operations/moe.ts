@@ -5,7 +5,7 @@ import { chunks, gated, normRows, project } from './linear.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
 import { Left, rightOf } from './operands.js';
-import { rowMajor } from './packing.js';
+import { rowMajor } from './packRows.js';
 
 /** A row that visits an expert, and the weight of what comes back. */
 export interface Visit {

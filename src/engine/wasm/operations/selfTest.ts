@@ -3,7 +3,7 @@ import { arraySource } from '../../arraySource.js';
 import { int4Right } from './int4/int4SelfTest.js';
 import { productTasks } from './linear.js';
 import type { Machine } from '../runtime/machine.js';
-import { packLeft, packRight, packWeight, panelsOf, rowMajor, type Panels } from './packing.js';
+import { packLeft, packRight, packWeight, panelsOf, rowMajor, type Panels } from './packRows.js';
 
 const [rows, depth, columns] = [13, 98, 40];
 /** Often enough that the optimizing compiler's code is tried as well. */

@@ -7,8 +7,8 @@ import { wordsOf } from '../../kernels/int4/nibbleDots.js';
 import { pack } from '../../kernels/pack.js';
 import type { Machine } from '../../runtime/machine.js';
 import type { Frame } from '../../runtime/memory.js';
-import { making, type Matrix } from '../packing.js';
-import type { Int4Panels } from './int4Packing.js';
+import { making, type Matrix } from '../packRows.js';
+import type { Int4Panels } from './packInt4.js';
 import {
   endUnit,
   firstUnit,

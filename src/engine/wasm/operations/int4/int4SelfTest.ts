@@ -1,7 +1,7 @@
 import type { Int4Source } from '../../../int4.js';
 import type { Machine } from '../../runtime/machine.js';
-import { rowMajor } from '../packing.js';
-import { packInt4 } from './int4Packing.js';
+import { rowMajor } from '../packRows.js';
+import { packInt4 } from './packInt4.js';
 import { int4Product, quantizeRows } from './int4Product.js';
 
 const groupSize = 32;

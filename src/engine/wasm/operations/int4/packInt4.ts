@@ -3,7 +3,7 @@ import { groupsOf, readInt4Rows, type Int4Format, type Int4Rows, type Int4Source
 import { int4Pack } from '../../kernels/int4/int4Pack.js';
 import type { Machine } from '../../runtime/machine.js';
 import { Block, type Frame, type Memory } from '../../runtime/memory.js';
-import type { Panels } from '../packing.js';
+import type { Panels } from '../packRows.js';
 import { perUnit, unitCount } from '../../runtime/task.js';
 import { packBytes } from '../../layouts/tilePlan.js';
 import { blockBytes, blockWidth, panelRows, scaleBytes, zeroBytes } from '../../layouts/int4/int4Plan.js';
