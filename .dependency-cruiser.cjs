@@ -19,7 +19,17 @@ const mayImport = {
   ],
 };
 
+// The same within the backend of WebAssembly, whose own files may import all of these.
+const wasmMayImport = {
+  compiler: [],
+  layouts: [],
+  kernels: ['compiler', 'layouts'],
+  runtime: ['compiler', 'layouts', 'kernels'],
+  operations: ['compiler', 'layouts', 'kernels', 'runtime'],
+};
+
 const folders = Object.keys(mayImport);
+const wasmFolders = Object.keys(wasmMayImport);
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -30,6 +40,16 @@ module.exports = {
       severity: 'error',
       from: { path: `^src/${folder}/` },
       to: { path: '^src/', pathNot: `^src/(${[folder, ...mayImport[folder]].join('|')})(/|$)` },
+    })),
+    ...wasmFolders.map((folder) => ({
+      name: `wasm-${folder}-imports`,
+      comment: `wasm/${folder} may import ${wasmMayImport[folder].join(', ') || 'nothing'} of wasm beside itself`,
+      severity: 'error',
+      from: { path: `^src/engine/wasm/${folder}/` },
+      to: {
+        path: '^src/engine/wasm/',
+        pathNot: `^src/engine/wasm/(${[folder, ...wasmMayImport[folder]].join('|')})/`,
+      },
     })),
     {
       name: 'known-folders',

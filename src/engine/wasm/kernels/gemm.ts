@@ -1,4 +1,4 @@
-import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../compiler/language.js';
+import { bytesPerElement, type WeightDType } from '../../weight.js';
 import {
   kernel,
   kernelModule,
@@ -7,16 +7,13 @@ import {
   type ModuleScope,
   type Variable,
 } from '../compiler/kernel.js';
-import { bytesPerElement } from '../../weight.js';
+import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../compiler/language.js';
 import { clearRows, grid } from '../compiler/loops.js';
-import { halfUnit, scaledHalves } from './float16.js';
 import type { TilePlan } from '../layouts/tilePlan.js';
-
-/** How a panel's elements are stored. */
-export type Stored = 'float32' | 'bfloat16' | 'float16';
+import { halfUnit, scaledHalves } from './float16.js';
 
 /** Bytes of a panel's row. */
-const rowBytes = (plan: TilePlan, stored: Stored): number => bytesPerElement[stored] * plan.panel;
+const rowBytes = (plan: TilePlan, stored: WeightDType): number => bytesPerElement[stored] * plan.panel;
 
 /** How a kernel reads a panel's row of elements as vectors of floats. */
 interface Reader {
@@ -32,7 +29,7 @@ interface Reader {
  * A float16 is exact but for the exponent's bias (see `scaledHalves`), which whoever uses them makes up for: inputs and
  * sums take half of it each, so that neither leaves the range of float32. Infinity and NaN are not among weights.
  */
-function reader(k: Kernel, plan: TilePlan, stored: Stored): Reader {
+function reader(k: Kernel, plan: TilePlan, stored: WeightDType): Reader {
   const vectors = Array.from({ length: plan.panel / 4 }, (_, j) => j);
   if (stored === 'float32')
     return { row: (at, offset = 0) => vectors.map((j) => load.f32x4(at, offset + 16 * j)), unit: 1 };
@@ -84,7 +81,13 @@ interface Tile {
  * order of depth, which joins C where it lies. Where compilers move a loop's loads to its top, it is rolled: they would spill
  * the sums.
  */
-const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number, stored: Stored): Tile['multiply'] =>
+const multiply = (
+  scope: ModuleScope,
+  plan: TilePlan,
+  rows: number,
+  panels: number,
+  stored: WeightDType,
+): Tile['multiply'] =>
   scope.function(tileParameters, (k, { a, b, panelStride, c, rowStride, first, depth }) => {
     const vectors = plan.panel / 4;
     k.if(first, () => clearRows(k, c, rows, panels * vectors, rowStride));
@@ -129,7 +132,7 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
 const widenParameters = { source: 'i32', target: 'i32', depth: 'i32' } as const;
 
 /** Rows of a 16-bit panel as float32. */
-const widen = (scope: ModuleScope, plan: TilePlan, stored: Stored): KernelFunction<typeof widenParameters> =>
+const widen = (scope: ModuleScope, plan: TilePlan, stored: WeightDType): KernelFunction<typeof widenParameters> =>
   scope.function(widenParameters, (k, { source, target, depth }) => {
     const { row, unit } = reader(k, plan, stored);
     k.repeat(depth, () => {
@@ -146,9 +149,9 @@ const widen = (scope: ModuleScope, plan: TilePlan, stored: Stored): KernelFuncti
  *
  * Many rows use a 16-bit panel widened; one row widens as it goes, since it reads each element once.
  */
-const makeGemm = (plan: TilePlan, stored: Stored) =>
+const makeGemm = (plan: TilePlan, stored: WeightDType) =>
   kernelModule(`gemm of ${stored}`, (scope) => {
-    const tile = (rows: number, panels: number, of: Stored): Tile => ({
+    const tile = (rows: number, panels: number, of: WeightDType): Tile => ({
       panels,
       multiply: multiply(scope, plan, rows, panels, of),
     });
@@ -245,11 +248,11 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
     };
   });
 
-const made = new Map<TilePlan, Map<Stored, ReturnType<typeof makeGemm>>>();
+const made = new Map<TilePlan, Map<WeightDType, ReturnType<typeof makeGemm>>>();
 
 /** The kernels of a plan, made once a process. */
-export function gemm(plan: TilePlan, stored: Stored): ReturnType<typeof makeGemm> {
-  const ofPlan = made.get(plan) ?? new Map<Stored, ReturnType<typeof makeGemm>>();
+export function gemm(plan: TilePlan, stored: WeightDType): ReturnType<typeof makeGemm> {
+  const ofPlan = made.get(plan) ?? new Map<WeightDType, ReturnType<typeof makeGemm>>();
   made.set(plan, ofPlan);
   const found = ofPlan.get(stored) ?? makeGemm(plan, stored);
   ofPlan.set(stored, found);

@@ -1,7 +1,5 @@
 import type { CacheSpec } from '../../kvCache.js';
-import { roundUp } from '../runtime/allocator.js';
-import type { Machine } from '../runtime/machine.js';
-import type { Block } from '../runtime/memory.js';
+import { roundUp } from './roundUp.js';
 
 /**
  * Keys and values of a layer, laid out as right sides of products, so that attention is two of them. Per slot and head:
@@ -35,6 +33,3 @@ export function cacheLayerBytes({ slots, capacity, keyValueHeads, headDim, dtype
   const layout = layoutOf(capacity, keyValueHeads, headDim, dtype);
   return slots * layout.heads * headBytes(layout);
 }
-
-export const createCacheLayer = (machine: Machine, spec: CacheSpec): Block =>
-  machine.memory.allocate(cacheLayerBytes(spec));

@@ -2,8 +2,6 @@
 import type { AttentionSpec, Operand } from '../../backend.js';
 import type { Batch, Sequence } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
-import { roundUp } from '../runtime/allocator.js';
-import { headBytes, keyBytes, layoutOf } from '../layouts/cacheLayout.js';
 import {
   decodeAttention as kernels,
   decodeScratch,
@@ -11,6 +9,8 @@ import {
   partFloats,
   splitKeys,
 } from '../kernels/decodeAttention.js';
+import { headBytes, keyBytes, layoutOf } from '../layouts/cacheLayout.js';
+import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
 import { firstUnit, unitCount, type Task } from '../runtime/task.js';

@@ -1,16 +1,15 @@
 import type { AttentionSpec, Operand } from '../../backend.js';
 import { asking, type Batch, type Sequence } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
-import { roundUp } from '../runtime/allocator.js';
-import { headBytes, keyBytes, layoutOf, type Layout } from '../layouts/cacheLayout.js';
-import { attendTokens, isDecode } from './attendTokens.js';
 import { attention as kernels } from '../kernels/attentionRows.js';
 import { halfFloat } from '../kernels/float16.js';
 import { softmax } from '../kernels/softmax.js';
-import { chunks, productCalls } from './linear.js';
+import { headBytes, keyBytes, layoutOf, type Layout } from '../layouts/cacheLayout.js';
+import type { Panels } from '../layouts/panels.js';
+import { roundUp } from '../layouts/roundUp.js';
+import { attentionKeys, attentionRows, partOf } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block, type Frame } from '../runtime/memory.js';
-import { packLeftCalls, type Panels } from './packRows.js';
 import {
   firstUnit,
   perUnit,
@@ -21,7 +20,9 @@ import {
   type Task,
   type Varying,
 } from '../runtime/task.js';
-import { attentionKeys, attentionRows, partOf } from '../layouts/tilePlan.js';
+import { attendTokens, isDecode } from './attendTokens.js';
+import { chunks, productCalls } from './linear.js';
+import { packLeftCalls } from './packRows.js';
 
 /** A right side that begins at `at`, for each head or thread. */
 type Side = Omit<Panels, 'address'> & { readonly at: Argument };

@@ -1,16 +1,18 @@
 /** Launching matrix products, and what is fused around them. */
 import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../../backend.js';
-import { dequantize, int4Stripe } from './int4/packInt4.js';
-import { exactRowTasks, gatedRow, int4Tasks } from './int4/int4Product.js';
 import { elementwise } from '../kernels/elementwise.js';
 import { pack } from '../kernels/pack.js';
 import { rmsNorm } from '../kernels/rmsNorm.js';
+import { int4Stripe } from '../layouts/int4/int4Panels.js';
+import type { Panels } from '../layouts/panels.js';
+import { exactColumns, partOf } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block, type Frame } from '../runtime/memory.js';
-import { Left, isInt4Right, rightOf, type Right } from './operands.js';
-import { rowMajor, type MakeRows, type Panels } from './packRows.js';
 import { endUnit, firstUnit, perUnit, plus, type Argument, type Call, type Task } from '../runtime/task.js';
-import { exactColumns, partOf } from '../layouts/tilePlan.js';
+import { exactRowTasks, gatedRow, int4Tasks } from './int4/int4Product.js';
+import { dequantize } from './int4/packInt4.js';
+import { Left, isInt4Right, rightOf, type Right } from './operands.js';
+import { rowMajor, type MakeRows } from './packRows.js';
 
 /** How the depth of a product is split: see `gemm`. */
 interface Split {

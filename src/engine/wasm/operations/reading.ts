@@ -1,6 +1,6 @@
 /** Reading a weight's rows into the machine's memory, while rows read before are worked on. */
 import { bytesPerElement, type WeightSource } from '../../weight.js';
-import { roundUp } from '../runtime/allocator.js';
+import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 
 /** Bytes read at once: small enough for a piece to be in the second-level cache still when it has come. */

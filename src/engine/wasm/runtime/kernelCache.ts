@@ -1,7 +1,7 @@
 import type { KernelModule, Launch, Parameters } from '../compiler/kernel.js';
-import type { Argument, BoundKernel, Call } from './task.js';
-import type { Delivery } from './takePart.js';
 import { webAssembly, type WasmMemory, type WasmModule } from '../compiler/webAssembly.js';
+import type { Delivery } from './takePart.js';
+import type { Argument, BoundKernel, Call } from './task.js';
 
 type AnyModule = KernelModule;
 

@@ -1,19 +1,21 @@
 import type { Batch } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
 import { Turns } from '../../turns.js';
-import { roundUp } from './allocator.js';
+import type { WeightDType } from '../../weight.js';
 import type { FusibleModule, KernelModule, Launch } from '../compiler/kernel.js';
-import { panelRows, pairsPlan, type Int4Plan } from '../layouts/int4/int4Plan.js';
-import { KernelCache, Numbering, compileAnew, type Calls } from './kernelCache.js';
-import { gemm, type Stored } from '../kernels/gemm.js';
 import { gramTile } from '../kernels/columnProducts.js';
+import { gemm } from '../kernels/gemm.js';
 import { wordsOf } from '../kernels/int4/nibbleDots.js';
+import { int4PanelRows } from '../layouts/int4/int4Panels.js';
+import { pairsPlan, type Int4Plan } from '../layouts/int4/int4Plan.js';
+import { roundUp } from '../layouts/roundUp.js';
+import { strictTile, type TilePlan } from '../layouts/tilePlan.js';
+import { KernelCache, Numbering, compileAnew, type Calls } from './kernelCache.js';
 import { Memory, type Frame } from './memory.js';
 import { programModule, kernelsOf, type Phase, type Program } from './program.js';
 import type { Numbers, Recorder } from './recorder.js';
 import type { Call, Task, Varying } from './task.js';
 import { ThreadPool } from './threadPool.js';
-import { strictTile, type TilePlan } from '../layouts/tilePlan.js';
 
 /** Pieces of weights being read at a time: as many as Node has threads that read. */
 const piecesAhead = 4;
@@ -23,7 +25,7 @@ const chunksPerThread = 4;
 
 /** What launching a kernel needs: the memory, the compiled kernels, the threads, and the plan for matrix products. */
 export class Machine {
-  readonly gemm: Readonly<Record<Stored, ReturnType<typeof gemm>>>;
+  readonly gemm: Readonly<Record<WeightDType, ReturnType<typeof gemm>>>;
   readonly #cache: KernelCache;
   readonly #numbering: Numbering;
   readonly #pool: ThreadPool;
@@ -67,7 +69,7 @@ export class Machine {
     });
     this.sums = scratch(8 * gramTile ** 2);
     this.wide = scratch(4 * panels * panel * depth);
-    this.stripe = scratch(4 * Math.max(panel * block, panelRows * int4.block));
+    this.stripe = scratch(4 * Math.max(panel * block, int4PanelRows * int4.block));
     this.unpacked = scratch(16 * int4.tileVectors * int4.depthBlocks * (4 * wordsOf(int4) + 2));
     this.pad = scratch(4 * 128);
   }

@@ -1,7 +1,7 @@
 /** Passes that are noted down while they run, to run again without the host's part in them. */
+import type { Operand, Recording, Replay } from '../../backend.js';
 import type { Batch } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
-import type { Operand, Recording, Replay } from '../../backend.js';
 import { sizeOf } from '../../tensor.js';
 import { Arena } from './arena.js';
 import type { Machine } from './machine.js';

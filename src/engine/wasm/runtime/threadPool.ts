@@ -1,7 +1,7 @@
 import { MessageChannel, Worker, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import type { Program } from './program.js';
-import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
 import { serve, takePart, words, type Assignment, type Delivery } from './takePart.js';
+import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
 
 /** Numbers that a job's description may take; what does not fit becomes another job. */
 const tasksLength = 1 << 16;

@@ -2,12 +2,12 @@
 import { setFlagsFromString } from 'node:v8';
 import type { EngineOptions } from '../../engineOptions.js';
 import { UserError } from '../../errors.js';
-import { hasByteDots, hasLargeCache } from './processor.js';
-import { int4PlanFor, type Int4Plan } from '../layouts/int4/int4Plan.js';
 import { kernel, kernelModule } from '../compiler/kernel.js';
 import { constant, multiplyAdd } from '../compiler/language.js';
-import { forLargeCache, hoistedTile, pairedTile, relaxedTile, strictTile, type TilePlan } from '../layouts/tilePlan.js';
 import { webAssembly } from '../compiler/webAssembly.js';
+import { int4PlanFor, type Int4Plan } from '../layouts/int4/int4Plan.js';
+import { forLargeCache, hoistedTile, pairedTile, relaxedTile, strictTile, type TilePlan } from '../layouts/tilePlan.js';
+import { hasByteDots, hasLargeCache } from './processor.js';
 
 /** Best first. `relaxed`: fused multiply-adds and dot products of bytes; `revectorized`: these, in pairs. */
 export const tiers = ['revectorized', 'relaxed', 'baseline'] as const;
