@@ -94,6 +94,21 @@ module.exports = {
       to: { path: '^src/engine/(wasm|tfjs)/' },
     },
     {
+      name: 'host-behind-its-interface',
+      comment:
+        'what the engine and the models need of where they run is asked of engine/host.ts; hosts/node.ts asks Node',
+      severity: 'error',
+      from: { path: '^src/(engine|models)/', pathNot: '^src/engine/hosts/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'host-chosen-once',
+      comment: 'hosts/index.ts alone says which host it is, so that a build for another place replaces one file',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/engine/hosts/index\\.ts$' },
+      to: { path: '^src/engine/hosts/', pathNot: '^src/engine/hosts/index\\.ts$' },
+    },
+    {
       name: 'not-found',
       comment: 'an import that leads nowhere',
       severity: 'error',

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import type {
   Abilities,
   AttentionSpec,
@@ -14,6 +13,7 @@ import type {
 import type { Batch } from '../batch.js';
 import type { EngineOptions } from '../engineOptions.js';
 import { UserError } from '../errors.js';
+import { host } from '../hosts/index.js';
 import { isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
@@ -307,7 +307,7 @@ export async function createWasmBackend(
   pages = mostPages,
   plansFor = plansOf,
 ): Promise<Backend> {
-  const { int4 = 'fast', threads = availableParallelism() } = options;
+  const { int4 = 'fast', threads = host.cores() } = options;
   if (!Number.isInteger(threads) || threads < 1)
     throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
   for (let at = tiers.indexOf(detectTier(options)); ; at++) {
@@ -319,6 +319,6 @@ export async function createWasmBackend(
     if (tier === 'baseline' || (await passesSelfTest(machine)))
       return overMemories(new WasmBackend(machine, tier), pages);
     machine.dispose();
-    process.stderr.write(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.\n`);
+    host.warn(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.`);
   }
 }
