@@ -9,11 +9,12 @@ import {
 } from '../compiler/kernel.js';
 import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../compiler/language.js';
 import { clearRows, grid } from '../compiler/loops.js';
+import { panelRows } from '../layouts/panels.js';
 import type { TilePlan } from '../layouts/tilePlan.js';
 import { halfUnit, scaledHalves } from './float16.js';
 
 /** Bytes of a panel's row. */
-const rowBytes = (plan: TilePlan, stored: WeightDType): number => bytesPerElement[stored] * plan.panel;
+const rowBytes = (stored: WeightDType): number => bytesPerElement[stored] * panelRows;
 
 /** How a kernel reads a panel's row of elements as vectors of floats. */
 interface Reader {
@@ -30,7 +31,7 @@ interface Reader {
  * sums take half of it each, so that neither leaves the range of float32. Infinity and NaN are not among weights.
  */
 function reader(k: Kernel, plan: TilePlan, stored: WeightDType): Reader {
-  const vectors = Array.from({ length: plan.panel / 4 }, (_, j) => j);
+  const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
   if (stored === 'float32')
     return { row: (at, offset = 0) => vectors.map((j) => load.f32x4(at, offset + 16 * j)), unit: 1 };
   if (stored === 'float16') {
@@ -89,7 +90,7 @@ const multiply = (
   stored: WeightDType,
 ): Tile['multiply'] =>
   scope.function(tileParameters, (k, { a, b, panelStride, c, rowStride, first, depth }) => {
-    const vectors = plan.panel / 4;
+    const vectors = panelRows / 4;
     k.if(first, () => clearRows(k, c, rows, panels * vectors, rowStride));
     const sumUp = multiplyAddIf(plan.fused);
     const totals = grid(rows, panels * vectors, () => k.let(constant('f32x4', 0)));
@@ -105,7 +106,7 @@ const multiply = (
         () => a.differs(until),
         () => {
           for (let step = 0; step < count; step++) {
-            const loads = panel.flatMap((at) => row(at, step * rowBytes(plan, stored)));
+            const loads = panel.flatMap((at) => row(at, step * rowBytes(stored)));
             // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
             const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
             for (let i = 0; i < rows; i++) {
@@ -116,7 +117,7 @@ const multiply = (
             }
             a.add(4 * rows);
           }
-          for (const at of panel) at.add(count * rowBytes(plan, stored));
+          for (const at of panel) at.add(count * rowBytes(stored));
         },
       );
     if (plan.unroll > 1 && rows === plan.rows)
@@ -137,8 +138,8 @@ const widen = (scope: ModuleScope, plan: TilePlan, stored: WeightDType): KernelF
     const { row, unit } = reader(k, plan, stored);
     k.repeat(depth, () => {
       row(source).forEach((column, j) => k.store(target, unit === 1 ? column : column.times(unit ** 2), 16 * j));
-      source.add(rowBytes(plan, stored));
-      target.add(rowBytes(plan, 'float32'));
+      source.add(rowBytes(stored));
+      target.add(rowBytes('float32'));
     });
   });
 
@@ -183,7 +184,7 @@ const makeGemm = (plan: TilePlan, stored: WeightDType) =>
         const done = k.let(constant('i32', 0));
         const current = k.let(constant('i32', 0));
         const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
-        const panelAt = (panel: Int): Int => b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
+        const panelAt = (panel: Int): Int => b.plus(panel.times(panelStride)).plus(done.times(rowBytes(stored)));
 
         const compute = ({ multiply }: Tile, row: Int, height: number, panel: Int, right: Int, stride: Int): void => {
           const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
@@ -191,7 +192,7 @@ const makeGemm = (plan: TilePlan, stored: WeightDType) =>
             a: left,
             b: right,
             panelStride: stride,
-            c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)),
+            c: c.plus(row.times(rowStride)).plus(panel.times(4 * panelRows)),
             rowStride,
             first: done.equals(0),
             depth: current,
@@ -223,7 +224,7 @@ const makeGemm = (plan: TilePlan, stored: WeightDType) =>
         const block = (sizes: readonly Tile[], panel: Variable<'i32'>): void => {
           const { panels } = sizes[0];
           const right = widened ? wide : k.let(panelAt(panel));
-          const stride = widened ? k.let(current.times(rowBytes(plan, 'float32'))) : panelStride;
+          const stride = widened ? k.let(current.times(rowBytes('float32'))) : panelStride;
           if (widened)
             for (let p = 0; p < panels; p++)
               k.call(widened, { source: panelAt(panel.plus(p)), target: wide.plus(stride.times(p)), depth: current });

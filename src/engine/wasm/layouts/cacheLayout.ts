@@ -1,4 +1,5 @@
 import type { CacheSpec } from '../../kvCache.js';
+import { panelRows } from './panels.js';
 import { roundUp } from './roundUp.js';
 
 /**
@@ -17,10 +18,10 @@ export interface Layout {
 }
 
 export const layoutOf = (capacity: number, heads: number, size: number, dtype: CacheSpec['dtype']): Layout => ({
-  capacity: roundUp(capacity, 8),
+  capacity: roundUp(capacity, panelRows),
   heads,
   size,
-  padded: roundUp(size, 8),
+  padded: roundUp(size, panelRows),
   bytes: dtype === 'float16' ? 2 : 4,
 });
 

@@ -1,6 +1,9 @@
 import { bytesPerElement, type WeightDType, type WeightSource } from '../../weight.js';
 import { roundUp } from './roundUp.js';
 
+/** Rows of a panel, which are columns of a product: two vectors of floats. Kernels for panels count on it. */
+export const panelRows = 8;
+
 /**
  * A matrix [rows, depth] as panels of 8 rows, [depth][8] elements each; rows that lack in the last are zeros. One layout
  * serves products with many rows, with one, and look-ups of a row.
@@ -17,5 +20,5 @@ export interface Panels {
 /** Bytes that a weight's panels take. */
 export function panelBytes({ shape, dtype }: WeightSource): number {
   const [rows, depth] = shape.slice(-2);
-  return (shape.length === 3 ? shape[0] : 1) * roundUp(rows, 8) * depth * bytesPerElement[dtype];
+  return (shape.length === 3 ? shape[0] : 1) * roundUp(rows, panelRows) * depth * bytesPerElement[dtype];
 }

@@ -10,6 +10,7 @@ import {
   splitKeys,
 } from '../kernels/decodeAttention.js';
 import { headBytes, keyBytes, layoutOf } from '../layouts/cacheLayout.js';
+import { panelRows } from '../layouts/panels.js';
 import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
@@ -33,7 +34,7 @@ export function attendTokens(
   const output = frame.block(4 * q.shape[0] * q.shape[1]);
   const { dtype } = cache.spec;
   const group = queryHeads / keyValueHeads;
-  const padded = roundUp(headDim, 8);
+  const padded = roundUp(headDim, panelRows);
   const window = Math.min(shown, 0x7fffffff);
   const { attend, combine } = machine.calls(kernels({ plan: machine.plan, group, stored: dtype }));
   const scratch = machine.scratch(frame, decodeScratch(group));

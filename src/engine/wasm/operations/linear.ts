@@ -4,7 +4,7 @@ import { elementwise } from '../kernels/elementwise.js';
 import { pack } from '../kernels/pack.js';
 import { rmsNorm } from '../kernels/rmsNorm.js';
 import { int4Stripe } from '../layouts/int4/int4Panels.js';
-import type { Panels } from '../layouts/panels.js';
+import { panelRows, type Panels } from '../layouts/panels.js';
 import { exactColumns, partOf } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block, type Frame } from '../runtime/memory.js';
@@ -65,7 +65,7 @@ function gemmCall(
 export function productCalls(machine: Machine, product: Product): Call[] {
   const calls: Call[] = [];
   chunks(product.rows, machine.plan.block, (row, count) =>
-    calls.push(gemmCall(machine, product, row, count, 0, product.right.rows / machine.plan.panel)),
+    calls.push(gemmCall(machine, product, row, count, 0, product.right.rows / panelRows)),
   );
   return calls;
 }
@@ -82,9 +82,9 @@ export function productTasks(
   c: number,
   rowStride = 4 * right.rows,
 ): Task[] {
-  const { block, panel, panels, rowPanels } = machine.plan;
-  const full = Math.floor(right.rows / panel);
-  const rest = right.rows % panel;
+  const { block, panels, rowPanels } = machine.plan;
+  const full = Math.floor(right.rows / panelRows);
+  const rest = right.rows % panelRows;
   const product: Product = {
     left,
     rows,
@@ -96,7 +96,7 @@ export function productTasks(
   };
   const tasks: Task[] = [];
   chunks(rows, block, (row, count) => {
-    const work = count * panel * right.depth;
+    const work = count * panelRows * right.depth;
     const chunk = machine.chunkOf(full, rows === 1 ? rowPanels : panels);
     if (full > 0)
       tasks.push({
@@ -109,22 +109,22 @@ export function productTasks(
     if (rest === 0) return;
     // A panel that is not full is written beside the result, whose rows it would overrun.
     const { stripe } = machine;
-    const beside = { ...product, rowStride: 4 * panel };
-    const target = c + row * rowStride + 4 * panel * full;
+    const beside = { ...product, rowStride: 4 * panelRows };
+    const target = c + row * rowStride + 4 * panelRows * full;
     const { copyColumns } = machine.calls(pack);
     const copy = copyColumns({
       source: stripe,
       target,
       rows: count,
       columns: rest,
-      sourceStride: 4 * panel,
+      sourceStride: 4 * panelRows,
       targetStride: rowStride,
     });
     tasks.push({
       units: 1,
       chunk: 1,
       work,
-      calls: [gemmCall(machine, beside, row, count, full, full + 1, plus(stripe, -4 * panel * full)), copy],
+      calls: [gemmCall(machine, beside, row, count, full, full + 1, plus(stripe, -4 * panelRows * full)), copy],
     });
   });
   return tasks;

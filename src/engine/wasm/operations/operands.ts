@@ -2,7 +2,7 @@
 import type { PackedWeight } from '../../backend.js';
 import type { Int4Format } from '../../int4.js';
 import { int4Stripe, type Int4Panels } from '../layouts/int4/int4Panels.js';
-import type { Panels } from '../layouts/panels.js';
+import { panelRows, type Panels } from '../layouts/panels.js';
 import type { Machine } from '../runtime/machine.js';
 import type { Frame } from '../runtime/memory.js';
 import { quantizeRows, type QuantizedRows } from './int4/int4Product.js';
@@ -61,4 +61,4 @@ export const rightOf = (weight: PackedWeight, index = 0): Right =>
 export const stripeOf = (right: Right, first: number, rows: number): Right =>
   isInt4Right(right)
     ? int4Stripe(right, first, rows)
-    : { ...right, address: right.address + (first / 8) * right.stride, rows };
+    : { ...right, address: right.address + (first / panelRows) * right.stride, rows };

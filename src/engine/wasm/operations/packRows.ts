@@ -1,6 +1,6 @@
 /** Matrices that are no weights, packed as the sides of products. */
 import { pack } from '../kernels/pack.js';
-import type { Panels } from '../layouts/panels.js';
+import { panelRows, type Panels } from '../layouts/panels.js';
 import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 import type { Frame } from '../runtime/memory.js';
@@ -124,7 +124,7 @@ const isTile = ({ rows, depthStride }: Matrix): boolean => rows === 1 && depthSt
 /** The right side of a product, for a matrix that is no weight. */
 export function packRight(machine: Machine, frame: Frame, matrix: Matrix): Panels {
   const { rows, depth } = matrix;
-  const address = frame.take(4 * roundUp(rows, 8) * depth);
-  packMatrix(machine, matrix, 8, address, true);
-  return { address, rows, depth, stride: 32 * depth, stored: 'float32' };
+  const address = frame.take(4 * roundUp(rows, panelRows) * depth);
+  packMatrix(machine, matrix, panelRows, address, true);
+  return { address, rows, depth, stride: 4 * panelRows * depth, stored: 'float32' };
 }

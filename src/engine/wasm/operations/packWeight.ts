@@ -3,7 +3,7 @@ import type { PackedWeight } from '../../backend.js';
 import { UserError } from '../../errors.js';
 import { bytesPerElement, type WeightDType, type WeightSource } from '../../weight.js';
 import { pack } from '../kernels/pack.js';
-import { panelBytes, type Panels } from '../layouts/panels.js';
+import { panelBytes, panelRows, type Panels } from '../layouts/panels.js';
 import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 import { Block, type Memory } from '../runtime/memory.js';
@@ -24,8 +24,8 @@ class PanelBlock extends Block {
 export function panelsOf({ storage, shape }: PackedWeight, index = 0): Panels {
   const [rows, depth] = shape.slice(-2);
   const { address, stored } = storage as PanelBlock;
-  const stride = 8 * bytesPerElement[stored] * depth;
-  return { address: address + index * (roundUp(rows, 8) / 8) * stride, rows, depth, stride, stored };
+  const stride = panelRows * bytesPerElement[stored] * depth;
+  return { address: address + index * (roundUp(rows, panelRows) / panelRows) * stride, rows, depth, stride, stored };
 }
 
 /** Reads a weight to where its panels will be, and makes panels of each piece that has come. */
@@ -33,7 +33,7 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
   const [rows, depth] = source.shape.slice(-2);
   const stored = source.dtype;
   const rowBytes = bytesPerElement[stored] * depth;
-  const padded = roundUp(rows, 8);
+  const padded = roundUp(rows, panelRows);
   const result = new PanelBlock(machine.memory, panelBytes(source), stored);
   try {
     await readPieces(
@@ -60,8 +60,8 @@ function makePanels(machine: Machine, stored: WeightDType, { address, bytes }: P
   const rowBytes = bytesPerElement[stored] * depth;
   (stored === 'float32' ? floatPanels : halfPanels)({
     at: address,
-    scratch: frame.take(8 * rowBytes),
-    groups: bytes / (8 * rowBytes),
+    scratch: frame.take(panelRows * rowBytes),
+    groups: bytes / (panelRows * rowBytes),
     depth,
     rowBytes,
   });

@@ -8,6 +8,7 @@ import { gemm } from '../kernels/gemm.js';
 import { wordsOf } from '../kernels/int4/nibbleDots.js';
 import { int4PanelRows } from '../layouts/int4/int4Panels.js';
 import { pairsPlan, type Int4Plan } from '../layouts/int4/int4Plan.js';
+import { panelRows } from '../layouts/panels.js';
 import { roundUp } from '../layouts/roundUp.js';
 import { strictTile, type TilePlan } from '../layouts/tilePlan.js';
 import { KernelCache, Numbering, compileAnew, type Calls } from './kernelCache.js';
@@ -54,7 +55,7 @@ export class Machine {
     readonly memory = new Memory(),
     sibling?: Machine,
   ) {
-    const { panel, panels, depth, block } = plan;
+    const { panels, depth, block } = plan;
     this.gemm = {
       float32: gemm(plan, 'float32'),
       bfloat16: gemm(plan, 'bfloat16'),
@@ -68,8 +69,8 @@ export class Machine {
       thread: bytes,
     });
     this.sums = scratch(8 * gramTile ** 2);
-    this.wide = scratch(4 * panels * panel * depth);
-    this.stripe = scratch(4 * Math.max(panel * block, int4PanelRows * int4.block));
+    this.wide = scratch(4 * panels * panelRows * depth);
+    this.stripe = scratch(4 * Math.max(panelRows * block, int4PanelRows * int4.block));
     this.unpacked = scratch(16 * int4.tileVectors * int4.depthBlocks * (4 * wordsOf(int4) + 2));
     this.pad = scratch(4 * 128);
   }

@@ -10,7 +10,7 @@ import {
   zeroBytes,
   type Int4Panels,
 } from '../../layouts/int4/int4Panels.js';
-import type { Panels } from '../../layouts/panels.js';
+import { panelRows, type Panels } from '../../layouts/panels.js';
 import { packBytes } from '../../layouts/tilePlan.js';
 import type { Machine } from '../../runtime/machine.js';
 import { Block, type Frame, type Memory } from '../../runtime/memory.js';
@@ -106,12 +106,12 @@ function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: In
 /** Panels as float32, for a stripe that is not too large. */
 export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Panels {
   const panels = Math.ceil(from.rows / int4PanelRows);
-  const stride = 32 * blockWidth * from.blocks;
-  const target = frame.take((int4PanelRows / 8) * panels * stride);
+  const stride = 4 * panelRows * blockWidth * from.blocks;
+  const target = frame.take((int4PanelRows / panelRows) * panels * stride);
   const dequantized = machine.calls(int4Pack).dequantize({
     source: perUnit(from.address, from.stride),
     zeros: from.zeros && perUnit(from.zeros, zeroBytes * from.groups),
-    target: perUnit(target, (int4PanelRows / 8) * stride),
+    target: perUnit(target, (int4PanelRows / panelRows) * stride),
     panels: unitCount,
     blocks: from.blocks,
     group: from.group,
