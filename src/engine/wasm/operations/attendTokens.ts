@@ -37,7 +37,7 @@ export function attendTokens(
   const padded = roundUp(headDim, panelRows);
   const window = Math.min(shown, 0x7fffffff);
   const { attend, combine } = machine.calls(kernels({ plan: machine.plan, group, stored: dtype }));
-  const scratch = machine.scratch(frame, decodeScratch(group));
+  const scratch = machine.scratch.take(frame, decodeScratch(group));
   const common = { heads: keyValueHeads, size: headDim, padded, window };
   const [cos, sin] = rotary ? [addressOf(rotary.cos), addressOf(rotary.sin)] : [0, 0];
   const mostSplits = Math.min(Math.ceil(cache.capacityClass / splitKeys), Math.ceil(window / splitKeys) + 1);

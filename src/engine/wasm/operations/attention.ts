@@ -185,7 +185,13 @@ function attend(
   const halves = perUnit(memory, headBytes(layout));
   const [wideKeys, wideValues] = [size, layout.padded].map((width) => 4 * width * roundUp(to - from, panelRows));
   if (length <= step) {
-    const span = wideSpan(machine.scratch(frame, wideKeys), machine.scratch(frame, wideValues), layout, from, to);
+    const span = wideSpan(
+      machine.scratch.take(frame, wideKeys),
+      machine.scratch.take(frame, wideValues),
+      layout,
+      from,
+      to,
+    );
     return machine.run(blocks(span, widenCalls(machine, halves, layout, from, to, span)));
   }
   const room = (bytes: number): Varying => ({ base: frame.take(heads * bytes), unit: bytes });
@@ -206,7 +212,7 @@ interface Scratch {
 
 function scratchOf(machine: Machine, frame: Frame, rows: number, keys: number, { size, padded }: Layout): Scratch {
   const width = roundUp(keys, panelRows);
-  const scratch = (floats: number): Varying => machine.scratch(frame, 4 * floats);
+  const scratch = (floats: number): Varying => machine.scratch.take(frame, 4 * floats);
   return {
     left: scratch(rows * Math.max(width, size)),
     scores: scratch(rows * width),

@@ -45,7 +45,7 @@ function gemmCall(
 ): Call {
   const { depth, stride: panelStride, stored } = right;
   const { gemm } = machine.calls(machine.gemm[stored]);
-  const { wide } = machine;
+  const { wide } = machine.scratch;
   return gemm({
     a: plus(left, 4 * row * depth),
     b: address,
@@ -108,7 +108,7 @@ export function productTasks(
       });
     if (rest === 0) return;
     // A panel that is not full is written beside the result, whose rows it would overrun.
-    const { stripe } = machine;
+    const { stripe } = machine.scratch;
     const beside = { ...product, rowStride: 4 * panelRows };
     const target = c + row * rowStride + 4 * panelRows * full;
     const { copyColumns } = machine.calls(pack);

@@ -81,7 +81,7 @@ export function quantizeRows(
       x: perUnit(x + from * rowBytes, height * rowBytes),
       scales: perUnit(scales + 4 * from * groups, 4 * height * groups),
       sums: perUnit(sums + 4 * from * groups, 4 * height * groups),
-      pad: machine.pad,
+      pad: machine.scratch.pad,
     });
     return machine.rowsTask(count, 8 * height * width, ...making(matrix, from, height), call);
   };
@@ -133,7 +133,7 @@ export function gatedRow(
           x: perUnit(room.x, (16 * wordsOf(machine.int4) * groupSize) / blockWidth),
           scales: perUnit(room.scales, 4),
           sums: perUnit(room.sums, 4),
-          pad: machine.pad,
+          pad: machine.scratch.pad,
         }),
       ],
     },
@@ -204,7 +204,7 @@ function panelTasks(
     });
   if (columns === 0) return tasks;
   // A panel that is not full is written beside the result, whose rows it would overrun.
-  const { stripe } = machine;
+  const { stripe } = machine.scratch;
   const copy = machine.calls(pack).copyColumns({
     source: stripe,
     target: c + panelBytes * full,
@@ -251,7 +251,7 @@ function panelCalls(
   const x = left.x + 16 * wordsOf(plan) * row * blocks;
   const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
   const tiles = zeros ? kernels.manyRowsZeros : kernels.manyRows;
-  const scratch = machine.unpacked;
+  const scratch = machine.scratch.unpacked;
   const calls: Call[] = [];
   for (let done = 0; done < blocks; done += plan.depthBlocks) {
     const part = Math.min(plan.depthBlocks, blocks - done);
