@@ -22,7 +22,17 @@ const mayImport = {
   cli: [...base, 'evaluate', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'compress', 'index.ts'],
 };
 
+// The same within the backend of WebAssembly, whose own files may import all of these.
+const wasmMayImport = {
+  compiler: [],
+  layouts: [],
+  kernels: ['compiler', 'layouts'],
+  runtime: ['compiler', 'layouts', 'kernels'],
+  operations: ['compiler', 'layouts', 'kernels', 'runtime'],
+};
+
 const folders = Object.keys(mayImport);
+const wasmFolders = Object.keys(wasmMayImport);
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -33,6 +43,16 @@ module.exports = {
       severity: 'error',
       from: { path: `^src/${folder}/` },
       to: { path: '^src/', pathNot: `^src/(${[folder, ...mayImport[folder]].join('|')})(/|$)` },
+    })),
+    ...wasmFolders.map((folder) => ({
+      name: `wasm-${folder}-imports`,
+      comment: `wasm/${folder} may import ${wasmMayImport[folder].join(', ') || 'nothing'} of wasm beside itself`,
+      severity: 'error',
+      from: { path: `^src/engine/wasm/${folder}/` },
+      to: {
+        path: '^src/engine/wasm/',
+        pathNot: `^src/engine/wasm/(${[folder, ...wasmMayImport[folder]].join('|')})/`,
+      },
     })),
     {
       name: 'known-folders',
@@ -75,6 +95,21 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/engine/' },
       to: { path: '^src/engine/(wasm|tfjs)/' },
+    },
+    {
+      name: 'host-behind-its-interface',
+      comment:
+        'what the engine and the models need of where they run is asked of engine/host.ts; hosts/node.ts asks Node',
+      severity: 'error',
+      from: { path: '^src/(engine|models)/', pathNot: '^src/engine/hosts/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'host-chosen-once',
+      comment: 'hosts/index.ts alone says which host it is, so that a build for another place replaces one file',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/engine/hosts/index\\.ts$' },
+      to: { path: '^src/engine/hosts/', pathNot: '^src/engine/hosts/index\\.ts$' },
     },
     {
       name: 'not-found',

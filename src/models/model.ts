@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
 import {
   CacheError,
   lastRows,
@@ -201,7 +201,7 @@ export class Model {
           return step.value;
         }
         if (performance.now() - since < longestTurn) continue;
-        await setImmediate();
+        await host.nextTurn();
         options.signal?.throwIfAborted();
         if (this.#dropped !== dropped)
           throw new CacheError('skip flags changed in the midst of a pass: wait for its end');

@@ -1,110 +1,10 @@
-import type { PackedWeight } from '../../backend.js';
-import { UserError } from '../../errors.js';
-import { bytesPerElement, type WeightSource } from '../../weight.js';
-import { roundUp } from '../runtime/allocator.js';
-import type { Stored } from '../kernels/gemm.js';
+/** Matrices that are no weights, packed as the sides of products. */
 import { pack } from '../kernels/pack.js';
+import { panelRows, type Panels } from '../layouts/panels.js';
+import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
-import { Block, type Frame, type Memory } from '../runtime/memory.js';
-import { readPieces, type Piece } from './reading.js';
+import type { Frame } from '../runtime/memory.js';
 import { perUnit, plus, unitCount, type Argument, type Call } from '../runtime/task.js';
-
-/**
- * A matrix [rows, depth] as panels of 8 rows, [depth][8] elements each; rows that lack in the last are zeros. One layout
- * serves products with many rows, with one, and look-ups of a row.
- */
-export interface Panels {
-  readonly address: number;
-  readonly rows: number;
-  readonly depth: number;
-  /** Bytes from panel to panel, which is more than a panel takes where only a part of the depth is used. */
-  readonly stride: number;
-  readonly stored: Stored;
-}
-
-/** A weight's panels. A weight that came in 16 bits stays so: half the memory to hold, and to read for each token. */
-class PanelBlock extends Block {
-  constructor(
-    memory: Memory,
-    bytes: number,
-    readonly stored: Stored,
-  ) {
-    super(memory, bytes);
-  }
-}
-
-/** Matrix `index` of a weight: the weight itself, or one of its experts. */
-export function panelsOf({ storage, shape }: PackedWeight, index = 0): Panels {
-  const [rows, depth] = shape.slice(-2);
-  const { address, stored } = storage as PanelBlock;
-  const stride = 8 * bytesPerElement[stored] * depth;
-  return { address: address + index * (roundUp(rows, 8) / 8) * stride, rows, depth, stride, stored };
-}
-
-/** Bytes that a weight's panels take. */
-export function panelBytes({ shape, dtype }: WeightSource): number {
-  const [rows, depth] = shape.slice(-2);
-  return (shape.length === 3 ? shape[0] : 1) * roundUp(rows, 8) * depth * bytesPerElement[dtype];
-}
-
-/** Reads a weight to where its panels will be, and makes panels of each piece that has come. */
-export async function packWeight(machine: Machine, source: WeightSource): Promise<Block> {
-  const [rows, depth] = source.shape.slice(-2);
-  const stored = source.dtype;
-  const rowBytes = bytesPerElement[stored] * depth;
-  const padded = roundUp(rows, 8);
-  const result = new PanelBlock(machine.memory, panelBytes(source), stored);
-  try {
-    await readPieces(
-      machine,
-      source,
-      (matrix, row) => result.address + (matrix * padded + row) * rowBytes,
-      (piece) => {
-        if (stored === 'float16' && !isFinite16(machine, piece))
-          throw new UserError(`${source.name}: row ${piece.row} or a later one holds a value that is not finite`);
-        makePanels(machine, stored, piece, depth);
-      },
-    );
-  } catch (error) {
-    result.free();
-    throw error;
-  }
-  return result;
-}
-
-/** On this thread alone: more would take the cores from those that read. */
-function makePanels(machine: Machine, stored: Stored, { address, bytes }: Piece, depth: number): void {
-  using frame = machine.memory.frame();
-  const { floatPanels, halfPanels } = machine.kernels(pack);
-  const rowBytes = bytesPerElement[stored] * depth;
-  (stored === 'float32' ? floatPanels : halfPanels)({
-    at: address,
-    scratch: frame.take(8 * rowBytes),
-    groups: bytes / (8 * rowBytes),
-    depth,
-    rowBytes,
-  });
-}
-
-function isFinite16(machine: Machine, { address, bytes }: Piece): boolean {
-  using frame = machine.memory.frame();
-  const flag = frame.ints(Int32Array.of(0));
-  machine.kernels(pack).checkFloat16({ at: address, bytes, flag });
-  return machine.memory.ints(flag, 1)[0] === 0;
-}
-
-/** Rows `ids` (an address of int32) of a matrix, to [count, depth] at `target`. */
-export function gatherRows(
-  machine: Machine,
-  { address: panels, depth, stored }: Panels,
-  ids: number,
-  count: number,
-  target: number,
-): void {
-  const { gather, gatherBfloat16, gatherFloat16 } = machine.kernels(pack);
-  const kernel = { float32: gather, bfloat16: gatherBfloat16, float16: gatherFloat16 }[stored];
-  kernel({ panels, ids, target, count, depth });
-}
 
 /** Rows that are not there yet: a call that writes, for each unit, `height` rows after the last unit's, from row `from` on. */
 export type MakeRows = (from: number, height: number) => Call;
@@ -224,7 +124,7 @@ const isTile = ({ rows, depthStride }: Matrix): boolean => rows === 1 && depthSt
 /** The right side of a product, for a matrix that is no weight. */
 export function packRight(machine: Machine, frame: Frame, matrix: Matrix): Panels {
   const { rows, depth } = matrix;
-  const address = frame.take(4 * roundUp(rows, 8) * depth);
-  packMatrix(machine, matrix, 8, address, true);
-  return { address, rows, depth, stride: 32 * depth, stored: 'float32' };
+  const address = frame.take(4 * roundUp(rows, panelRows) * depth);
+  packMatrix(machine, matrix, panelRows, address, true);
+  return { address, rows, depth, stride: 4 * panelRows * depth, stored: 'float32' };
 }

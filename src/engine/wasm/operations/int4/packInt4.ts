@@ -1,32 +1,20 @@
 import type { Shape } from '../../../errors.js';
-import { groupsOf, readInt4Rows, type Int4Format, type Int4Rows, type Int4Source } from '../../../int4.js';
+import { readInt4Rows, type Int4Format, type Int4Rows, type Int4Source } from '../../../int4.js';
 import { int4Pack } from '../../kernels/int4/int4Pack.js';
+import {
+  blockWidth,
+  int4Bytes,
+  int4Layout,
+  int4PanelRows,
+  int4Stripe,
+  zeroBytes,
+  type Int4Panels,
+} from '../../layouts/int4/int4Panels.js';
+import { panelRows, type Panels } from '../../layouts/panels.js';
+import { packBytes } from '../../layouts/tilePlan.js';
 import type { Machine } from '../../runtime/machine.js';
 import { Block, type Frame, type Memory } from '../../runtime/memory.js';
-import type { Panels } from '../packing.js';
 import { perUnit, unitCount } from '../../runtime/task.js';
-import { packBytes } from '../../layouts/tilePlan.js';
-import { blockBytes, blockWidth, panelRows, scaleBytes, zeroBytes } from '../../layouts/int4/int4Plan.js';
-
-/**
- * A matrix [rows, depth] of int4 weights as panels of 16 rows. Along the depth, groups of `group` blocks of 32 weights,
- * the last perhaps of fewer: 256 bytes a block, then the group's 16 scales. Zero points, where there are any, are
- * bytes [panels][groups][16] of their own.
- */
-export interface Int4Panels {
-  readonly address: number;
-  /** 0 without zero points. */
-  readonly zeros: number;
-  readonly rows: number;
-  readonly depth: number;
-  readonly groupSize: Int4Format['groupSize'];
-  readonly blocks: number;
-  /** Blocks of a group. */
-  readonly group: number;
-  readonly groups: number;
-  /** Bytes from panel to panel. */
-  readonly stride: number;
-}
 
 /** An int4 weight in a memory: panels of all its matrices, then all their zero points. */
 export class Int4Storage extends Block {
@@ -52,7 +40,7 @@ export class Int4Storage extends Block {
   }
 
   #placed(): Int4Panels[] {
-    const { count, panels, ...sizes } = layout(this.shape, this.format);
+    const { count, panels, ...sizes } = int4Layout(this.shape, this.format);
     const zeros = this.address + count * panels * sizes.stride;
     return Array.from({ length: count }, (_, i) => ({
       ...sizes,
@@ -62,44 +50,12 @@ export class Int4Storage extends Block {
   }
 }
 
-/** Bytes that an int4 weight takes. */
-export function int4Bytes({ shape, format }: Pick<Int4Source, 'shape' | 'format'>): number {
-  const { count, panels, stride, groups } = layout(shape, format);
-  return count * panels * (stride + (format.zeroPoints ? zeroBytes * groups : 0));
-}
-
-/** Sizes of each of a weight's matrices, how many panels one has, and how many matrices there are. */
-function layout(shape: Shape, format: Int4Format) {
-  const [rows, depth] = shape.slice(-2);
-  const { groupSize } = format;
-  const blocks = Math.ceil(depth / blockWidth);
-  const groups = groupsOf(depth, format);
-  const stride = blocks * blockBytes + groups * scaleBytes;
-  return {
-    count: shape.length === 3 ? shape[0] : 1,
-    panels: Math.ceil(rows / panelRows),
-    rows,
-    depth,
-    groupSize,
-    blocks,
-    group: groupSize / blockWidth,
-    groups,
-    stride,
-  };
-}
-
-/** Rows [first, first + rows) of panels; `first` is a multiple of 16. */
-export function int4Stripe(panels: Int4Panels, first: number, rows: number): Int4Panels {
-  const { address, zeros, stride, groups } = panels;
-  return { ...panels, rows, address: address + (first / panelRows) * stride, zeros: zeros && zeros + first * groups };
-}
-
 /** Reads an int4 weight a few rows at a time, straight into its panels: no second copy of it is made. */
 export async function packInt4(machine: Machine, source: Int4Source): Promise<Int4Storage> {
   const { shape, format } = source;
-  const { blocks, rows } = layout(shape, format);
+  const { blocks, rows } = int4Layout(shape, format);
   const storage = new Int4Storage(machine.memory, shape, format);
-  const step = panelRows * Math.max(1, Math.floor(packBytes / (16 * blocks) / panelRows));
+  const step = int4PanelRows * Math.max(1, Math.floor(packBytes / (16 * blocks) / int4PanelRows));
   try {
     for (const [matrix, to] of storage.matrices.entries()) {
       for (let row = 0; row < rows; row += step) {
@@ -122,8 +78,8 @@ export async function packInt4(machine: Machine, source: Int4Source): Promise<In
 function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: Int4Panels): void {
   using frame = machine.memory.frame();
   const { rows, depth, blocks, group, groups, address } = to;
-  const panels = Math.ceil(rows / panelRows);
-  const padding = panels * panelRows;
+  const panels = Math.ceil(rows / int4PanelRows);
+  const padding = panels * int4PanelRows;
   const [rowBytes, paddedBytes] = [Math.ceil(depth / 2), 16 * blocks];
   const quantsAt = frame.take(padding * paddedBytes);
   const scalesAt = frame.take(padding * groups * 2);
@@ -143,23 +99,24 @@ function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: In
   const target = machine.memory.bytes(to.zeros, padding * groups).fill(0);
   for (let row = 0; row < rows; row++)
     for (let at = 0; at < groups; at++)
-      target[(Math.floor(row / panelRows) * groups + at) * zeroBytes + (row % panelRows)] = zeros[row * groups + at];
+      target[(Math.floor(row / int4PanelRows) * groups + at) * zeroBytes + (row % int4PanelRows)] =
+        zeros[row * groups + at];
 }
 
 /** Panels as float32, for a stripe that is not too large. */
 export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Panels {
-  const panels = Math.ceil(from.rows / panelRows);
-  const stride = 32 * blockWidth * from.blocks;
-  const target = frame.take((panelRows / 8) * panels * stride);
+  const panels = Math.ceil(from.rows / int4PanelRows);
+  const stride = 4 * panelRows * blockWidth * from.blocks;
+  const target = frame.take((int4PanelRows / panelRows) * panels * stride);
   const dequantized = machine.calls(int4Pack).dequantize({
     source: perUnit(from.address, from.stride),
     zeros: from.zeros && perUnit(from.zeros, zeroBytes * from.groups),
-    target: perUnit(target, (panelRows / 8) * stride),
+    target: perUnit(target, (int4PanelRows / panelRows) * stride),
     panels: unitCount,
     blocks: from.blocks,
     group: from.group,
   });
-  machine.run([machine.rowsTask(panels, 2 * panelRows * from.depth, dequantized)]);
+  machine.run([machine.rowsTask(panels, 2 * int4PanelRows * from.depth, dequantized)]);
   return { address: target, rows: from.rows, depth: from.depth, stride, stored: 'float32' };
 }
 
