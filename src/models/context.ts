@@ -141,14 +141,14 @@ export class Context {
 
   /** Rotates, appends to the cache, attends: as q. */
   attend(
-    { heads, keyValueHeads, headDim, scale, window, rope }: AttentionDescription,
+    { heads, keyValueHeads, headDim, scale, window, softCap, rope }: AttentionDescription,
     q: Tensor,
     k: Tensor,
     v: Tensor,
   ): Tensor {
     const { batch, rotaries, cache } = this.pass;
     const rotary = rope && rotaries.get(rope);
-    const spec = { heads, keyValueHeads, headDim, scale, rotary, window };
+    const spec = { heads, keyValueHeads, headDim, scale, rotary, window, softCap };
     return this.engine.attention({ q, k, v, cache, layer: this.layer, batch, spec });
   }
 

@@ -2,12 +2,10 @@
  * A model said layer by layer: what each module computes and which weights it has. A family makes one of its config;
  * everything else reads it. D hidden size, H heads, K key-value heads, d head size, I intermediate size, E experts.
  */
+import type { Activation } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import type { RopeParameters } from './rope.js';
 import { moduleKinds, theWeight, type ModuleKind, type WeightSpec } from './weights.js';
-
-/** Of a gate. */
-export type Activation = 'silu';
 
 /** RMS norm. */
 export interface NormDescription {

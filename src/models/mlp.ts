@@ -22,11 +22,16 @@ export const mlp = (d: MlpDescription, w: MlpWeights, hidden: Tensor, ctx: Conte
     ? gatedMlp(d, w as GatedMlpWeights, hidden, ctx, add)
     : mixture(d, w as MixtureWeights, hidden, ctx, add);
 
-/** `down(silu(gate(norm(x))) * up(norm(x)))` */
+/** `down(activation(gate(norm(x))) * up(norm(x)))` */
 const gatedMlp = (d: GatedMlpDescription, w: GatedMlpWeights, hidden: Tensor, ctx: Context, add?: Tensor): Tensor =>
-  ctx.leave(d, w, (residual) => ctx.gatedMlp(hidden, w, { norm: ctx.entrance(d, w), add: residual }), add);
+  ctx.leave(
+    d,
+    w,
+    (residual) => ctx.gatedMlp(hidden, { ...w, activation: d.activation }, { norm: ctx.entrance(d, w), add: residual }),
+    add,
+  );
 
-/** The sum over each token's top experts e of p_e / sum(p) * down_e(silu(gate_e x) * up_e x), p = softmax(router x). */
+/** The sum over each token's top experts e of p_e / sum(p) * down_e(activation(gate_e x) * up_e x), p = softmax(router x). */
 const mixture = (
   { topK, normalise, ...d }: MixtureDescription,
   w: MixtureWeights,
@@ -38,6 +43,12 @@ const mixture = (
     d,
     w,
     (residual) =>
-      ctx.moe(hidden, w.router.weight, w.experts, { topK, normalise }, { norm: ctx.entrance(d, w), add: residual }),
+      ctx.moe(
+        hidden,
+        w.router.weight,
+        { ...w.experts, activation: d.activation },
+        { topK, normalise },
+        { norm: ctx.entrance(d, w), add: residual },
+      ),
     add,
   );

@@ -4,6 +4,7 @@ import {
   lastRows,
   type Batch,
   type Engine,
+  type Head,
   type KvCache,
   type Replays,
   type Norm,
@@ -297,19 +298,25 @@ export class Model {
     return this.#rotaries.upTo(positions.reduce((most, position) => Math.max(most, position), 0) + 1);
   }
 
+  /** Norm and output projection, with what becomes of the logits. */
+  get #output(): Head<Tensor, Weight> {
+    const { scale, softCap } = this.description.head;
+    return { weight: this.head, norm: this.norm, scale, softCap };
+  }
+
   /** hidden [T, D] -> logits [T, V], through the final norm. */
   logits(hidden: Tensor): Tensor {
-    return this.engine.logits(hidden, { weight: this.head, norm: this.norm });
+    return this.engine.logits(hidden, this.#output);
   }
 
   /** hidden [T, D] -> [T]: negative log-likelihood of each target; -1 gives 0. */
   losses(hidden: Tensor, targets: Int32Array): Tensor {
-    return this.engine.crossEntropy(hidden, { weight: this.head, norm: this.norm }, targets);
+    return this.engine.crossEntropy(hidden, this.#output, targets);
   }
 
   /** [T]: KL divergence of the next-token distributions after `hidden` from those after `reference`, both [T, D]. */
   divergences(reference: Tensor, hidden: Tensor): Tensor {
-    return this.engine.divergence(reference, hidden, { weight: this.head, norm: this.norm });
+    return this.engine.divergence(reference, hidden, this.#output);
   }
 
   /** Frees weights and tables; the engine stays. */

@@ -2,10 +2,10 @@
  * The parts that most families are made of, with the names of their tensors. D hidden, I intermediate, H heads, K
  * key-value heads, d head size, V vocabulary, E experts.
  */
+import type { Activation } from '../../engine/index.js';
 import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 import type {
-  Activation,
   AttentionDescription,
   EmbeddingDescription,
   GatedMlpDescription,
