@@ -20,6 +20,8 @@ interface Definition<O extends Options> {
   /** False where it only reads and writes files. @defaultValue true */
   readonly computes?: boolean;
   readonly options: O;
+  /** Options that the library calls by another name: its name -> the one here. */
+  readonly renamed?: Readonly<Record<string, string>>;
   /** Arguments behind `llm-drop`, and what they do. */
   readonly examples: readonly (readonly [line: string, meaning: string])[];
   run(

@@ -1,4 +1,5 @@
 import type { Progress } from '../calibrate/index.js';
+import { withFlags, type OptionNames } from './flagNames.js';
 import { ProgressLine, type Output } from './progress.js';
 
 /** What a command runs in: the streams, and the signal of Ctrl-C. */
@@ -17,6 +18,8 @@ export class Ui {
     private readonly surroundings: Surroundings,
     /** One JSON document in place of text for people. */
     readonly json: boolean,
+    /** Of the command, for what the library tells. */
+    private readonly names: OptionNames = { options: {} },
   ) {
     this.signal = surroundings.signal ?? new AbortController().signal;
   }
@@ -44,7 +47,7 @@ export class Ui {
   note(text: string | undefined): void {
     if (!text) return;
     this.quiet();
-    this.surroundings.stderr.write(`note: ${text}\n`);
+    this.surroundings.stderr.write(`note: ${withFlags(text, this.names)}\n`);
   }
 
   /** A stage of work: the callback to give to the library. It also ends the work after Ctrl-C. */

@@ -45,7 +45,7 @@ export async function searchGreedily(
   options: GreedyOptions,
 ): Promise<{ drops: Drops; steps: GreedyStep[] }> {
   const { target, count, objective = 'kl', keep = [], onProgress, signal } = options;
-  const kept = checkedIndices(keep, model.layers.length, '--keep');
+  const kept = checkedIndices(keep, model.layers.length, '`keep`');
   const available = candidates(model, target, kept).length;
   if (!Number.isInteger(count) || count < 0 || count > available)
     throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`);

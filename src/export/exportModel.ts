@@ -235,11 +235,11 @@ class Exporter {
     const { config } = this.source;
     if (hasSubLayerDrops(this.#drops)) {
       const others =
-        config.modelType === 'mixtral' ? '' : `--to ${to === 'hf' ? 'vllm or gguf' : 'gguf'} leaves them out; `;
+        config.modelType === 'mixtral' ? '' : `\`to\` ${to === 'hf' ? 'vllm or gguf' : 'gguf'} leaves them out; `;
       throw new UserError(
         `a plain ${config.modelType} checkpoint has an attention and an MLP in every layer, but this model lacks ${dropWords(this.#drops)}`,
         {
-          hint: `--zero keeps the layers and zeroes them, which any engine runs; ${others}--to llm-drop lists them`,
+          hint: `\`zero\` keeps the layers and zeroes them, which any engine runs; ${others}\`to\` llm-drop lists them`,
         },
       );
     }

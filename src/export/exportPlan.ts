@@ -31,7 +31,7 @@ export function reducedPlan({ numHiddenLayers }: ModelConfig, drops: Drops, trea
   );
   if (!layers.length)
     throw new UserError('every module of every layer is dropped, so no layer is left to write', {
-      hint: '--zero keeps the layers and zeroes them',
+      hint: '`zero` keeps the layers and zeroes them',
     });
   return { layers };
 }

@@ -204,7 +204,7 @@ class Quantization {
     const spec = this.#projections.specs.find(({ path }) => path === 'head');
     if (!spec)
       throw new UserError("the model's output projection is its embedding, so it is not quantized on its own", {
-        hint: 'leave --quantize-head out',
+        hint: 'leave `head` out',
       });
     tensors.set(spec.name, groupQuantized(this.#projections.stored.source(spec.name), this.options));
   }

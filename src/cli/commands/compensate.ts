@@ -71,6 +71,7 @@ export const compensate = command('compensate', 'Give back part of what dropped 
     'the result. It says what came back on rows that the fit did not see. An interrupted run leaves its progress beside ' +
     '--out, and the same command line continues it.',
   options,
+  renamed: { texts: 'text' },
   examples: [
     [
       'compensate smaller --base Llama-3.2-1B --calibration c4.jsonl --samples 16 --length 512 --out refit',

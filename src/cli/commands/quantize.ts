@@ -67,6 +67,7 @@ export const quantize = command('quantize', 'Write a model with weights in 4 bit
     'at a text to lose less. The folder loads in transformers and vLLM, and in every command here. An interrupted run ' +
     'leaves its progress beside --out, and the same command line continues it.',
   options,
+  renamed: { texts: 'text', head: 'quantizeHead' },
   examples: [
     ['quantize Llama-3.2-1B --calibration c4.jsonl --out int4', 'GPTQ in groups of 128, as compressed-tensors'],
     ['quantize smaller --method awq --format awq --calibration c4.jsonl --out int4', 'AWQ, of a dropped model'],

@@ -85,6 +85,7 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     resume: flag('fail unless --out holds the beginning of this sweep'),
     format: choice<Format>('of what is printed', formats, 'text'),
   },
+  renamed: { texts: 'text', target: 'target' },
   examples: [
     ['sweep Llama-3.2-1B --calibration c4.jsonl --out sweep.json', 'the curve of all targets, saved point by point'],
     [
