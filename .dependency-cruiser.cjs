@@ -9,13 +9,14 @@ const mayImport = {
   quant: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate'],
   bench: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop'],
   export: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant'],
-  compress: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
-  serve: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
-  report: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
+  jobs: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
+  compress: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  serve: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  report: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
   cli: [
     ...['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'serve', 'report'],
-    ...['bench', 'compress', 'index.ts'],
+    ...['bench', 'jobs', 'compress', 'index.ts'],
   ],
 };
 

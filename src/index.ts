@@ -7,5 +7,6 @@ export * from './drop/index.js';
 export * from './engine/index.js';
 export * from './evaluate/index.js';
 export * from './export/index.js';
+export * from './jobs/index.js';
 export * from './models/index.js';
 export * from './quant/index.js';

@@ -1,4 +1,5 @@
 import type { Progress } from '../calibrate/index.js';
+import type { JobOptions, JobProgress } from '../jobs/index.js';
 import { withFlags, type OptionNames } from './flagNames.js';
 import { ProgressLine, type Output } from './progress.js';
 
@@ -61,6 +62,16 @@ export class Ui {
       if (done >= total) line?.clear();
       else line?.update(done, total, unit);
     };
+  }
+
+  /** What a job is given: it tells its stages, its notes, and asks whether it is to end. */
+  get job(): Required<JobOptions> {
+    let current: { stage: string; draw: Progress } | undefined;
+    const onProgress = ({ stage, done, total, unit }: JobProgress): void => {
+      if (current?.stage !== stage || total === 0) current = { stage, draw: this.progress(stage) };
+      current.draw(done, total, unit);
+    };
+    return { onProgress, onNote: (note) => this.note(note), signal: this.signal };
   }
 
   /** Takes the progress line off the terminal. */

@@ -24,7 +24,8 @@ import {
   type Drops,
   type ModelConfig,
 } from '../../models/index.js';
-import { calibrationOptions, watched } from '../calibration.js';
+import { watched } from '../../jobs/watchedTokenizer.js';
+import { calibrationOptions } from '../calibration.js';
 import { command, type CommonValues, type Values } from '../command.js';
 import {
   alphaOption,
@@ -37,10 +38,10 @@ import {
 import { describeCompensation } from '../compensationText.js';
 import { choice, files, flag, int, requiredFiles, requiredText, text } from '../options.js';
 import { version } from '../package.js';
-import { provenance } from '../provenance.js';
+import { provenance } from '../../jobs/provenance.js';
 import { size } from '../scale.js';
 import type { Ui } from '../ui.js';
-import { checkVacant } from '../vacant.js';
+import { checkVacant } from '../../jobs/vacant.js';
 
 const options = {
   out: requiredText('folder to write the refit model to', 'dir'),

@@ -5,11 +5,11 @@ import { openDropSource } from '../../drop/index.js';
 import { UserError } from '../../engine/index.js';
 import { command } from '../command.js';
 import { describeCompression } from '../compressText.js';
-import { readJson } from '../jsonFiles.js';
+import { readJson } from '../../jobs/jsonFiles.js';
 import { flag, text } from '../options.js';
 import { builtInModel } from '../package.js';
 import { size } from '../scale.js';
-import { checkVacant } from '../vacant.js';
+import { checkVacant } from '../../jobs/vacant.js';
 
 export const compress = command('compress', 'Drop, compensate, quantize and export, as one recipe says', {
   description:

@@ -31,8 +31,9 @@ import {
 import { createEngine, UserError } from '../../engine/index.js';
 import type { LossResult } from '../../evaluate/index.js';
 import { checkedIndices, type Drops, type LoadedModel, type Model } from '../../models/index.js';
-import { calibrationOptions, watched } from '../calibration.js';
-import { command, dropsOf, type CommonValues, type Values } from '../command.js';
+import { watched } from '../../jobs/watchedTokenizer.js';
+import { calibrationOptions } from '../calibration.js';
+import { command, dropsOf, loadOptionsOf, type CommonValues, type Values } from '../command.js';
 import {
   alphaOption,
   compensateFromProgress,
@@ -43,14 +44,14 @@ import {
 } from '../compensation.js';
 import { givenFlags, methodOptions, methodRequest, refuseFlags } from '../dropOptions.js';
 import { describeDrop } from '../dropText.js';
-import { readJson } from '../jsonFiles.js';
-import { loadForText } from '../loadForText.js';
+import { readJson } from '../../jobs/jsonFiles.js';
+import { loadTextModel } from '../../jobs/textModel.js';
 import { choice, dropOptions, files, flag, int, layers, requiredText, text } from '../options.js';
 import { version } from '../package.js';
-import { provenance } from '../provenance.js';
+import { provenance } from '../../jobs/provenance.js';
 import { openSearch } from '../searchProgress.js';
 import type { Ui } from '../ui.js';
-import { checkVacant } from '../vacant.js';
+import { checkVacant } from '../../jobs/vacant.js';
 
 const options = {
   out: requiredText('folder to write the smaller model to', 'dir'),
@@ -125,7 +126,10 @@ interface Decision extends Choice {
 /** Scores or searches where needed, measures the loss on held-out rows, writes. */
 async function dropMeasured(o: DropValues, calibration: readonly string[], ui: Ui): Promise<DropResult> {
   const method = methodOf(o);
-  await using loaded = await loadForText(o.model, { ...o, dropAttn: undefined, dropMlp: undefined }, ui);
+  await using loaded = await loadTextModel(o.model, {
+    ...loadOptionsOf({ ...o, dropAttn: undefined, dropMlp: undefined }),
+    ...ui.job,
+  });
   const { model, tokenizer } = loaded;
   const scores = o.importance === undefined ? undefined : await readScores(o.importance, model);
   const rows = await splitRows(

@@ -8,7 +8,7 @@ import {
 } from '../../export/index.js';
 import { openDropSource, parseImportance } from '../../drop/index.js';
 import { command } from '../command.js';
-import { readJson } from '../jsonFiles.js';
+import { readJson } from '../../jobs/jsonFiles.js';
 import { choice, flag, requiredText, text, type Option } from '../options.js';
 import { version } from '../package.js';
 import { facts } from '../table.js';

@@ -18,16 +18,17 @@ import {
   type QuantizeRecord,
   type QuantizeState,
 } from '../../quant/index.js';
-import { fieldOption, watched } from '../calibration.js';
+import { watched } from '../../jobs/watchedTokenizer.js';
+import { fieldOption } from '../calibration.js';
 import { command, type CommonValues, type Values } from '../command.js';
 import { lossesOf } from '../compensation.js';
 import { choice, files, flag, int, number, requiredText, type Option } from '../options.js';
 import { version } from '../package.js';
-import { provenance } from '../provenance.js';
+import { provenance } from '../../jobs/provenance.js';
 import { describeQuantization, type QuantizeResult } from '../quantizeText.js';
 import { size } from '../scale.js';
 import type { Ui } from '../ui.js';
-import { checkVacant } from '../vacant.js';
+import { checkVacant } from '../../jobs/vacant.js';
 
 const groupSizeOption: Option<GroupOptions['groupSize']> = {
   ...int('weights along a row that share a scale: 32, 64, 128, or -1 for the row', -1, 128),

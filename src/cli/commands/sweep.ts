@@ -19,13 +19,14 @@ import {
   type Target,
 } from '../../drop/index.js';
 import { UserError } from '../../engine/index.js';
-import { fieldOption, watched } from '../calibration.js';
-import { command } from '../command.js';
-import { checkOutputFile, readJson, writeJson } from '../jsonFiles.js';
-import { loadForText } from '../loadForText.js';
+import { watched } from '../../jobs/watchedTokenizer.js';
+import { fieldOption } from '../calibration.js';
+import { command, loadOptionsOf } from '../command.js';
+import { checkOutputFile, readJson, writeJson } from '../../jobs/jsonFiles.js';
+import { loadTextModel } from '../../jobs/textModel.js';
 import { choice, choices, files, flag, int, layers, numbers, requiredFiles, text } from '../options.js';
 import { version } from '../package.js';
-import { provenance, type Provenance } from '../provenance.js';
+import { provenance, type Provenance } from '../../jobs/provenance.js';
 import { sweepCsv, sweepMarkdown, sweepText } from '../sweepTables.js';
 import type { Ui } from '../ui.js';
 
@@ -111,7 +112,7 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     if (o.skipRows !== undefined && !o.text)
       throw new UserError('--skip-rows passes over rows of a --text, so it needs one');
     if (o.out !== undefined) await checkOutputFile(o.out);
-    await using loaded = await loadForText(o.model, o, ui);
+    await using loaded = await loadTextModel(o.model, { ...loadOptionsOf(o), ...ui.job });
     const { model, tokenizer } = loaded;
     const context = model.config.maxPositionEmbeddings;
     const needed = (o.samples + o.rows) * Math.min(o.length, context);
