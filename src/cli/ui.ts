@@ -51,6 +51,13 @@ export class Ui {
     this.surroundings.stderr.write(`note: ${withFlags(text, this.names)}\n`);
   }
 
+  /** Tells a result's notes, and gives it with these as the command speaks. */
+  noted<T extends { readonly notes: readonly string[] }>(result: T): T {
+    const notes = result.notes.map((note) => withFlags(note, this.names));
+    for (const note of notes) this.note(note);
+    return { ...result, notes };
+  }
+
   /** A stage of work: the callback to give to the library. It also ends the work after Ctrl-C. */
   progress(label: string): Progress {
     this.quiet();

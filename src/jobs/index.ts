@@ -1,4 +1,5 @@
 /** One function for each job on a model folder: what it does is told by one kind of progress, and said in a record. */
+export { dropModules, type DropModulesOptions, type DropResult } from './dropModules.js';
 export type { ComputeOptions, JobOptions, JobProgress } from './jobOptions.js';
 export { provenance, type Provenance } from './provenance.js';
 export { scoreMetrics, scoreModel, type ScoreMetric, type ScoreModelOptions, type ScoreRecord } from './scoreModel.js';

@@ -27,15 +27,16 @@ export function provenance({ engine, config }: Pick<Model, 'engine' | 'config'>)
   };
 }
 
-/** The programs that a record was made with. */
-export interface Versions {
-  readonly 'llm-drop': string;
-  readonly node: string;
-}
+/** The programs that a record was made with, by their names. */
+export type ProgramVersions = Readonly<Record<'llm-drop' | 'node', string>>;
 
-export const programVersions = (): Versions => ({ 'llm-drop': llmDropVersion(), node: process.versions.node });
+export const programVersions = (): ProgramVersions => ({ 'llm-drop': llmDropVersion(), node: process.versions.node });
 
-/** The same, and what computed. */
-export function versionsOf({ backend }: Engine): Versions & { readonly backend: string; readonly tier: string } {
-  return { ...programVersions(), backend: backend.name, tier: backend.abilities.tier };
-}
+/** The same, and what computed: the backend, and the instructions that it found. */
+export type Versions = ProgramVersions & Readonly<Record<'backend' | 'tier', string>>;
+
+export const versionsOf = ({ backend }: Engine): Versions => ({
+  ...programVersions(),
+  backend: backend.name,
+  tier: backend.abilities.tier,
+});
