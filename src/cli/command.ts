@@ -1,3 +1,4 @@
+import type { ComputeOptions } from '../jobs/index.js';
 import type { Drops, LoadOptions, MemoryLimit } from '../models/index.js';
 import { rtnQuantizer, type Int4Options } from '../quant/index.js';
 import type { commonOptions, Option } from './options.js';
@@ -68,6 +69,13 @@ export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
   quantize: o.int4
     ? rtnQuantizer({ groupSize: o.groupSize as Int4Options['groupSize'], symmetric: !o.asymmetric, head: o.head })
     : undefined,
+});
+
+/** What a job computes with that reads weights as they are stored. */
+export const computeOptionsOf = ({ backend, threads }: LoadValues): ComputeOptions => ({
+  backend,
+  threads,
+  v8Flags: true,
 });
 
 export const dropsOf = ({ dropAttn = [], dropMlp = [] }: Pick<LoadValues, 'dropAttn' | 'dropMlp'>): Drops => ({

@@ -2,4 +2,7 @@
 export { dropModules, type DropModulesOptions, type DropResult } from './dropModules.js';
 export type { ComputeOptions, JobOptions, JobProgress } from './jobOptions.js';
 export { provenance, type Provenance } from './provenance.js';
+export { quantizeCheckpoint, type QuantizeCheckpointOptions, type QuantizeResult } from './quantizeCheckpoint.js';
+export { refitModel, type RefitModelOptions, type RefitResult } from './refitModel.js';
+export type { RefitRecord } from './refitWork.js';
 export { scoreMetrics, scoreModel, type ScoreMetric, type ScoreModelOptions, type ScoreRecord } from './scoreModel.js';

@@ -1,0 +1,33 @@
+import type { Int4Method } from '../checkpoint/index.js';
+import type { DropSource } from '../drop/index.js';
+import { UserError } from '../engine/index.js';
+import type { Model } from '../models/index.js';
+import { checkQuantizable, projectionTensors, randomInt4, type GroupOptions } from '../quant/index.js';
+
+/** What decides the form of a quantized model. */
+export interface QuantizedForm extends Pick<GroupOptions, 'groupSize' | 'symmetric'> {
+  readonly format: Int4Method;
+  readonly head: boolean;
+}
+
+/** Fails before all work where the format could not hold the model. `withoutHead` says how to leave the head out. */
+export function checkShapes(
+  { checkpoint, specs }: DropSource,
+  model: Model,
+  { format, groupSize, symmetric, head: withHead }: QuantizedForm,
+  withoutHead = 'leave `head` out',
+): void {
+  const head = specs.find(({ path }) => path === 'head');
+  if (withHead && !head)
+    throw new UserError("the model's output projection is its embedding, which the formats hold as floats only", {
+      hint: withoutHead,
+    });
+  const tensors = new Set([...projectionTensors(model), ...(withHead ? [head!.name] : [])]);
+  const options = { groupSize: groupSize === -1 ? 128 : groupSize, symmetric } as const;
+  checkQuantizable(checkpoint, {
+    format,
+    groupSize,
+    symmetric,
+    replaced: (tensor, shape) => (tensors.has(tensor) ? randomInt4(tensor, shape, options) : undefined),
+  });
+}
