@@ -1,26 +1,39 @@
+/** What stands left of evaluate in ARCHITECTURE.md. */
+const base = ['engine', 'checkpoint', 'models', 'text', 'linalg', 'progress', 'walk'];
+
 // Folder arrows go one way (ARCHITECTURE.md): a folder imports itself and what stands in its row, nothing else.
 const mayImport = {
   engine: [],
   checkpoint: ['engine'],
   models: ['engine', 'checkpoint'],
-  calibrate: ['engine', 'checkpoint', 'models'],
-  evaluate: ['engine', 'checkpoint', 'models', 'calibrate'],
-  drop: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate'],
-  quant: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate'],
-  bench: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop'],
-  export: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant'],
-  jobs: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export'],
-  compress: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'jobs'],
-  serve: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'jobs'],
-  report: ['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  text: ['engine', 'checkpoint', 'models'],
+  linalg: [],
+  progress: ['engine', 'checkpoint', 'models', 'text'],
+  walk: ['engine', 'checkpoint', 'models', 'progress'],
+  evaluate: base,
+  drop: [...base, 'evaluate'],
+  quant: [...base, 'evaluate'],
+  bench: [...base, 'evaluate', 'drop'],
+  export: [...base, 'evaluate', 'drop', 'quant'],
+  jobs: [...base, 'evaluate', 'drop', 'quant', 'export'],
+  compress: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  serve: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  report: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
-  cli: [
-    ...['engine', 'checkpoint', 'models', 'calibrate', 'evaluate', 'drop', 'quant', 'export', 'serve', 'report'],
-    ...['bench', 'jobs', 'compress', 'index.ts'],
-  ],
+  cli: [...base, 'evaluate', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'jobs', 'compress', 'index.ts'],
+};
+
+// The same within the backend of WebAssembly, whose own files may import all of these.
+const wasmMayImport = {
+  compiler: [],
+  layouts: [],
+  kernels: ['compiler', 'layouts'],
+  runtime: ['compiler', 'layouts', 'kernels'],
+  operations: ['compiler', 'layouts', 'kernels', 'runtime'],
 };
 
 const folders = Object.keys(mayImport);
+const wasmFolders = Object.keys(wasmMayImport);
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -31,6 +44,16 @@ module.exports = {
       severity: 'error',
       from: { path: `^src/${folder}/` },
       to: { path: '^src/', pathNot: `^src/(${[folder, ...mayImport[folder]].join('|')})(/|$)` },
+    })),
+    ...wasmFolders.map((folder) => ({
+      name: `wasm-${folder}-imports`,
+      comment: `wasm/${folder} may import ${wasmMayImport[folder].join(', ') || 'nothing'} of wasm beside itself`,
+      severity: 'error',
+      from: { path: `^src/engine/wasm/${folder}/` },
+      to: {
+        path: '^src/engine/wasm/',
+        pathNot: `^src/engine/wasm/(${[folder, ...wasmMayImport[folder]].join('|')})/`,
+      },
     })),
     {
       name: 'known-folders',
@@ -73,6 +96,21 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/engine/' },
       to: { path: '^src/engine/(wasm|tfjs)/' },
+    },
+    {
+      name: 'host-behind-its-interface',
+      comment:
+        'what the engine and the models need of where they run is asked of engine/host.ts; hosts/node.ts asks Node',
+      severity: 'error',
+      from: { path: '^src/(engine|models)/', pathNot: '^src/engine/hosts/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'host-chosen-once',
+      comment: 'hosts/index.ts alone says which host it is, so that a build for another place replaces one file',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/engine/hosts/index\\.ts$' },
+      to: { path: '^src/engine/hosts/', pathNot: '^src/engine/hosts/index\\.ts$' },
     },
     {
       name: 'not-found',

@@ -5,7 +5,7 @@
 import { cpus } from 'node:os';
 import { Bench } from 'tinybench';
 import type { Int4Format } from '../src/engine/int4.js';
-import { packInt4 } from '../src/engine/wasm/operations/int4/int4Packing.js';
+import { packInt4 } from '../src/engine/wasm/operations/int4/packInt4.js';
 import {
   bytesPlan,
   pairsPlan,
@@ -15,7 +15,7 @@ import {
   type Int4Plan,
 } from '../src/engine/wasm/layouts/int4/int4Plan.js';
 import { exactRowTasks, int4Product, quantizeRows } from '../src/engine/wasm/operations/int4/int4Product.js';
-import { rowMajor } from '../src/engine/wasm/operations/packing.js';
+import { rowMajor } from '../src/engine/wasm/operations/packRows.js';
 import { Machine } from '../src/engine/wasm/runtime/machine.js';
 import { isKnown, prepare } from '../src/engine/wasm/runtime/tier.js';
 import { relaxedTile, strictTile } from '../src/engine/wasm/layouts/tilePlan.js';

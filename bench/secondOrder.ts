@@ -6,7 +6,7 @@
  */
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { dampedCholesky } from '../src/calibrate/index.js';
+import { dampedCholesky } from '../src/linalg/index.js';
 import { createEngine } from '../src/engine/createEngine.js';
 import { gptq } from '../src/quant/index.js';
 

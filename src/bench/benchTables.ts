@@ -1,4 +1,4 @@
-import type { BenchReport, BenchResult } from './benchmark.js';
+import type { BenchReport, BenchResult } from './benchReport.js';
 import { parseTest } from './benchTest.js';
 import type { Comparison } from './compareResults.js';
 import type { Rates } from './rates.js';

@@ -1,21 +1,15 @@
 import { setImmediate } from 'node:timers/promises';
-import { UserError, type KvCache } from '../engine/index.js';
-import type { Progress } from '../calibrate/index.js';
-import { defaultMaxMemory, type Drops, type Model } from '../models/index.js';
+import { UserError } from '../engine/index.js';
+import type { Model } from '../models/index.js';
+import type { Progress } from '../progress/index.js';
+import { cachesFit, newCell, sample, type BenchCell, type BenchVariant } from './benchCell.js';
+import { excluded, type BenchReport, type BenchResult } from './benchReport.js';
 import { testName, type BenchTest } from './benchTest.js';
-import { dropBound, weightBytes, workOf, type DropBound, type Work } from './dropBound.js';
-import { benchMachine, type BenchMachine } from './machine.js';
-import { filledCache, measureTest, type MeasureOptions } from './measureTest.js';
+import { dropBound, weightBytes } from './dropBound.js';
+import { benchMachine } from './benchMachine.js';
+import { measureTest, type MeasureOptions } from './measureTest.js';
 import { RateMeter, type Rates } from './rates.js';
-import { median, statistics, type Statistics } from './statistics.js';
-
-/** A model as it is measured: variants of one model differ in their skip flags, or are models of their own. */
-export interface BenchVariant {
-  readonly name: string;
-  readonly model: Model;
-  /** @defaultValue what the model skips when the benchmark starts */
-  readonly drops?: Drops;
-}
+import { median, statistics } from './statistics.js';
 
 export interface BenchOptions extends MeasureOptions {
   readonly tests: readonly BenchTest[];
@@ -28,67 +22,8 @@ export interface BenchOptions extends MeasureOptions {
   readonly onProgress?: Progress;
 }
 
-export interface BenchResult {
-  readonly variant: string;
-  /** `pp512`, `tg128`, `tg128@d2048` */
-  readonly test: string;
-  readonly batch: number;
-  /** Over all sequences. */
-  readonly tokensPerSecond: Statistics;
-  /** Over the first variant: the ratio of the medians. */
-  readonly speedup: number;
-  /** What the test reads and computes, all its tokens together. */
-  readonly work: Work;
-  /** What the work saved allows, and the share of it that the speedup reaches. */
-  readonly bound: DropBound & { readonly reached: number };
-  readonly kvBytesPerToken: number;
-  /** The most that the engine held during a sample: weights (of skipped modules too, while loaded), cache, activations. */
-  readonly peakBytes: number;
-  /** The process's resident memory behind the samples, the largest; with every variant's cache where these are kept. */
-  readonly residentBytes: number;
-}
-
-export interface BenchVariantFacts {
-  readonly name: string;
-  readonly drop: Drops;
-  readonly backend: string;
-  /** Bytes of weights that a decoding step reads. */
-  readonly weightBytes: number;
-  /** Of its engine, measured behind the samples. */
-  readonly rates: Rates;
-}
-
-export interface BenchReport extends BenchMachine {
-  readonly model: string;
-  readonly backend: string;
-  readonly tier: string;
-  readonly threads: number;
-  readonly date: string;
-  readonly kv: 'float32' | 'float16';
-  readonly seed: number;
-  readonly repeats: number;
-  readonly excluded: readonly string[];
-  readonly variants: readonly BenchVariantFacts[];
-  readonly results: readonly BenchResult[];
-}
-
-/** What no sample holds. */
-export const excluded = ['loading', 'tokenizing', 'sampling', 'filling the cache to the depth'] as const;
-
 /** A short run before the samples: compilers settle, memory is touched. */
 const warmUp = { prefill: Infinity, decode: 16 };
-
-interface Cell {
-  readonly variant: Required<BenchVariant>;
-  readonly test: BenchTest;
-  readonly samples: number[];
-  /** Filled to the test's depth, for all samples. */
-  cache?: KvCache;
-  peakBytes: number;
-  residentBytes: number;
-  work: Work;
-  kvBytesPerToken: number;
-}
 
 /**
  * Prefill and decoding speed of one or several variants, taken in turns: each round measures every variant once, so that
@@ -100,12 +35,12 @@ export async function benchmark(variants: readonly BenchVariant[], options: Benc
   const before = new Map(variants.map(({ model }) => [model, model.drops]));
   const complete = variants.map((variant) => ({ ...variant, drops: variant.drops ?? variant.model.drops }));
   const rounds = tests.length * (repeats + 1) * variants.length;
-  const measured: Cell[][] = [];
+  const measured: BenchCell[][] = [];
   let done = 0;
   try {
     for (const test of tests) {
       const cells = complete.map((variant) => newCell(variant, test, kv));
-      const keep = cachesFit(cells, options);
+      const keep = cachesFit(cells, options.maxMemory);
       try {
         // Round 0 warms up.
         for (let round = 0; round <= repeats; round++)
@@ -136,15 +71,6 @@ export async function benchmark(variants: readonly BenchVariant[], options: Benc
   }
 }
 
-/** Whether a filled cache for each variant at a time leaves the process within its memory. An empty one is made in no time. */
-function cachesFit(cells: readonly Cell[], { maxMemory = defaultMaxMemory() }: BenchOptions): boolean {
-  const { depth, tokens, batch } = cells[0].test;
-  const engines = new Set(cells.map(({ variant }) => variant.model.engine));
-  const held = [...engines].reduce((sum, engine) => sum + engine.memory().bytes, 0);
-  const caches = cells.reduce((sum, { kvBytesPerToken }) => sum + kvBytesPerToken * batch * (depth + tokens), 0);
-  return depth > 0 && held + caches <= maxMemory;
-}
-
 /** Of each model's engine. */
 async function ratesOf(variants: readonly Required<BenchVariant>[]): Promise<ReadonlyMap<Model, Rates>> {
   const rates = new Map<Model, Rates>();
@@ -158,39 +84,7 @@ async function ratesOf(variants: readonly Required<BenchVariant>[]): Promise<Rea
   return rates;
 }
 
-function newCell(variant: Required<BenchVariant>, test: BenchTest, kv: 'float32' | 'float16'): Cell {
-  const { model, drops } = variant;
-  model.setDrops(drops);
-  return {
-    variant,
-    test,
-    samples: [],
-    peakBytes: 0,
-    residentBytes: 0,
-    work: workOf(model, test, kv),
-    kvBytesPerToken: model.kvBytesPerToken(kv),
-  };
-}
-
-/** Of one of several variants that take turns; with `keep`, the cache that is filled for it serves the next one too. */
-async function sample(cell: Cell, cells: readonly Cell[], keep: boolean, options: MeasureOptions): Promise<void> {
-  const { variant, test } = cell;
-  const { engine } = variant.model;
-  const cache = cell.cache ?? (await filledCache(variant.model, test, options));
-  if (keep) cell.cache = cache;
-  const others = cells.filter((other) => other !== cell && other.variant.model.engine === engine);
-  const othersBytes = others.reduce((sum, other) => sum + (other.cache?.bytes ?? 0), 0);
-  try {
-    engine.resetPeak();
-    cell.samples.push(await measureTest(variant.model, test, options, cache));
-    cell.peakBytes = Math.max(cell.peakBytes, engine.peakBytes - othersBytes);
-    cell.residentBytes = Math.max(cell.residentBytes, process.memoryUsage.rss());
-  } finally {
-    if (!keep) cache.dispose();
-  }
-}
-
-function resultOf(cell: Cell, first: Cell, rates: ReadonlyMap<Model, Rates>): BenchResult {
+function resultOf(cell: BenchCell, first: BenchCell, rates: ReadonlyMap<Model, Rates>): BenchResult {
   const { variant, test, samples, peakBytes, residentBytes, kvBytesPerToken, work } = cell;
   const speedup = median(samples) / median(first.samples);
   const [own, firsts] = [variant, first.variant].map(({ model }) => rates.get(model)!);

@@ -1,5 +1,5 @@
 import { UserError } from '../engine/index.js';
-import type { BenchReport } from './benchmark.js';
+import type { BenchReport } from './benchReport.js';
 
 /** The same test of the same variant in two reports. */
 export interface Comparison {

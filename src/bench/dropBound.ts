@@ -1,5 +1,12 @@
 import { sizeOf } from '../engine/index.js';
-import { moduleSpecs, type Model, type ModuleKind } from '../models/index.js';
+import {
+  matrixRole,
+  modulesOf,
+  type LayerDescription,
+  type Model,
+  type ModuleDescription,
+  type WeightSpec,
+} from '../models/index.js';
 import type { BenchTest } from './benchTest.js';
 import type { Rates } from './rates.js';
 
@@ -17,24 +24,27 @@ export interface WeightBytes {
   readonly head: number;
 }
 
-/** Of one token, or of all experts that `tokens` random tokens visit of a mixture. */
-function share({ config }: Model, tokens: number): number {
-  const { numLocalExperts: experts, numExpertsPerTok: chosen = 2 } = config;
-  return experts ? 1 - (1 - Math.min(1, chosen / experts)) ** tokens : 1;
-}
+/** The part of a mixture's experts that a token visits; 1 where there are none. */
+const chosenShare = (module: ModuleDescription): number =>
+  module.kind === 'mixture' ? module.topK / module.experts : 1;
+
+/** The part of a mixture's experts that some of `tokens` random tokens visit. */
+const visitedShare = (module: ModuleDescription, tokens: number): number =>
+  module.kind === 'mixture' ? 1 - (1 - Math.min(1, chosenShare(module))) ** tokens : 1;
 
 /** Elements of a module's weights, each as often as `times` says. */
-function elements(model: Model, kind: ModuleKind, expertShare: number, times = (_path: string) => 1): number {
-  return moduleSpecs(model.specs, kind).reduce(
-    (sum, { path, shape, use }) => sum + sizeOf(shape) * (use === 'experts' ? expertShare : 1) * times(path),
+const elements = (
+  { weights }: ModuleDescription,
+  expertShare: number,
+  times: (weight: WeightSpec) => number = () => 1,
+): number =>
+  weights.reduce(
+    (sum, weight) => sum + sizeOf(weight.shape) * (weight.use === 'experts' ? expertShare : 1) * times(weight),
     0,
   );
-}
-
-const kinds = ['attention', 'mlp'] as const;
 
 /** What reads all tokens in the last attention still: its norm, keys and values. */
-const readsAll = /^attention\.(norm|[kv]\.)/;
+const readsAll = (weight: WeightSpec): boolean => ['norm', 'key', 'keyNorm', 'value'].includes(matrixRole(weight));
 
 /**
  * Weights that run now, as the backend holds them, read by a pass over `tokens` tokens of which `asked` go on after the
@@ -43,12 +53,14 @@ const readsAll = /^attention\.(norm|[kv]\.)/;
 export function weightBytes(model: Model, tokens = 1, asked = tokens): WeightBytes {
   const narrowed = model.lastAttention;
   const layers = model.layers.reduce((sum, layer) => {
-    const loaded = kinds
-      .filter((kind) => layer.isLoaded(kind))
-      .reduce((held, kind) => held + elements(model, kind, 1), 0);
-    const read = kinds
-      .filter((kind) => !layer.skips(kind))
-      .reduce((run, kind) => run + elements(model, kind, share(model, layer.index < narrowed ? tokens : asked)), 0);
+    const modules = modulesOf(layer.description);
+    const rows = layer.index < narrowed ? tokens : asked;
+    const loaded = modules
+      .filter(([kind]) => layer.isLoaded(kind))
+      .reduce((held, [, module]) => held + elements(module, 1), 0);
+    const read = modules
+      .filter(([kind]) => !layer.skips(kind))
+      .reduce((run, [, module]) => run + elements(module, visitedShare(module, rows)), 0);
     return sum + (loaded > 0 ? (layer.bytes * read) / loaded : 0);
   }, 0);
   return { layers, head: model.head.bytes };
@@ -57,32 +69,51 @@ export function weightBytes(model: Model, tokens = 1, asked = tokens): WeightByt
 /** What a test costs under the model's present skip flags. */
 export function workOf(model: Model, test: BenchTest, kv: 'float32' | 'float16'): Work {
   const { config } = model;
-  const { kind, tokens, depth, batch } = test;
-  const window = config.slidingWindow ?? Infinity;
+  const { kind, tokens, batch } = test;
   const passes = kind === 'prefill' ? 1 : tokens;
   const all = batch * tokens;
   // Of a prefill the last token of each sequence alone is asked for.
   const asked = kind === 'prefill' ? batch : all;
   const weights = weightBytes(model, all / passes, asked / passes);
-  const seen = keysSeen(depth, tokens, window);
-  const seenLast = kind === 'prefill' ? Math.min(depth + tokens, window) : seen;
-  // A prefill reads keys and values from the cache once, not once a token.
-  const keysRead = kind === 'prefill' ? Math.min(depth + tokens, window + tokens) : seen;
-  const attending = model.layers.filter(({ skipAttention }) => !skipAttention).length;
-  const chosen = config.numLocalExperts ? (config.numExpertsPerTok ?? 2) / config.numLocalExperts : 1;
   const products = model.layers.reduce((sum, layer) => {
-    const rows = (path: string): number =>
-      layer.index < model.lastAttention || (layer.index === model.lastAttention && readsAll.test(path)) ? all : asked;
-    const run = kinds.filter((kind) => !layer.skips(kind));
-    return run.reduce((total, kind) => total + elements(model, kind, chosen, rows), sum);
+    const run = modulesOf(layer.description).filter(([of]) => !layer.skips(of));
+    return run.reduce((total, [, module]) => {
+      const rows = (weight: WeightSpec): number =>
+        layer.index < model.lastAttention ||
+        (layer.index === model.lastAttention && module.kind === 'attention' && readsAll(weight))
+          ? all
+          : asked;
+      return total + elements(module, chosenShare(module), rows);
+    }, sum);
   }, 0);
-  const scores = attending > 0 ? (attending - 1) * seen + seenLast : 0;
+  const attending = model.layers.filter(({ skipAttention }) => !skipAttention);
+  const bytesPerNumber = kv === 'float16' ? 2 : 4;
+  let [keyBytes, scores] = [0, 0];
+  for (const { index, description } of attending) {
+    const { heads, keyValueHeads, headDim } = description.attention;
+    const seen = keysOf(description, test);
+    keyBytes += batch * seen.read * 2 * keyValueHeads * headDim * bytesPerNumber;
+    scores += 4 * (index === model.lastAttention ? seen.last : seen.all) * heads * headDim * batch;
+  }
   return {
-    bytes: passes * (weights.layers + weights.head) + batch * keysRead * model.kvBytesPerToken(kv),
-    operations:
-      2 * products +
-      2 * config.vocabSize * config.hiddenSize * asked +
-      4 * scores * config.numAttentionHeads * config.headDim * batch,
+    bytes: passes * (weights.layers + weights.head) + keyBytes,
+    operations: 2 * products + 2 * config.vocabSize * config.hiddenSize * asked + scores,
+  };
+}
+
+/** Keys of one sequence in one layer: seen by all its tokens together, by those of the last attention, and read. */
+function keysOf(
+  { attention }: LayerDescription,
+  { kind, tokens, depth }: BenchTest,
+): Record<'all' | 'last' | 'read', number> {
+  const window = attention.window ?? Infinity;
+  const all = keysSeen(depth, tokens, window);
+  const isPrefill = kind === 'prefill';
+  return {
+    all,
+    last: isPrefill ? Math.min(depth + tokens, window) : all,
+    // A prefill reads keys and values from the cache once, not once a token.
+    read: isPrefill ? Math.min(depth + tokens, window + tokens) : all,
   };
 }
 

@@ -1,5 +1,5 @@
 import { sizeOf, type Engine, type Int4Source, type Weight, type WeightSource } from '../engine/index.js';
-import { moduleSpecs, packedSource, type Model } from '../models/index.js';
+import { modulesOf, packedSource, type Model } from '../models/index.js';
 
 /** How fast an engine reads and multiplies here, with the threads it has: what a test's time is held against. */
 export interface Rates {
@@ -53,18 +53,18 @@ async function readingRate(engine: Engine, bytes: number): Promise<number> {
 }
 
 /** Of those that every token meets in the loaded layers. */
-async function largestMatrix({ layers, specs, parameters, config }: Model): Promise<WeightSource | Int4Source> {
+async function largestMatrix({ layers, parameters, config }: Model): Promise<WeightSource | Int4Source> {
   const [largest] = layers
     .flatMap((layer) =>
-      (['attention', 'mlp'] as const)
-        .filter((kind) => layer.isLoaded(kind))
-        .flatMap((kind) => moduleSpecs(specs, kind))
+      modulesOf(layer.description)
+        .filter(([kind]) => layer.isLoaded(kind))
+        .flatMap(([, { weights }]) => weights)
         .filter(({ use }) => use === 'linear')
-        .map((spec) => ({ spec, layer: layer.index, size: sizeOf(spec.shape) })),
+        .map((weight) => ({ weight, size: sizeOf(weight.shape) })),
     )
     .sort((a, b) => b.size - a.size);
   // Where all is dropped but the head, one of its shape.
-  return largest ? packedSource(parameters, largest.spec, largest.layer) : ones([config.vocabSize, config.hiddenSize]);
+  return largest ? packedSource(parameters, largest.weight) : ones([config.vocabSize, config.hiddenSize]);
 }
 
 async function bestSeconds(engine: Engine, weight: Weight, rows: number): Promise<number> {

@@ -8,6 +8,9 @@ import { isJsonObject, readJsonObject, type JsonObject } from './jsonFile.js';
 import { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
 import { indexFile, singleFile } from './shards.js';
+import type { ModelSource, SideFiles } from './modelSource.js';
+import { copySideFiles } from './sideFiles.js';
+import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 
 /** Weights of 4-bit integers, by the names that they would have as floats. */
 interface Quantized {
@@ -21,7 +24,7 @@ interface Quantized {
  *
  * A weight that is stored as 4-bit integers, in several tensors, counts as one tensor under its name as floats.
  */
-export class Checkpoint {
+export class Checkpoint implements ModelSource {
   readonly #names: readonly string[];
 
   constructor(
@@ -95,6 +98,14 @@ export class Checkpoint {
   /** All tensors that hold a weight, as bytes: what the writer copies. */
   stored(name: string): RawTensor[] {
     return (this.quantized.weights.get(name)?.tensors ?? [name]).map((tensor) => this.raw(tensor));
+  }
+
+  tokenizer(): Promise<Tokenizer> {
+    return loadTokenizer(this.folder);
+  }
+
+  copyAlong(what: SideFiles, folder: string): Promise<string[]> {
+    return copySideFiles(what, this.folder, folder);
   }
 
   async close(): Promise<void> {

@@ -4,17 +4,33 @@ export { fileError } from './fileError.js';
 export {
   StoredInt4,
   awqLayout,
-  copyQuantizationFiles,
   compressedTensorsLayout,
   gptqLayout,
+  paddedInt4,
+  rotaryOrderedInt4,
+  sliceInt4,
+  withZeroPoints,
+  zeroInt4,
   int4Methods,
   parseQuantization,
   type Int4Layout,
   type Int4Method,
   type Quantization,
 } from './int4/index.js';
+export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
+export * from './gguf/index.js';
 export { formatJson } from './jsonText.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
+export {
+  castSource,
+  constantSource,
+  paddedSource,
+  readValues,
+  rotaryOrdered,
+  rowsOf,
+  widthOf,
+  type RotaryOrder,
+} from './rowViews.js';
 export { SafetensorsFile, type RawTensor } from './safetensorsFile.js';
 export {
   safetensorsBytes,
@@ -33,6 +49,6 @@ export {
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
 export { loadTokenizer, type Tokenizer } from './tokenizer.js';
-export { copyTokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';
+export { copySideFiles, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
 export { writeFolderAtomically } from './writeFolder.js';

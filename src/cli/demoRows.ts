@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tokenizer } from '../checkpoint/index.js';
-import { splitRows, type SplitRows } from '../drop/index.js';
+import { splitRows, type SplitRows } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { generate, type Model } from '../models/index.js';
 import type { Ui } from './ui.js';

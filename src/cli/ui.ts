@@ -1,7 +1,7 @@
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import type { JobOptions, JobProgress } from '../jobs/index.js';
 import { withFlags, type OptionNames } from './flagNames.js';
-import { ProgressLine, type Output } from './progress.js';
+import { ProgressLine, type Output } from './progressLine.js';
 
 /** What a command runs in: the streams, and the signal of Ctrl-C. */
 export interface Surroundings {

@@ -5,22 +5,21 @@ import {
   compensationLoss,
   dropRecordFile,
   lossReport,
-  openDropSource,
   writeDropped,
   type CompensationRecord,
   type CompensationState,
   type DropRecord,
 } from '../drop/index.js';
-import { Model, familyOf } from '../models/index.js';
+import { Model, openModel } from '../models/index.js';
 import type { RecipeCompensation } from './recipe.js';
 import { calibrationOf, lossOf, type Job, type StageState } from './stage.js';
 
 /** Refits what stays of the dropped model, with the whole one as its aim. */
 export async function compensateStage(job: Job, { mode, alpha }: RecipeCompensation): Promise<StageState> {
   const { engine, base, from, place, files, memory, name, signal, stage } = job;
-  await using dropped = await openDropSource(from);
-  await using source = await openDropSource(base);
-  using whole = new Model(engine, source.config, familyOf(source.config, base), source.checkpoint);
+  await using dropped = await openModel(from);
+  await using source = await openModel(base);
+  using whole = new Model(engine, source.description, source.source);
   const drops = { attention: dropped.config.dropAttention, mlp: dropped.config.dropMlp };
   const rows = calibrationOf(job);
   const progress = await place.progress<CompensationState>('refit');
@@ -33,7 +32,7 @@ export async function compensateStage(job: Job, { mode, alpha }: RecipeCompensat
     onProgress: stage('refitting'),
     signal,
   });
-  using refit = new Model(engine, source.config, whole.family, refits.weights.over(dropped.checkpoint));
+  using refit = new Model(engine, source.description, refits.weights.over(dropped.source));
   refit.setDrops(drops);
   const loss = await lossOf(job, refit, drops);
   const [before, after] = [job.done[0].loss, job.done.at(-1)!.loss];

@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { fingerprintOf, type Progress } from '../calibrate/index.js';
+import { fingerprintOf, type Progress } from '../progress/index.js';
 import { loadTokenizer, writeFolderAtomically } from '../checkpoint/index.js';
-import { openDropSource, splitRows, type SplitRows } from '../drop/index.js';
+import { splitRows, type SplitRows } from '../text/index.js';
 import { createEngine, type BackendName, type EngineOptions } from '../engine/index.js';
-import { Model, defaultMaxMemory, familyOf } from '../models/index.js';
+import { Model, defaultMaxMemory, openModel } from '../models/index.js';
 import { compensateStage } from './compensateStage.js';
 import { compressReport, type CompressReport } from './compressReport.js';
 import { dropStage } from './dropStage.js';
@@ -46,8 +46,8 @@ export const compressReportFile = 'compress_report.json';
  */
 export async function compress(folder: string, recipe: Recipe, o: CompressOptions): Promise<CompressResult> {
   using engine = await createEngine(o.backend, o);
-  await using source = await openDropSource(folder);
-  using model = new Model(engine, source.config, familyOf(source.config, folder), source.checkpoint);
+  await using source = await openModel(folder);
+  using model = new Model(engine, source.description, source.source);
   if (recipe.quantize) checkShapes(source, model, recipe.quantize);
   const inputs = await inputsOf(folder, model, recipe);
   checkInputs(recipe, inputs);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ProgressFile } from '../calibrate/index.js';
+import type { ProgressFile } from '../progress/index.js';
 import {
   chooseByScores,
   chooseDrops,
@@ -10,7 +10,6 @@ import {
   methodRecord,
   metrics,
   needsText,
-  openDropSource,
   scoreImportance,
   writeDropped,
   type Choice,
@@ -19,15 +18,15 @@ import {
   type GreedyStep,
   type ScoreState,
 } from '../drop/index.js';
-import { Model, checkedIndices, familyOf, fitsMemory, type Drops } from '../models/index.js';
+import { Model, checkedIndices, fitsMemory, openModel, type Drops } from '../models/index.js';
 import { isLists } from './recipe.js';
 import { calibrationOf, lossOf, type Job, type StageState } from './stage.js';
 
 /** Chooses by any method of `drop`, and writes the model without what was chosen. */
 export async function dropStage(job: Job, drop: DropMethod | Drops): Promise<StageState> {
   const { engine, from, place, rows, files, versions, name, stage } = job;
-  await using source = await openDropSource(from);
-  using model = new Model(engine, source.config, familyOf(source.config, from), source.checkpoint);
+  await using source = await openModel(from);
+  using model = new Model(engine, source.description, source.source);
   const method = isLists(drop) ? undefined : drop;
   const { choice, progress }: Chosen = isLists(drop) ? { choice: named(model, drop) } : await choose(job, model, drop);
   const { drops, ...why } = choice;

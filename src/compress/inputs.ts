@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fingerprintOf, readDocuments } from '../calibrate/index.js';
+import { readDocuments } from '../text/index.js';
+import { fingerprintOf } from '../progress/index.js';
 import { readJsonObject } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { Model } from '../models/index.js';

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import { openDropSource, type DropSource } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
-import { Model, familyOf, modelSize } from '../models/index.js';
+import { Model, modelSize, openModel, tensorNames, type OpenedModel } from '../models/index.js';
 import {
   checkQuantizable,
   projectionTensors,
@@ -20,9 +19,9 @@ import { calibrationOf, lossOf, type Job, type StageState } from './stage.js';
 /** Rounds the projections that are left to 4 bits. */
 export async function quantizeStage(job: Job, recipe: RecipeQuantization): Promise<StageState> {
   const { engine, from, place, files, name, signal, stage, versions } = job;
-  await using source = await openDropSource(from);
-  const { checkpoint, config, specs } = source;
-  using model = new Model(engine, config, familyOf(config, from), checkpoint);
+  await using source = await openModel(from);
+  const { source: checkpoint, description } = source;
+  using model = new Model(engine, description, checkpoint);
   const { drops } = model;
   const { format, ...settings } = recipe;
   const { method, groupSize, symmetric, clip, damping } = settings;
@@ -35,10 +34,10 @@ export async function quantizeStage(job: Job, recipe: RecipeQuantization): Promi
     onProgress: stage('quantizing'),
     signal,
   });
-  using rounded = new Model(engine, config, model.family, quantized.parameters);
+  using rounded = new Model(engine, description, quantized.parameters);
   const loss = await lossOf(job, rounded, drops);
   const before = job.done.at(-1)!.loss;
-  const { bitsPerWeight, bytes, weights } = quantizedSize(checkpoint, specs, drops, quantized.replaced, recipe);
+  const { bitsPerWeight, bytes, weights } = quantizedSize(checkpoint, description, drops, quantized.replaced, recipe);
   const record: QuantizeRecord = {
     schema: 'llm-drop/quantize-report/1',
     version: versions['llm-drop'],
@@ -60,7 +59,7 @@ export async function quantizeStage(job: Job, recipe: RecipeQuantization): Promi
     versions,
   };
   return await place.finish(async (folder) => {
-    await writeQuantized(checkpoint, join(folder, name), {
+    await writeQuantized(source, join(folder, name), {
       format,
       groupSize,
       symmetric,
@@ -73,25 +72,25 @@ export async function quantizeStage(job: Job, recipe: RecipeQuantization): Promi
       files: { [quantizeRecordFile]: record },
       onProgress: stage('writing'),
     });
-    const { parameters } = modelSize(checkpoint, config, specs, drops);
+    const { parameters } = modelSize(checkpoint, description, drops);
     return { stage: 'quantize', drops, size: { parameters, bytes: bytes.after }, loss, notes: quantized.warnings };
   }, progress);
 }
 
 /** Fails before all work where the format could not hold the model; what is dropped until then only takes away from it. */
 export function checkShapes(
-  { checkpoint, specs }: DropSource,
+  opened: OpenedModel,
   model: Model,
   { format, groupSize, symmetric, head: withHead }: RecipeQuantization,
 ): void {
-  const head = specs.find(({ path }) => path === 'head');
+  const head = opened.description.head.weight;
   if (withHead && !head)
     throw new UserError("the model's output projection is its embedding, which the formats hold as floats only", {
       hint: 'leave quantize.head out of the recipe',
     });
-  const tensors = new Set([...projectionTensors(model), ...(withHead ? [head!.name] : [])]);
+  const tensors = new Set([...projectionTensors(model), ...(withHead ? tensorNames(head!) : [])]);
   const options = { groupSize: groupSize === -1 ? 128 : groupSize, symmetric } as const;
-  checkQuantizable(checkpoint, {
+  checkQuantizable(opened, {
     format,
     groupSize,
     symmetric,

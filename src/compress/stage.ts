@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ProgressFile, type Progress } from '../calibrate/index.js';
+import { ProgressFile, type Progress } from '../progress/index.js';
 import { fileError, readJsonObject, writeFolderAtomically } from '../checkpoint/index.js';
-import type { SplitRows } from '../drop/index.js';
+import type { SplitRows } from '../text/index.js';
 import { UserError, type Engine } from '../engine/index.js';
 import { evaluateLoss, type LossResult } from '../evaluate/index.js';
 import type { ExportResult } from '../export/index.js';

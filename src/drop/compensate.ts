@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DiskStates, MemoryStates, type HiddenStates } from '../calibrate/index.js';
+import { DiskStates, MemoryStates, type HiddenStates } from '../walk/index.js';
 import { UserError } from '../engine/index.js';
 import {
   addressableBytes,
@@ -12,7 +12,7 @@ import {
 } from '../models/index.js';
 import { compensationPlan, type CompensationMode, type ModuleAt, type Stretch } from './compensatePlan.js';
 import { RefitWeights } from './compensateWeights.js';
-import { Compensator, outputSpec, type CompensatorOptions, type Refit } from './compensator.js';
+import { Compensator, outputOf, type CompensatorOptions, type Refit } from './compensator.js';
 
 export interface CompensateOptions extends CompensatorOptions {
   /** @defaultValue 'all' */
@@ -56,8 +56,8 @@ export async function compensate(
     });
   const { config } = model;
   const missing = { attention: config.dropAttention, mlp: config.dropMlp };
-  const isMixture = outputSpec(model.specs, 'mlp') === undefined;
-  const plan = compensationPlan({ layers: config.numHiddenLayers, missing, isMixture }, drops, mode);
+  const canRefit = (module: ModuleAt): boolean => outputOf(model.description, module) !== undefined;
+  const plan = compensationPlan({ layers: config.numHiddenLayers, missing, canRefit }, drops, mode);
   checkRefits(model, options.weights ?? model.parameters, plan.stretches);
   const weights = new RefitWeights(progress && join(progress.folder, 'weights'));
   try {
@@ -75,9 +75,8 @@ export async function compensate(
 function checkRefits(model: Model, parameters: Parameters, stretches: readonly Stretch[]): void {
   for (const { refit, stays } of stretches) {
     if (!refit) continue;
-    const { layer, kind } = stays!;
-    const spec = outputSpec(model.specs, kind)!;
-    const [tensor] = tensorNames(spec, layer);
+    const spec = outputOf(model.description, stays!)!;
+    const [tensor] = tensorNames(spec);
     if (parameters.int4?.(tensor))
       throw new UserError(`${parameters.folder}: ${tensor} is quantized, and a refit needs floats`, {
         hint: 'compensate first, then quantize',

@@ -1,4 +1,4 @@
-import { dampedCholesky, choleskySolve, diagonalMean } from '../calibrate/index.js';
+import { dampedCholesky, choleskySolve, diagonalMean } from '../linalg/index.js';
 import { UserError, type Accumulator, type Engine, type Tensor } from '../engine/index.js';
 
 /** A refit projection, and what it made of the rows that it was fitted on. */

@@ -34,8 +34,8 @@ export interface PlannedModel {
   readonly layers: number;
   /** Gone before the drop, too: no part of the whole model. */
   readonly missing: Drops;
-  /** Of a mixture each token's output comes from several experts: only attentions are refit there. */
-  readonly isMixture: boolean;
+  /** Whether a module has one output projection: of a mixture each token's output comes from several experts. */
+  canRefit(module: ModuleAt): boolean;
 }
 
 export function compensationPlan(model: PlannedModel, drops: Drops, mode: CompensationMode): CompensationPlan {
@@ -44,7 +44,7 @@ export function compensationPlan(model: PlannedModel, drops: Drops, mode: Compen
   for (const { stays, dropped } of stretchesOf(model, drops)) {
     begun ||= dropped.length > 0;
     const wanted = mode === 'all' ? begun : dropped.length > 0;
-    const refit = wanted && stays !== undefined && !(model.isMixture && stays.kind === 'mlp');
+    const refit = wanted && stays !== undefined && model.canRefit(stays);
     stretches.push({ stays, dropped, refit });
   }
   const last = stretches.reduce((end, { refit }, i) => (refit ? i + 1 : end), 0);

@@ -1,9 +1,9 @@
-import type { WalkOptions } from '../calibrate/index.js';
+import type { WalkOptions } from '../walk/index.js';
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import type { Model } from '../models/index.js';
-import type { CalibrationRecord } from './calibrationRecord.js';
+import type { CalibrationRecord } from '../text/index.js';
 import type { Compensation } from './compensate.js';
-import type { HeldOutText } from './sweep.js';
+import type { HeldOutText } from '../text/index.js';
 
 /** What a compensation was and what it gave back. */
 export interface CompensationRecord extends Pick<Compensation, 'mode' | 'alpha' | 'refits' | 'leftAlone'> {

@@ -1,13 +1,15 @@
-import {
-  ModuleRows,
-  embedded,
-  moduleStream,
-  type HiddenStates,
-  type WalkOptions,
-  type SavedProgress,
-} from '../calibrate/index.js';
+import type { SavedProgress } from '../progress/index.js';
+import { ModuleRows, embedded, moduleStream, type HiddenStates, type WalkOptions } from '../walk/index.js';
 import { UserError, arraySource, decodeFloats, type Tensor, type WeightSource } from '../engine/index.js';
-import { Model, moduleSpecs, weightSource, type Observer, type Parameters, type WeightSpec } from '../models/index.js';
+import {
+  Model,
+  outputWeight,
+  weightSource,
+  type ModelDescription,
+  type Observer,
+  type Parameters,
+  type WeightSpec,
+} from '../models/index.js';
 import { ProjectionFit } from './compensateFit.js';
 import type { ModuleAt, Stretch } from './compensatePlan.js';
 import type { RefitWeights } from './compensateWeights.js';
@@ -58,14 +60,14 @@ export class Compensator implements Disposable {
   #total = 0;
 
   constructor(
-    { engine, config, family, parameters }: Model,
+    { engine, description, parameters }: Model,
     private readonly rows: readonly Int32Array[],
     states: readonly [whole: HiddenStates, dropped: HiddenStates],
     private readonly weights: RefitWeights,
     private readonly options: CompensatorOptions,
   ) {
     const rowsOf = (source: Parameters, waiting: HiddenStates): ModuleRows =>
-      new ModuleRows(new Model(engine, config, family, source), rows, waiting, options.signal);
+      new ModuleRows(new Model(engine, description, source), rows, waiting, options.signal);
     this.#whole = rowsOf(parameters, states[0]);
     this.#dropped = rowsOf(weights.over(options.weights ?? parameters), states[1]);
     this.#alpha = options.alpha ?? 1;
@@ -132,13 +134,13 @@ export class Compensator implements Disposable {
     const { layer, kind } = module;
     const { model } = this.#dropped;
     const { engine } = model;
-    const spec = outputSpec(model.specs, kind)!;
-    const [outputs, inputs] = spec.shape;
+    const output = outputOf(model.description, module)!;
+    const [outputs, inputs] = output.shape;
     using fit = new ProjectionFit(engine, inputs, outputs);
     using minusOne = engine.tensor([-1]);
     let entering: Tensor | undefined;
     const observer: Observer = {
-      input: ({ paths, input }) => void (paths.includes(outputOf[kind]) && (entering = input.detach())),
+      input: ({ paths, input }) => void (paths.includes(output.projection!) && (entering = input.detach())),
     };
     const add = async (after: Tensor, row: number): Promise<void> => {
       using z = entering!;
@@ -147,7 +149,7 @@ export class Compensator implements Disposable {
       this.#step();
     };
     await this.#dropped.loaded(layer, kind, () => this.#dropped.run(layer, kind, { observer, onRow: add }));
-    const stored = weightSource(model.parameters, spec, layer);
+    const stored = weightSource(model.parameters, output);
     const weight = decodeFloats(await stored.readRows(0, outputs), stored.dtype);
     const fitted = await fit.solve(weight, this.#alpha, stored.name);
     await this.weights.set(await encoded(fitted.weight, stored));
@@ -190,10 +192,8 @@ async function encoded(weight: Float32Array, { name, shape, dtype }: WeightSourc
 }
 
 /** The output projection of a module; a mixture's MLP has none. */
-export const outputSpec = (specs: readonly WeightSpec[], kind: ModuleAt['kind']): WeightSpec | undefined =>
-  moduleSpecs(specs, kind).find(({ path }) => path === `${outputOf[kind]}.weight`);
-
-const outputOf = { attention: 'attention.o', mlp: 'mlp.down' } as const;
+export const outputOf = ({ layers }: ModelDescription, { layer, kind }: ModuleAt): WeightSpec | undefined =>
+  outputWeight(layers[layer][kind]);
 
 /** Where both models do the same. */
 const isShared = ({ dropped, refit }: Stretch): boolean => dropped.length === 0 && !refit;

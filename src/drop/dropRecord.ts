@@ -1,5 +1,5 @@
 import type { CompensationRecord } from './compensateReport.js';
-import type { CalibrationRecord } from './calibrationRecord.js';
+import type { CalibrationRecord } from '../text/index.js';
 import type { DropReport } from './dropReport.js';
 import type { Choice, DropMethod } from './method.js';
 

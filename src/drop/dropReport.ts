@@ -1,7 +1,6 @@
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
-import type { WalkOptions } from '../calibrate/index.js';
-import { modelSize, type Drops, type Model, type ModelSize } from '../models/index.js';
-import type { DropSource } from './writeDropped.js';
+import type { WalkOptions } from '../walk/index.js';
+import { modelSize, type Drops, type Model, type ModelSize, type OpenedModel } from '../models/index.js';
 
 /** What a drop saves and what it costs. */
 export interface DropReport {
@@ -22,8 +21,8 @@ export interface LossReport {
   readonly standardError: number | null;
 }
 
-export function dropReport(source: DropSource, drops: Drops, loss?: LossReport): DropReport {
-  const { checkpoint, config, specs } = source;
+export function dropReport(opened: OpenedModel, drops: Drops, loss?: LossReport): DropReport {
+  const { source: checkpoint, config, description } = opened;
   const layers = Array.from({ length: config.numHiddenLayers }, (_, i) => i);
   const earlier = { attention: config.dropAttention, mlp: config.dropMlp };
   return {
@@ -32,8 +31,8 @@ export function dropReport(source: DropSource, drops: Drops, loss?: LossReport):
       attention: layers.filter((i) => !drops.attention.includes(i)),
       mlp: layers.filter((i) => !drops.mlp.includes(i)),
     },
-    before: modelSize(checkpoint, config, specs, earlier),
-    after: modelSize(checkpoint, config, specs, drops),
+    before: modelSize(checkpoint, description, earlier),
+    after: modelSize(checkpoint, description, drops),
     loss,
   };
 }

@@ -1,12 +1,18 @@
 import { decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
-import { weightSource, type Drops, type ModelConfig, type Parameters, type WeightSpec } from '../models/index.js';
+import {
+  theWeight,
+  weightSource,
+  type Drops,
+  type ModelDescription,
+  type Parameters,
+  type WeightRole,
+} from '../models/index.js';
 import type { Importance, Scores } from './importance.js';
 
 /** What Gate-Norm reads: a `Model`, loaded or not. */
 export interface GateSource {
   readonly engine: Engine;
-  readonly config: ModelConfig;
-  readonly specs: readonly WeightSpec[];
+  readonly description: ModelDescription;
   readonly parameters: Parameters;
   readonly drops: Drops;
 }
@@ -18,14 +24,14 @@ export interface GateSource {
  */
 export async function gateNormScores(model: GateSource): Promise<Scores> {
   const scores: (number | null)[] = [];
-  for (let layer = 0; layer < model.config.numHiddenLayers; layer++)
+  for (let layer = 0; layer < model.description.layers.length; layer++)
     scores.push(model.drops.attention.includes(layer) ? null : -(await coupling(model, layer)));
   return scores;
 }
 
 /** Gate-Norm's scores in the form of the others: of attentions only, over no token. */
 export async function gateNormImportance(model: GateSource): Promise<Importance> {
-  const blank = blankImportance('gate-norm', model.config.numHiddenLayers);
+  const blank = blankImportance('gate-norm', model.description.layers.length);
   return { ...blank, similarity: { ...blank.similarity, attention: await gateNormScores(model) } };
 }
 
@@ -42,18 +48,18 @@ export function blankImportance(metric: string, layers: number, score: number | 
   };
 }
 
-async function coupling({ engine, config, parameters, specs }: GateSource, layer: number): Promise<number> {
-  const read = async (path: string): Promise<{ shape: Shape; floats: Float32Array }> => {
-    const spec = specs.find((one) => one.path === path)!;
-    const source = weightSource(parameters, spec, layer);
+async function coupling({ engine, description, parameters }: GateSource, layer: number): Promise<number> {
+  const { attention } = description.layers[layer];
+  const read = async (role: WeightRole): Promise<{ shape: Shape; floats: Float32Array }> => {
+    const source = weightSource(parameters, theWeight(attention.weights, role));
     const rows = await source.readRows(0, sizeOf(source.shape.slice(0, -1)));
     return { shape: source.shape, floats: decodeFloats(rows, source.dtype) };
   };
   // Before its turn of the engine, so that nobody waits for the disk.
-  const weights = [await read('attention.q.weight'), await read('attention.k.weight')];
+  const weights = [await read('query'), await read('key')];
   return engine.exclusive(async () => {
     const [q, k] = weights.map(({ floats, shape }) => engine.tensor(floats, shape));
-    const { headDim: d, numAttentionHeads: heads, numKeyValueHeads: keyHeads } = config;
+    const { headDim: d, heads, keyValueHeads: keyHeads } = attention;
     let squares = 0;
     for (let keyHead = 0; keyHead < keyHeads; keyHead++) {
       const keys = await gram(engine, k.rows(keyHead * d, (keyHead + 1) * d));

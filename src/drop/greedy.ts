@@ -1,8 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
-import { UserError, createBatch, type Tensor } from '../engine/index.js';
-import { checkedIndices, type Drops, type Model, type ModuleKind } from '../models/index.js';
-import { KeptOutputs, type Progress } from '../calibrate/index.js';
-import type { Constraints, Target } from './select.js';
+import { createBatch, type Tensor } from '../engine/index.js';
+import { checkPredictable, rowDivergence, rowNats } from '../evaluate/index.js';
+import { checkedIndices, type Drops, type Model } from '../models/index.js';
+import type { Progress } from '../progress/index.js';
+import { KeptOutputs } from '../walk/index.js';
+import { candidates, type Candidate } from './candidates.js';
+import { checkCount, type Constraints, type Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 
 /** What a search keeps small: the loss (SLEB; Song et al., 2024), or the divergence from the whole model's output. */
@@ -28,12 +31,6 @@ export interface GreedyStep {
   readonly objective: number;
 }
 
-/** A module, or both of a block, and the first layer whose input its absence changes. */
-interface Candidate {
-  readonly drops: Drops;
-  readonly layer: number;
-}
-
 /**
  * Drops the module whose absence costs least, again and again. A candidate shares all layers before its own with the
  * model as it stands, so that a step over all candidates runs about half of the layers that separate passes would.
@@ -46,11 +43,8 @@ export async function searchGreedily(
 ): Promise<{ drops: Drops; steps: GreedyStep[] }> {
   const { target, count, objective = 'kl', keep = [], onProgress, signal } = options;
   const kept = checkedIndices(keep, model.layers.length, '`keep`');
-  const available = candidates(model, target, kept).length;
-  if (!Number.isInteger(count) || count < 0 || count > available)
-    throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`);
-  if (rows.length === 0 || rows.some(({ length }) => length < 2))
-    throw new UserError('a search needs at least one row of two tokens');
+  checkCount(count, target, candidates(model, target, kept).length);
+  checkPredictable(rows, 'a search');
   // The whole model's, which the search is to stay near.
   using references = objective === 'kl' ? await KeptOutputs.of(model, rows, { signal }) : undefined;
   const steps = [...(options.done ?? [])].slice(0, count);
@@ -71,19 +65,6 @@ export async function searchGreedily(
     await options.onStep?.(step);
   }
   return { drops: model.drops, steps };
-}
-
-function candidates(model: Model, target: Target, kept: readonly number[]): Candidate[] {
-  const open = model.layers.filter(({ index }) => !kept.includes(index));
-  const of = (kind: ModuleKind): Candidate[] =>
-    open
-      .filter((layer) => !layer.skips(kind))
-      .map(({ index }) => ({ drops: { attention: [], mlp: [], [kind]: [index] }, layer: index }));
-  if (target === 'block')
-    return open
-      .filter((l) => !l.skipAttention || !l.skipMlp)
-      .map(({ index }) => ({ drops: { attention: [index], mlp: [index] }, layer: index }));
-  return target === 'joint' ? [...of('attention'), ...of('mlp')] : of(target);
 }
 
 /** The objective's sum over one row's predictions, for each candidate. Nobody else sees a candidate's flags. */
@@ -110,10 +91,7 @@ const candidateCosts = (
         using _candidate = engine.scope();
         model.setDrops(mergeDrops(now, drops));
         const hidden = model.forwardFrom(layer, streams[layer].rows(0, row.length), batch);
-        const values = reference
-          ? model.divergences(reference, hidden)
-          : model.losses(hidden.rows(0, row.length - 1), row.slice(1));
-        costs.push((await engine.readFloats(values)).reduce((sum, value) => sum + value, 0));
+        costs.push(await (reference ? rowDivergence(model, reference, hidden) : rowNats(model, hidden, row)));
         await setImmediate(); // lets timers, signals and progress have their turn
       }
     } finally {

@@ -1,8 +1,8 @@
 import { UserError } from '../engine/index.js';
-import type { Drops } from '../models/index.js';
-import type { Fingerprint } from '../calibrate/index.js';
-import { sumsLength, type Importance, type ScoreSums, type Scores } from './importance.js';
+import type { Fingerprint } from '../progress/index.js';
+import type { Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
+import { sumsLength, type ScoreSums } from './scoreSums.js';
 
 const similarities = ['attention', 'mlp', 'block', 'attentionBare', 'mlpBare'] as const;
 
@@ -37,6 +37,8 @@ export function parseImportance(value: unknown, layers: number, where: string): 
   const least = all.metric === 'gate-norm' ? 0 : 1;
   const similarity = object(all.similarity, `'similarity'`);
   const windows = Array.isArray(all.blockConsecutive) ? all.blockConsecutive : [];
+  if (windows.length > 0 && windows.length !== layers)
+    throw new UserError(`${where} scores windows of ${windows.length} layers, but the model has ${layers}`);
   return {
     metric: typeof all.metric === 'string' ? all.metric : 'cosine',
     samples: count('samples'),
@@ -81,13 +83,14 @@ export function parseShard(value: unknown, where: string): ShardSums {
   const numbers = sums.sums;
   if (!Array.isArray(numbers) || numbers.length !== sumsLength(layers, gaps.length) || !numbers.every(Number.isFinite))
     return fail(`holds no list of ${sumsLength(layers, gaps.length)} numbers 'sums.sums'`);
+  if (typeof sums.metric !== 'string') return fail(`holds no text 'metric'`);
   if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
     fail(`holds something else than text in 'fingerprint'`);
   return {
     shard: { index: count(shard, 'index'), count: count(shard, 'count') },
     fingerprint: fingerprint as Fingerprint,
     scored: {
-      metric: String(sums.metric),
+      metric: sums.metric,
       samples: count(sums, 'samples'),
       length: count(sums, 'length'),
       tokens: count(sums, 'tokens'),
@@ -97,23 +100,5 @@ export function parseShard(value: unknown, where: string): ShardSums {
       sums: numbers as number[],
     },
     where,
-  };
-}
-
-/** The same scores without the modules that are gone: they cannot be dropped a second time. */
-export function withoutDropped(importance: Importance, { attention, mlp }: Drops): Importance {
-  const { similarity } = importance;
-  const less = (scores: Scores, gone: (layer: number) => boolean): Scores =>
-    scores.map((score, i) => (gone(i) ? null : score));
-  const [noAttention, noMlp] = [(i: number) => attention.includes(i), (i: number) => mlp.includes(i)];
-  return {
-    ...importance,
-    similarity: {
-      attention: less(similarity.attention, noAttention),
-      mlp: less(similarity.mlp, noMlp),
-      block: less(similarity.block, (i) => noAttention(i) && noMlp(i)),
-      attentionBare: less(similarity.attentionBare, noAttention),
-      mlpBare: less(similarity.mlpBare, noMlp),
-    },
   };
 }

@@ -1,7 +1,6 @@
 /** Scores modules, chooses the redundant ones, writes checkpoints without them. */
 export { keepsTo, parseBudgets, withinBudget, type Budget, type BudgetKind, type Cost } from './budget.js';
 export { selectWindow, type WindowOptions } from './consecutive.js';
-export type { CalibrationRecord } from './calibrationRecord.js';
 export { compensate, type Compensation, type CompensateOptions } from './compensate.js';
 export { ProjectionFit, type FitResult } from './compensateFit.js';
 export {
@@ -16,25 +15,10 @@ export { RefitWeights } from './compensateWeights.js';
 export type { CompensationProgress, CompensationState, CompensatorOptions, Refit } from './compensator.js';
 export { methodRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
 export { dropReport, lossReport, lossesAround, measureDrop, type DropReport, type LossReport } from './dropReport.js';
-export { drawRows, type DrawnRows } from './drawRows.js';
-export { openDropSource } from './dropSource.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
-export { splitRows, type SplitRows } from './heldOut.js';
-export { sweepRows, type SweepRowsOptions } from './heldOutTexts.js';
-export {
-  defaultGaps,
-  importanceOf,
-  scoreImportance,
-  scoreSums,
-  type Importance,
-  type ScoreOptions,
-  type ScoreProgress,
-  type ScoreState,
-  type ScoreSums,
-  type Scores,
-} from './importance.js';
-export { parseImportance, parseShard, withoutDropped, type ShardRecord } from './importanceFile.js';
+export { importanceOf, withoutDropped, type Importance, type Scores } from './importance.js';
+export { parseImportance, parseShard, type ShardRecord } from './importanceFile.js';
 export { dropIteratively, type IterativeOptions, type IterativeResult } from './iterative.js';
 export {
   chooseByScores,
@@ -55,6 +39,15 @@ export {
 export { mergeShards, shardRows, type Shard, type ShardSums } from './mergeShards.js';
 export { angular, cosine, metrics, relativeNorm, type Metric } from './metric.js';
 export {
+  defaultGaps,
+  scoreImportance,
+  scoreSums,
+  type ScoreOptions,
+  type ScoreProgress,
+  type ScoreState,
+} from './scoreImportance.js';
+export type { ScoreSums } from './scoreSums.js';
+export {
   mostRedundant,
   randomSelector,
   selectDrops,
@@ -63,24 +56,7 @@ export {
   type Selector,
   type Target,
 } from './select.js';
-export {
-  sweep,
-  type HeldOutText,
-  type MeasuredModel,
-  type Quality,
-  type SweepMethod,
-  type SweepOptions,
-  type SweepPoint,
-  type SweepResult,
-  type SweepRows,
-  type SweepState,
-  type TextQuality,
-} from './sweep.js';
-export {
-  dropRecordFile,
-  mergeDrops,
-  reservedLayers,
-  writeDropped,
-  type DropSource,
-  type WriteDroppedOptions,
-} from './writeDropped.js';
+export { sweep } from './sweep.js';
+export type { SweepMethod, SweepOptions } from './sweepOptions.js';
+export type { MeasuredModel, Quality, SweepPoint, SweepResult, SweepState, TextQuality } from './sweepResult.js';
+export { dropRecordFile, mergeDrops, reservedLayers, writeDropped, type WriteDroppedOptions } from './writeDropped.js';

@@ -1,6 +1,7 @@
 import { UserError } from '../engine/index.js';
 import type { Drops, Model } from '../models/index.js';
-import { scoreImportance, type Importance, type ScoreOptions } from './importance.js';
+import type { Importance } from './importance.js';
+import { scoreImportance, type ScoreOptions } from './scoreImportance.js';
 import { selectDrops, type Constraints, type Selector, type Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 

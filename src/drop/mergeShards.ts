@@ -1,6 +1,6 @@
 import { UserError } from '../engine/index.js';
-import { fingerprintDifferences, type Fingerprint } from '../calibrate/index.js';
-import type { ScoreSums } from './importance.js';
+import { fingerprintDifferences, type Fingerprint } from '../progress/index.js';
+import type { ScoreSums } from './scoreSums.js';
 
 /** Which of a text's rows: every `count`-th from the `index`-th, which counts from 1. */
 export interface Shard {

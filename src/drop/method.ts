@@ -1,13 +1,13 @@
 import { UserError } from '../engine/index.js';
 import type { Drops, Model } from '../models/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { selectWindow } from './consecutive.js';
 import { blankImportance, gateNormImportance, type GateSource } from './gateNorm.js';
 import { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
-import { scoreImportance, type Importance } from './importance.js';
-import { withoutDropped } from './importanceFile.js';
+import { withoutDropped, type Importance } from './importance.js';
 import { dropIteratively, type IterativeResult } from './iterative.js';
 import { metrics } from './metric.js';
+import { scoreImportance } from './scoreImportance.js';
 import { randomSelector, selectDrops, type Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 
@@ -146,7 +146,7 @@ export async function chooseWithoutText(model: GateSource, method: DropMethod): 
 
 /** Gate-Norm's scores; for chance the same for all, since only which modules there are counts. */
 export const scoresWithoutText = async (model: GateSource, metric: MetricName | null): Promise<Importance> =>
-  metric === 'gate-norm' ? gateNormImportance(model) : blankImportance('random', model.config.numHiddenLayers, 0);
+  metric === 'gate-norm' ? gateNormImportance(model) : blankImportance('random', model.description.layers.length, 0);
 
 /** Chooses by scores that are there, what was dropped before left out and merged in. */
 export function chooseByScores(importance: Importance, method: DropMethod, earlier: Drops): Choice {

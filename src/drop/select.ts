@@ -33,6 +33,17 @@ export function randomSelector(seed: number): Selector {
   };
 }
 
+/** Fails where so many of a target cannot be dropped, of which there are `available`. */
+export function checkCount(
+  count: number,
+  target: Target,
+  available: number,
+  { least = 0, hint }: { least?: number; hint?: string } = {},
+): void {
+  if (!Number.isInteger(count) || count < least || count > available)
+    throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`, { hint });
+}
+
 /**
  * Which modules to drop: `count` attentions, MLPs, blocks, or (joint) sub-layers of either kind ranked together
  * (LLM-Drop, section 3.3). Indices are the original layers'.
@@ -48,10 +59,7 @@ export function selectDrops(
   const kept = new Set(checkedIndices(o.keep ?? [], layers, '`keep`'));
   const scores = candidateScores(similarity, target).map((score, i) => (kept.has(i % layers) ? null : score));
   const available = scores.filter((score) => score !== null).length;
-  if (!Number.isInteger(count) || count < 0 || count > available)
-    throw new UserError(`cannot drop ${count} of target '${target}': ${available} can be dropped`, {
-      hint: `${layers} layers, less those kept or already dropped`,
-    });
+  checkCount(count, target, available, { hint: `${layers} layers, less those kept or already dropped` });
   const chosen = (o.selector ?? mostRedundant)(scores, count);
   switch (target) {
     case 'attention':

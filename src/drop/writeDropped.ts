@@ -1,18 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  copyQuantizationFiles,
-  copyTokenizerFiles,
-  fileError,
-  formatJson,
-  tensorOfSource,
-  writeFolderAtomically,
-  writeWeights,
-  type Checkpoint,
-} from '../checkpoint/index.js';
-import type { Progress } from '../calibrate/index.js';
+import { fileError, formatJson, tensorOfSource, writeFolderAtomically, writeWeights } from '../checkpoint/index.js';
+import type { Progress } from '../progress/index.js';
 import type { WeightSource } from '../engine/index.js';
-import { checkedIndices, isDropped, type Drops, type ModelConfig, type WeightSpec } from '../models/index.js';
+import { checkedIndices, stayingTensors, type Drops, type OpenedModel } from '../models/index.js';
 import type { Target } from './select.js';
 
 export interface WriteDroppedOptions {
@@ -32,20 +23,13 @@ export interface WriteDroppedOptions {
 /** Lies in the folder of a dropped model. */
 export const dropRecordFile = 'drop_report.json';
 
-/** A model as read: what `Model` and its checkpoint know of it. */
-export interface DropSource {
-  readonly checkpoint: Checkpoint;
-  readonly config: ModelConfig;
-  readonly specs: readonly WeightSpec[];
-}
-
 /**
  * Writes a checkpoint in LLM-Drop's format (spec 1.2, 1.3, 1.6): the lists as indices in `config.json`, the weights of
  * dropped modules left out, all names and numbers as in the original. What was dropped before stays dropped. The
  * folder appears whole or not at all.
  */
 export async function writeDropped(
-  { checkpoint, config, specs }: DropSource,
+  { source, config, description }: OpenedModel,
   drops: Drops,
   out: string,
   o: WriteDroppedOptions = {},
@@ -55,14 +39,14 @@ export async function writeDropped(
     mlp: checkedIndices(drops.mlp, config.numHiddenLayers, 'the MLP drop list'),
   };
   const all = mergeDrops({ attention: config.dropAttention, mlp: config.dropMlp }, given);
-  const kept = checkpoint.tensorNames().filter((name) => !isDropped(specs, all, name));
+  const kept = stayingTensors(description, all, source.tensorNames());
   await writeFolderAtomically(
     out,
     async (folder) => {
-      await copyTokenizerFiles(checkpoint.folder, folder);
-      await copyQuantizationFiles(checkpoint.folder, folder);
+      await source.copyAlong('tokenizer', folder);
+      await source.copyAlong('quantization', folder);
       const lists = { drop_attn_list: all.attention, drop_mlp_list: all.mlp };
-      await writeText(join(folder, 'config.json'), formatJson({ ...checkpoint.config, ...lists }, checkpoint.config));
+      await writeText(join(folder, 'config.json'), formatJson({ ...source.config, ...lists }, source.config));
       const target = o.target ?? targetOf(all);
       await writeJson(join(folder, 'reserved_layers.json'), reservedLayers(all, config.numHiddenLayers, target), 4);
       if (target === 'block')
@@ -72,8 +56,8 @@ export async function writeDropped(
       await writeWeights(
         folder,
         kept.flatMap((name) => {
-          const source = o.replaced?.(name);
-          return source ? tensorOfSource(source, name) : checkpoint.stored(name);
+          const replaced = o.replaced?.(name);
+          return replaced ? tensorOfSource(replaced, name) : source.stored(name);
         }),
         {
           onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),

@@ -1,8 +1,8 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { AttentionSpec, Backend, Fusion, GatedProjections, MoeSpec, Norm, Projection } from './backend.js';
 import { lastRows, type Batch } from './batch.js';
 import { Accumulator } from './accumulator.js';
 import { ShapeError, type Shape } from './errors.js';
+import { host } from './hosts/index.js';
 import type { Int4Source } from './int4.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
 import { Ledger, type Scope } from './ledger.js';
@@ -12,7 +12,7 @@ import { Turns } from './turns.js';
 import { Weight, type WeightSource, type WeightUse } from './weight.js';
 
 /** The engines whose turn the running code has. */
-const turnsHeld = new AsyncLocalStorage<readonly Engine[]>();
+const turnsHeld = host.createContext<readonly Engine[]>();
 
 /** Live memory: what was made and not yet freed. */
 export interface Memory {
@@ -52,7 +52,7 @@ export class Engine {
    * apart from others'. Generating, losses and scores take such a turn for each pass. Within `work`, another runs at once.
    */
   async exclusive<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
-    const within = turnsHeld.getStore() ?? [];
+    const within = turnsHeld.get() ?? [];
     if (within.includes(this)) return this.#inScope(work);
     await this.#turns.take();
     try {

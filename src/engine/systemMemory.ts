@@ -1,7 +1,6 @@
-import { totalmem } from 'node:os';
+import { host } from './hosts/index.js';
 
 /** Bytes that the machine, or the container, has. */
 export function systemMemory(): number {
-  const contained = process.constrainedMemory?.() ?? 0;
-  return contained > 0 ? Math.min(contained, totalmem()) : totalmem();
+  return host.memoryBytes();
 }

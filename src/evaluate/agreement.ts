@@ -1,7 +1,7 @@
-import { UserError, type Tensor } from '../engine/index.js';
-import { KeptOutputs, walkRows, type WalkOptions } from '../calibrate/index.js';
+import type { Tensor } from '../engine/index.js';
+import { KeptOutputs, walkRows, type WalkOptions } from '../walk/index.js';
 import type { Model } from '../models/index.js';
-import type { LossResult } from './loss.js';
+import { checkPredictable, lossOf, rowNats, type LossResult } from './loss.js';
 
 /** A loss, and how near the outputs are to those of the same model as it was when the reference was made. */
 export interface ComparedLoss extends LossResult {
@@ -32,8 +32,7 @@ export class ReferenceOutputs implements Disposable {
 
   /** Of the model under its present skip flags. */
   static async of(model: Model, rows: readonly Int32Array[], options: Options = {}): Promise<ReferenceOutputs> {
-    if (rows.length === 0 || rows.some((row) => row.length < 2))
-      throw new UserError('a comparison needs at least one row of two tokens');
+    checkPredictable(rows, 'a comparison');
     const likeliest: Int32Array[] = [];
     const kept = await KeptOutputs.of(model, rows, options, async (output) => {
       likeliest.push(await likeliestTokens(model, output));
@@ -44,25 +43,18 @@ export class ReferenceOutputs implements Disposable {
   /** The model under its present skip flags, in one pass over the rows. */
   async compare(options: Options = {}): Promise<ComparedLoss> {
     const { model, rows } = this;
-    const { engine } = model;
-    const losses: number[] = [];
+    const nats: number[] = [];
     const divergences: number[] = [];
     const agreeing: number[] = [];
     await walkRows(model, rows, options, async (output, index) => {
-      const row = rows[index];
-      losses.push(total(await engine.readFloats(model.losses(output.rows(0, row.length - 1), row.slice(1)))));
-      divergences.push(total(await engine.readFloats(model.divergences(this.kept.outputs[index], output))));
+      nats.push(await rowNats(model, output, rows[index]));
+      divergences.push(await rowDivergence(model, this.kept.outputs[index], output));
       const tokens = await likeliestTokens(model, output);
       agreeing.push(tokens.reduce((sum, token, i) => sum + (token === this.likeliest[index][i] ? 1 : 0), 0));
     });
     const positions = rows.reduce((sum, { length }) => sum + length, 0);
-    const tokens = positions - rows.length;
-    const loss = sum(losses) / tokens;
     return {
-      loss,
-      perplexity: Math.exp(loss),
-      tokens,
-      rowLosses: losses.map((nats, i) => nats / (rows[i].length - 1)),
+      ...lossOf(nats, rows),
       divergence: sum(divergences) / positions,
       agreement: sum(agreeing) / positions,
       rowDivergences: divergences.map((value, i) => value / rows[i].length),
@@ -79,8 +71,13 @@ export class ReferenceOutputs implements Disposable {
   }
 }
 
+/** KL divergence of all positions of a row together, in nats: of `hidden` from `reference`, last hidden states [T, D]. */
+export async function rowDivergence(model: Model, reference: Tensor, hidden: Tensor): Promise<number> {
+  const divergences = await model.engine.readFloats(model.divergences(reference, hidden));
+  return divergences.reduce((sum, value) => sum + value, 0);
+}
+
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-const total = (values: Float32Array): number => values.reduce((a, b) => a + b, 0);
 
 /** hidden [T, D] -> T tokens, by logits of a chunk of rows at a time. */
 async function likeliestTokens(model: Model, hidden: Tensor): Promise<Int32Array> {

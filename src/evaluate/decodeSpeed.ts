@@ -1,4 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
 import { generate, type Drops, type Model } from '../models/index.js';
+import type { Progress } from '../progress/index.js';
 
 /** Tokens a second of greedy decoding after the prompt: the fastest of `repeats` runs, the prompt's own time left out. */
 export async function decodeSpeed(
@@ -29,6 +31,7 @@ export interface CompareSpeedsOptions {
   readonly tokens?: number;
   /** Runs of each. @defaultValue 5 */
   readonly rounds?: number;
+  readonly onProgress?: Progress;
   readonly signal?: AbortSignal;
 }
 
@@ -40,7 +43,7 @@ export async function compareDecodeSpeeds(
   model: Model,
   drops: readonly Drops[],
   prompt: ArrayLike<number>,
-  { tokens = 16, rounds = 5, signal }: CompareSpeedsOptions = {},
+  { tokens = 16, rounds = 5, onProgress, signal }: CompareSpeedsOptions = {},
 ): Promise<number[]> {
   const now = model.drops;
   const best = drops.map(() => 0);
@@ -51,6 +54,8 @@ export async function compareDecodeSpeeds(
         model.setDrops(drop);
         const rate = await decodeSpeed(model, prompt, { tokens, repeats: 1 });
         if (round > 0) best[i] = Math.max(best[i], rate);
+        onProgress?.(round * drops.length + i + 1, (rounds + 1) * drops.length, 'runs');
+        await setImmediate(); // lets signals and progress have their turn
       }
     return best;
   } finally {

@@ -1,5 +1,5 @@
 import { UserError } from '../engine/index.js';
-import { walkRows, type WalkOptions } from '../calibrate/index.js';
+import { walkRows, type WalkOptions } from '../walk/index.js';
 import type { Model } from '../models/index.js';
 
 export interface LogitsResult {

@@ -1,5 +1,5 @@
-import { UserError } from '../engine/index.js';
-import { walkRows, type WalkOptions } from '../calibrate/index.js';
+import { UserError, type Tensor } from '../engine/index.js';
+import { walkRows, type WalkOptions } from '../walk/index.js';
 import type { Model } from '../models/index.js';
 
 export interface LossResult {
@@ -17,18 +17,31 @@ export async function evaluateLoss(
   rows: readonly Int32Array[],
   options: Omit<WalkOptions, 'observer'> = {},
 ): Promise<LossResult> {
-  if (rows.length === 0 || rows.some((row) => row.length < 2))
-    throw new UserError('a loss needs at least one row of two tokens');
-  const sums: number[] = [];
+  checkPredictable(rows, 'a loss');
+  const nats: number[] = [];
   await walkRows(model, rows, options, async (hidden, index) => {
-    const row = rows[index];
-    const predicting = hidden.rows(0, row.length - 1);
-    const losses = await model.engine.readFloats(model.losses(predicting, row.slice(1)));
-    sums.push(losses.reduce((sum, value) => sum + value, 0));
+    nats.push(await rowNats(model, hidden, rows[index]));
   });
-  const tokens = rows.reduce((sum, row) => sum + row.length - 1, 0);
-  const loss = sums.reduce((a, b) => a + b, 0) / tokens;
-  return { loss, perplexity: Math.exp(loss), tokens, rowLosses: sums.map((sum, i) => sum / (rows[i].length - 1)) };
+  return lossOf(nats, rows);
+}
+
+/** Fails where a row has no token to predict; `what` needs it, as in 'a loss'. */
+export function checkPredictable(rows: readonly Int32Array[], what: string): void {
+  if (rows.length === 0 || rows.some(({ length }) => length < 2))
+    throw new UserError(`${what} needs at least one row of two tokens`);
+}
+
+/** Nats of all predictions of a row together; `hidden` [T, D] are its last hidden states. */
+export async function rowNats(model: Model, hidden: Tensor, row: Int32Array): Promise<number> {
+  const losses = await model.engine.readFloats(model.losses(hidden.rows(0, row.length - 1), row.slice(1)));
+  return losses.reduce((sum, value) => sum + value, 0);
+}
+
+/** The loss on rows of so many nats. */
+export function lossOf(nats: readonly number[], rows: readonly Int32Array[]): LossResult {
+  const tokens = rows.reduce((sum, { length }) => sum + length - 1, 0);
+  const loss = nats.reduce((a, b) => a + b, 0) / tokens;
+  return { loss, perplexity: Math.exp(loss), tokens, rowLosses: nats.map((sum, i) => sum / (rows[i].length - 1)) };
 }
 
 /** The mean difference of two models' row losses, and its standard error over the rows (null for one row): what differs between rows cancels. */

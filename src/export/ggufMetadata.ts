@@ -1,34 +1,38 @@
 import { UserError } from '../engine/index.js';
-import type { ModelConfig } from '../models/index.js';
+import { bool, f32, i32s, string, u32, type GgufMetadata } from '../checkpoint/index.js';
+import type { AttentionDescription, ModelConfig, ModelDescription } from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
-import { bool, f32, i32s, string, u32, type GgufMetadata } from './ggufFormat.js';
 import { zeroMlpWidth, type GgufType } from './ggufTensors.js';
-
-/** `deci` alone can leave out an attention; everything else is a plain `llama` (spec 2.2, 2.4, 2.9). */
-export type GgufArchitecture = 'llama' | 'deci';
 
 /** `general.file_type` (spec 2.2). */
 const fileTypes: Readonly<Record<GgufType, number>> = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, bf16: 32 };
 
-export const architectureOf = ({ layers }: ExportPlan): GgufArchitecture =>
-  layers.some(({ attention, mlp }) => attention === 'absent' || mlp === 'absent') ? 'deci' : 'llama';
+/** `deci` alone can leave out a module; everything else is what llama.cpp calls the family (spec 2.2, 2.4, 2.9). */
+export const architectureOf = ({ conventions }: ModelDescription, { layers }: ExportPlan): string =>
+  layers.some(({ attention, mlp }) => attention === 'absent' || mlp === 'absent')
+    ? 'deci'
+    : conventions.gguf.architecture;
 
 /** What llama.cpp must know of the model beside its vocabulary. */
-export function ggufMetadata(config: ModelConfig, plan: ExportPlan, o: { type: GgufType; name: string }): GgufMetadata {
-  const architecture = architectureOf(plan);
+export function ggufMetadata(
+  description: ModelDescription,
+  plan: ExportPlan,
+  o: { type: GgufType; name: string },
+): GgufMetadata {
+  const { config, layers } = description;
+  const architecture = architectureOf(description, plan);
+  const { attention, mlp } = layers[plan.layers[0].original];
   const keys: GgufMetadata = {
     block_count: u32(plan.layers.length),
     context_length: u32(exactContext(config)),
     embedding_length: u32(config.hiddenSize),
-    ...(architecture === 'deci' ? layerLists(config, plan) : layerCounts(config)),
+    ...(architecture === 'deci' ? layerLists(description, plan) : layerCounts(config)),
     'attention.layer_norm_rms_epsilon': f32(config.rmsNormEps),
-    'attention.key_length': u32(config.headDim),
-    'attention.value_length': u32(config.headDim),
+    'attention.key_length': u32(attention.headDim),
+    'attention.value_length': u32(attention.headDim),
     vocab_size: u32(config.vocabSize),
-    ...ropeKeys(config),
-    ...(config.numLocalExperts === undefined
-      ? {}
-      : { expert_count: u32(config.numLocalExperts), expert_used_count: u32(config.numExpertsPerTok ?? 2) }),
+    ...ropeKeys(attention),
+    ...(mlp.kind === 'mixture' ? { expert_count: u32(mlp.experts), expert_used_count: u32(mlp.topK) } : {}),
   };
   return {
     'general.architecture': string(architecture),
@@ -47,14 +51,18 @@ const layerCounts = (config: ModelConfig): GgufMetadata => ({
 });
 
 /** A number a layer: heads 0 for a dropped attention, but for layer 0, which keeps its head count without keys and values. */
-function layerLists(config: ModelConfig, { layers }: ExportPlan): GgufMetadata {
-  const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, intermediateSize } = config;
+function layerLists(description: ModelDescription, { layers }: ExportPlan): GgufMetadata {
+  const own = layers.map((planned) => ({ ...planned, is: description.layers[planned.original] }));
   return {
-    feed_forward_length: i32s(layers.map(({ mlp }) => (mlp === 'absent' ? zeroMlpWidth(config) : intermediateSize))),
-    'attention.head_count': i32s(
-      layers.map(({ attention }, layer) => (attention === 'absent' && layer > 0 ? 0 : heads)),
+    feed_forward_length: i32s(
+      own.map(({ mlp, is }) => (mlp === 'absent' ? zeroMlpWidth(is) : is.mlp.intermediateSize)),
     ),
-    'attention.head_count_kv': i32s(layers.map(({ attention }) => (attention === 'absent' ? 0 : keyValueHeads))),
+    'attention.head_count': i32s(
+      own.map(({ attention, is }, layer) => (attention === 'absent' && layer > 0 ? 0 : is.attention.heads)),
+    ),
+    'attention.head_count_kv': i32s(
+      own.map(({ attention, is }) => (attention === 'absent' ? 0 : is.attention.keyValueHeads)),
+    ),
   };
 }
 
@@ -62,7 +70,8 @@ function layerLists(config: ModelConfig, { layers }: ExportPlan): GgufMetadata {
 export const exactContext = ({ maxPositionEmbeddings, slidingWindow }: ModelConfig): number =>
   Math.min(maxPositionEmbeddings, slidingWindow ?? Infinity);
 
-function ropeKeys({ rope, headDim }: ModelConfig): GgufMetadata {
+function ropeKeys({ rope, headDim }: AttentionDescription): GgufMetadata {
+  if (!rope) return {};
   const plain: GgufMetadata = { 'rope.dimension_count': u32(headDim), 'rope.freq_base': f32(rope.theta) };
   switch (rope.type) {
     case 'default':

@@ -1,9 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/index.js';
-import { loadTokenizer, readJsonObject, type JsonObject } from '../checkpoint/index.js';
+import {
+  bool,
+  f32s,
+  i32s,
+  loadTokenizer,
+  readJsonObject,
+  string,
+  strings,
+  u32,
+  type GgufMetadata,
+  type JsonObject,
+} from '../checkpoint/index.js';
 import type { ModelConfig } from '../models/index.js';
-import { bool, f32s, i32s, string, strings, u32, type GgufMetadata } from './ggufFormat.js';
 
 /** `tokenizer.ggml.token_type` (spec 2.7). */
 const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;

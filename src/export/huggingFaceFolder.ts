@@ -1,29 +1,28 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  copyTokenizerFiles,
+  castSource,
   fileError,
   formatJson,
   tensorOfSource,
   writeWeights,
-  type Checkpoint,
+  type ModelSource,
   type JsonObject,
   type TensorToWrite,
 } from '../checkpoint/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import type { WeightDType } from '../engine/index.js';
+import type { ModelDescription } from '../models/index.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
-import { castSource } from './rowViews.js';
 import type { ExportPlan } from './exportPlan.js';
 
-const architectures: Readonly<Record<string, string>> = {
-  llama: 'LlamaForCausalLM',
-  mistral: 'MistralForCausalLM',
-  mixtral: 'MixtralForCausalLM',
-};
-
 /** A plain checkpoint's config: the layers of the plan, without drop lists, and without the code that reads them. */
-export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: WeightDType): JsonObject {
+export function plainConfig(
+  config: JsonObject,
+  { conventions }: ModelDescription,
+  { layers }: ExportPlan,
+  type?: WeightDType,
+): JsonObject {
   const {
     drop_attn_list: _attention,
     drop_mlp_list: _mlp,
@@ -34,7 +33,7 @@ export function plainConfig(config: JsonObject, { layers }: ExportPlan, type?: W
   const { layer_types: layerTypes } = rest;
   return {
     ...rest,
-    architectures: rest.architectures ?? [architectures[String(config.model_type)]],
+    architectures: rest.architectures ?? [conventions.architecture],
     num_hidden_layers: layers.length,
     ...(Array.isArray(layerTypes)
       ? { layer_types: layers.map(({ original }) => layerTypes[original] as unknown) }
@@ -63,12 +62,12 @@ export const floatTensors = (weights: readonly PlannedWeight[], type?: WeightDTy
 /** Texts by the names of their files, `config.json` among them, weights, and the tokenizer's files as they are. */
 export async function writeCheckpoint(
   folder: string,
-  from: Checkpoint,
+  from: ModelSource,
   texts: Readonly<Record<string, string>>,
   tensors: readonly TensorToWrite[],
   onProgress?: Progress,
 ): Promise<void> {
-  await copyTokenizerFiles(from.folder, folder);
+  await from.copyAlong('tokenizer', folder);
   for (const [name, text] of Object.entries(texts)) await writeText(join(folder, name), text);
   await writeWeights(folder, tensors, {
     onProgress: ({ bytesDone, bytesTotal }) => onProgress?.(bytesDone, bytesTotal, 'bytes'),

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { readJsonObject } from '../checkpoint/index.js';
-import { dropRecordFile, parseImportance, type DropReport, type DropSource, type Importance } from '../drop/index.js';
+import { dropRecordFile, parseImportance, type DropReport, type Importance } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
-import type { Drops } from '../models/index.js';
+import type { Drops, OpenedModel } from '../models/index.js';
 import type { Proof } from './proof.js';
 
 /** What is known of how the drops were chosen: given, or found in the model's folder. */
@@ -15,15 +15,15 @@ export interface Evidence {
 /** Where `score --out` and `drop --json` results are looked for, in the model's folder. */
 const importanceFile = 'importance.json';
 
-export async function findEvidence({ checkpoint, config }: DropSource, given: Evidence): Promise<Evidence> {
-  const read = (name: string): ReturnType<typeof readJsonObject> => readJsonObject(join(checkpoint.folder, name));
+export async function findEvidence({ source, config }: OpenedModel, given: Evidence): Promise<Evidence> {
+  const read = (name: string): ReturnType<typeof readJsonObject> => readJsonObject(join(source.folder, name));
   const importance = given.importance ? undefined : await read(importanceFile);
   const report = given.report ? undefined : await read(dropRecordFile);
   return {
     importance:
       given.importance ??
-      (importance && parseImportance(importance, config.numHiddenLayers, join(checkpoint.folder, importanceFile))),
-    report: given.report ?? (report && parseReport(report, join(checkpoint.folder, dropRecordFile))),
+      (importance && parseImportance(importance, config.numHiddenLayers, join(source.folder, importanceFile))),
+    report: given.report ?? (report && parseReport(report, join(source.folder, dropRecordFile))),
   };
 }
 
@@ -65,9 +65,9 @@ export interface CardFacts {
 }
 
 /** The model card (`README.md`) of an export. */
-export async function modelCard(source: DropSource, facts: CardFacts, evidence: Evidence): Promise<string> {
-  const { config } = source;
-  const base = await baseModel(source);
+export async function modelCard(opened: OpenedModel, facts: CardFacts, evidence: Evidence): Promise<string> {
+  const { config } = opened;
+  const base = await baseModel(opened);
   const { drops, layers, notes } = facts;
   return [
     ...frontMatter(base, facts),
@@ -109,12 +109,12 @@ export async function modelCard(source: DropSource, facts: CardFacts, evidence: 
 }
 
 /** What the source's own card, config or folder calls the model it came from. */
-async function baseModel({ checkpoint }: DropSource): Promise<string> {
-  const card = await readFile(join(checkpoint.folder, 'README.md'), 'utf8').catch(() => '');
+async function baseModel({ source }: OpenedModel): Promise<string> {
+  const card = await readFile(join(source.folder, 'README.md'), 'utf8').catch(() => '');
   const [, told] =
     /^base_model:\s*["']?([^\s"'[\]]+)["']?\s*$/m.exec(/^---\n([\s\S]*?)\n---/.exec(card)?.[1] ?? '') ?? [];
-  const { _name_or_path: path } = checkpoint.config;
-  return told ?? (typeof path === 'string' && path ? path : basename(resolve(checkpoint.folder)));
+  const { _name_or_path: path } = source.config;
+  return told ?? (typeof path === 'string' && path ? path : basename(resolve(source.folder)));
 }
 
 const nameOf = (base: string): string => basename(base);

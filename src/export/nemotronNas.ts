@@ -3,13 +3,17 @@
  * intermediate, H heads, K key-value heads.
  */
 import { UserError, type Shape, type WeightDType } from '../engine/index.js';
-import { formatJson, type JsonObject } from '../checkpoint/index.js';
-import { completeConfig, type ModelConfig } from '../models/index.js';
+import { formatJson, paddedInt4, paddedSource, type JsonObject } from '../checkpoint/index.js';
+import {
+  completeConfig,
+  describeConfig,
+  matrixRole,
+  type ModelConfig,
+  type ModelDescription,
+} from '../models/index.js';
 import { exactContext } from './ggufMetadata.js';
 import { typeKeys } from './huggingFaceFolder.js';
-import { paddedInt4 } from './int4Views.js';
 import type { PlannedWeight, PlannedWeights } from './plannedWeights.js';
-import { paddedSource } from './rowViews.js';
 import type { ExportPlan, PlannedLayer } from './exportPlan.js';
 
 export const configModule = 'configuration_nemotron_nas.py';
@@ -136,7 +140,7 @@ function blockConfig(config: ModelConfig, { attention, mlp }: PlannedLayer): Jso
 
 /** Llama's, MLPs padded with zero rows of gate and up and zero columns of down, which changes nothing. */
 export function nemotronWeights(weights: PlannedWeights): PlannedWeight[] {
-  const width = paddedWidth(weights.config);
+  const width = paddedWidth(weights.description.config);
   return weights.all().map((weight) => padded(weight, width));
 }
 
@@ -147,12 +151,13 @@ function padded(weight: PlannedWeight, width: number): PlannedWeight {
     source: paddedSource(source, shape),
     int4: int4 && (async () => paddedInt4(await int4(), shape)),
   });
-  if (/^mlp\.(gate|up)\./.test(spec.path)) return to([width, ...source.shape.slice(1)]);
-  return spec.path === 'mlp.down.weight' ? to([source.shape[0], width]) : weight;
+  const role = matrixRole(spec);
+  if (role === 'gate' || role === 'up') return to([width, ...source.shape.slice(1)]);
+  return spec.module === 'mlp' && spec.role === 'output' ? to([source.shape[0], width]) : weight;
 }
 
-/** The config of a folder in this architecture as the engine sees it, for the check of an export: a Llama with drops. */
-export function parseNemotron(raw: JsonObject, source: ModelConfig, where: string): ModelConfig {
+/** What a folder in this architecture describes, for the check of an export: a Llama with drops. */
+export function describeNemotron(raw: JsonObject, source: ModelConfig, where: string): ModelDescription {
   const blocks = raw.block_configs as {
     attention: { no_op: boolean; n_heads_in_group: number | null };
     ffn: { no_op: boolean; ffn_mult: number | null };
@@ -161,7 +166,7 @@ export function parseNemotron(raw: JsonObject, source: ModelConfig, where: strin
   const multiplier = blocks.find(({ ffn }) => !ffn.no_op)?.ffn.ffn_mult;
   if (!group) throw new UserError(`${where}: every attention is left out, which the engine refuses`);
   const indices = (part: 'attention' | 'ffn'): number[] => blocks.flatMap((block, i) => (block[part].no_op ? [i] : []));
-  return completeConfig({
+  const config = completeConfig({
     ...source,
     modelType: 'llama',
     slidingWindow: undefined,
@@ -171,4 +176,5 @@ export function parseNemotron(raw: JsonObject, source: ModelConfig, where: strin
     dropAttention: indices('attention'),
     dropMlp: indices('ffn'),
   });
+  return describeConfig(config, where);
 }

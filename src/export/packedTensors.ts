@@ -1,14 +1,17 @@
 import {
   parseQuantization,
+  sliceInt4,
   tensorOfSource,
-  type Checkpoint,
+  withZeroPoints,
+  zeroInt4,
   type JsonObject,
+  type ModelSource,
   type Quantization,
   type TensorToWrite,
 } from '../checkpoint/index.js';
 import { sizeOf, type Int4Format } from '../engine/index.js';
+import { isLinear } from '../models/index.js';
 import { quantizationConfig } from '../quant/index.js';
-import { sliceInt4, withZeroPoints, zeroInt4 } from './int4Views.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
 
 /** Weights as a quantized checkpoint stores them, and its `quantization_config`. */
@@ -30,7 +33,7 @@ interface StoredFormat {
  */
 export async function packedTensors(
   weights: readonly PlannedWeight[],
-  checkpoint: Checkpoint,
+  checkpoint: ModelSource,
   quantization: Quantization,
 ): Promise<PackedTensors | undefined> {
   const { method: format, symmetric } = quantization;
@@ -60,7 +63,7 @@ export async function packedTensors(
       };
     });
   });
-  const linear = pieces.filter(({ spec: { use } }) => use === 'linear' || use === 'experts');
+  const linear = pieces.filter(({ spec }) => isLinear(spec));
   const quantized = linear.flatMap(({ name, groupSize }) => (groupSize ? [[moduleOf(name), groupSize] as const] : []));
   if (!quantized.length) return undefined;
   const floats = linear.flatMap(({ name, groupSize }) => (groupSize ? [] : [moduleOf(name)]));
@@ -84,7 +87,7 @@ export async function packedTensors(
 const moduleOf = (tensor: string): string => tensor.replace(/\.weight$/, '');
 
 /** Weights along a row that share a scale in the file, -1 for all: where the config names several, by the scales of a row. */
-function fileGroupSize(checkpoint: Checkpoint, tensor: string, { groupSizes }: Quantization): number {
+function fileGroupSize(checkpoint: ModelSource, tensor: string, { groupSizes }: Quantization): number {
   if (groupSizes.length === 1) return groupSizes[0];
   const { shape } = checkpoint.info(tensor);
   const scales = checkpoint.stored(tensor).find(({ name }) => name.endsWith('scale'))!.shape[1] ?? 1;

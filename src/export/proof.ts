@@ -1,11 +1,14 @@
-import { UserError, createBatch, decodeFloats, type Tensor } from '../engine/index.js';
-import { Context } from '../models/context.js';
-import { RotaryTable } from '../models/rope.js';
+import { UserError, createBatch, decodeFloats } from '../engine/index.js';
+import {
+  ggmlTypes,
+  roundingBound,
+  rowsOf,
+  widthOf,
+  type GgmlType,
+  type GgufFile,
+  type GgufTensor,
+} from '../checkpoint/index.js';
 import type { Model } from '../models/index.js';
-import { ggmlTypes, roundingBound, type GgmlType } from './ggmlBlocks.js';
-import type { GgufFile } from './ggufFile.js';
-import type { GgufTensor } from './ggufWriter.js';
-import { rowsOf, widthOf } from './rowViews.js';
 
 /** What an exported model was found to compute, read back from the disk. */
 export interface Proof {
@@ -27,7 +30,6 @@ export async function nextLogits(
 ): Promise<Float32Array> {
   const { engine, config, drops } = model;
   const all = model.layers.map(({ index }) => index);
-  const rotaryTable = new RotaryTable(engine, config.rope, config.headDim);
   try {
     // Loads what belongs to no layer.
     model.setDrops({ attention: all, mlp: all });
@@ -35,13 +37,10 @@ export async function nextLogits(
     model.setDrops(drops);
     return await engine.exclusive(async () => {
       const batch = createBatch([prompt]);
-      const rotary = rotaryTable.upTo(prompt.length);
-      let hidden: Tensor = engine.embed(model.embedding, batch);
+      let hidden = model.embed(batch);
       for (const layer of model.layers) {
         await layer.load();
-        const before = hidden;
-        hidden = layer.run(before, new Context(engine, config, { batch, rotary }, layer.index));
-        if (hidden !== before) before.dispose();
+        hidden = model.runLayer(layer.index, hidden, batch);
         // Work on the weights may only be enqueued so far.
         await engine.readFloats(hidden);
         layer.unload();
@@ -50,7 +49,6 @@ export async function nextLogits(
       return (await engine.readFloats(model.logits(hidden))).slice(-config.vocabSize);
     });
   } finally {
-    rotaryTable.dispose();
     model.dispose();
   }
 }

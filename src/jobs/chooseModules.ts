@@ -1,4 +1,4 @@
-import { fingerprintOf } from '../calibrate/index.js';
+import { fingerprintOf } from '../progress/index.js';
 import {
   chooseByScores,
   chooseDrops,

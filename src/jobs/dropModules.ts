@@ -1,17 +1,14 @@
 import {
   mergeDrops,
   needsText,
-  openDropSource,
-  splitRows,
   type CompensationMode,
   type DropMethod,
   type DropRecord,
-  type DropSource,
   type Importance,
   type MethodRequest,
-  type SplitRows,
 } from '../drop/index.js';
-import { Model, checkedIndices, familyOf, type Drops, type LoadOptions } from '../models/index.js';
+import { splitRows, type SplitRows } from '../text/index.js';
+import { Model, checkedIndices, type Drops, type LoadOptions, openModel, type OpenedModel } from '../models/index.js';
 import { checkedDrop } from './dropRequest.js';
 import { workOutDrop, type DropTask } from './dropWork.js';
 import { engineFor, stageOf, type JobOptions } from './jobOptions.js';
@@ -93,15 +90,14 @@ async function dropUnmeasured(
   method: DropMethod | undefined,
   o: DropModulesOptions,
 ): Promise<DropResult> {
-  await using source = await openDropSource(folder);
+  await using source = await openModel(folder);
   const scores = await givenScores(o, source);
   const named = method ? undefined : namedModules(source, o);
   const task = { source, method, importance: scores?.importance, named, versions: { ...programVersions() } };
   const notes = ['no loss is measured without `calibration`'];
   if (!method || scores || needsText(method)) return await write(folder, task, notes, o);
   using computing = await engineFor(o);
-  const { config, checkpoint } = source;
-  using model = new Model(computing.engine, config, familyOf(config, folder), checkpoint);
+  using model = new Model(computing.engine, source.description, source.source);
   return await write(folder, { ...task, model }, notes, o);
 }
 
@@ -121,7 +117,7 @@ async function write(
 
 const givenScores = async (
   { importance }: DropModulesOptions,
-  { config }: DropSource,
+  { config }: OpenedModel,
 ): Promise<GivenScores | undefined> =>
   importance === undefined ? undefined : scoresOf(importance, config.numHiddenLayers);
 
@@ -142,7 +138,7 @@ function rowsOf(
 }
 
 /** All that will be dropped, what the model had dropped before included. */
-function namedModules({ config }: DropSource, { drops = {} }: DropModulesOptions): Drops {
+function namedModules({ config }: OpenedModel, { drops = {} }: DropModulesOptions): Drops {
   const { numHiddenLayers, dropAttention, dropMlp } = config;
   const { attention = [], mlp = [] } = drops;
   return mergeDrops(

@@ -10,12 +10,11 @@ import {
   type CompensationMode,
   type DropMethod,
   type DropRecord,
-  type DropSource,
   type Importance,
-  type SplitRows,
 } from '../drop/index.js';
+import type { SplitRows } from '../text/index.js';
 import { evaluateLoss, type LossResult } from '../evaluate/index.js';
-import { fitsMemory, type Drops, type Model } from '../models/index.js';
+import { fitsMemory, type Drops, type Model, type OpenedModel } from '../models/index.js';
 import { chooseModules, type ChooseModulesOptions } from './chooseModules.js';
 import { stageOf } from './jobOptions.js';
 import { loadWeights } from './losses.js';
@@ -24,7 +23,7 @@ import { llmDropVersion } from './version.js';
 
 /** What is dropped of an opened model, and what is known of it already. */
 export interface DropTask extends ChooseModulesOptions {
-  readonly source: DropSource;
+  readonly source: OpenedModel;
   /** As records name the model, and the programs. */
   readonly name: string;
   readonly versions: Readonly<Record<string, string>>;

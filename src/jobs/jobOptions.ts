@@ -1,4 +1,4 @@
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { createEngine, type BackendName, type Engine, type EngineOptions } from '../engine/index.js';
 
 /** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */

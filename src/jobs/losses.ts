@@ -1,4 +1,5 @@
-import { textLosses, type HeldOutText } from '../drop/index.js';
+import { textLosses } from '../drop/index.js';
+import type { HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { Model, fitsMemory, type Drops, type MemoryLimit, type Parameters } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
@@ -14,14 +15,14 @@ export async function loadWeights(model: Model, o: JobOptions): Promise<void> {
  * where its weights do not fit in `memory`.
  */
 export async function lossesOf(
-  { engine, config, family }: Model,
+  { engine, description }: Model,
   parameters: Parameters,
   drops: Drops,
   texts: readonly HeldOutText[],
   o: JobOptions & { readonly memory?: MemoryLimit },
 ): Promise<LossResult[]> {
   if (texts.length === 0) return [];
-  using model = new Model(engine, config, family, parameters);
+  using model = new Model(engine, description, parameters);
   model.setDrops(drops);
   if (o.memory && !fitsMemory(model, o.memory)) return [];
   await loadWeights(model, o);

@@ -1,7 +1,7 @@
 import { loadTokenizer, type Int4Method } from '../checkpoint/index.js';
-import { openDropSource, sweepRows, type HeldOutText } from '../drop/index.js';
+import { sweepRows, type HeldOutText } from '../text/index.js';
 import { UserError } from '../engine/index.js';
-import { Model, defaultMaxMemory, familyOf, fitsMemory } from '../models/index.js';
+import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
 import type { GroupOptions, QuantizeMethod, QuantizeRecord } from '../quant/index.js';
 import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
@@ -65,14 +65,13 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   checkSettings(settings, o);
   const { out, overwrite, onProgress, onNote, signal } = o;
   if (!overwrite) await checkVacant(out);
-  await using source = await openDropSource(folder);
-  const { checkpoint, config } = source;
+  await using source = await openModel(folder);
   using computing = await engineFor(o);
   const { engine } = computing;
-  using model = new Model(engine, config, familyOf(config, folder), checkpoint);
+  using model = new Model(engine, source.description, source.source);
   checkShapes(source, model, settings);
   const { calibration, texts, notes } = await rowsOf(folder, model, o);
-  const before = await lossesOf(model, checkpoint, model.drops, texts, o);
+  const before = await lossesOf(model, source.source, model.drops, texts, o);
   const resume = new ResumeBeside(out, onNote);
   await using quantized = await workOutQuantized({
     ...{ source, model, settings, name: folder, versions: versionsOf(engine) },

@@ -1,7 +1,6 @@
 import type { Int4Method } from '../checkpoint/index.js';
-import type { DropSource } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
-import type { Model } from '../models/index.js';
+import { tensorNames, type Model, type OpenedModel } from '../models/index.js';
 import { checkQuantizable, projectionTensors, randomInt4, type GroupOptions } from '../quant/index.js';
 
 /** What decides the form of a quantized model. */
@@ -12,19 +11,19 @@ export interface QuantizedForm extends Pick<GroupOptions, 'groupSize' | 'symmetr
 
 /** Fails before all work where the format could not hold the model. `withoutHead` says how to leave the head out. */
 export function checkShapes(
-  { checkpoint, specs }: DropSource,
+  opened: OpenedModel,
   model: Model,
   { format, groupSize, symmetric, head: withHead }: QuantizedForm,
   withoutHead = 'leave `head` out',
 ): void {
-  const head = specs.find(({ path }) => path === 'head');
+  const head = opened.description.head.weight;
   if (withHead && !head)
     throw new UserError("the model's output projection is its embedding, which the formats hold as floats only", {
       hint: withoutHead,
     });
-  const tensors = new Set([...projectionTensors(model), ...(withHead ? [head!.name] : [])]);
+  const tensors = new Set([...projectionTensors(model), ...(withHead ? tensorNames(head!) : [])]);
   const options = { groupSize: groupSize === -1 ? 128 : groupSize, symmetric } as const;
-  checkQuantizable(checkpoint, {
+  checkQuantizable(opened, {
     format,
     groupSize,
     symmetric,

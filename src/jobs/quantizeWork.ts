@@ -1,7 +1,7 @@
-import { fingerprintOf } from '../calibrate/index.js';
-import type { DropSource, HeldOutText } from '../drop/index.js';
+import { fingerprintOf } from '../progress/index.js';
+import type { HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
-import type { MemoryLimit, Model } from '../models/index.js';
+import type { MemoryLimit, Model, OpenedModel } from '../models/index.js';
 import {
   quantizeLoss,
   quantizeModel,
@@ -28,7 +28,7 @@ export interface QuantizeSettings extends QuantizedForm, Required<Pick<GroupOpti
 
 /** What is quantized of an opened model, and what is known of it already. */
 export interface QuantizeTask extends JobOptions {
-  readonly source: DropSource;
+  readonly source: OpenedModel;
   /** Of the source; it need not be loaded. */
   readonly model: Model;
   /** As records name the model, and the programs. */
@@ -58,7 +58,6 @@ export interface QuantizedFolder extends AsyncDisposable {
 /** Quantizes from where an interrupted run left off, and measures; writes nothing yet. */
 export async function workOutQuantized(task: QuantizeTask): Promise<QuantizedFolder> {
   const { source, model, settings, rows, files, texts, before } = task;
-  const { checkpoint, specs } = source;
   const { drops } = model;
   const { format, method, groupSize, symmetric, clip } = settings;
   const groups = { groupSize, symmetric, clip };
@@ -75,7 +74,7 @@ export async function workOutQuantized(task: QuantizeTask): Promise<QuantizedFol
       ...groups,
       calibration: rows.length ? { files, samples: rows.length, length: rows[0].length } : null,
       drop: drops,
-      ...quantizedSize(checkpoint, specs, drops, quantized.replaced, groups),
+      ...quantizedSize(source.source, source.description, drops, quantized.replaced, groups),
       losses: after.length ? before.map((loss, i) => quantizeLoss(texts[i].name, loss, after[i])) : [],
       projections: quantized.results,
       warnings: quantized.warnings,
@@ -85,7 +84,7 @@ export async function workOutQuantized(task: QuantizeTask): Promise<QuantizedFol
       record,
       loss: after.at(0) ?? null,
       write: (out, o) =>
-        writeQuantized(checkpoint, out, {
+        writeQuantized(source, out, {
           format,
           ...groups,
           replaced: quantized.replaced,

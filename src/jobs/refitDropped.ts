@@ -1,4 +1,4 @@
-import { fingerprintOf } from '../calibrate/index.js';
+import { fingerprintOf } from '../progress/index.js';
 import {
   compensate,
   compensationLoss,
@@ -6,8 +6,8 @@ import {
   type CompensationMode,
   type CompensationRecord,
   type CompensationState,
-  type HeldOutText,
 } from '../drop/index.js';
+import type { HeldOutText } from '../text/index.js';
 import type { WeightSource } from '../engine/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { Model, type Drops, type MemoryLimit, type Parameters } from '../models/index.js';
@@ -83,7 +83,7 @@ async function fit(task: RefitTask): Promise<Compensation> {
     const settings = { mode, alpha, drop: drops };
     const inputs = await fingerprintOf({ model: whole, rows: { 'calibration tokens': rows }, settings, version });
     if (!weights) return inputs;
-    const model = new Model(whole.engine, whole.config, whole.family, weights);
+    const model = new Model(whole.engine, whole.description, weights);
     const dropped = await fingerprintOf({ model, rows: {}, settings: {}, version });
     return { ...inputs, 'weights of the dropped model': dropped.weights };
   });

@@ -1,7 +1,8 @@
 import { loadTokenizer } from '../checkpoint/index.js';
-import { openDropSource, sweepRows, type CompensationMode, type HeldOutText } from '../drop/index.js';
+import { type CompensationMode } from '../drop/index.js';
+import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
-import { Model, defaultMaxMemory, familyOf, fitsMemory } from '../models/index.js';
+import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
 import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { checkPair, type RefitPair } from './refitPair.js';
@@ -52,15 +53,16 @@ export type RefitResult = RefitRecord & {
 export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
   const { out, overwrite, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
   if (!overwrite) await checkVacant(out);
-  await using dropped = await openDropSource(folder);
-  await using base = await openDropSource(o.base ?? folder);
+  await using dropped = await openModel(folder);
+  await using base = await openModel(o.base ?? folder);
   const pair: RefitPair = { dropped, base, folder, baseFolder: o.base };
   checkPair(pair);
   // Nothing is dropped of the whole model that lies in the same folder.
   const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
+  const description = { ...base.description, config };
   const { calibration, heldOut, length, notes } = await rowsOf(folder, config.maxPositionEmbeddings, o);
   using computing = await engineFor(o);
-  using whole = new Model(computing.engine, config, familyOf(config, folder), base.checkpoint);
+  using whole = new Model(computing.engine, description, base.source);
   const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
   const fits = fitsMemory(whole, memory);
   const texts = fits ? heldOut : [];
@@ -92,8 +94,8 @@ async function lossesBefore(
   o: JobOptions,
 ): Promise<{ whole: LossResult; dropped: LossResult }[]> {
   const { dropAttention, dropMlp } = whole.config;
-  const before = await lossesOf(whole, base.checkpoint, { attention: dropAttention, mlp: dropMlp }, texts, o);
+  const before = await lossesOf(whole, base.source, { attention: dropAttention, mlp: dropMlp }, texts, o);
   const drops = { attention: dropped.config.dropAttention, mlp: dropped.config.dropMlp };
-  const after = await lossesOf(whole, dropped.checkpoint, drops, texts, o);
+  const after = await lossesOf(whole, dropped.source, drops, texts, o);
   return before.map((loss, i) => ({ whole: loss, dropped: after[i] }));
 }

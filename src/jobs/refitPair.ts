@@ -1,11 +1,18 @@
-import type { DropSource } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
-import { tensorNames, type Drops, type ModelConfig } from '../models/index.js';
+import {
+  allWeights,
+  holdsWeight,
+  isDropped,
+  tensorNames,
+  type Drops,
+  type ModelConfig,
+  type OpenedModel,
+} from '../models/index.js';
 
 /** A dropped model, and the whole one that its refit aims at, with the folders as they were named. */
 export interface RefitPair {
-  readonly dropped: DropSource;
-  readonly base: DropSource;
+  readonly dropped: OpenedModel;
+  readonly base: OpenedModel;
   readonly folder: string;
   /** undefined where the whole model's weights lie in the dropped one's folder. */
   readonly baseFolder?: string;
@@ -35,18 +42,9 @@ export function checkPair({ dropped, base, folder, baseFolder }: RefitPair): voi
     throw new UserError(`${baseFolder} has dropped modules that ${folder} has not`);
 }
 
-function missingTensor({ specs, checkpoint }: DropSource, drops: Drops): string | undefined {
-  for (const spec of specs)
-    for (const kind of ['attention', 'mlp'] as const) {
-      if (!spec.path.startsWith(`${kind}.`)) continue;
-      for (const layer of drops[kind]) {
-        const names = tensorNames(spec, layer);
-        const fused = spec.fused && tensorNames({ ...spec, name: spec.fused.name }, layer);
-        const held = [names, ...(fused ? [fused] : [])].some((form) => form.every((name) => checkpoint.has(name)));
-        if (!held) return names[0];
-      }
-    }
-  return undefined;
+function missingTensor({ description, source }: OpenedModel, drops: Drops): string | undefined {
+  const lost = allWeights(description).find((weight) => isDropped(drops, weight) && !holdsWeight(source, weight));
+  return lost && tensorNames(lost)[0];
 }
 
 /** What of a config does not decide shapes and arithmetic. */

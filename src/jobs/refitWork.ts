@@ -1,3 +1,4 @@
+import type { OpenedModel } from '../models/index.js';
 import { join } from 'node:path';
 import { readJsonObject } from '../checkpoint/index.js';
 import {
@@ -8,7 +9,6 @@ import {
   writeDropped,
   type CompensationRecord,
   type DropRecord,
-  type DropSource,
 } from '../drop/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { stageOf } from './jobOptions.js';
@@ -18,7 +18,7 @@ import { llmDropVersion } from './version.js';
 
 /** A dropped model's folder that is refit. */
 export interface RefitFolderTask extends Omit<RefitTask, 'stored' | 'drops'> {
-  readonly dropped: DropSource;
+  readonly dropped: OpenedModel;
   /** The whole model's name, for a folder that does not say where it came from. */
   readonly name: string;
 }
@@ -39,7 +39,7 @@ export async function workOutRefit(task: RefitFolderTask): Promise<RefitFolder> 
   const { dropped, whole, losses } = task;
   const { dropAttention, dropMlp } = dropped.config;
   const drops = { attention: dropAttention, mlp: dropMlp };
-  const refit = await refitDropped({ ...task, stored: dropped.checkpoint, drops });
+  const refit = await refitDropped({ ...task, stored: dropped.source, drops });
   const loss = refit.losses.at(0) ?? null;
   const found = await recordOf(task);
   const record: RefitRecord = {
@@ -67,7 +67,7 @@ export async function workOutRefit(task: RefitFolderTask): Promise<RefitFolder> 
 
 /** How the dropped model came about, where its folder says so. */
 async function recordOf({ dropped, name }: RefitFolderTask): Promise<DropRecord> {
-  const found = await readJsonObject(join(dropped.checkpoint.folder, dropRecordFile));
+  const found = await readJsonObject(join(dropped.source.folder, dropRecordFile));
   if (found?.schema === 'llm-drop/drop-report/1') return found as unknown as DropRecord;
   const { dropAttention, dropMlp } = dropped.config;
   return {

@@ -1,4 +1,4 @@
-import { ProgressFile, type Fingerprint } from '../calibrate/index.js';
+import { ProgressFile, type Fingerprint } from '../progress/index.js';
 
 /** What of a job goes on where it was interrupted. */
 export type Resumable = 'score' | 'search' | 'refit' | 'quantize';

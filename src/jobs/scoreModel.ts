@@ -1,5 +1,4 @@
 import {
-  drawRows,
   gateNormImportance,
   metricNames,
   type Importance,
@@ -7,6 +6,7 @@ import {
   type Shard,
   type ShardRecord,
 } from '../drop/index.js';
+import { drawRows } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { defaultMaxMemory, type Drops, type LoadOptions, type LoadedModel } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';

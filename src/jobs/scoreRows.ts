@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ProgressFile, fingerprintOf, type Fingerprint } from '../calibrate/index.js';
+import { ProgressFile, fingerprintOf, type Fingerprint } from '../progress/index.js';
 import {
   defaultGaps,
   importanceOf,

@@ -13,7 +13,7 @@ export async function loadTextModel(path: string, o: Omit<LoadOptions, 'onProgre
   await (await openCheckpoint(path)).close();
   const tokenizer = await loadTokenizer(path);
   const model = await loadModel(path, { ...o, onProgress: stageOf(o, 'loading') });
-  const { decoded } = model.checkpoint;
+  const { decoded } = model.source;
   if (decoded.length)
     o.onNote?.(
       `${decoded.length} of the quantized weights run as float32: ${decoded[0].name}, for one, since ${decoded[0].reason}`,

@@ -1,4 +1,5 @@
-import type { CalibrationTokenizer, Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
+import type { CalibrationTokenizer } from '../text/index.js';
 
 /** A tokenizer that tells how many tokens of those needed it has made. */
 export function watched(tokenizer: CalibrationTokenizer, needed: number, progress: Progress): CalibrationTokenizer {

@@ -1,12 +1,15 @@
-import { UserError, type WeightDType } from '../engine/index.js';
-import { parseDropList } from './dropLists.js';
-import { parseRope, type RopeParameters } from './rope.js';
+import type { JsonObject } from '../checkpoint/index.js';
+import type { WeightDType } from '../engine/index.js';
+import type { ConfigReader } from './configReader.js';
+import { parseDropList } from './drops.js';
+import { parseRope, rawRope, type RopeParameters } from './rope.js';
 
-/** A Hugging Face `config.json`, whatever version of transformers wrote it, in one form. */
+/** What every family's `config.json` says, whatever version of transformers wrote it, in one form. */
 export interface ModelConfig {
   readonly modelType: string;
   readonly vocabSize: number;
   readonly hiddenSize: number;
+  /** Of an MLP, or of an expert of a mixture. */
   readonly intermediateSize: number;
   readonly numHiddenLayers: number;
   readonly numAttentionHeads: number;
@@ -34,10 +37,13 @@ export interface ModelConfig {
 
 /** What `createModel` needs at least; the rest has defaults. */
 export type PartialConfig = Partial<ModelConfig> &
-  Pick<ModelConfig, 'vocabSize' | 'hiddenSize' | 'intermediateSize' | 'numHiddenLayers' | 'numAttentionHeads'>;
+  Pick<ModelConfig, 'vocabSize' | 'hiddenSize' | 'intermediateSize' | 'numHiddenLayers' | 'numAttentionHeads'> & {
+    /** Keys of `config.json` that its family alone has, as the file names them. */
+    readonly familyKeys?: JsonObject;
+  };
 
 /** Fills in defaults: a Llama of full attention with heads of hidden / heads elements. */
-export function completeConfig(c: PartialConfig): ModelConfig {
+export function completeConfig({ familyKeys: _keys, ...c }: PartialConfig): ModelConfig {
   return {
     modelType: 'llama',
     numKeyValueHeads: c.numAttentionHeads,
@@ -56,11 +62,39 @@ export function completeConfig(c: PartialConfig): ModelConfig {
   };
 }
 
-type Json = Record<string, unknown>;
+/** A complete config under the keys of `config.json`, as transformers v5 writes them. */
+export function rawConfig(c: ModelConfig): JsonObject {
+  return {
+    model_type: c.modelType,
+    vocab_size: c.vocabSize,
+    hidden_size: c.hiddenSize,
+    intermediate_size: c.intermediateSize,
+    num_hidden_layers: c.numHiddenLayers,
+    num_attention_heads: c.numAttentionHeads,
+    num_key_value_heads: c.numKeyValueHeads,
+    head_dim: c.headDim,
+    max_position_embeddings: c.maxPositionEmbeddings,
+    rms_norm_eps: c.rmsNormEps,
+    rope_parameters: rawRope(c.rope),
+    tie_word_embeddings: c.tieWordEmbeddings,
+    attention_bias: c.attentionBias,
+    mlp_bias: c.mlpBias,
+    sliding_window: c.slidingWindow ?? null,
+    num_local_experts: c.numLocalExperts ?? null,
+    num_experts_per_tok: c.numExpertsPerTok ?? null,
+    dtype: c.dtype,
+    drop_attn_list: c.dropAttention,
+    drop_mlp_list: c.dropMlp,
+    bos_token_id: c.bosTokenId ?? null,
+    eos_token_id: c.eosTokenIds,
+  };
+}
 
-/** Reads a raw config of transformers v4 (`rope_theta`, `torch_dtype`) or v5 (`rope_parameters`, `dtype`). */
-export function parseConfig(raw: Json, where: string): ModelConfig {
-  const read = new ConfigReader(raw, where);
+/**
+ * The keys that all families share, of transformers v4 (`rope_theta`, `torch_dtype`) or v5 (`rope_parameters`, `dtype`);
+ * `own` is what the family reads by itself.
+ */
+export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): ModelConfig {
   const numHiddenLayers = read.count('num_hidden_layers');
   const numAttentionHeads = read.count('num_attention_heads');
   const hiddenSize = read.count('hidden_size');
@@ -76,65 +110,25 @@ export function parseConfig(raw: Json, where: string): ModelConfig {
     headDim: read.count('head_dim', hiddenSize / numAttentionHeads),
     maxPositionEmbeddings,
     rmsNormEps: read.number('rms_norm_eps', 1e-6),
-    rope: parseRope(raw, maxPositionEmbeddings, where),
+    rope: parseRope(read, maxPositionEmbeddings),
     tieWordEmbeddings: read.flag('tie_word_embeddings'),
     attentionBias: read.flag('attention_bias'),
     mlpBias: read.flag('mlp_bias'),
     slidingWindow: read.optionalCount('sliding_window'),
-    numLocalExperts: read.optionalCount('num_local_experts'),
-    numExpertsPerTok: read.optionalCount('num_experts_per_tok'),
-    dtype: parseDType(raw.dtype ?? raw.torch_dtype),
-    dropAttention: parseDropList(raw.drop_attn_list, numHiddenLayers, `drop_attn_list of ${where}`),
-    dropMlp: parseDropList(raw.drop_mlp_list, numHiddenLayers, `drop_mlp_list of ${where}`),
-    bosTokenId: typeof raw.bos_token_id === 'number' ? raw.bos_token_id : undefined,
-    eosTokenIds: [raw.eos_token_id ?? []].flat().filter((id) => typeof id === 'number'),
+    dtype: parseDType(read.value('dtype') ?? read.value('torch_dtype')),
+    dropAttention: parseDropList(read.value('drop_attn_list'), numHiddenLayers, `drop_attn_list of ${read.where}`),
+    dropMlp: parseDropList(read.value('drop_mlp_list'), numHiddenLayers, `drop_mlp_list of ${read.where}`),
+    bosTokenId: tokenId(read.value('bos_token_id')),
+    eosTokenIds: [read.value('eos_token_id') ?? []].flat().filter((id) => typeof id === 'number'),
+    ...own,
   });
   if (config.numAttentionHeads % config.numKeyValueHeads !== 0)
     read.fail(
       `num_attention_heads ${config.numAttentionHeads} does not divide by num_key_value_heads ${config.numKeyValueHeads}`,
     );
-  const activation = JSON.stringify(raw.hidden_act ?? raw.hidden_activation ?? 'silu');
-  if (activation !== '"silu"') read.fail(`hidden_act ${activation} is not supported: only 'silu' is`);
   return config;
 }
 
 const parseDType = (value: unknown): WeightDType => (value === 'float16' || value === 'bfloat16' ? value : 'float32');
 
-/** Reads fields of a config, naming the file and the field in what it throws. */
-class ConfigReader {
-  constructor(
-    private readonly raw: Json,
-    private readonly where: string,
-  ) {}
-
-  fail(problem: string): never {
-    throw new UserError(`${this.where}: ${problem}`);
-  }
-
-  number(key: string, fallback?: number): number {
-    const value = this.raw[key] ?? fallback;
-    if (typeof value !== 'number' || !Number.isFinite(value))
-      this.fail(value === undefined ? `${key} is missing` : `${key} must be a number, found ${JSON.stringify(value)}`);
-    return value;
-  }
-
-  count(key: string, fallback?: number): number {
-    const value = this.number(key, fallback);
-    if (!Number.isInteger(value) || value < 1) this.fail(`${key} must be a whole number of at least 1, found ${value}`);
-    return value;
-  }
-
-  optionalCount(key: string): number | undefined {
-    return this.raw[key] === undefined || this.raw[key] === null ? undefined : this.count(key);
-  }
-
-  text(key: string): string {
-    const value = this.raw[key];
-    if (typeof value !== 'string') this.fail(`${key} is missing: it names the kind of model, e.g. "llama"`);
-    return value;
-  }
-
-  flag(key: string): boolean {
-    return this.raw[key] === true;
-  }
-}
+const tokenId = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined);

@@ -8,12 +8,12 @@ import {
   type MoeSpec,
   type Norm,
   type Projection,
-  type Rotary,
   type Tensor,
   type Weight,
 } from '../engine/index.js';
-import type { ModelConfig } from './config.js';
-import type { ModuleKind } from './weightMap.js';
+import type { AttentionDescription, ModuleDescription } from './description.js';
+import type { Rotaries } from './rope.js';
+import type { ModuleKind } from './weights.js';
 
 /** A sub-layer that has run. The tensors belong to the pass: `detach` what must outlive it. */
 export interface SubLayerEvent {
@@ -25,15 +25,15 @@ export interface SubLayerEvent {
   /** What the sub-layer adds to it. */
   readonly delta: Tensor;
   readonly after: Tensor;
-  /** The norm at the sub-layer's entrance. */
-  readonly norm: Norm<Tensor>;
+  /** The norm at the sub-layer's entrance, where it has one. */
+  readonly norm?: Norm<Tensor>;
 }
 
 /** What enters projections of a sub-layer. The tensor belongs to the pass. */
 export interface InputEvent {
   /** Original layer index. */
   readonly layer: number;
-  /** The projections that read it, as the weight map names them: ['attention.q', 'attention.k', 'attention.v']. */
+  /** The `projection`s that read it: ['attention.q', 'attention.k', 'attention.v']. */
   readonly paths: readonly string[];
   /** [T, in], normed where the projections read it so; of a mixture, all tokens, whatever experts they visit. */
   readonly input: Tensor;
@@ -50,7 +50,8 @@ export interface Observer {
 /** A pass over a batch. */
 export interface Pass {
   readonly batch: Batch;
-  readonly rotary: Rotary<Tensor>;
+  /** Of each way in which its layers turn queries and keys. */
+  readonly rotaries: Rotaries;
   readonly cache?: KvCache;
   readonly observer?: Observer;
   /** Whether the last token of each sequence alone goes on after the last attention. */
@@ -63,7 +64,6 @@ type Queried = Readonly<Record<'q' | 'k' | 'v', Projection<Tensor, Weight>>>;
 export class Context {
   constructor(
     readonly engine: Engine,
-    readonly config: ModelConfig,
     private readonly pass: Pass,
     /** Original index of the layer that runs. */
     readonly layer: number,
@@ -75,11 +75,24 @@ export class Context {
     return this.pass.observer;
   }
 
-  norm({ norm }: { norm: Tensor }): Norm<Tensor> {
-    return { gain: norm, epsilon: this.config.rmsNormEps };
+  /** The norm at a module's entrance; undefined where it reads the stream as it is. */
+  entrance({ norm }: Pick<ModuleDescription, 'norm'>, weights: { norm?: Tensor }): Norm<Tensor> | undefined {
+    return norm && { gain: weights.norm!, epsilon: norm.epsilon };
   }
 
-  /** One [T, out] for each projection, named as in the weight map. */
+  /** What `project` gives, as it leaves a module: normed once more where the model does, and added to `add`. */
+  leave(
+    { postNorm }: Pick<ModuleDescription, 'postNorm'>,
+    weights: { postNorm?: Tensor },
+    project: (add?: Tensor) => Tensor,
+    add?: Tensor,
+  ): Tensor {
+    if (!postNorm) return project(add);
+    const left = this.engine.rmsNorm(project(), { gain: weights.postNorm!, epsilon: postNorm.epsilon });
+    return add ? this.engine.add(add, left) : left;
+  }
+
+  /** One [T, out] for each projection, by the names under which observers know them. */
   linear(x: Tensor, projections: Record<string, Projection<Tensor, Weight>>, fusion: Fusion<Tensor> = {}): Tensor[] {
     const { input, rest } = this.#observed(x, Object.keys(projections), fusion);
     return this.engine.linear(input, Object.values(projections), rest);
@@ -123,24 +136,35 @@ export class Context {
   }
 
   /** Rotates, appends to the cache, attends: as q. */
-  attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
-    const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, headDim, slidingWindow: window } = this.config;
-    const { batch, rotary, cache } = this.pass;
-    const spec = { heads, keyValueHeads, headDim, scale: headDim ** -0.5, rotary, window };
-    return this.engine.attention(q, k, v, cache, this.layer, batch, spec);
+  attend(
+    { heads, keyValueHeads, headDim, scale, window, rope }: AttentionDescription,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+  ): Tensor {
+    const { batch, rotaries, cache } = this.pass;
+    const rotary = rope && rotaries.get(rope);
+    return this.engine.attention(q, k, v, cache, this.layer, batch, {
+      heads,
+      keyValueHeads,
+      headDim,
+      scale,
+      rotary,
+      window,
+    });
   }
 
   /**
    * hidden + delta, of the tokens that go on. Unobserved, the sub-layer adds the residual itself (`delta(hidden)`); the
    * sum is rounded once either way.
    */
-  add(hidden: Tensor, kind: ModuleKind, weights: { norm: Tensor }, delta: (add?: Tensor) => Tensor): Tensor {
+  add(hidden: Tensor, kind: ModuleKind, norm: Norm<Tensor> | undefined, delta: (add?: Tensor) => Tensor): Tensor {
     using scope = this.engine.scope();
     const before = this.narrows && kind === 'attention' ? this.#last(hidden) : hidden;
     if (!this.#observer?.subLayer) return scope.keep(delta(before));
     const added = delta();
     const after = this.engine.add(before, added);
-    this.#observer.subLayer({ layer: this.layer, kind, before, delta: added, after, norm: this.norm(weights) });
+    this.#observer.subLayer({ layer: this.layer, kind, before, delta: added, after, norm });
     return scope.keep(after);
   }
 }

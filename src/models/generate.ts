@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
 import { UserError, createBatch, type KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
@@ -58,7 +58,7 @@ export async function generate(
       tokens.push(token);
       onToken?.(token);
       fresh = [token];
-      await setImmediate(); // lets timers, signals and whoever prints have their turn
+      await host.nextTurn(); // lets timers, signals and whoever prints have their turn
     }
     return { tokens, stoppedBy: 'length' };
   } catch (error) {

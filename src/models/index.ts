@@ -1,9 +1,25 @@
 /** Model families on the engine, with skip flags on every attention and every MLP. */
-export { completeConfig, parseConfig, type ModelConfig, type PartialConfig } from './config.js';
+export { completeConfig, rawConfig, type ModelConfig, type PartialConfig } from './config.js';
 export type { InputEvent, Observer, SubLayerEvent } from './context.js';
-export { checkedIndices, parseDropList } from './dropLists.js';
-export { families, familyOf, modelTypes } from './families.js';
-export type { Family } from './family.js';
+export {
+  allWeights,
+  globalWeights,
+  hasExperts,
+  isLlamaLike,
+  layerWeights,
+  modulesOf,
+  outputWeight,
+  type AttentionDescription,
+  type GatedMlpDescription,
+  type LayerDescription,
+  type MixtureDescription,
+  type MlpDescription,
+  type ModelDescription,
+  type ModuleDescription,
+} from './description.js';
+export { checkedIndices, parseDropList, type Drops } from './drops.js';
+export { describeConfig, describeModel, families, modelTypeOfGguf, modelTypes, type Family } from './families/index.js';
+export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
@@ -15,18 +31,38 @@ export {
   type MemoryLimit,
   type MemoryNeeds,
 } from './memoryNeeds.js';
-export { Model, type Drops, type PassOptions } from './model.js';
-export { packedSource, storedInt4, weightSource, withQuantizer, type Parameters, type Quantize } from './parameters.js';
+export { Model, type PassOptions } from './model.js';
+export { describeSource, openModel, type OpenedModel } from './openModel.js';
+export {
+  holdsWeight,
+  packedSource,
+  randomParameters,
+  storedInt4,
+  weightSource,
+  withQuantizer,
+  type Parameters,
+  type Quantize,
+} from './parameters.js';
 export { hash, normalNumbers, uniform } from './random.js';
-export { ropeFrequencies, type RopeParameters } from './rope.js';
-export { isDropped, modelSize, type ModelSize } from './size.js';
+export { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
+export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
-  globalSpecs,
-  moduleSpecs,
-  placeOf,
+  biasOf,
+  fusedNames,
+  ggufName,
+  isLinear,
+  isProjection,
+  isTable,
+  matrixRole,
+  moduleKinds,
   tensorNames,
+  tensorPlaces,
+  theWeight,
+  withRole,
+  type FusedForm,
   type ModuleKind,
   type Place,
+  type WeightRole,
   type WeightSpec,
-} from './weightMap.js';
+} from './weights.js';

@@ -1,21 +1,22 @@
 import { UserError, type Engine, type Tensor } from '../engine/index.js';
 import type { Context } from './context.js';
-import type { AttentionWeights, Family, MlpWeights, MoeWeights } from './family.js';
+import { attention, type AttentionWeights } from './attention.js';
+import type { LayerDescription } from './description.js';
 import { loadModule, type LoadedModule } from './loadModule.js';
+import { mlp, type MlpWeights } from './mlp.js';
 import type { Parameters } from './parameters.js';
-import { moduleSpecs, type ModuleKind, type WeightSpec } from './weightMap.js';
+import { moduleKinds, type ModuleKind } from './weights.js';
 
 /** One decoder layer: attention and MLP, each of which can be skipped, loaded and unloaded on its own. */
 export class Layer {
   #skip: Record<ModuleKind, boolean> = { attention: false, mlp: false };
-  #loaded: { attention?: LoadedModule<AttentionWeights>; mlp?: LoadedModule<MlpWeights | MoeWeights> } = {};
+  #loaded: { attention?: LoadedModule<AttentionWeights>; mlp?: LoadedModule<MlpWeights> } = {};
 
   constructor(
     /** In the original model; dropping never renumbers. */
     readonly index: number,
     private readonly engine: Engine,
-    private readonly family: Family,
-    private readonly specs: readonly WeightSpec[],
+    readonly description: LayerDescription,
     private readonly parameters: Parameters,
     private readonly onSkipChange: () => void,
   ) {}
@@ -60,11 +61,12 @@ export class Layer {
         hint: 'it was dropped, released or unloaded: load the layer, or skip it',
       });
     const { weights } = module;
+    const { description } = this;
     const delta = (add?: Tensor): Tensor =>
       kind === 'attention'
-        ? this.family.attention(weights as AttentionWeights, hidden, ctx, add)
-        : this.family.mlp(weights as MlpWeights, hidden, ctx, add);
-    return ctx.add(hidden, kind, weights, delta);
+        ? attention(description.attention, weights as AttentionWeights, hidden, ctx, add)
+        : mlp(description.mlp, weights as MlpWeights, hidden, ctx, add);
+    return ctx.add(hidden, kind, ctx.entrance(description[kind], weights), delta);
   }
 
   isLoaded(kind: ModuleKind): boolean {
@@ -79,22 +81,21 @@ export class Layer {
   /** Loads what is neither skipped nor loaded yet. */
   async load(): Promise<void> {
     if (!this.skipAttention) this.#loaded.attention ??= await this.#read<AttentionWeights>('attention');
-    if (!this.skipMlp) this.#loaded.mlp ??= await this.#read<MlpWeights | MoeWeights>('mlp');
+    if (!this.skipMlp) this.#loaded.mlp ??= await this.#read<MlpWeights>('mlp');
   }
 
   #read<W extends object>(kind: ModuleKind): Promise<LoadedModule<W>> {
-    return loadModule<W>(this.engine, this.parameters, moduleSpecs(this.specs, kind), kind, this.index);
+    return loadModule<W>(this.engine, this.parameters, this.description[kind].weights);
   }
 
   /** Frees what is skipped. */
   release(): void {
-    for (const kind of ['attention', 'mlp'] as const) if (this.#skip[kind]) this.#unload(kind);
+    for (const kind of moduleKinds) if (this.#skip[kind]) this.#unload(kind);
   }
 
   /** Frees all. */
   unload(): void {
-    this.#unload('attention');
-    this.#unload('mlp');
+    moduleKinds.forEach((kind) => this.#unload(kind));
   }
 
   #unload(kind: ModuleKind): void {

@@ -1,9 +1,12 @@
 import { createEngine, type BackendName, type Engine, type EngineOptions } from '../engine/index.js';
-import { openCheckpoint, type Checkpoint } from '../checkpoint/index.js';
-import { completeConfig, parseConfig, type PartialConfig } from './config.js';
-import { familyOf } from './families.js';
+import { openCheckpoint, type ModelSource } from '../checkpoint/index.js';
+import type { PartialConfig } from './config.js';
+import { allWeights } from './description.js';
+import type { Drops } from './drops.js';
+import { describeConfig } from './families/index.js';
 import { fitsMemory, type MemoryLimit } from './memoryNeeds.js';
-import { Model, type Drops } from './model.js';
+import { Model } from './model.js';
+import { describeSource, type OpenedModel } from './openModel.js';
 import { randomParameters, withQuantizer, type Quantize } from './parameters.js';
 
 export interface LoadOptions extends EngineOptions {
@@ -19,26 +22,20 @@ export interface LoadOptions extends EngineOptions {
   readonly onProgress?: (done: number, total: number, unit: string) => void;
 }
 
-/** A model and the checkpoint it came from. Disposing it frees the weights, closes the files, and disposes an engine made for it. */
-export class LoadedModel extends Model implements AsyncDisposable {
+/** A model and where it came from. Disposing it frees the weights, closes the files, and disposes an engine made for it. */
+export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
   constructor(
     engine: Engine,
-    readonly checkpoint: Checkpoint,
+    readonly source: ModelSource,
     private readonly ownsEngine: boolean,
     quantize?: Quantize,
   ) {
-    const config = parseConfig(checkpoint.config, `${checkpoint.folder}/config.json`);
-    super(
-      engine,
-      config,
-      familyOf(config, `${checkpoint.folder}/config.json`),
-      quantize ? withQuantizer(checkpoint, quantize) : checkpoint,
-    );
+    super(engine, describeSource(source), quantize ? withQuantizer(source, quantize) : source);
   }
 
   async close(): Promise<void> {
     this.dispose();
-    await this.checkpoint.close();
+    await this.source.close();
     if (this.ownsEngine) this.engine.dispose();
   }
 
@@ -49,18 +46,18 @@ export class LoadedModel extends Model implements AsyncDisposable {
 
 /** Loads a Hugging Face folder. What its config drops, or `drops` names, is never read from disk. */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const checkpoint = await openCheckpoint(path);
+  const source = await openCheckpoint(path);
   let model: LoadedModel | undefined;
   const engine = options.engine ?? (await createEngine(options.backend, options));
   try {
-    model = new LoadedModel(engine, checkpoint, !options.engine, options.quantize);
+    model = new LoadedModel(engine, source, !options.engine, options.quantize);
     model.skip(options.drops ?? {});
     if (!options.memory || fitsMemory(model, options.memory))
       await model.load((done, total) => options.onProgress?.(done, total, 'layers'));
     return model;
   } catch (error) {
     model?.dispose();
-    await checkpoint.close();
+    await source.close();
     if (!options.engine) engine.dispose();
     throw error;
   }
@@ -71,8 +68,7 @@ export async function createModel(
   config: PartialConfig,
   { seed = 0, engine, quantize }: { seed?: number; engine: Engine; quantize?: Quantize },
 ): Promise<Model> {
-  const complete = completeConfig(config);
-  const family = familyOf(complete, 'createModel');
-  const parameters = randomParameters(family.weights(complete), complete.numHiddenLayers, seed);
-  return new Model(engine, complete, family, quantize ? withQuantizer(parameters, quantize) : parameters).load();
+  const description = describeConfig(config);
+  const parameters = randomParameters(allWeights(description), seed);
+  return new Model(engine, description, quantize ? withQuantizer(parameters, quantize) : parameters).load();
 }

@@ -8,26 +8,24 @@ import {
   type WeightSource,
 } from '../engine/index.js';
 import { packedSource, weightSource, type Parameters } from './parameters.js';
-import type { WeightSpec } from './weightMap.js';
+import type { WeightSpec } from './weights.js';
 
-/** A module's weights as a tree named by the specs' paths, and the way to free them. */
+/** A module's weights as a tree named by their paths, and the way to free them. */
 export interface LoadedModule<W> extends Freeable {
   readonly weights: W;
   readonly bytes: number;
 }
 
-/** Reads and packs the weights of one module; `prefix` is left off their paths. Frees all if one fails. */
+/** Reads and packs the weights of one module, whose name is left off their paths, or those of none. Frees all if one fails. */
 export async function loadModule<W extends object>(
   engine: Engine,
   parameters: Parameters,
   specs: readonly WeightSpec[],
-  prefix: string,
-  layer?: number,
 ): Promise<LoadedModule<W>> {
   const load = async (spec: WeightSpec): Promise<Tensor | Weight> =>
     spec.use === 'vector'
-      ? readVector(engine, weightSource(parameters, spec, layer))
-      : engine.pack(await packedSource(parameters, spec, layer), spec.use);
+      ? readVector(engine, weightSource(parameters, spec))
+      : engine.pack(await packedSource(parameters, spec), spec.use);
   // At the same time, so that one is read while another is packed.
   const outcomes = await Promise.allSettled(specs.map(load));
   const loaded = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -38,7 +36,7 @@ export async function loadModule<W extends object>(
     throw failed.reason;
   }
   const tree: Record<string, unknown> = {};
-  specs.forEach(({ path }, i) => place(tree, prefix ? path.slice(prefix.length + 1) : path, loaded[i]));
+  specs.forEach(({ module, path }, i) => place(tree, module ? path.slice(module.length + 1) : path, loaded[i]));
   const bytes = loaded.reduce((sum, item) => sum + ('use' in item ? item.bytes : item.storage.bytes), 0);
   return { weights: tree as W, bytes, dispose };
 }

@@ -1,7 +1,8 @@
 import { bytesPerElement, isInt4, sizeOf, systemMemory } from '../engine/index.js';
 import type { Model } from './model.js';
 import { isStoredInt4, weightSource } from './parameters.js';
-import { globalSpecs, moduleSpecs, type WeightSpec } from './weightMap.js';
+import { globalWeights, type LayerDescription } from './description.js';
+import { moduleKinds, type WeightSpec } from './weights.js';
 
 export interface MemoryLimit {
   /** Bytes that the process may take in all. */
@@ -41,35 +42,37 @@ export function fitsMemory(model: Model, { bytes, rowLength }: MemoryLimit): boo
 
 /** An estimate from above, from shapes and types alone. */
 export function memoryNeeds(model: Model, longest: number): MemoryNeeds {
-  const { specs, layers, config } = model;
+  const { description, layers, config } = model;
   const rowLength = Math.min(longest, config.maxPositionEmbeddings);
-  const bytesOf = (spec: WeightSpec, layer?: number): number => sizeOf(spec.shape) * elementBytes(model, spec, layer);
-  const sum = (part: readonly WeightSpec[], layer?: number): number =>
-    part.reduce((total, spec) => total + bytesOf(spec, layer), 0);
+  const sum = (weights: readonly WeightSpec[]): number =>
+    weights.reduce((total, weight) => total + sizeOf(weight.shape) * elementBytes(model, weight), 0);
   const sizes = layers.map((layer) =>
-    (['attention', 'mlp'] as const).reduce(
-      (total, kind) => total + (layer.skips(kind) ? 0 : sum(moduleSpecs(specs, kind), layer.index)),
-      0,
-    ),
+    moduleKinds.reduce((total, kind) => total + (layer.skips(kind) ? 0 : sum(layer.description[kind].weights)), 0),
   );
-  const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim, numExpertsPerTok = 1 } = config;
-  const narrow = 8 * hiddenSize + 3 * (numAttentionHeads + 2 * numKeyValueHeads) * headDim;
-  const wide = 4 * Math.min(rowLength, wideRows) * 3 * intermediateSize * numExpertsPerTok;
   return {
-    weights: sizes.reduce((total, size) => total + size, sum(globalSpecs(specs))),
+    weights: sizes.reduce((total, size) => total + size, sum(globalWeights(description))),
     layer: Math.max(0, ...sizes),
-    row: 4 * rowLength * narrow + wide,
+    row: Math.max(...description.layers.map((layer) => rowBytes(layer, config.hiddenSize, rowLength))),
     program: programBytes,
   };
 }
 
+/** What a row of tokens holds on its way through a layer. */
+function rowBytes({ attention, mlp }: LayerDescription, hiddenSize: number, rowLength: number): number {
+  const { heads, keyValueHeads, headDim } = attention;
+  const narrow = 8 * hiddenSize + 3 * (heads + 2 * keyValueHeads) * headDim;
+  const visited = mlp.kind === 'mixture' ? mlp.topK : 1;
+  const wide = 4 * Math.min(rowLength, wideRows) * 3 * mlp.intermediateSize * visited;
+  return 4 * rowLength * narrow + wide;
+}
+
 /** WebAssembly keeps weights of 16 bits and of 4 as they are, the latter with a scale and perhaps a zero point a group. */
-function elementBytes({ engine, parameters }: Model, spec: WeightSpec, layer?: number): number {
-  if (engine.backend.name !== 'wasm' || spec.use === 'vector') return 4;
+function elementBytes({ engine, parameters }: Model, weight: WeightSpec): number {
+  if (engine.backend.name !== 'wasm' || weight.use === 'vector') return 4;
   // What a file stores as int4 takes the most with zero points and groups of 32.
-  if (isStoredInt4(parameters, spec, layer)) return 0.5 + 3 / 32;
-  const floats = weightSource(parameters, spec, layer);
-  const source = parameters.quantize?.(floats, spec) ?? floats;
+  if (isStoredInt4(parameters, weight)) return 0.5 + 3 / 32;
+  const floats = weightSource(parameters, weight);
+  const source = parameters.quantize?.(floats, weight) ?? floats;
   if (!isInt4(source)) return bytesPerElement[source.dtype];
   const { groupSize, zeroPoints } = source.format;
   return 0.5 + (zeroPoints ? 3 : 2) / groupSize;

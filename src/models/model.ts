@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
 import {
   CacheError,
   lastRows,
@@ -7,25 +7,19 @@ import {
   type KvCache,
   type Replays,
   type Norm,
-  type Rotary,
   type Tensor,
   type Weight,
 } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import { Context, type Observer, type Pass } from './context.js';
-import { checkedIndices } from './dropLists.js';
-import type { Family } from './family.js';
+import { globalWeights, type ModelDescription } from './description.js';
+import { checkedIndices, type Drops } from './drops.js';
 import { Layer } from './layer.js';
 import { loadModule, type LoadedModule } from './loadModule.js';
 import type { Parameters } from './parameters.js';
-import { RotaryTable } from './rope.js';
-import { globalSpecs, type WeightSpec } from './weightMap.js';
-
-/** Original layers whose attention or MLP is dropped. */
-export interface Drops {
-  readonly attention: readonly number[];
-  readonly mlp: readonly number[];
-}
+import { RotaryTables, type Rotaries } from './rope.js';
+import { kvBytesPerToken } from './size.js';
+import type { ModuleKind } from './weights.js';
 
 export interface PassOptions {
   /** Holds what came before in each sequence, and takes what comes. */
@@ -55,8 +49,7 @@ interface GlobalWeights {
 /** A decoder-only language model. T tokens of a batch, D hidden size, V vocabulary. */
 export class Model {
   readonly layers: readonly Layer[];
-  readonly specs: readonly WeightSpec[];
-  readonly #rotary: RotaryTable;
+  readonly #rotaries: RotaryTables;
   /** Which drops each cache was made for. */
   readonly #caches = new WeakMap<KvCache, string>();
   readonly #replays: Replays;
@@ -65,24 +58,27 @@ export class Model {
 
   constructor(
     readonly engine: Engine,
-    readonly config: ModelConfig,
-    readonly family: Family,
+    readonly description: ModelDescription,
     readonly parameters: Parameters,
   ) {
-    this.specs = family.weights(config);
     this.#replays = engine.createReplays();
-    this.#rotary = new RotaryTable(engine, config.rope, config.headDim);
-    const changed = (): void => void (this.#dropsKey = undefined);
-    this.layers = Array.from(
-      { length: config.numHiddenLayers },
-      (_, i) => new Layer(i, engine, family, this.specs, parameters, changed),
+    this.#rotaries = new RotaryTables(
+      engine,
+      description.layers.map(({ attention }) => attention),
     );
-    this.skip({ attention: config.dropAttention, mlp: config.dropMlp });
+    const changed = (): void => void (this.#dropsKey = undefined);
+    this.layers = description.layers.map((layer, i) => new Layer(i, engine, layer, parameters, changed));
+    this.skip({ attention: this.config.dropAttention, mlp: this.config.dropMlp });
+  }
+
+  /** Sizes and keys that all families have. */
+  get config(): ModelConfig {
+    return this.description.config;
   }
 
   /** Loads everything that is not skipped. `onLayer` is told how many layers are done. */
   async load(onLayer?: (done: number, total: number) => void): Promise<this> {
-    this.#globals ??= await loadModule<GlobalWeights>(this.engine, this.parameters, globalSpecs(this.specs), '');
+    this.#globals ??= await loadModule<GlobalWeights>(this.engine, this.parameters, globalWeights(this.description));
     for (const [i, layer] of this.layers.entries()) {
       await layer.load();
       onLayer?.(i + 1, this.layers.length);
@@ -110,7 +106,7 @@ export class Model {
   }
 
   get norm(): Norm<Tensor> {
-    return { gain: this.#loaded.norm, epsilon: this.config.rmsNormEps };
+    return { gain: this.#loaded.norm, epsilon: this.description.head.norm.epsilon };
   }
 
   /** Bytes of all weights in the backend's memory. */
@@ -122,7 +118,7 @@ export class Model {
 
   /** What is skipped now. */
   get drops(): Drops {
-    const where = (kind: 'attention' | 'mlp'): number[] =>
+    const where = (kind: ModuleKind): number[] =>
       this.layers.filter((layer) => layer.skips(kind)).map(({ index }) => index);
     return { attention: where('attention'), mlp: where('mlp') };
   }
@@ -158,13 +154,19 @@ export class Model {
 
   // Running
 
+  /** The residual stream [T, D] that enters the first layer. */
+  embed(batch: Batch): Tensor {
+    return this.engine.embed(this.embedding, batch);
+  }
+
   /** An empty cache for the layers that attend now. `capacity` is tokens per slot. */
   createCache({
     slots = 1,
     capacity = this.config.maxPositionEmbeddings,
     dtype = 'float32' as const,
   }: { slots?: number; capacity?: number; dtype?: 'float32' | 'float16' } = {}): KvCache {
-    const { numKeyValueHeads: keyValueHeads, headDim } = this.config;
+    // All layers' keys and values have one shape: the first's.
+    const { keyValueHeads, headDim } = this.description.layers[0].attention;
     const layers = this.layers.filter(({ skipAttention }) => !skipAttention).map(({ index }) => index);
     const cache = this.engine.createCache({ layers, slots, capacity, keyValueHeads, headDim, dtype });
     this.#caches.set(cache, this.#dropped);
@@ -173,13 +175,12 @@ export class Model {
 
   /** Bytes that one token takes in a cache, over the layers that attend now. */
   kvBytesPerToken(dtype: 'float32' | 'float16' = 'float32'): number {
-    const attending = this.layers.filter(({ skipAttention }) => !skipAttention).length;
-    return attending * 2 * this.config.numKeyValueHeads * this.config.headDim * (dtype === 'float16' ? 2 : 4);
+    return kvBytesPerToken(this.description, this.drops, dtype === 'float16' ? 2 : 4);
   }
 
   /** The residual stream after the last layer, [T, D] or with `last` [S, D], before the final norm. Reads nothing back. */
   forward(batch: Batch, options: PassOptions = {}): Tensor {
-    return this.forwardFrom(0, this.engine.embed(this.#loaded.embedding, batch), batch, options);
+    return this.forwardFrom(0, this.embed(batch), batch, options);
   }
 
   /**
@@ -191,7 +192,7 @@ export class Model {
     if (options.cache && isSingle(batch)) return this.forward(batch, options);
     const pass = this.#passOf(batch, options);
     const dropped = this.#dropped;
-    const passing = this.#layersFrom(0, this.engine.embed(this.#loaded.embedding, batch), pass);
+    const passing = this.#layersFrom(0, this.embed(batch), pass);
     try {
       let since = performance.now();
       for (let step = passing.next(); ; step = passing.next()) {
@@ -200,7 +201,7 @@ export class Model {
           return step.value;
         }
         if (performance.now() - since < longestTurn) continue;
-        await setImmediate();
+        await host.nextTurn();
         options.signal?.throwIfAborted();
         if (this.#dropped !== dropped)
           throw new CacheError('skip flags changed in the midst of a pass: wait for its end');
@@ -221,7 +222,7 @@ export class Model {
     if (cache && isSingle(batch) && first === 0 && !observer)
       hidden = this.engine.replay(
         this.#replays,
-        { key: this.#dropped, uses: [pass.rotary], cache, batch },
+        { key: this.#dropped, uses: [...pass.rotaries.values()], cache, batch },
         hidden,
         (x) => this.#runFrom(0, x, pass),
       );
@@ -235,7 +236,7 @@ export class Model {
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',
       );
-    return { batch, rotary: this.#rotaryOf(batch), cache, observer, last: last && !isSingle(batch) };
+    return { batch, rotaries: this.#rotariesOf(batch), cache, observer, last: last && !isSingle(batch) };
   }
 
   #runFrom(first: number, hidden: Tensor, pass: Pass): Tensor {
@@ -257,7 +258,7 @@ export class Model {
     try {
       pass.observer?.stream?.(first, hidden);
       for (const layer of this.layers.slice(first)) {
-        const context = new Context(this.engine, this.config, pass, layer.index, layer.index === narrowing);
+        const context = new Context(this.engine, pass, layer.index, layer.index === narrowing);
         hidden = this.#run(layer, hidden, context);
         pass.observer?.stream?.(layer.index + 1, hidden);
         yield;
@@ -279,7 +280,7 @@ export class Model {
    * leaves it. No other layer need be loaded.
    */
   runLayer(index: number, hidden: Tensor, batch: Batch, { observer }: Pick<PassOptions, 'observer'> = {}): Tensor {
-    const context = new Context(this.engine, this.config, { batch, rotary: this.#rotaryOf(batch), observer }, index);
+    const context = new Context(this.engine, { batch, rotaries: this.#rotariesOf(batch), observer }, index);
     const after = this.#run(this.layers[index], hidden, context);
     observer?.stream?.(index + 1, after);
     return after;
@@ -292,8 +293,8 @@ export class Model {
     return hidden;
   }
 
-  #rotaryOf({ positions }: Batch): Rotary<Tensor> {
-    return this.#rotary.upTo(positions.reduce((most, position) => Math.max(most, position), 0) + 1);
+  #rotariesOf({ positions }: Batch): Rotaries {
+    return this.#rotaries.upTo(positions.reduce((most, position) => Math.max(most, position), 0) + 1);
   }
 
   /** hidden [T, D] -> logits [T, V], through the final norm. */
@@ -317,7 +318,7 @@ export class Model {
     for (const layer of this.layers) layer.unload();
     this.#globals?.dispose();
     this.#globals = undefined;
-    this.#rotary.dispose();
+    this.#rotaries.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
-import { sliceExperts, stackedInt4, stackedSource, type StoredInt4 } from '../checkpoint/index.js';
+import { sliceExperts, sliceSource, stackedInt4, stackedSource, type StoredInt4 } from '../checkpoint/index.js';
 import { normalNumbers } from './random.js';
-import { tensorName, tensorNames, type WeightSpec } from './weightMap.js';
+import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
 
 /** Where a model's tensors come from, by their names in the checkpoint. A `Checkpoint` is one. */
 export interface Parameters {
@@ -28,56 +28,57 @@ export const withQuantizer = (parameters: Parameters, quantize: Quantize): Param
 });
 
 /** What is packed for a matrix: the integers that are stored, what the quantizer makes of it, or its floats. */
-export async function packedSource(
-  parameters: Parameters,
-  spec: WeightSpec,
-  layer?: number,
-): Promise<WeightSource | Int4Source> {
-  const floats = weightSource(parameters, spec, layer);
-  if (isStoredInt4(parameters, spec, layer)) return (await storedInt4(parameters, spec, layer)) ?? floats;
-  return parameters.quantize?.(floats, spec) ?? floats;
+export async function packedSource(parameters: Parameters, weight: WeightSpec): Promise<WeightSource | Int4Source> {
+  const floats = weightSource(parameters, weight);
+  if (isStoredInt4(parameters, weight)) return (await storedInt4(parameters, weight)) ?? floats;
+  return parameters.quantize?.(floats, weight) ?? floats;
 }
 
 /** Whether a weight is stored as integers, all experts' if it has such. */
-export const isStoredInt4 = (parameters: Parameters, spec: WeightSpec, layer?: number): boolean =>
-  tensorNames(spec, layer).every((name) => parameters.int4?.(name));
+export const isStoredInt4 = (parameters: Parameters, weight: WeightSpec): boolean =>
+  tensorNames(weight).every((name) => parameters.int4?.(name));
 
 /** A weight's stored integers in groups of the engine's; undefined where it is floats or these cannot hold it. */
-export async function storedInt4(
-  parameters: Parameters,
-  spec: WeightSpec,
-  layer?: number,
-): Promise<Int4Source | undefined> {
-  if (!isStoredInt4(parameters, spec, layer)) return undefined;
-  const stored = tensorNames(spec, layer).map((name) => parameters.int4!(name)!.int4());
+export async function storedInt4(parameters: Parameters, weight: WeightSpec): Promise<Int4Source | undefined> {
+  if (!isStoredInt4(parameters, weight)) return undefined;
+  const stored = tensorNames(weight).map((name) => parameters.int4!(name)!.int4());
   const sources = (await Promise.all(stored)).filter((source) => source !== undefined);
   if (sources.length < stored.length) return undefined;
-  return spec.name.includes('#') ? stackedInt4(sources) : sources[0];
+  return weight.use === 'experts' ? stackedInt4(sources) : sources[0];
 }
 
+/** Whether a checkpoint holds a weight, in whichever form. */
+export const holdsWeight = (parameters: Parameters, weight: WeightSpec): boolean =>
+  tensorNames(weight).every((name) => parameters.has(name)) || fusedNames(weight).some((name) => parameters.has(name));
+
 /** The source of one weight, its shape checked against the config's. */
-export function weightSource(parameters: Parameters, spec: WeightSpec, layer?: number): WeightSource {
-  const source = find(parameters, spec, layer);
-  if (source.shape.length !== spec.shape.length || source.shape.some((size, i) => size !== spec.shape[i]))
+export function weightSource(parameters: Parameters, weight: WeightSpec): WeightSource {
+  const source = find(parameters, weight);
+  if (source.shape.length !== weight.shape.length || source.shape.some((size, i) => size !== weight.shape[i]))
     throw new UserError(
-      `${parameters.folder}: tensor ${source.name} is [${source.shape.join(',')}], but config.json says [${spec.shape.join(',')}]`,
+      `${parameters.folder}: tensor ${source.name} is [${source.shape.join(',')}], but config.json says [${weight.shape.join(',')}]`,
     );
   return source;
 }
 
-function find(parameters: Parameters, spec: WeightSpec, layer?: number): WeightSource {
-  const names = tensorNames(spec, layer);
+function find(parameters: Parameters, weight: WeightSpec): WeightSource {
+  const { forms, use, shape } = weight;
+  const names = tensorNames(weight);
   if (parameters.has(names[0])) {
     const sources = names.map((name) => {
       if (!parameters.has(name)) throw new UserError(`${parameters.folder}: tensor ${name} is missing`);
       return parameters.source(name);
     });
-    return spec.name.includes('#') ? stackedSource(sources) : sources[0];
+    return use === 'experts' ? stackedSource(sources) : sources[0];
   }
-  const fused = spec.fused && tensorName(spec.fused.name, layer);
-  if (fused && parameters.has(fused)) {
-    const source = parameters.source(fused);
-    return spec.use === 'experts' ? sliceExperts(source, spec.fused!.from, spec.fused!.to) : source;
+  const fused = fusedNames(weight);
+  const at = fused.findIndex((name) => parameters.has(name));
+  if (at >= 0) {
+    const form = forms[at];
+    const source = parameters.source(fused[at]);
+    if (use === 'experts') return sliceExperts(source, form.from, form.to);
+    const isWhole = source.shape.length !== shape.length || source.shape[0] <= form.to - form.from;
+    return isWhole ? source : sliceSource(source, form.from, form.to);
   }
   throw new UserError(`${parameters.folder}: tensor ${names[0]} is missing`, {
     hint: 'a dropped module must be named in drop_attn_list or drop_mlp_list of config.json',
@@ -85,23 +86,20 @@ function find(parameters: Parameters, spec: WeightSpec, layer?: number): WeightS
 }
 
 /** Normal numbers of deviation 1 / sqrt(in), norms near 1, for each name the same in every run. */
-export function randomParameters(specs: readonly WeightSpec[], layers: number, seed: number): Parameters {
-  const shapes = new Map<string, WeightSpec>();
-  for (const spec of specs)
-    for (let layer = 0; layer < (spec.name.includes('*') ? layers : 1); layer++)
-      for (const name of tensorNames(spec, layer)) shapes.set(name, spec);
+export function randomParameters(weights: readonly WeightSpec[], seed: number): Parameters {
+  const byName = new Map(weights.flatMap((weight) => tensorNames(weight).map((name) => [name, weight] as const)));
   return {
     folder: `random model (seed ${seed})`,
-    has: (name) => shapes.has(name),
+    has: (name) => byName.has(name),
     source: (name) => {
-      const spec = shapes.get(name)!;
-      const shape = spec.use === 'experts' ? spec.shape.slice(1) : spec.shape;
-      const isNorm = spec.use === 'vector' && spec.path.endsWith('norm');
-      const scale = spec.use === 'vector' ? 0.1 : shape[shape.length - 1] ** -0.5;
+      const weight = byName.get(name)!;
+      const shape = weight.use === 'experts' ? weight.shape.slice(1) : weight.shape;
+      const center = weight.use === 'vector' && weight.role !== 'bias' ? 1 : 0;
+      const scale = weight.use === 'vector' ? 0.1 : shape[shape.length - 1] ** -0.5;
       const draw = (): WeightSource => {
         const normal = normalNumbers(`${seed} ${name}`, sizeOf(shape));
         return arraySource(
-          normal.map((x) => (isNorm ? 1 : 0) + scale * x),
+          normal.map((x) => center + scale * x),
           shape,
           { name },
         );

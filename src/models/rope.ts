@@ -1,4 +1,6 @@
+import type { JsonObject } from '../checkpoint/index.js';
 import { UserError, type Engine, type Rotary, type Tensor } from '../engine/index.js';
+import type { ConfigReader } from './configReader.js';
 
 /** Rotary position embedding (Su et al., 2021) and how it is stretched for longer contexts. */
 export type RopeParameters =
@@ -24,18 +26,16 @@ export type RopeParameters =
       readonly truncate: boolean;
     };
 
-type Json = Record<string, unknown>;
-
 /** From `rope_parameters` (v5), or `rope_theta` and `rope_scaling` (v4). */
-export function parseRope(raw: Json, maxPositions: number, where: string): RopeParameters {
-  const v5 = (raw.rope_parameters ?? {}) as Json;
-  const scaling: Json = { ...((raw.rope_scaling ?? {}) as Json), ...v5 };
+export function parseRope(read: ConfigReader, maxPositions: number): RopeParameters {
+  const { where } = read;
+  const scaling: JsonObject = { ...objectOf(read, 'rope_scaling'), ...objectOf(read, 'rope_parameters') };
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback;
     if (typeof value !== 'number') throw new UserError(`${where}: the rope scaling needs a number ${key}`);
     return value;
   };
-  const theta = number('rope_theta', (raw.rope_theta as number | undefined) ?? 10000);
+  const theta = number('rope_theta', (read.value('rope_theta') as number | undefined) ?? 10000);
   const type = (scaling.rope_type ?? scaling.type ?? 'default') as RopeParameters['type'];
   switch (type) {
     case 'default':
@@ -72,7 +72,38 @@ export function parseRope(raw: Json, maxPositions: number, where: string): RopeP
   }
 }
 
-function yarnAttentionFactor(factor: number, { mscale, mscale_all_dim: mscaleAllDim }: Json): number {
+const objectOf = (read: ConfigReader, key: string): JsonObject => (read.value(key) ?? {}) as JsonObject;
+
+/** As `rope_parameters` of transformers v5 say it. */
+export function rawRope(rope: RopeParameters): JsonObject {
+  const plain = { rope_type: rope.type, rope_theta: rope.theta };
+  switch (rope.type) {
+    case 'default':
+      return plain;
+    case 'linear':
+      return { ...plain, factor: rope.factor };
+    case 'llama3':
+      return {
+        ...plain,
+        factor: rope.factor,
+        low_freq_factor: rope.lowFreqFactor,
+        high_freq_factor: rope.highFreqFactor,
+        original_max_position_embeddings: rope.originalMaxPositions,
+      };
+    case 'yarn':
+      return {
+        ...plain,
+        factor: rope.factor,
+        original_max_position_embeddings: rope.originalMaxPositions,
+        attention_factor: rope.attentionFactor,
+        beta_fast: rope.betaFast,
+        beta_slow: rope.betaSlow,
+        truncate: rope.truncate,
+      };
+  }
+}
+
+function yarnAttentionFactor(factor: number, { mscale, mscale_all_dim: mscaleAllDim }: JsonObject): number {
   const scale = (m: number): number => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
   if (typeof mscale === 'number' && typeof mscaleAllDim === 'number' && mscale && mscaleAllDim)
     return scale(mscale) / scale(mscaleAllDim);
@@ -119,7 +150,7 @@ function yarnFrequencies(plain: Float64Array, headDim: number, rope: RopeParamet
 }
 
 /** Cosines and sines on the device, [positions, headDim / 2], grown as longer sequences come. */
-export class RotaryTable {
+class RotaryTable {
   #rotary: Rotary<Tensor> | undefined;
 
   constructor(
@@ -154,5 +185,37 @@ export class RotaryTable {
     this.#rotary?.cos.dispose();
     this.#rotary?.sin.dispose();
     this.#rotary = undefined;
+  }
+}
+
+/** Cosines and sines by the way in which layers turn queries and keys. */
+export type Rotaries = ReadonlyMap<RopeParameters, Rotary<Tensor>>;
+
+/** What turns some layers' queries and keys. */
+export interface Turning {
+  readonly rope?: RopeParameters;
+  readonly headDim: number;
+}
+
+/** The tables of all layers of a model: one for each way in which queries and keys turn, most often one. */
+export class RotaryTables implements Disposable {
+  readonly #tables = new Map<RopeParameters, RotaryTable>();
+
+  constructor(engine: Engine, layers: readonly Turning[]) {
+    for (const { rope, headDim } of layers)
+      if (rope && !this.#tables.has(rope)) this.#tables.set(rope, new RotaryTable(engine, rope, headDim));
+  }
+
+  /** Tables of at least `positions` rows: made before a pass, since one that is recorded must not make any. */
+  upTo(positions: number): Rotaries {
+    return new Map([...this.#tables].map(([rope, table]) => [rope, table.upTo(positions)]));
+  }
+
+  dispose(): void {
+    for (const table of this.#tables.values()) table.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

@@ -1,8 +1,7 @@
-import { sizeOf } from '../engine/index.js';
-import type { Checkpoint } from '../checkpoint/index.js';
-import type { ModelConfig } from './config.js';
-import type { Drops } from './model.js';
-import { placeOf, type ModuleKind, type WeightSpec } from './weightMap.js';
+import { sizeOf, type Shape } from '../engine/index.js';
+import { allWeights, type ModelDescription } from './description.js';
+import type { Drops } from './drops.js';
+import { tensorPlaces, type WeightSpec } from './weights.js';
 
 export interface ModelSize {
   readonly parameters: number;
@@ -12,25 +11,40 @@ export interface ModelSize {
   readonly kvBytesPerToken: number;
 }
 
-/** Whether a checkpoint's tensor belongs to a dropped module. */
-export function isDropped(specs: readonly WeightSpec[], drops: Drops, tensor: string): boolean {
-  const place = placeOf(specs, tensor);
-  if (place?.layer === undefined) return false;
-  return drops[place.spec.path.split('.')[0] as ModuleKind].includes(place.layer);
+/** What is known of a checkpoint's tensors without reading them. */
+export interface TensorList {
+  tensorNames(): string[];
+  info(name: string): { readonly shape: Shape; readonly bytes: number };
+}
+
+/** Whether a weight belongs to a dropped module. */
+export const isDropped = (drops: Drops, { module, layer }: WeightSpec): boolean =>
+  module !== undefined && drops[module].includes(layer!);
+
+/** The tensors of a checkpoint that stay under these drops; those that the model does not know stay, too. */
+export function stayingTensors(description: ModelDescription, drops: Drops, tensors: readonly string[]): string[] {
+  const places = tensorPlaces(allWeights(description));
+  return tensors.filter((name) => {
+    const place = places.get(name);
+    return !place || !isDropped(drops, place.weight);
+  });
 }
 
 /** What remains of a checkpoint under these drops. Tensors that the model does not use do not count. */
-export function modelSize(
-  checkpoint: Checkpoint,
-  config: ModelConfig,
-  specs: readonly WeightSpec[],
-  drops: Drops,
-): ModelSize {
-  const used = checkpoint.tensorNames().filter((name) => placeOf(specs, name) && !isDropped(specs, drops, name));
-  const attending = config.numHiddenLayers - drops.attention.length;
+export function modelSize(checkpoint: TensorList, description: ModelDescription, drops: Drops): ModelSize {
+  const places = tensorPlaces(allWeights(description));
+  const used = checkpoint
+    .tensorNames()
+    .filter((name) => places.has(name) && !isDropped(drops, places.get(name)!.weight));
   return {
     parameters: used.reduce((sum, name) => sum + sizeOf(checkpoint.info(name).shape), 0),
     bytes: used.reduce((sum, name) => sum + checkpoint.info(name).bytes, 0),
-    kvBytesPerToken: attending * 2 * config.numKeyValueHeads * config.headDim * 4,
+    kvBytesPerToken: kvBytesPerToken(description, drops, 4),
   };
 }
+
+/** Bytes of one token's keys and values over the layers that attend, `elementBytes` a number. */
+export const kvBytesPerToken = ({ layers }: ModelDescription, drops: Drops, elementBytes: number): number =>
+  layers
+    .filter((_, layer) => !drops.attention.includes(layer))
+    .reduce((sum, { attention: { keyValueHeads, headDim } }) => sum + 2 * keyValueHeads * headDim * elementBytes, 0);

@@ -6,7 +6,7 @@
  *
  * Unlike AutoAWQ, a mixture's router is multiplied with the scales too, so that tokens go where they went.
  */
-import { capturedInputs, moduleStream, type ModuleRows } from '../calibrate/index.js';
+import { capturedInputs, moduleStream, type ModuleRows } from '../walk/index.js';
 import {
   arraySource,
   decodeFloats,
@@ -15,7 +15,16 @@ import {
   type Engine,
   type WeightSource,
 } from '../engine/index.js';
-import { weightSource, type ModuleKind } from '../models/index.js';
+import {
+  biasOf,
+  theWeight,
+  weightSource,
+  type AttentionDescription,
+  type GatedMlpDescription,
+  type MixtureDescription,
+  type ModuleDescription,
+  type ModuleKind,
+} from '../models/index.js';
 import { clipGroups, clipLimits } from './awqClip.js';
 import { searchScales, weightMeans } from './awqScales.js';
 import { calibrationVisits, gatherRows, visitCount, type Visits } from './experts.js';
@@ -39,6 +48,9 @@ interface Observed {
   readonly outputs: readonly Float32Array[];
 }
 
+/** Under which observers know a projection. */
+const pathOf = ({ weight }: ProjectionAt): string => weight.projection!;
+
 export class AwqModules {
   readonly #inspectedRows: number;
   readonly #tokens: number;
@@ -55,66 +67,74 @@ export class AwqModules {
   }
 
   async quantize(layer: number, kind: ModuleKind): Promise<void> {
-    if (kind === 'attention') await this.#attention(layer);
-    else if (this.projections.specs.some(({ use }) => use === 'experts')) await this.#mixture(layer);
-    else await this.#mlp(layer);
+    const module = this.projections.module(layer, kind);
+    if (module.kind === 'attention') await this.#attention(layer, module);
+    else if (module.kind === 'mixture') await this.#mixture(layer, module);
+    else await this.#mlp(layer, module);
   }
 
   get #engine(): Engine {
     return this.rows.model.engine;
   }
 
-  async #attention(layer: number): Promise<void> {
-    const [q, k, v, o] = ['q', 'k', 'v', 'o'].map((name): ProjectionAt => ({ layer, path: `attention.${name}` }));
-    const seen = await this.#observe(layer, 'attention', [q.path, o.path]);
-    const [into, mixed] = [seen.inputs.get(q.path)!, seen.inputs.get(o.path)!];
+  async #attention(layer: number, module: AttentionDescription): Promise<void> {
+    const [q, k, v, o] = this.projections.at(module, ['query', 'key', 'value', 'output']);
+    const seen = await this.#observe(layer, 'attention', [pathOf(q), pathOf(o)]);
+    const [into, mixed] = [seen.inputs.get(pathOf(q))!, seen.inputs.get(pathOf(o))!];
     const scales = await this.#moduleScales(layer, 'attention', [q, k, v], into, seen.outputs);
-    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(layer, 'attention', scales), into.sample);
+    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(module, scales), into.sample);
     const [vShape, oShape] = [v, o].map((at) => this.projections.source(at).shape.join());
     const between = vShape === oShape ? await this.#linearScales(o, mixed) : new Float64Array(mixed.width).fill(1);
     const after = this.#scaleColumnsOf(between, mixed.sample);
     const divided = vShape === oShape ? [divideRows(between)] : [];
-    if (vShape === oShape) await this.#divideBias(v, between);
+    if (vShape === oShape) await this.#divideBias(module, v, between);
     await this.#finish(q, folded.maps, folded.sample, false);
     await this.#finish(k, folded.maps, folded.sample, false);
     await this.#finish(v, [...folded.maps, ...divided], folded.sample, true);
     await this.#finish(o, after.maps, after.sample, true);
   }
 
-  async #mlp(layer: number): Promise<void> {
-    const [gate, up, down] = ['gate', 'up', 'down'].map((name): ProjectionAt => ({ layer, path: `mlp.${name}` }));
-    const seen = await this.#observe(layer, 'mlp', [gate.path, down.path]);
-    const [into, hidden] = [seen.inputs.get(gate.path)!, seen.inputs.get(down.path)!];
+  async #mlp(layer: number, module: GatedMlpDescription): Promise<void> {
+    const [gate, up, down] = this.projections.at(module, ['gate', 'up', 'output']);
+    const seen = await this.#observe(layer, 'mlp', [pathOf(gate), pathOf(down)]);
+    const [into, hidden] = [seen.inputs.get(pathOf(gate))!, seen.inputs.get(pathOf(down))!];
     const scales = await this.#moduleScales(layer, 'mlp', [gate, up], into, seen.outputs);
-    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(layer, 'mlp', scales), into.sample);
-    await this.#finishGated([gate, up, down], folded.maps, folded.sample, hidden);
+    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(module, scales), into.sample);
+    await this.#finishGated(module, [gate, up, down], folded.maps, folded.sample, hidden);
   }
 
-  async #mixture(layer: number): Promise<void> {
+  async #mixture(layer: number, module: MixtureDescription): Promise<void> {
     const { model } = this.rows;
     const inputs: Float32Array[] = [];
-    const seen = await this.#observe(layer, 'mlp', ['mlp.router'], (input) => inputs.push(input));
-    const into = seen.inputs.get('mlp.router')!;
-    const routerSpec = this.projections.spec('mlp.router.weight');
-    const routerSource = weightSource(this.projections.stored, routerSpec, layer);
-    const visits = await calibrationVisits(this.rows, layer, inputs, routerSource, this.options, this.warn);
-    const experts = visits.map((_, expert) =>
-      ['gate', 'up', 'down'].map((name): ProjectionAt => ({ layer, path: `mlp.experts.${name}`, expert })),
+    const router = theWeight(module.weights, 'router');
+    const seen = await this.#observe(layer, 'mlp', [router.projection!], (input) => inputs.push(input));
+    const into = seen.inputs.get(router.projection!)!;
+    const routerSource = weightSource(this.projections.stored, router);
+    const visits = await calibrationVisits(
+      this.rows,
+      layer,
+      module.topK,
+      inputs,
+      routerSource,
+      this.options,
+      this.warn,
     );
+    const experts = visits.map((_, expert) => this.projections.at(module, ['gate', 'up', 'output'], expert));
     const readers = experts.flatMap(([gate, up]) => [gate, up]);
     const scales = await this.#moduleScales(layer, 'mlp', readers, into, seen.outputs);
-    const factors = await this.#foldIntoNorm(layer, 'mlp', scales);
+    const factors = await this.#foldIntoNorm(module, scales);
     this.projections.replaced.set(routerSource.name, mapRows(routerSource, scaleColumns(factors)));
     for (const [expert, [gate, up, down]] of experts.entries()) {
       const own = new InputStatistics(model.config.hiddenSize, visitCount(visits[expert]));
       const hidden = await this.#expertHidden([gate, up], inputs, visits[expert], own);
       const folded = this.#scaleColumnsOf(factors, own.sample);
-      await this.#finishGated([gate, up, down], folded.maps, folded.sample, hidden);
+      await this.#finishGated(module, [gate, up, down], folded.maps, folded.sample, hidden);
     }
   }
 
   /** The rest of a gated MLP when the scales at its entrance are there. */
   async #finishGated(
+    module: ModuleDescription,
     [gate, up, down]: readonly ProjectionAt[],
     maps: readonly RowMap[],
     sample: Float32Array,
@@ -122,7 +142,7 @@ export class AwqModules {
   ): Promise<void> {
     const between = await this.#linearScales(down, hidden);
     const after = this.#scaleColumnsOf(between, hidden.sample);
-    if (up.expert === undefined) await this.#divideBias(up, between);
+    await this.#divideBias(module, up, between);
     await this.#finish(gate, maps, sample, true);
     await this.#finish(up, [...maps, divideRows(between)], sample, true);
     await this.#finish(down, after.maps, after.sample, true);
@@ -219,9 +239,9 @@ export class AwqModules {
    * Divides a module's norm by scales, and gives the scales that its rounding to 16 bits has left: with these the weights
    * behind it are multiplied, so that without int4 nothing would have changed.
    */
-  async #foldIntoNorm(layer: number, kind: ModuleKind, scales: Float64Array): Promise<Float64Array> {
+  async #foldIntoNorm({ weights }: ModuleDescription, scales: Float64Array): Promise<Float64Array> {
     const { projections } = this;
-    const source = weightSource(projections.stored, projections.spec(`${kind}.norm`), layer);
+    const source = weightSource(projections.stored, theWeight(weights, 'norm'));
     const gain = await readAll(source);
     const stored = source.dtype === 'bfloat16' ? 'bfloat16' : 'float16';
     const divided = decodeFloats(
@@ -244,10 +264,10 @@ export class AwqModules {
     return factors;
   }
 
-  async #divideBias({ path, layer }: ProjectionAt, divisors: Float64Array): Promise<void> {
-    const spec = this.projections.specs.find((one) => one.path === `${path}.bias`);
-    if (!spec) return;
-    const source = weightSource(this.projections.stored, spec, layer);
+  async #divideBias({ weights }: ModuleDescription, { weight }: ProjectionAt, divisors: Float64Array): Promise<void> {
+    const bias = biasOf(weights, weight);
+    if (!bias) return;
+    const source = weightSource(this.projections.stored, bias);
     const values = (await readAll(source)).map((value, i) => value / divisors[i]);
     this.projections.replaced.set(
       source.name,

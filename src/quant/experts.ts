@@ -1,4 +1,4 @@
-import type { ModuleRows } from '../calibrate/index.js';
+import type { ModuleRows } from '../walk/index.js';
 import type { Engine, Tensor, Weight, WeightSource } from '../engine/index.js';
 
 /** The tokens of one row that visit an expert: places in the row. */
@@ -49,13 +49,14 @@ export function gatherRows(engine: Engine, input: Float32Array, places: Uint32Ar
 export async function calibrationVisits(
   { model, rows }: Pick<ModuleRows, 'model' | 'rows'>,
   layer: number,
+  topK: number,
   inputs: readonly Float32Array[],
   source: WeightSource,
   { expertFloor: floor }: { readonly expertFloor: number },
   warn: (text: string) => void,
 ): Promise<Visits[]> {
   using router = await model.engine.pack(source, 'linear');
-  const visits = await routedTokens(model.engine, inputs, router, model.config.numExpertsPerTok ?? 2);
+  const visits = await routedTokens(model.engine, inputs, router, topK);
   const few = [...visits.keys()].filter((expert) => visitCount(visits[expert]) < floor);
   if (few.length === 0) return visits;
   const all: Visits = rows.map(({ length }) => Uint32Array.from({ length }, (_, i) => i));

@@ -9,7 +9,7 @@ import {
   invertLower,
   subtractProduct,
   viewOf,
-} from '../calibrate/index.js';
+} from '../linalg/index.js';
 import { UserError, type Int4Rows } from '../engine/index.js';
 import { fitGrid, nearest, packIntegers, type Grid, type GroupOptions } from './groupQuantizer.js';
 

@@ -1,6 +1,6 @@
-import { InputGrams, capturedInputs, moduleStream, type ModuleRows } from '../calibrate/index.js';
+import { InputGrams, capturedInputs, moduleStream, type ModuleRows } from '../walk/index.js';
 import { arraySource, dequantizeRows, type Engine, type Weight } from '../engine/index.js';
-import { weightSource, type ModuleKind } from '../models/index.js';
+import { theWeight, weightSource, type MixtureDescription, type ModuleKind, type WeightRole } from '../models/index.js';
 import { calibrationVisits, gatherRows, type Visits } from './experts.js';
 import { gptq, type GptqOptions } from './gptq.js';
 import { storedFormat } from './groupQuantizer.js';
@@ -12,9 +12,9 @@ export interface GptqModulesOptions extends GptqOptions {
 }
 
 /** Subsets of a module in running order; all of one read the same input, and each sees the earlier ones quantized. */
-const sequence: Readonly<Record<ModuleKind, readonly (readonly string[])[]>> = {
-  attention: [['attention.k', 'attention.v', 'attention.q'], ['attention.o']],
-  mlp: [['mlp.up', 'mlp.gate'], ['mlp.down']],
+const sequence: Readonly<Record<ModuleKind, readonly (readonly WeightRole[])[]>> = {
+  attention: [['key', 'value', 'query'], ['output']],
+  mlp: [['up', 'gate'], ['output']],
 };
 
 /** GPTQ in true-sequential order (spec 5.2), on what the quantized modules before give. */
@@ -28,9 +28,10 @@ export class GptqModules {
 
   async quantize(layer: number, kind: ModuleKind): Promise<void> {
     const { rows } = this;
-    const isMixture = kind === 'mlp' && rows.model.specs.some(({ use }) => use === 'experts');
-    if (isMixture) await this.#quantizeExperts(layer);
-    else for (const paths of sequence[kind]) await this.#quantizeSubset(layer, kind, paths);
+    const module = this.projections.module(layer, kind);
+    if (module.kind === 'mixture') await this.#quantizeExperts(layer, module);
+    else
+      for (const roles of sequence[kind]) await this.#quantizeSubset(layer, kind, this.projections.at(module, roles));
     await rows.loaded(layer, kind, () =>
       rows.run(layer, kind, {
         onRow: async (after, row) =>
@@ -43,11 +44,12 @@ export class GptqModules {
     return this.rows.model.engine;
   }
 
-  async #quantizeSubset(layer: number, kind: ModuleKind, paths: readonly string[]): Promise<void> {
-    using grams = new InputGrams(this.#engine, [paths[0]]);
+  async #quantizeSubset(layer: number, kind: ModuleKind, subset: readonly ProjectionAt[]): Promise<void> {
+    const path = subset[0].weight.projection!;
+    using grams = new InputGrams(this.#engine, [path]);
     await this.rows.loaded(layer, kind, () => this.rows.run(layer, kind, grams));
-    const gram = await grams.take(paths[0]);
-    for (const path of paths) await this.#replace({ layer, path }, gram);
+    const gram = await grams.take(path);
+    for (const at of subset) await this.#replace(at, gram);
   }
 
   /** Rounds one projection; gives what it became, [out, in]. */
@@ -65,34 +67,36 @@ export class GptqModules {
   }
 
   /** Each expert on the tokens that visit it, its `down` behind its own quantized `gate` and `up`. */
-  async #quantizeExperts(layer: number): Promise<void> {
-    const inputs = await this.#expertInputs(layer);
+  async #quantizeExperts(layer: number, mixture: MixtureDescription): Promise<void> {
+    const router = theWeight(mixture.weights, 'router');
+    const inputs = await this.#expertInputs(layer, router.projection!);
     const { projections, options, warn } = this;
-    const router = weightSource(projections.stored, projections.spec('mlp.router.weight'), layer);
-    const visits = await calibrationVisits(this.rows, layer, inputs, router, options, warn);
-    for (const expert of visits.keys()) await this.#quantizeExpert(layer, expert, inputs, visits[expert]);
+    const scores = weightSource(projections.stored, router);
+    const visits = await calibrationVisits(this.rows, layer, mixture.topK, inputs, scores, options, warn);
+    for (const expert of visits.keys()) await this.#quantizeExpert(mixture, expert, inputs, visits[expert]);
   }
 
   /** The normed input [T, D] of the mixture in each row: as large as the hidden states of all rows. */
-  async #expertInputs(layer: number): Promise<Float32Array[]> {
+  async #expertInputs(layer: number, path: string): Promise<Float32Array[]> {
     const inputs: Float32Array[] = [];
-    using captured = capturedInputs(this.rows.model, ['mlp.router']);
+    using captured = capturedInputs(this.rows.model, [path]);
     await this.rows.loaded(layer, 'mlp', () =>
       this.rows.run(layer, 'mlp', {
         observer: captured.observer,
-        onRow: async () => void inputs.push((await captured.take()).get('mlp.router')!),
+        onRow: async () => void inputs.push((await captured.take()).get(path)!),
       }),
     );
     return inputs;
   }
 
-  async #quantizeExpert(layer: number, expert: number, inputs: readonly Float32Array[], visits: Visits): Promise<void> {
+  async #quantizeExpert(
+    mixture: MixtureDescription,
+    expert: number,
+    inputs: readonly Float32Array[],
+    visits: Visits,
+  ): Promise<void> {
     const engine = this.#engine;
-    const [up, gate, down] = ['up', 'gate', 'down'].map((name): ProjectionAt => ({
-      layer,
-      path: `mlp.experts.${name}`,
-      expert,
-    }));
+    const [up, gate, down] = this.projections.at(mixture, ['up', 'gate', 'output'], expert);
     const width = this.rows.model.config.hiddenSize;
     using grams = new InputGrams(engine);
     for (const [row, places] of visits.entries()) {

@@ -61,17 +61,21 @@ export function fitGrid(values: Float32Array, width: number, options: GroupOptio
   const rows = values.length / width;
   const fitted = options.groupSize === -1 ? groups : 1;
   const scales = new Uint16Array(rows * groups);
+  const steps = new Float64Array(rows * groups);
   const zeros = new Uint8Array(rows * groups);
   for (let row = 0; row < rows; row++)
     for (let group = 0; group < groups; group += fitted) {
       const from = row * width + group * format.groupSize;
       const to = Math.min((row + 1) * width, from + fitted * format.groupSize);
-      const { half, zero } = fitGroup(values, from, to, options, name, firstRow + row);
-      const at = row * groups + group;
-      scales.fill(half, at, at + fitted);
-      zeros.fill(zero, at, at + fitted);
+      const { half, step, zero } = fitGroup(values, from, to, options, name, firstRow + row);
+      const first = row * groups + group;
+      for (let at = first; at < first + fitted; at++) {
+        scales[at] = half;
+        steps[at] = step;
+        zeros[at] = zero;
+      }
     }
-  return { format, groups, scales, steps: Float64Array.from(scales, float16ToFloat32), zeros };
+  return { format, groups, scales, steps, zeros };
 }
 
 function fitGroup(
@@ -81,10 +85,10 @@ function fitGroup(
   { symmetric, range = 'full', clip }: GroupOptions,
   name: string,
   row: number,
-): { half: number; zero: number } {
+): { half: number; step: number; zero: number } {
   const [low, high] = rangeWithZero(values, from, to);
   const needed = symmetric ? Math.max(-low, high) / (range === 'full' ? 7.5 : 7) : (high - low) / 15;
-  let best = { half: 0, zero: symmetric ? middle : 0, error: Infinity };
+  let best = { half: 0, step: 0, zero: symmetric ? middle : 0, error: Infinity };
   for (const share of clip === 'search' ? searched : whole) {
     const half = roundUpToFloat16(share * needed);
     const step = float16ToFloat32(half);
@@ -92,7 +96,7 @@ function fitGroup(
     if (step === 0) break; // all are zeros
     const zero = symmetric ? middle : Math.min(15, Math.round((-share * low) / step));
     const error = clip === 'search' ? squaredError(values, from, to, step, zero) : 0;
-    if (error < best.error) best = { half, zero, error };
+    if (error < best.error) best = { half, step, zero, error };
   }
   return best;
 }

@@ -1,5 +1,17 @@
 import { dequantizeRows, type Engine, type Int4Rows, type WeightSource } from '../engine/index.js';
-import { tensorNames, weightSource, type ModuleKind, type Parameters, type WeightSpec } from '../models/index.js';
+import {
+  isProjection,
+  tensorNames,
+  theWeight,
+  weightSource,
+  type LayerDescription,
+  type ModelDescription,
+  type ModuleDescription,
+  type ModuleKind,
+  type Parameters,
+  type WeightRole,
+  type WeightSpec,
+} from '../models/index.js';
 import { storedFormat, type GroupOptions } from './groupQuantizer.js';
 import { int4Array, type QuantizedTensors } from './quantizedTensors.js';
 import { readAll } from './rowMap.js';
@@ -10,7 +22,7 @@ export interface ProjectionResult {
   readonly tensor: string;
   /** Original layer index; null for the head. */
   readonly layer: number | null;
-  /** As the weight map names it: `attention.q`. */
+  /** Its place in the layer: `attention.q`. */
   readonly path: string;
   /** |W - W'|^2 / |W|^2 */
   readonly weightError: number;
@@ -18,27 +30,26 @@ export interface ProjectionResult {
   readonly outputError?: number;
 }
 
+/** One projection of a module, of a stack that of one expert. */
 export interface ProjectionAt {
-  readonly layer: number;
-  readonly path: string;
+  readonly weight: WeightSpec;
   readonly expert?: number;
 }
 
-/** Projections of a module that are quantized: all matrices but routers. */
-export const projectionPaths = (specs: readonly WeightSpec[], kind: ModuleKind): string[] =>
-  specs
-    .filter(
-      ({ path, use }) =>
-        path.startsWith(`${kind}.`) && (use === 'experts' || (use === 'linear' && !path.includes('router'))),
-    )
-    .map(({ path }) => path.replace(/\.weight$/, ''));
+/** All projections of a module, expert by expert where it has such. */
+export const projectionsOf = ({ weights }: ModuleDescription): ProjectionAt[] =>
+  weights
+    .filter(isProjection)
+    .flatMap((weight): ProjectionAt[] =>
+      weight.use === 'experts' ? tensorNames(weight).map((_, expert) => ({ weight, expert })) : [{ weight }],
+    );
 
 /** The projections of a model, as they are stored and as they become. */
 export class Projections {
   readonly results: ProjectionResult[] = [];
 
   constructor(
-    readonly specs: readonly WeightSpec[],
+    private readonly description: ModelDescription,
     /** As `separateExperts` names it. */
     readonly stored: Parameters,
     readonly replaced: QuantizedTensors,
@@ -46,20 +57,23 @@ export class Projections {
     private readonly onResult: (result: ProjectionResult) => void = () => {},
   ) {}
 
-  spec(path: string): WeightSpec {
-    const found = this.specs.find((spec) => spec.path === path);
-    if (!found) throw new Error(`the model has no ${path}`);
-    return found;
+  module<K extends ModuleKind>(layer: number, kind: K): LayerDescription[K] {
+    return this.description.layers[layer][kind];
   }
 
-  tensor({ layer, path, expert = 0 }: ProjectionAt): string {
-    return tensorNames(this.spec(`${path}.weight`), layer)[expert];
+  /** The module's projections of these roles, in their order; of a mixture those of one expert. */
+  at(module: ModuleDescription, roles: readonly WeightRole[], expert?: number): ProjectionAt[] {
+    return roles.map((role) => ({ weight: theWeight(module.weights, role), expert }));
+  }
+
+  tensor({ weight, expert = 0 }: ProjectionAt): string {
+    return tensorNames(weight)[expert];
   }
 
   /** A projection's weight [out, in] as it is stored. */
   source(at: ProjectionAt): WeightSource {
-    const spec = this.spec(`${at.path}.weight`);
-    return spec.use === 'experts' ? this.stored.source(this.tensor(at)) : weightSource(this.stored, spec, at.layer);
+    const { weight } = at;
+    return weight.use === 'experts' ? this.stored.source(this.tensor(at)) : weightSource(this.stored, weight);
   }
 
   /** Replaces a projection by int4 rows; `meant` [out, in] is what they stand for. */
@@ -68,7 +82,8 @@ export class Projections {
     const format = storedFormat(this.options);
     this.replaced.set(source.name, int4Array(source.name, source.shape, format, rows));
     const weightError = squaredRatio(dequantizeRows(rows, source.shape[1], format), meant);
-    this.report({ tensor: source.name, layer: at.layer, path: at.path, weightError, outputError });
+    const { layer = null, projection } = at.weight;
+    this.report({ tensor: source.name, layer, path: projection!, weightError, outputError });
   }
 
   report(result: ProjectionResult): void {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { SavedProgress } from '../progress/index.js';
 import {
   DiskStates,
   MemoryStates,
@@ -7,14 +8,13 @@ import {
   moduleStream,
   type HiddenStates,
   type WalkOptions,
-  type SavedProgress,
-} from '../calibrate/index.js';
+} from '../walk/index.js';
 import { UserError } from '../engine/index.js';
-import { Model, tensorNames, type ModuleKind, type Parameters } from '../models/index.js';
+import { Model, allWeights, modulesOf, tensorNames, type ModuleKind, type Parameters } from '../models/index.js';
 import { AwqModules } from './awqModules.js';
 import { GptqModules } from './gptqModules.js';
 import { groupQuantized, type GroupOptions } from './groupQuantizer.js';
-import { Projections, projectionPaths, type ProjectionResult } from './projections.js';
+import { Projections, projectionsOf, type ProjectionResult } from './projections.js';
 import { QuantizedTensors, replacedParameters, type Replacement } from './quantizedTensors.js';
 import { readAll } from './rowMap.js';
 import { separateExperts } from './separateExperts.js';
@@ -80,17 +80,12 @@ export async function quantizeModel(
 }
 
 /** The tensors of all projections that are not skipped: what becomes int4, beside the head. */
-export const projectionTensors = ({ specs, layers }: Pick<Model, 'layers' | 'specs'>): string[] =>
+export const projectionTensors = ({ layers }: Pick<Model, 'layers'>): string[] =>
   layers.flatMap((layer) =>
-    (['attention', 'mlp'] as const)
-      .filter((kind) => !layer.skips(kind))
-      .flatMap((kind) => projectionPaths(specs, kind))
-      .flatMap((path) =>
-        tensorNames(
-          specs.find((spec) => spec.path === `${path}.weight`)!,
-          layer.index,
-        ),
-      ),
+    modulesOf(layer.description)
+      .filter(([kind]) => !layer.skips(kind))
+      .flatMap(([, module]) => projectionsOf(module))
+      .map(({ weight, expert = 0 }) => tensorNames(weight)[expert]),
   );
 
 interface ModuleQuantizer {
@@ -105,18 +100,18 @@ class Quantization {
   readonly #warnings: string[] = [];
 
   constructor(
-    { engine, config, family, parameters, drops, specs, layers }: Model,
+    { engine, description, parameters, drops, layers }: Model,
     private readonly rows: readonly Int32Array[],
     private readonly tensors: QuantizedTensors,
     private readonly options: QuantizeModelOptions,
   ) {
     const replaced = (tensor: string): Replacement | undefined => tensors.get(tensor);
-    const stored = separateExperts(parameters, specs);
+    const stored = separateExperts(parameters, allWeights(description));
     this.#parameters = replacedParameters(stored, replaced);
-    this.#model = new Model(engine, config, family, this.#parameters);
+    this.#model = new Model(engine, description, this.#parameters);
     this.#model.setDrops(drops);
-    const total = projectionTensors({ specs, layers }).length;
-    this.#projections = new Projections(specs, stored, tensors, options, () => {
+    const total = projectionTensors({ layers }).length;
+    this.#projections = new Projections(description, stored, tensors, options, () => {
       options.signal?.throwIfAborted();
       options.onProgress?.(this.#projections.results.length, total, 'projections');
     });
@@ -186,26 +181,22 @@ class Quantization {
   }
 
   async #roundModule(layer: number, kind: ModuleKind): Promise<void> {
-    for (const path of projectionPaths(this.#projections.specs, kind)) {
-      const spec = this.#projections.spec(`${path}.weight`);
-      const experts = spec.use === 'experts' ? spec.shape[0] : 1;
-      for (let expert = 0; expert < experts; expert++) {
-        const at = { layer, path, expert };
-        const source = this.#projections.source(at);
-        const rows = await groupQuantized(source, this.options).readInt4(0, source.shape[0]);
-        this.#projections.replace(at, rows, await readAll(source));
-      }
+    for (const at of projectionsOf(this.#projections.module(layer, kind))) {
+      const source = this.#projections.source(at);
+      const rows = await groupQuantized(source, this.options).readInt4(0, source.shape[0]);
+      this.#projections.replace(at, rows, await readAll(source));
     }
   }
 
   /** The output projection is rounded to nearest as it is read: it may be larger than a layer. */
   async #head(): Promise<void> {
     const { tensors } = this;
-    const spec = this.#projections.specs.find(({ path }) => path === 'head');
-    if (!spec)
+    const { weight } = this.#model.description.head;
+    if (!weight)
       throw new UserError("the model's output projection is its embedding, so it is not quantized on its own", {
         hint: 'leave `head` out',
       });
-    tensors.set(spec.name, groupQuantized(this.#projections.stored.source(spec.name), this.options));
+    const [name] = tensorNames(weight);
+    tensors.set(name, groupQuantized(this.#projections.stored.source(name), this.options));
   }
 }

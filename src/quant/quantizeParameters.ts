@@ -1,12 +1,19 @@
 import { decodeFloats, encodeFloats, type Int4Source, type WeightSource } from '../engine/index.js';
-import { withQuantizer, type Parameters, type Quantize, type WeightSpec } from '../models/index.js';
+import {
+  isProjection,
+  isTable,
+  withQuantizer,
+  type Parameters,
+  type Quantize,
+  type WeightSpec,
+} from '../models/index.js';
 import type { Int4Options } from './int4Options.js';
 import { rtn } from './rtn.js';
 
 /** What a weight of this use becomes: norms, biases and routers stay as they are. */
-export function storedAs({ use, path }: WeightSpec, { head = 'bf16' }: Int4Options): 'int4' | 'bf16' | 'float' {
-  if (use === 'embedding' || use === 'both' || path === 'head') return head;
-  return use === 'experts' || (use === 'linear' && !path.includes('router')) ? 'int4' : 'float';
+export function storedAs(weight: WeightSpec, { head = 'bf16' }: Int4Options): 'int4' | 'bf16' | 'float' {
+  if (isTable(weight)) return head;
+  return isProjection(weight) ? 'int4' : 'float';
 }
 
 /** The hook by which `loadModel` and `createModel` hold a model's weights in int4, rounded to nearest. */

@@ -1,7 +1,7 @@
-import type { Checkpoint } from '../checkpoint/index.js';
+import type { ModelSource } from '../checkpoint/index.js';
 import { groupsOf, isInt4, sizeOf } from '../engine/index.js';
 import { pairedDifference, type LossResult } from '../evaluate/index.js';
-import { isDropped, type Drops, type WeightSpec } from '../models/index.js';
+import { allWeights, stayingTensors, type Drops, type ModelDescription } from '../models/index.js';
 import type { GroupOptions } from './groupQuantizer.js';
 import type { ProjectionResult } from './projections.js';
 import type { QuantizeMethod } from './quantizeModel.js';
@@ -66,16 +66,16 @@ export const quantizeLoss = (name: string, before: LossResult, after: LossResult
 
 /** What a checkpoint's weights take as they are, and with some replaced; headers and what formats add are left out. */
 export function quantizedSize(
-  checkpoint: Checkpoint,
-  specs: readonly WeightSpec[],
+  checkpoint: ModelSource,
+  description: ModelDescription,
   drops: Drops,
   replaced: (tensor: string) => Replacement | undefined,
   { groupSize, symmetric }: GroupOptions,
 ): QuantizedSize {
   const total = { before: 0, after: 0, int4Bytes: 0, int4: 0, all: 0 };
-  const separate = separateExperts(checkpoint, specs);
-  const kept = checkpoint.tensorNames().filter((tensor) => !isDropped(specs, drops, tensor));
-  for (const name of separateNames(specs, kept)) {
+  const weights = allWeights(description);
+  const separate = separateExperts(checkpoint, weights);
+  for (const name of separateNames(weights, stayingTensors(description, drops, checkpoint.tensorNames()))) {
     const { shape, bytes } = separateInfo(checkpoint, separate, name);
     const count = sizeOf(shape);
     const replacement = replaced(name);

@@ -1,14 +1,5 @@
-import {
-  decodeFloats,
-  float16ToFloat32,
-  groupsOf,
-  middle,
-  type Int4Format,
-  type Int4Rows,
-  type Int4Source,
-  type WeightSource,
-} from '../engine/index.js';
-import { checkRange, rangeWithZero, roundUpToFloat16 } from './groupRange.js';
+import { decodeFloats, type Int4Format, type Int4Rows, type Int4Source, type WeightSource } from '../engine/index.js';
+import { fitGrid } from './groupQuantizer.js';
 import { int4Format, type Int4Options } from './int4Options.js';
 
 /**
@@ -42,26 +33,22 @@ export function quantizeRows(
   name: string,
   firstRow = 0,
 ): Int4Rows {
-  const groups = groupsOf(width, format);
+  const symmetric = !format.zeroPoints;
+  const grid = fitGrid(values, width, { groupSize: format.groupSize, symmetric, range: 'sevenths' }, name, firstRow);
+  const { groups, steps, scales, zeros } = grid;
   const rows = values.length / width;
   const rowBytes = Math.ceil(width / 2);
   const quants = new Uint8Array(rows * rowBytes);
-  const scales = new Uint16Array(rows * groups);
-  const zeros = format.zeroPoints ? new Uint8Array(rows * groups) : undefined;
   for (let row = 0; row < rows; row++)
     for (let group = 0; group < groups; group++) {
       const from = row * width + group * format.groupSize;
       const to = Math.min((row + 1) * width, from + format.groupSize);
-      const [low, high] = rangeWithZero(values, from, to);
-      const half = roundUpToFloat16(zeros ? (high - low) / 15 : Math.max(-low, high) / 7);
-      const scale = float16ToFloat32(half);
-      checkRange(low, high, scale, name, firstRow + row);
-      const zero = zeros ? (scale === 0 ? 0 : Math.round(-low / scale)) : middle;
-      scales[row * groups + group] = half;
-      if (zeros) zeros[row * groups + group] = zero;
-      // A group of zeros takes any factor; this one leaves them at `zero`.
-      const inverse = scale === 0 ? 0 : 1 / scale;
-      const shift = zero + 0.5;
+      const step = steps[row * groups + group];
+      // A group of zeros takes any factor; this one leaves them at its zero point.
+      const inverse = step === 0 ? 0 : 1 / step;
+      // Unlike `nearest`, adds the zero point before it rounds: values that are a half, but for float64's last bit, may
+      // fall to the other side.
+      const shift = zeros[row * groups + group] + 0.5;
       let at = row * rowBytes + ((group * format.groupSize) >> 1);
       for (let i = from; i < to; i += 2, at++) {
         const even = Math.max(0, Math.min(15, values[i] * inverse + shift)) & 15;
@@ -69,5 +56,5 @@ export function quantizeRows(
         quants[at] = even | (odd << 4);
       }
     }
-  return { quants, scales, zeros };
+  return { quants, scales, zeros: symmetric ? undefined : zeros };
 }

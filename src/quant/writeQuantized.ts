@@ -1,22 +1,27 @@
-import { copyFile, readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  copyTokenizerFiles,
   fileError,
   formatJson,
   parseQuantization,
   tensorOfSource,
   writeFolderAtomically,
   writeWeights,
-  type Checkpoint,
   type Int4Layout,
   type Int4Method,
   type JsonObject,
   type TensorToWrite,
 } from '../checkpoint/index.js';
-import type { Progress } from '../calibrate/index.js';
+import type { Progress } from '../progress/index.js';
 import { UserError, isInt4, type Int4Source, type Shape, type WeightSource } from '../engine/index.js';
-import { familyOf, isDropped, parseConfig, placeOf, type WeightSpec } from '../models/index.js';
+import {
+  allWeights,
+  isLinear,
+  stayingTensors,
+  tensorPlaces,
+  type OpenedModel,
+  type WeightSpec,
+} from '../models/index.js';
 import { quantizationConfig, sideConfigs, type AlgorithmDetails } from './formatConfig.js';
 import { separateExperts, separateInfo, separateNames } from './separateExperts.js';
 
@@ -42,22 +47,20 @@ export interface WriteQuantizedOptions {
   readonly onProgress?: Progress;
 }
 
-/** Of LLM-Drop's folders: they tell how a model was dropped, which quantizing does not change. */
-const sideFiles = ['reserved_layers.json', 'layer_mapping.json', 'drop_report.json'];
-
 /**
  * Writes a checkpoint with its linear layers in a 4-bit format of transformers and vLLM (spec 4.1, 5.1, 6). What the
  * config drops stays dropped. The folder appears whole or not at all; what the format cannot hold is refused by name
  * before anything is written.
  */
-export async function writeQuantized(checkpoint: Checkpoint, out: string, o: WriteQuantizedOptions): Promise<void> {
-  const { quantization, tensors } = planned(checkpoint, o);
+export async function writeQuantized(model: OpenedModel, out: string, o: WriteQuantizedOptions): Promise<void> {
+  const { source: checkpoint } = model;
+  const { quantization, tensors } = planned(model, o);
   const config = { ...checkpoint.config, ...typeKeys(checkpoint.config, o), quantization_config: quantization };
   await writeFolderAtomically(
     out,
     async (folder) => {
-      await copyTokenizerFiles(checkpoint.folder, folder);
-      await copyPresent(checkpoint.folder, folder);
+      await checkpoint.copyAlong('tokenizer', folder);
+      await checkpoint.copyAlong('drops', folder); // which quantizing does not change
       await writeText(join(folder, 'config.json'), `${formatJson(config, checkpoint.config)}\n`);
       for (const [name, text] of Object.entries(sideConfigs(quantization))) await writeText(join(folder, name), text);
       for (const [name, value] of Object.entries(o.files ?? {}))
@@ -74,16 +77,17 @@ export async function writeQuantized(checkpoint: Checkpoint, out: string, o: Wri
 type PlanOptions = Pick<WriteQuantizedOptions, 'algorithm' | 'format' | 'groupSize' | 'replaced' | 'symmetric'>;
 
 /** Fails where `writeQuantized` would refuse these shapes, before hours of calibration: the integers are not read. */
-export function checkQuantizable(checkpoint: Checkpoint, o: PlanOptions): void {
-  planned(checkpoint, o);
+export function checkQuantizable(model: OpenedModel, o: PlanOptions): void {
+  planned(model, o);
 }
 
-function planned(checkpoint: Checkpoint, o: PlanOptions): { quantization: JsonObject; tensors: TensorToWrite[] } {
+function planned(model: OpenedModel, o: PlanOptions): { quantization: JsonObject; tensors: TensorToWrite[] } {
+  const { source: checkpoint } = model;
   if (checkpoint.quantization)
     throw new UserError(`${checkpoint.folder} is quantized already (${checkpoint.quantization.method})`, {
       hint: 'quantize the model of floats that it was made from',
     });
-  const plan = planTensors(checkpoint, o);
+  const plan = planTensors(model, o);
   const quantization = quantizationConfig({ ...o, ...plan.modules });
   const { layout } = parseQuantization(quantization, o.format);
   return { quantization, tensors: plan.tensors.flatMap((tensor) => toWrite(tensor, layout, o)) };
@@ -102,23 +106,25 @@ interface Plan {
 }
 
 /** Every tensor that stays in the model, and which of its linear modules become integers. */
-function planTensors(checkpoint: Checkpoint, { format, symmetric, replaced }: PlanOptions): Plan {
-  const where = join(checkpoint.folder, 'config.json');
-  const config = parseConfig(checkpoint.config, where);
-  const specs = familyOf(config, where).weights(config);
+function planTensors(
+  { source: checkpoint, config, description }: OpenedModel,
+  { format, symmetric, replaced }: PlanOptions,
+): Plan {
   const drops = { attention: config.dropAttention, mlp: config.dropMlp };
-  const staying = checkpoint.tensorNames().filter((name) => !isDropped(specs, drops, name));
-  const separate = separateExperts(checkpoint, specs);
-  const tensors = separateNames(specs, staying).map((name): PlannedTensor => {
+  const staying = stayingTensors(description, drops, checkpoint.tensorNames());
+  const weights = allWeights(description);
+  const places = tensorPlaces(weights);
+  const separate = separateExperts(checkpoint, weights);
+  const tensors = separateNames(weights, staying).map((name): PlannedTensor => {
     const { shape } = separateInfo(checkpoint, separate, name);
     const asItIs = (): TensorToWrite =>
-      checkpoint.has(name) ? checkpoint.raw(name) : tensorOfSource(separate.source(name), name);
+      checkpoint.has(name) ? checkpoint.stored(name)[0] : tensorOfSource(separate.source(name), name);
     return { name, shape, replacement: replaced(name, shape), asItIs };
   });
   const kept = new Set(['lm_head']);
   const quantized: string[] = [];
   for (const { name, replacement } of tensors) {
-    const spec = placeOf(specs, name)?.spec;
+    const spec = places.get(name)?.weight;
     if (replacement && isInt4(replacement)) {
       checkPlace(name, format, spec);
       checkZeros(replacement, format, symmetric);
@@ -129,8 +135,6 @@ function planTensors(checkpoint: Checkpoint, { format, symmetric, replaced }: Pl
     throw new UserError(`nothing of ${checkpoint.folder} is quantized, so there is nothing to write`);
   return { tensors, modules: { kept: [...kept].filter((name) => !quantized.includes(name)), quantized } };
 }
-
-const isLinear = ({ use }: WeightSpec): boolean => use === 'linear' || use === 'experts';
 
 const moduleOf = (tensor: string): string => tensor.replace(/\.weight$/, '');
 
@@ -170,15 +174,6 @@ function toWrite(
 function typeKeys(config: JsonObject, { format }: WriteQuantizedOptions): JsonObject {
   if (format !== 'awq') return {};
   return 'dtype' in config ? { dtype: 'float16' } : { torch_dtype: 'float16' };
-}
-
-/** Side files, and the Python that `auto_map` names. */
-async function copyPresent(from: string, to: string): Promise<void> {
-  const names = (await readdir(from)).filter((name) => sideFiles.includes(name) || name.endsWith('.py'));
-  for (const name of names)
-    await copyFile(join(from, name), join(to, name)).catch((error: unknown) => {
-      throw fileError(error, 'cannot copy', join(from, name));
-    });
 }
 
 async function writeText(path: string, text: string): Promise<void> {

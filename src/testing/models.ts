@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import type { PartialConfig } from '../models/index.js';
+import type { PartialConfig, RopeParameters } from '../models/index.js';
+import { ropeParameters } from './rope.js';
 
 /** What `createModel(config, { seed, engine })` makes a random model of. */
 export interface ModelSpec {
@@ -7,10 +8,18 @@ export interface ModelSpec {
   readonly seed: number;
 }
 
+export interface ModelConfigOptions {
+  /** @defaultValue 3 */
+  readonly maxLayers?: number;
+  /** @defaultValue those of all families */
+  readonly types?: readonly string[];
+  /** @defaultValue every scaling that there is, and none */
+  readonly rope?: fc.Arbitrary<RopeParameters>;
+}
+
 /** Configs of tiny models of every family: grouped heads, windows, biases, ties, rope scalings, experts. */
-export function modelConfigs(o: { maxLayers?: number; types?: readonly string[] } = {}): fc.Arbitrary<PartialConfig> {
-  const { maxLayers = 3, types = ['llama', 'mistral', 'mixtral'] } = o;
-  const theta = 10000;
+export function modelConfigs(o: ModelConfigOptions = {}): fc.Arbitrary<PartialConfig> {
+  const { maxLayers = 3, types = ['llama', 'mistral', 'mixtral'], rope = ropeParameters() } = o;
   return fc
     .record({
       modelType: fc.constantFrom(...types),
@@ -24,11 +33,7 @@ export function modelConfigs(o: { maxLayers?: number; types?: readonly string[] 
       tieWordEmbeddings: fc.boolean(),
       bias: fc.boolean(),
       window: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
-      rope: fc.constantFrom(
-        { type: 'default', theta } as const,
-        { type: 'linear', theta, factor: 2 } as const,
-        { type: 'llama3', theta, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 16 } as const,
-      ),
+      rope,
       experts: fc.integer({ min: 1, max: 5 }),
       topK: fc.integer({ min: 1, max: 5 }),
     })
@@ -54,6 +59,6 @@ export function modelConfigs(o: { maxLayers?: number; types?: readonly string[] 
 }
 
 /** Random models: a config and the seed of its weights. */
-export function modelSpecs(o: Parameters<typeof modelConfigs>[0] = {}): fc.Arbitrary<ModelSpec> {
+export function modelSpecs(o: ModelConfigOptions = {}): fc.Arbitrary<ModelSpec> {
   return fc.record({ config: modelConfigs(o), seed: fc.nat(1e6) });
 }

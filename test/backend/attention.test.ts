@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { createBatch, lastRows } from '../../src/engine/batch.js';
 import { UnsupportedOpError } from '../../src/engine/errors.js';
+import type { BackendName } from '../../src/engine/backend.js';
 import type { Engine } from '../../src/engine/engine.js';
-import { Pair, againstReference, floats, holds, random, seed, unchanged } from '../support/backends.js';
+import { Pair, againstReference, backends, floats, holds, random, seed, unchanged } from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
+import { wasmWithSmallTiles } from '../support/smallTiles.js';
 
 const heads = fc.record({
   keyValueHeads: fc.constantFrom(1, 2, 3),
@@ -85,7 +87,7 @@ function tolerance(headDim: number, keys: number, storage = 0): number {
   return 2 * score + (keys + 16) * unitRoundoff + storage;
 }
 
-againstReference('attention', (pair, backend) => {
+const attention = (pair: () => Pair, backend: BackendName): void => {
   holds(
     'within a batch of sequences',
     fc.record({
@@ -164,7 +166,9 @@ againstReference('attention', (pair, backend) => {
     const [actual, expected] = await pair().run((engine) => attend(engine, one, [[700], [3], [1]], 'float32'));
     expectClose(actual, expected, tolerance(8, 700));
   });
-});
+};
+
+againstReference('attention', attention, [...backends, ...wasmWithSmallTiles]);
 
 it('wasm: a token is the same in one pass and one at a time', async () => {
   const { createEngine } = await import('../../src/engine/createEngine.js');

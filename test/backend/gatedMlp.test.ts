@@ -1,8 +1,22 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { route } from '../../src/engine/wasm/operations/moe.js';
-import { againstReference, floats, holds, magnitudes, random, seed, size, weight } from '../support/backends.js';
+import {
+  againstReference,
+  backends,
+  floats,
+  holds,
+  magnitudes,
+  random,
+  seed,
+  size,
+  weight,
+  type Pair,
+} from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
+import { wasmWithSmallTiles } from '../support/smallTiles.js';
+
+const tested = [...backends, ...wasmWithSmallTiles];
 
 const product = (
   x: ArrayLike<number>,
@@ -43,7 +57,7 @@ function gatedBound(
   return propagated.map((value, i) => value + (inner + 4) * unitRoundoff * rounded[i] + 2 * unitRoundoff);
 }
 
-againstReference('gated MLP', (pair) => {
+const gatedMlp = (pair: () => Pair): void => {
   holds(
     'with norm, bias and residual',
     fc.record({
@@ -104,7 +118,9 @@ againstReference('gated MLP', (pair) => {
       );
     },
   );
-});
+};
+
+againstReference('gated MLP', gatedMlp, tested);
 
 /** Under a norm with gain 0.5. */
 function scaled(x: Float32Array, width: number): Float32Array {
@@ -114,7 +130,7 @@ function scaled(x: Float32Array, width: number): Float32Array {
   });
 }
 
-againstReference('mixture of experts', (pair) => {
+const mixture = (pair: () => Pair): void => {
   holds(
     'any number of experts, chosen and empty ones',
     fc.record({
@@ -196,7 +212,9 @@ againstReference('mixture of experts', (pair) => {
       expectClose(actual, expected, (2.2 * hidden + 20) * unitRoundoff * 8 * hidden ** 2);
     },
   );
-});
+};
+
+againstReference('mixture of experts', mixture, tested);
 
 it('routes ties to the lower index', () => {
   const visits = route(Float32Array.of(0.25, 0.25, 0.25, 0.25, 0.1, 0.4, 0.4, 0.1), 4, { topK: 2, normalise: true });

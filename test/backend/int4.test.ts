@@ -6,7 +6,7 @@ import type { Engine } from '../../src/engine/engine.js';
 import type { Shape } from '../../src/engine/errors.js';
 import { dequantizeRows, type Int4Format, type Int4Rows, type Int4Source } from '../../src/engine/int4.js';
 import { sizeOf } from '../../src/engine/tensor.js';
-import { packInt4 } from '../../src/engine/wasm/operations/int4/int4Packing.js';
+import { packInt4 } from '../../src/engine/wasm/operations/int4/packInt4.js';
 import {
   bytesPlan,
   int4PlanFor,
@@ -17,7 +17,7 @@ import {
   type Int4Plan,
 } from '../../src/engine/wasm/layouts/int4/int4Plan.js';
 import { int4Product, quantizeRows } from '../../src/engine/wasm/operations/int4/int4Product.js';
-import { rowMajor } from '../../src/engine/wasm/operations/packing.js';
+import { rowMajor } from '../../src/engine/wasm/operations/packRows.js';
 import { int4Right } from '../../src/engine/wasm/operations/int4/int4SelfTest.js';
 import { Machine } from '../../src/engine/wasm/runtime/machine.js';
 import { crossEntropyColumns } from '../../src/engine/wasm/layouts/tilePlan.js';

@@ -2,9 +2,12 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { decodeFloats, encodeFloats } from '../../src/engine/halfFloat.js';
 import { arraySource } from '../../src/engine/arraySource.js';
+import type { BackendName } from '../../src/engine/backend.js';
 import { createBatch } from '../../src/engine/batch.js';
 import {
   againstReference,
+  backends,
+  type Pair,
   floats,
   holds,
   magnitudes,
@@ -15,10 +18,11 @@ import {
   weight,
 } from '../support/backends.js';
 import { expectClose, unitRoundoff } from '../support/expectClose.js';
+import { wasmWithSmallTiles } from '../support/smallTiles.js';
 
 const dtype = fc.constantFrom('float32' as const, 'float16' as const, 'bfloat16' as const);
 
-againstReference('projections', (pair, backend) => {
+const projections = (pair: () => Pair, backend: BackendName): void => {
   holds(
     'linear with norm, bias and residual, of any stored type',
     fc.record({
@@ -56,6 +60,36 @@ againstReference('projections', (pair, backend) => {
       // The product's `inner` roundings; the norm's own, at most inner / 2 + 4 of a mean of squares under a root; 2 of sums below 2.
       expectClose(actual, expected, (i) => unitRoundoff * ((1.5 * inner + 6) * bound[i] + 4), 'linear');
       if (backend === 'wasm') expect((await work(false))[0]).toEqual(actual);
+    },
+  );
+
+  it.each(['float32', 'bfloat16', 'float16'] as const)(
+    'whole numbers give whole numbers, of as many rows as fill tiles, blocks and chunks or end in them, for %s weights',
+    async (dtype) => {
+      // Every number on the way is whole and below 2^24, so that no sum is rounded, in whatever order.
+      const [most, inner, out] = [21, 50, 27];
+      const whole = (seed: number, shape: number[]) => random(seed, shape, 8).map(Math.trunc);
+      const [x, w, bias, add] = [
+        whole(1, [most, inner]),
+        whole(2, [out, inner]),
+        whole(3, [out]),
+        whole(4, [most, out]),
+      ];
+      const expected = Float32Array.from(add, (value, at) => {
+        const [row, column] = [Math.floor(at / out), at % out];
+        let sum = value + bias[column];
+        for (let i = 0; i < inner; i++) sum += x[row * inner + i] * w[column * inner + i];
+        return sum;
+      });
+      await unchanged(pair().device, async (engine) => {
+        using packed = await weight(engine, w, [out, inner], 'linear', dtype);
+        const [input, residual] = [engine.tensor(x, [most, inner]), engine.tensor(add, [most, out])];
+        for (let rows = 1; rows <= most; rows++) {
+          const projection = { weight: packed, bias: engine.tensor(bias) };
+          const [y] = engine.linear(input.rows(0, rows), [projection], { add: residual.rows(0, rows) });
+          expectClose(await engine.readFloats(y), expected.subarray(0, rows * out), 0, `${rows} rows`);
+        }
+      });
     },
   );
 
@@ -175,4 +209,6 @@ againstReference('projections', (pair, backend) => {
         });
       },
     );
-});
+};
+
+againstReference('projections', projections, [...backends, ...wasmWithSmallTiles]);

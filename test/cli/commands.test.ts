@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync, readdirSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { calibrationRows } from '../../src/calibrate/index.js';
+import { calibrationRows } from '../../src/text/index.js';
 import { SafetensorsFile, loadTokenizer, openCheckpoint } from '../../src/checkpoint/index.js';
 import { scoreImportance, selectDrops, type Importance } from '../../src/drop/index.js';
 import { decodeFloats } from '../../src/engine/index.js';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { barChart } from '../../src/cli/barChart.js';
 import { layerPicture } from '../../src/cli/layerPicture.js';
-import { ProgressLine } from '../../src/cli/progress.js';
+import { ProgressLine } from '../../src/cli/progressLine.js';
 import { table } from '../../src/cli/table.js';
 import { TextStream } from '../../src/cli/textStream.js';
 import { Ui } from '../../src/cli/ui.js';

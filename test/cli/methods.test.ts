@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { calibrationRows } from '../../src/calibrate/index.js';
+import { calibrationRows } from '../../src/text/index.js';
 import { loadTokenizer } from '../../src/checkpoint/index.js';
 import {
   angular,

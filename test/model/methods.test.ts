@@ -1,20 +1,16 @@
-/** Ways to choose what goes: windows, rounds, metrics, searches. */
+/** Ways to choose what goes: rounds, metrics, searches. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createBatch, createEngine, type Engine } from '../../src/engine/index.js';
 import { createModel, type Drops, type Model } from '../../src/models/index.js';
 import {
-  angular,
   cosine,
   dropIteratively,
   gateNormScores,
   mergeDrops,
   randomSelector,
-  relativeNorm,
   scoreImportance,
   searchGreedily,
   selectDrops,
-  selectWindow,
-  type Importance,
   type Metric,
 } from '../../src/drop/index.js';
 import { evaluateLoss } from '../../src/evaluate/index.js';
@@ -42,29 +38,6 @@ afterAll(() => {
   engine.dispose();
 });
 
-describe('windows of blocks', () => {
-  const scores = (windows: (number | null)[][]): Importance => ({ blockConsecutive: windows }) as unknown as Importance;
-  const windows = scores([
-    [0.9, 0.5, 0.2, 0.1],
-    [0.8, 0.6, 0.7, null],
-    [0.7, 0.8, null, null],
-    [0.95, null, null, null],
-  ]);
-
-  it('compares the input of the first with the output of the last', () => {
-    expect(selectWindow(windows, 1).attention).toEqual([3]);
-    expect(selectWindow(windows, 2)).toEqual({ attention: [2, 3], mlp: [2, 3] });
-    expect(selectWindow(windows, 3).mlp).toEqual([1, 2, 3]);
-    expect(selectWindow(windows, 2, { keep: [3] }).mlp).toEqual([1, 2]);
-  });
-
-  it('reads the column after, as LLM-Drop does, only where asked to', () => {
-    expect(selectWindow(windows, 1, { compat: true }).attention).toEqual([2]);
-    expect(selectWindow(windows, 2, { compat: true }).attention).toEqual([1, 2]);
-    expect(() => selectWindow(windows, 4, { compat: true })).toThrow('LLM-Drop scores windows one block longer');
-  });
-});
-
 describe('metrics', () => {
   it('a metric as a function of products gives what its kernel gives', async () => {
     const slow: Metric = { name: 'cosine', similarity: (dot, aa, bb) => cosine.similarity(dot, aa, bb) };
@@ -73,13 +46,6 @@ describe('metrics', () => {
     fused.blockConsecutive
       .flat()
       .forEach((value, i) => value !== null && expect(plain.blockConsecutive.flat()[i]).toBeCloseTo(value, 5));
-  });
-
-  it('angular is one less the mean angle in half turns, relative norm the size of the update', () => {
-    expect(angular.similarity(0, 4, 9)).toBeCloseTo(0.5, 12);
-    expect(angular.similarity(6, 4, 9)).toBeCloseTo(1, 12);
-    // a = (3, 4), b = (3, 0): |b - a| / |a| = 4 / 5
-    expect(relativeNorm.similarity(9, 25, 9)).toBeCloseTo(-0.8, 12);
   });
 
   it('gate norm is the norm of query-key products over all heads', async () => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { InputGrams, ProgressFile } from '../../src/calibrate/index.js';
+import { ProgressFile } from '../../src/progress/index.js';
+import { InputGrams } from '../../src/walk/index.js';
 import { createBatch, createEngine, isInt4, readInt4Rows, type Engine, type Int4Rows } from '../../src/engine/index.js';
 import { Model, createModel, tensorNames, type Drops, type PartialConfig } from '../../src/models/index.js';
 import {

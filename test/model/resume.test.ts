@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ProgressFile } from '../../src/calibrate/index.js';
+import { ProgressFile } from '../../src/progress/index.js';
 import { angular, cosine, scoreImportance, type Importance, type ScoreState } from '../../src/drop/index.js';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { Model, createModel } from '../../src/models/index.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DiskStates } from '../../src/calibrate/index.js';
+import { DiskStates } from '../../src/walk/index.js';
 import { angular, scoreImportance, type Importance, type ScoreOptions } from '../../src/drop/index.js';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { Model, createModel, type PartialConfig } from '../../src/models/index.js';

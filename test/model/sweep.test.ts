@@ -2,17 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { createModel, loadModel, modelSize, type Drops, type LoadedModel, type Model } from '../../src/models/index.js';
-import { fingerprintDifferences, fingerprintOf } from '../../src/calibrate/index.js';
-import {
-  keepsTo,
-  parseBudgets,
-  scoreImportance,
-  searchGreedily,
-  selectDrops,
-  sweep,
-  withinBudget,
-  type SweepState,
-} from '../../src/drop/index.js';
+import { fingerprintDifferences, fingerprintOf } from '../../src/progress/index.js';
+import { scoreImportance, searchGreedily, selectDrops, sweep, type SweepState } from '../../src/drop/index.js';
 import { ReferenceOutputs, compareDecodeSpeeds, computeLogits, evaluateLoss } from '../../src/evaluate/index.js';
 import { oracleFolders } from '../support/oracleCases.js';
 
@@ -192,35 +183,6 @@ describe('a sweep', () => {
         '`metric` gate-norm scores attentions only',
       );
     }));
-});
-
-describe('budgets', () => {
-  const whole = { parameters: 100, kvBytesPerToken: 64, tokensPerSecond: 50 };
-  const point = { parameters: 70, kvBytesPerToken: 32, tokensPerSecond: 40, speedup: 1.25 };
-  it.each([
-    ['decode=0.8', true],
-    ['decode=0.79', false],
-    ['decode=25ms', true],
-    ['decode=24ms', false],
-    ['parameters=0.7', true],
-    ['parameters=0.069k', false],
-    ['kv=0.5', true],
-    ['kv=31B', false],
-    ['kv=.032 kB', true],
-  ])('%s: %s', (text, kept) => expect(keepsTo(parseBudgets(text)[0], point, whole)).toBe(kept));
-
-  it('of several all hold, and the least loss within them is chosen', () => {
-    const points = [
-      { ...point, loss: 3 },
-      { ...point, loss: 2 },
-      { ...point, loss: 2, kvBytesPerToken: 31 },
-      { ...point, loss: 1, parameters: 90 },
-    ];
-    expect(withinBudget(points, whole, parseBudgets('kv=0.5, parameters=0.8'))).toBe(points[1]);
-    expect(withinBudget(points, whole, parseBudgets('kv=0.1'))).toBeUndefined();
-    const unmeasured = { parameters: 1, kvBytesPerToken: 1, tokensPerSecond: null, speedup: null, loss: 1 };
-    expect(withinBudget([unmeasured], whole, parseBudgets('decode=1s'))).toBeUndefined();
-  });
 });
 
 describe('a fingerprint', () => {

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { computeLogits, evaluateLoss } from '../../src/evaluate/index.js';
 import { CacheError, createBatch, type Engine } from '../../src/engine/index.js';
 import { scoreImportance } from '../../src/drop/index.js';
-import { walkRows } from '../../src/calibrate/index.js';
+import { walkRows } from '../../src/walk/index.js';
 import { createModel, generate, type Model } from '../../src/models/index.js';
 import { allBackends } from '../support/allBackends.js';
 

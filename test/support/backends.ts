@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { arraySource } from '../../src/engine/arraySource.js';
+import type { BackendName } from '../../src/engine/backend.js';
 import { createEngine } from '../../src/engine/createEngine.js';
 import type { Engine } from '../../src/engine/engine.js';
 import type { Shape } from '../../src/engine/errors.js';
@@ -9,11 +10,14 @@ import type { Tensor } from '../../src/engine/tensor.js';
 import { sizeOf } from '../../src/engine/tensor.js';
 import type { Weight, WeightDType, WeightUse } from '../../src/engine/weight.js';
 
+/** A backend to compare with the reference: how tests are titled, and which it is. */
+export type TestedBackend = readonly [title: string, factory: () => Promise<Engine>, name: BackendName];
+
 /** Every backend that is compared with the reference. */
-export const backends: readonly (readonly [name: string, factory: () => Promise<Engine>])[] = [
-  ['wasm', () => createEngine('wasm')],
+export const backends: readonly TestedBackend[] = [
+  ['wasm', () => createEngine('wasm'), 'wasm'],
   ...(existsSync(new URL('../../src/engine/tfjs/tfjsBackend.ts', import.meta.url))
-    ? [['tfjs', () => createEngine('tfjs', { tfjs: process.env.LLM_DROP_TFJS || 'cpu' })] as const]
+    ? [['tfjs', () => createEngine('tfjs', { tfjs: process.env.LLM_DROP_TFJS || 'cpu' }), 'tfjs'] as const]
     : []),
 ];
 
@@ -45,8 +49,12 @@ export async function unchanged<T>(engine: Engine, work: (engine: Engine) => Pro
 }
 
 /** Tests of each backend against the reference. */
-export function againstReference(family: string, tests: (pair: () => Pair, backend: string) => void): void {
-  describe.each(backends)(`%s: ${family}`, (name, factory) => {
+export function againstReference(
+  family: string,
+  tests: (pair: () => Pair, backend: BackendName) => void,
+  tested = backends,
+): void {
+  describe.each(tested)(`%s: ${family}`, (_title, factory, name) => {
     let pair: Pair;
     beforeAll(async () => {
       pair = new Pair(await factory(), await createEngine('reference'));

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { calibrationRows } from '../../src/calibrate/index.js';
+import { calibrationRows } from '../../src/text/index.js';
 import { loadTokenizer } from '../../src/checkpoint/index.js';
 import { evaluateLoss } from '../../src/evaluate/index.js';
 import { scoreImportance, selectDrops, type Importance, type Target } from '../../src/drop/index.js';

@@ -1,8 +1,8 @@
 import { UserError } from '../../engine/index.js';
 import { isJsonObject, type JsonObject } from '../jsonFile.js';
-import { awqLayout } from './awq.js';
-import { compressedTensorsLayout } from './compressedTensors.js';
-import { gptqLayout } from './gptq.js';
+import { awqLayout } from './awqLayout.js';
+import { compressedTensorsLayout } from './compressedTensorsLayout.js';
+import { gptqLayout } from './gptqLayout.js';
 import type { Int4Layout } from './layout.js';
 
 export const int4Methods = ['awq', 'gptq', 'compressed-tensors'] as const;

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { UserError } from '../../engine/index.js';
-import { copyPresent } from '../tokenizerFiles.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import type { SafetensorsFile } from '../safetensorsFile.js';
 import { partName } from './layout.js';
+import { quantizationFiles } from './quantizationFiles.js';
 import { parseQuantization, type Quantization } from './quantization.js';
 import type { StoredInt4 } from './storedInt4.js';
 
@@ -13,18 +13,11 @@ export interface QuantizedWeight {
   readonly tensors: readonly string[];
 }
 
-/** Files beside config.json in which older programs name the quantization, and the method that they go with. */
-const sideFiles = { 'quantize_config.json': 'gptq', 'quant_config.json': 'awq' };
-
-/** Copies those that exist. */
-export const copyQuantizationFiles = (from: string, to: string): Promise<string[]> =>
-  copyPresent(from, to, Object.keys(sideFiles));
-
 /** The quantization that a folder's config names, or side files of older programs; undefined where there is none. */
 export async function readQuantization(folder: string, config: JsonObject): Promise<Quantization | undefined> {
   if (isJsonObject(config.quantization_config))
     return parseQuantization(config.quantization_config, `quantization_config of ${join(folder, 'config.json')}`);
-  for (const [file, method] of Object.entries(sideFiles)) {
+  for (const [file, method] of Object.entries(quantizationFiles)) {
     const path = join(folder, file);
     const raw = await readJsonObject(path);
     if (raw) return parseQuantization({ quant_method: method, ...raw }, path);

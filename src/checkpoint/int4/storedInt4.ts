@@ -8,7 +8,7 @@ import {
   type WeightDType,
   type WeightSource,
 } from '../../engine/index.js';
-import { transposed } from './nibbles.js';
+import { transposed } from './nibbleWords.js';
 
 /** Scales and zero points of a weight [out, in], and which columns share them. */
 export interface StoredGroups {

@@ -90,7 +90,7 @@ function variantsOf(model: LoadedModel, drops: Drops, others: readonly LoadedMod
   return [
     own,
     ...(nameOf(without) === own.name ? [] : [{ name: nameOf(without), model, drops: without }]),
-    ...others.map((other) => ({ name: other.checkpoint.folder, model: other })),
+    ...others.map((other) => ({ name: other.source.folder, model: other })),
   ];
 }
 

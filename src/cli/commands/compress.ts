@@ -1,7 +1,7 @@
+import { openModel } from '../../models/index.js';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compress as runRecipe, exampleRecipe, parseRecipe } from '../../compress/index.js';
-import { openDropSource } from '../../drop/index.js';
 import { UserError } from '../../engine/index.js';
 import { command } from '../command.js';
 import { describeCompression } from '../compressText.js';
@@ -64,7 +64,7 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
 
 /** With the text beside the model, as the built-in one has it. */
 async function exampleFor(model: string): Promise<object> {
-  await using source = await openDropSource(model);
+  await using source = await openModel(model);
   const beside = join(model, 'calibration.txt');
   const file = await access(beside).then(
     () => beside,

@@ -1,5 +1,5 @@
 import { command, loadOptionsOf } from '../command.js';
-import { runDemo, type DemoResult } from '../demo.js';
+import { runDemo, type DemoResult } from '../runDemo.js';
 import { demoRows } from '../demoRows.js';
 import { loadTextModel } from '../../jobs/textModel.js';
 import { builtInModel } from '../package.js';

@@ -1,4 +1,4 @@
-import { calibrationRows } from '../../calibrate/index.js';
+import { calibrationRows } from '../../text/index.js';
 import { evaluateLoss, type LossResult } from '../../evaluate/index.js';
 import type { Drops } from '../../models/index.js';
 import { watched } from '../../jobs/watchedTokenizer.js';

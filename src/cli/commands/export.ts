@@ -1,3 +1,4 @@
+import { openModel } from '../../models/index.js';
 import {
   exportFormats,
   exportModel,
@@ -6,7 +7,7 @@ import {
   type ExportFormat,
   type ExportResult,
 } from '../../export/index.js';
-import { openDropSource, parseImportance } from '../../drop/index.js';
+import { parseImportance } from '../../drop/index.js';
 import { command } from '../command.js';
 import { readJson } from '../../jobs/jsonFiles.js';
 import { choice, flag, requiredText, text, type Option } from '../options.js';
@@ -38,7 +39,7 @@ export const exportCommand = command('export', 'Write a model for another engine
     ['export smaller --to hf --zero --out smaller-hf', 'for anything that reads a Hugging Face folder'],
   ],
   run: async (o, ui) => {
-    await using source = await openDropSource(o.model);
+    await using source = await openModel(o.model);
     const { numHiddenLayers } = source.config;
     const result = await exportModel(source, {
       to: o.to,

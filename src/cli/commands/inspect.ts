@@ -1,6 +1,5 @@
-import { openDropSource } from '../../drop/index.js';
 import { createEngine, type Abilities } from '../../engine/index.js';
-import { modelSize, type Drops, type ModelSize } from '../../models/index.js';
+import { modelSize, openModel, type Drops, type ModelSize } from '../../models/index.js';
 import { command } from '../command.js';
 import { layerPicture } from '../layerPicture.js';
 import { version } from '../package.js';
@@ -53,9 +52,9 @@ async function inspectModel(o: {
   backend: Parameters<typeof createEngine>[0];
   threads?: number;
 }): Promise<Inspection> {
-  await using source = await openDropSource(o.model);
+  await using source = await openModel(o.model);
   using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
-  const { checkpoint, config, specs } = source;
+  const { source: checkpoint, config, description } = source;
   const drop = { attention: config.dropAttention, mlp: config.dropMlp };
   const { quantization } = checkpoint;
   return {
@@ -79,7 +78,7 @@ async function inspectModel(o: {
       symmetric: quantization.symmetric,
     },
     drop,
-    ...modelSize(checkpoint, config, specs, drop),
+    ...modelSize(checkpoint, description, drop),
     backend: { name: engine.backend.name, ...engine.backend.abilities },
   };
 }

@@ -1,13 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { fingerprintDifferences, fingerprintOf, type Fingerprint } from '../../calibrate/index.js';
+import { fingerprintDifferences, fingerprintOf, type Fingerprint } from '../../progress/index.js';
 import {
   dropMethod,
   metricNames,
   parseBudgets,
   searches,
   sweep as runSweep,
-  sweepRows,
   targets,
   withinBudget,
   type Budget,
@@ -18,6 +17,7 @@ import {
   type SweepState,
   type Target,
 } from '../../drop/index.js';
+import { sweepRows } from '../../text/index.js';
 import { UserError } from '../../engine/index.js';
 import { watched } from '../../jobs/watchedTokenizer.js';
 import { fieldOption } from '../calibration.js';

@@ -1,8 +1,6 @@
 import type * as core from '@tensorflow/tfjs-core';
-import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
-import util from 'node:util';
 import { UserError } from '../errors.js';
+import { host } from '../hosts/index.js';
 
 /** The functions of TensorFlow.js, from whichever package was loaded. */
 export type Tf = typeof core;
@@ -47,29 +45,22 @@ const choices: Readonly<Record<string, Choice>> = {
 /** Whether a package can be found from here; a test replaces it. */
 export type Installed = (name: string) => boolean;
 
-const require = createRequire(import.meta.url);
-
-const installedHere: Installed = (name) => {
-  try {
-    require.resolve(name);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
 /** Loads TensorFlow.js by the choice's name; nothing of it is loaded, or needs to be installed, before. */
-export async function loadTfjs(choice: string | undefined, threads?: number, installed = installedHere): Promise<Tfjs> {
+export async function loadTfjs(
+  choice: string | undefined,
+  threads?: number,
+  installed: Installed = (name) => host.isInstalled(name),
+): Promise<Tfjs> {
   const { registered, packages } = find(choice, installed);
   const native = registered === 'tensorflow';
-  if (native) prepareNative(threads);
+  if (native) host.prepareTensorFlow(threads);
   const tf = await load(packages);
   const name = packages.at(-1)!;
   const ready = await tf.setBackend(registered).catch((cause: unknown) => fail(name, cause));
   if (!ready) throw new UserError(`the TensorFlow.js backend '${registered}' of ${name} does not start here`);
   const backend = tf.backend() as { firstUse?: boolean; isUsingGpuDevice?: boolean };
   if (registered === 'cpu') backend.firstUse = false; // it was chosen: no advice to choose another
-  const used = native ? (threads ?? availableParallelism()) : 1;
+  const used = native ? (threads ?? host.cores()) : 1;
   return {
     tf,
     registered,
@@ -109,13 +100,4 @@ async function load(packages: readonly string[]): Promise<Tf> {
 function fail(name: string, cause: unknown): never {
   const [reason] = String(cause instanceof Error ? cause.message : cause).split('\n');
   throw new UserError(`${name} is installed, but it fails to load: ${reason.trim()}`, { cause });
-}
-
-/** What the native binding reads as it is loaded. */
-function prepareNative(threads: number | undefined): void {
-  // tfjs-node 4.22 still calls these: Node 23 took the first away, and warns of the second.
-  const isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
-  Object.assign(util, { isNullOrUndefined, isArray: Array.isArray });
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
-  if (threads !== undefined) process.env.TF_NUM_INTRAOP_THREADS = String(threads);
 }

@@ -12,6 +12,7 @@ import type {
 } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { UnsupportedOpError } from '../errors.js';
+import { host } from '../hosts/index.js';
 import { dequantized, isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
 import type { DType, Storage } from '../tensor.js';
@@ -31,7 +32,7 @@ import { added, crossEntropy, divergence, gated, normed, project, rmsNorm, siluM
 export async function createTfjsBackend(
   options: { readonly tfjs?: string; readonly threads?: number } = {},
 ): Promise<Backend> {
-  return new TfjsBackend(await loadTfjs(options.tfjs ?? (process.env.LLM_DROP_TFJS || undefined), options.threads));
+  return new TfjsBackend(await loadTfjs(options.tfjs ?? (host.setting('LLM_DROP_TFJS') || undefined), options.threads));
 }
 
 /** Kernels as TensorFlow.js operations. Each runs in a tidy: what is not its result is freed as it returns. */

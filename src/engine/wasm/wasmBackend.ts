@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import type {
   Abilities,
   AttentionSpec,
@@ -14,31 +13,33 @@ import type {
 import type { Batch } from '../batch.js';
 import type { EngineOptions } from '../engineOptions.js';
 import { UserError } from '../errors.js';
+import { host } from '../hosts/index.js';
+import { isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
-import { isInt4, type Int4Source } from '../int4.js';
 import type { WeightSource, WeightUse } from '../weight.js';
-import { gatherInt4, packInt4 } from './operations/int4/int4Packing.js';
-import { attention } from './operations/attention.js';
-import { createCacheLayer } from './layouts/cacheLayout.js';
-import { cosine } from './operations/cosine.js';
-import { crossEntropy, divergence } from './operations/crossEntropy.js';
+import { mostPages } from './compiler/webAssembly.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
 import { reduce } from './kernels/reduce.js';
 import { softmax } from './kernels/softmax.js';
+import { cacheLayerBytes } from './layouts/cacheLayout.js';
+import { attention } from './operations/attention.js';
+import { cosine } from './operations/cosine.js';
+import { crossEntropy, divergence } from './operations/crossEntropy.js';
 import { crossGram, gram } from './operations/gram.js';
+import { gatherInt4, packInt4 } from './operations/int4/packInt4.js';
 import { gatedMlp, linear, normRows, productTasks } from './operations/linear.js';
+import { moe } from './operations/moe.js';
+import { isInt4Right, rightOf } from './operations/operands.js';
+import { packLeft, packRight, type Matrix } from './operations/packRows.js';
+import { gatherRows, packWeight } from './operations/packWeight.js';
+import { passesSelfTest } from './operations/selfTest.js';
 import { Machine } from './runtime/machine.js';
 import { overMemories, type Home } from './runtime/manyMemories.js';
 import { addressOf, Memory, type Block } from './runtime/memory.js';
-import { moe } from './operations/moe.js';
 import { WasmRecording } from './runtime/recording.js';
-import { isInt4Right, rightOf } from './operations/operands.js';
-import { passesSelfTest } from './operations/selfTest.js';
 import { detectTier, isKnown, plansOf, prepare, tiers, type Tier } from './runtime/tier.js';
-import { gatherRows, packLeft, packRight, packWeight, type Matrix } from './operations/packing.js';
-import { mostPages } from './compiler/webAssembly.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
 class WasmBackend implements Home {
@@ -190,7 +191,7 @@ class WasmBackend implements Home {
   }
 
   createCacheLayer(spec: CacheSpec): Block {
-    return createCacheLayer(this.#machine, spec);
+    return this.memory.allocate(cacheLayerBytes(spec));
   }
 
   embed(weight: PackedWeight, tokens: Int32Array): Block {
@@ -306,7 +307,7 @@ export async function createWasmBackend(
   pages = mostPages,
   plansFor = plansOf,
 ): Promise<Backend> {
-  const { int4 = 'fast', threads = availableParallelism() } = options;
+  const { int4 = 'fast', threads = host.cores() } = options;
   if (!Number.isInteger(threads) || threads < 1)
     throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
   for (let at = tiers.indexOf(detectTier(options)); ; at++) {
@@ -318,6 +319,6 @@ export async function createWasmBackend(
     if (tier === 'baseline' || (await passesSelfTest(machine)))
       return overMemories(new WasmBackend(machine, tier), pages);
     machine.dispose();
-    process.stderr.write(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.\n`);
+    host.warn(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.`);
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StoredInt4 } from '../../../src/checkpoint/int4/index.js';
-import { transposedNibbles, transposedWords } from '../../../src/checkpoint/int4/nibbles.js';
+import { transposedNibbles, transposedWords } from '../../../src/checkpoint/int4/nibbleWords.js';
 import type { SafetensorsDType } from '../../../src/checkpoint/safetensorsHeader.js';
 import { stackedInt4 } from '../../../src/checkpoint/weightViews.js';
 import { UserError } from '../../../src/engine/errors.js';

@@ -8,7 +8,7 @@ import {
   ggmlTypes,
   roundingBound,
   type GgmlType,
-} from '../../../src/export/ggmlBlocks.js';
+} from '../../../src/checkpoint/gguf/ggmlBlocks.js';
 import { expectClose } from '../../support/expectClose.js';
 
 /** By test/oracle/make_gguf_goldens.py. */

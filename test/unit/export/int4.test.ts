@@ -13,11 +13,11 @@ import {
 } from '../../../src/checkpoint/index.js';
 import { decodeFloats, dequantizeRows, type Int4Format } from '../../../src/engine/index.js';
 import { readInt4Rows } from '../../../src/engine/int4.js';
-import { decodeGgml } from '../../../src/export/ggmlBlocks.js';
+import { decodeGgml } from '../../../src/checkpoint/gguf/ggmlBlocks.js';
 import { GgufFile, exportModel, type ExportOptions } from '../../../src/export/index.js';
-import { encodeInt4 } from '../../../src/export/int4Blocks.js';
-import { paddedInt4, rotaryOrderedInt4 } from '../../../src/export/int4Views.js';
-import { paddedSource, rotaryOrdered } from '../../../src/export/rowViews.js';
+import { encodeInt4 } from '../../../src/checkpoint/gguf/int4Blocks.js';
+import { paddedInt4, rotaryOrderedInt4 } from '../../../src/checkpoint/int4/int4Views.js';
+import { paddedSource, rotaryOrdered } from '../../../src/checkpoint/rowViews.js';
 import { dequantized } from '../../../src/engine/int4.js';
 import { placeOf, type PartialConfig } from '../../../src/models/index.js';
 import { openDropSource } from '../../../src/drop/index.js';

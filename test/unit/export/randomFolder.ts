@@ -48,6 +48,10 @@ const ropeNames: Readonly<Record<string, string>> = {
   lowFreqFactor: 'low_freq_factor',
   highFreqFactor: 'high_freq_factor',
   originalMaxPositions: 'original_max_position_embeddings',
+  attentionFactor: 'attention_factor',
+  betaFast: 'beta_fast',
+  betaSlow: 'beta_slow',
+  truncate: 'truncate',
 };
 
 /** As transformers v4 writes it. */

@@ -1,6 +1,6 @@
 /** Values that threads share, in the kernel language. */
-import { Value, coerce, type Arg, type Int } from './language.js';
 import type { Kernel } from './kernel.js';
+import { Value, coerce, type Arg, type Int } from './language.js';
 
 /** Adds to a word; what it was before. */
 export const atomicAdd = (address: Int, by: Arg<'i32'>): Int =>

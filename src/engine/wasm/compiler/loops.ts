@@ -2,8 +2,8 @@
  * Loops over rows of floats: two vectors of four at a time, then one, then the rest one by one. Both vectors are computed
  * before either is stored, so that compilers can pair them, and neither waits for the other.
  */
-import { constant, bytesOf, load, type Arg, type Float, type Int, type Value } from './language.js';
 import type { Kernel, Variable } from './kernel.js';
+import { constant, bytesOf, load, type Arg, type Float, type Int, type Value } from './language.js';
 
 /** The four floats, or the one, that a loop stands at. */
 export class Cursor {

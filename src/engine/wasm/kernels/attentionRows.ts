@@ -1,5 +1,5 @@
-import { load, type Int, type Value } from '../compiler/language.js';
 import { kernel, kernelModule, type Kernel } from '../compiler/kernel.js';
+import { load, type Int, type Value } from '../compiler/language.js';
 import { each, element } from '../compiler/loops.js';
 import { storeHalves, toHalf } from './float16.js';
 

@@ -1,5 +1,5 @@
-import { constant, load, type Int, type Value } from '../compiler/language.js';
 import { kernel, kernelModule, type Kernel } from '../compiler/kernel.js';
+import { constant, load, type Int, type Value } from '../compiler/language.js';
 import { grid } from '../compiler/loops.js';
 
 type Double = Value<'f64'>;

@@ -1,5 +1,5 @@
-import { choose, constant, load, type Int, type Value } from '../compiler/language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/kernel.js';
+import { choose, constant, load, type Int, type Value } from '../compiler/language.js';
 import { each, element } from '../compiler/loops.js';
 import { ofKeys, ofValues, putFloat, putHalf, putRow, rotateRow } from './attentionRows.js';
 import { exponential } from './exp.js';

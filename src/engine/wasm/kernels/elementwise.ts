@@ -1,5 +1,5 @@
-import { load, type Float, type Value } from '../compiler/language.js';
 import { fusibleModule, kernel } from '../compiler/kernel.js';
+import { load, type Float, type Value } from '../compiler/language.js';
 import { each } from '../compiler/loops.js';
 import { exponential } from './exp.js';
 

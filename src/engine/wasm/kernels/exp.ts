@@ -1,5 +1,5 @@
-import { constant, multiplyAddIf, splat, type Float, type Value } from '../compiler/language.js';
 import { fusibleModule, kernel, type Kernel } from '../compiler/kernel.js';
+import { constant, multiplyAddIf, splat, type Float, type Value } from '../compiler/language.js';
 import { each } from '../compiler/loops.js';
 
 const log2e = Math.LOG2E;

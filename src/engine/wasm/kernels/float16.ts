@@ -1,6 +1,6 @@
 import type { Code } from '../compiler/assembler.js';
-import { choose, constant, load, Value, type Int } from '../compiler/language.js';
 import { kernel, kernelModule, type Kernel } from '../compiler/kernel.js';
+import { choose, constant, load, Value, type Int } from '../compiler/language.js';
 
 /** The exponents' biases of float16 and float32 differ by 112: bits moved to where a float32 has them stand for so much less. */
 export const halfUnit = 2 ** 112;

@@ -1,4 +1,4 @@
-import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../compiler/language.js';
+import { bytesPerElement, type WeightDType } from '../../weight.js';
 import {
   kernel,
   kernelModule,
@@ -7,16 +7,14 @@ import {
   type ModuleScope,
   type Variable,
 } from '../compiler/kernel.js';
-import { bytesPerElement } from '../../weight.js';
+import { constant, load, multiplyAddIf, shuffle, type Int, type Value } from '../compiler/language.js';
 import { clearRows, grid } from '../compiler/loops.js';
-import { halfUnit, scaledHalves } from './float16.js';
+import { panelRows } from '../layouts/panels.js';
 import type { TilePlan } from '../layouts/tilePlan.js';
-
-/** How a panel's elements are stored. */
-export type Stored = 'float32' | 'bfloat16' | 'float16';
+import { halfUnit, scaledHalves } from './float16.js';
 
 /** Bytes of a panel's row. */
-const rowBytes = (plan: TilePlan, stored: Stored): number => bytesPerElement[stored] * plan.panel;
+const rowBytes = (stored: WeightDType): number => bytesPerElement[stored] * panelRows;
 
 /** How a kernel reads a panel's row of elements as vectors of floats. */
 interface Reader {
@@ -32,8 +30,8 @@ interface Reader {
  * A float16 is exact but for the exponent's bias (see `scaledHalves`), which whoever uses them makes up for: inputs and
  * sums take half of it each, so that neither leaves the range of float32. Infinity and NaN are not among weights.
  */
-function reader(k: Kernel, plan: TilePlan, stored: Stored): Reader {
-  const vectors = Array.from({ length: plan.panel / 4 }, (_, j) => j);
+function reader(k: Kernel, plan: TilePlan, stored: WeightDType): Reader {
+  const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
   if (stored === 'float32')
     return { row: (at, offset = 0) => vectors.map((j) => load.f32x4(at, offset + 16 * j)), unit: 1 };
   if (stored === 'float16') {
@@ -84,9 +82,15 @@ interface Tile {
  * order of depth, which joins C where it lies. Where compilers move a loop's loads to its top, it is rolled: they would spill
  * the sums.
  */
-const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: number, stored: Stored): Tile['multiply'] =>
+const multiply = (
+  scope: ModuleScope,
+  plan: TilePlan,
+  rows: number,
+  panels: number,
+  stored: WeightDType,
+): Tile['multiply'] =>
   scope.function(tileParameters, (k, { a, b, panelStride, c, rowStride, first, depth }) => {
-    const vectors = plan.panel / 4;
+    const vectors = panelRows / 4;
     k.if(first, () => clearRows(k, c, rows, panels * vectors, rowStride));
     const sumUp = multiplyAddIf(plan.fused);
     const totals = grid(rows, panels * vectors, () => k.let(constant('f32x4', 0)));
@@ -102,7 +106,7 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
         () => a.differs(until),
         () => {
           for (let step = 0; step < count; step++) {
-            const loads = panel.flatMap((at) => row(at, step * rowBytes(plan, stored)));
+            const loads = panel.flatMap((at) => row(at, step * rowBytes(stored)));
             // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
             const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
             for (let i = 0; i < rows; i++) {
@@ -113,7 +117,7 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
             }
             a.add(4 * rows);
           }
-          for (const at of panel) at.add(count * rowBytes(plan, stored));
+          for (const at of panel) at.add(count * rowBytes(stored));
         },
       );
     if (plan.unroll > 1 && rows === plan.rows)
@@ -129,13 +133,13 @@ const multiply = (scope: ModuleScope, plan: TilePlan, rows: number, panels: numb
 const widenParameters = { source: 'i32', target: 'i32', depth: 'i32' } as const;
 
 /** Rows of a 16-bit panel as float32. */
-const widen = (scope: ModuleScope, plan: TilePlan, stored: Stored): KernelFunction<typeof widenParameters> =>
+const widen = (scope: ModuleScope, plan: TilePlan, stored: WeightDType): KernelFunction<typeof widenParameters> =>
   scope.function(widenParameters, (k, { source, target, depth }) => {
     const { row, unit } = reader(k, plan, stored);
     k.repeat(depth, () => {
       row(source).forEach((column, j) => k.store(target, unit === 1 ? column : column.times(unit ** 2), 16 * j));
-      source.add(rowBytes(plan, stored));
-      target.add(rowBytes(plan, 'float32'));
+      source.add(rowBytes(stored));
+      target.add(rowBytes('float32'));
     });
   });
 
@@ -146,9 +150,9 @@ const widen = (scope: ModuleScope, plan: TilePlan, stored: Stored): KernelFuncti
  *
  * Many rows use a 16-bit panel widened; one row widens as it goes, since it reads each element once.
  */
-const makeGemm = (plan: TilePlan, stored: Stored) =>
+const makeGemm = (plan: TilePlan, stored: WeightDType) =>
   kernelModule(`gemm of ${stored}`, (scope) => {
-    const tile = (rows: number, panels: number, of: Stored): Tile => ({
+    const tile = (rows: number, panels: number, of: WeightDType): Tile => ({
       panels,
       multiply: multiply(scope, plan, rows, panels, of),
     });
@@ -180,7 +184,7 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
         const done = k.let(constant('i32', 0));
         const current = k.let(constant('i32', 0));
         const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
-        const panelAt = (panel: Int): Int => b.plus(panel.times(panelStride)).plus(done.times(rowBytes(plan, stored)));
+        const panelAt = (panel: Int): Int => b.plus(panel.times(panelStride)).plus(done.times(rowBytes(stored)));
 
         const compute = ({ multiply }: Tile, row: Int, height: number, panel: Int, right: Int, stride: Int): void => {
           const left = a.plus(row.times(depth).plus(done.times(height)).times(4));
@@ -188,7 +192,7 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
             a: left,
             b: right,
             panelStride: stride,
-            c: c.plus(row.times(rowStride)).plus(panel.times(4 * plan.panel)),
+            c: c.plus(row.times(rowStride)).plus(panel.times(4 * panelRows)),
             rowStride,
             first: done.equals(0),
             depth: current,
@@ -220,7 +224,7 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
         const block = (sizes: readonly Tile[], panel: Variable<'i32'>): void => {
           const { panels } = sizes[0];
           const right = widened ? wide : k.let(panelAt(panel));
-          const stride = widened ? k.let(current.times(rowBytes(plan, 'float32'))) : panelStride;
+          const stride = widened ? k.let(current.times(rowBytes('float32'))) : panelStride;
           if (widened)
             for (let p = 0; p < panels; p++)
               k.call(widened, { source: panelAt(panel.plus(p)), target: wide.plus(stride.times(p)), depth: current });
@@ -245,11 +249,11 @@ const makeGemm = (plan: TilePlan, stored: Stored) =>
     };
   });
 
-const made = new Map<TilePlan, Map<Stored, ReturnType<typeof makeGemm>>>();
+const made = new Map<TilePlan, Map<WeightDType, ReturnType<typeof makeGemm>>>();
 
 /** The kernels of a plan, made once a process. */
-export function gemm(plan: TilePlan, stored: Stored): ReturnType<typeof makeGemm> {
-  const ofPlan = made.get(plan) ?? new Map<Stored, ReturnType<typeof makeGemm>>();
+export function gemm(plan: TilePlan, stored: WeightDType): ReturnType<typeof makeGemm> {
+  const ofPlan = made.get(plan) ?? new Map<WeightDType, ReturnType<typeof makeGemm>>();
   made.set(plan, ofPlan);
   const found = ofPlan.get(stored) ?? makeGemm(plan, stored);
   ofPlan.set(stored, found);

@@ -1,5 +1,5 @@
-import { constant, load, type Float, type Value } from '../compiler/language.js';
 import { fusibleModule, kernel } from '../compiler/kernel.js';
+import { constant, load, type Float, type Value } from '../compiler/language.js';
 import { maximum, sum } from '../compiler/loops.js';
 import { exponential } from './exp.js';
 

@@ -1,5 +1,5 @@
-import { asDoubles, constant, load, shuffle, type Int, type Value } from '../compiler/language.js';
 import { kernel, kernelModule, type Kernel, type ModuleScope, type Variable } from '../compiler/kernel.js';
+import { asDoubles, constant, load, shuffle, type Int, type Value } from '../compiler/language.js';
 import { halfUnit } from './float16.js';
 
 type Floats = Variable<'f32x4'>;

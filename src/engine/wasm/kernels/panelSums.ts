@@ -1,7 +1,7 @@
 /** Sums over panels of keys or values, a few queries at a time, as one token's attention needs them. */
 import { touchLines } from '../compiler/atomics.js';
-import { constant, load, multiplyAddIf, type Int, type Value } from '../compiler/language.js';
 import type { Kernel, Variable } from '../compiler/kernel.js';
+import { constant, load, multiplyAddIf, type Int, type Value } from '../compiler/language.js';
 import { grid } from '../compiler/loops.js';
 import type { TilePlan } from '../layouts/tilePlan.js';
 import { halfUnit, scaledHalves } from './float16.js';

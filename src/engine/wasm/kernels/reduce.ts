@@ -1,5 +1,5 @@
-import { constant, load } from '../compiler/language.js';
 import { kernel, kernelModule } from '../compiler/kernel.js';
+import { constant, load } from '../compiler/language.js';
 
 const along = { x: 'i32', y: 'i32', outer: 'i32', size: 'i32', inner: 'i32' } as const;
 

@@ -1,5 +1,5 @@
-import { constant } from '../compiler/language.js';
 import { kernel, kernelModule } from '../compiler/kernel.js';
+import { constant } from '../compiler/language.js';
 import { each, sum } from '../compiler/loops.js';
 
 export const rmsNorm = kernelModule('rmsNorm', () => ({

@@ -1,5 +1,5 @@
-import { constant, load, type Int, type Value } from '../compiler/language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/kernel.js';
+import { constant, load, type Int, type Value } from '../compiler/language.js';
 import { grid } from '../compiler/loops.js';
 
 /** Pairs of elements that a step of a row's loop takes: sums of their own, so that additions need not wait for each other. */

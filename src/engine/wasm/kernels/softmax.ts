@@ -1,5 +1,5 @@
-import { choose, constant, type Float, type Int, type Value } from '../compiler/language.js';
 import { fusibleModule, kernel, type Kernel } from '../compiler/kernel.js';
+import { choose, constant, type Float, type Int, type Value } from '../compiler/language.js';
 import { each, element, maximum, sum } from '../compiler/loops.js';
 import { exponential, tanh, type Exponential } from './exp.js';
 

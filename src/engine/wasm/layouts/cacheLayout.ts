@@ -1,7 +1,6 @@
 import type { CacheSpec } from '../../kvCache.js';
-import { roundUp } from '../runtime/allocator.js';
-import type { Machine } from '../runtime/machine.js';
-import type { Block } from '../runtime/memory.js';
+import { panelRows } from './panels.js';
+import { roundUp } from './roundUp.js';
 
 /**
  * Keys and values of a layer, laid out as right sides of products, so that attention is two of them. Per slot and head:
@@ -19,10 +18,10 @@ export interface Layout {
 }
 
 export const layoutOf = (capacity: number, heads: number, size: number, dtype: CacheSpec['dtype']): Layout => ({
-  capacity: roundUp(capacity, 8),
+  capacity: roundUp(capacity, panelRows),
   heads,
   size,
-  padded: roundUp(size, 8),
+  padded: roundUp(size, panelRows),
   bytes: dtype === 'float16' ? 2 : 4,
 });
 
@@ -35,6 +34,3 @@ export function cacheLayerBytes({ slots, capacity, keyValueHeads, headDim, dtype
   const layout = layoutOf(capacity, keyValueHeads, headDim, dtype);
   return slots * layout.heads * headBytes(layout);
 }
-
-export const createCacheLayer = (machine: Machine, spec: CacheSpec): Block =>
-  machine.memory.allocate(cacheLayerBytes(spec));

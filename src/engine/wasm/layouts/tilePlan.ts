@@ -8,8 +8,6 @@ export interface TilePlan {
   readonly unroll: number;
   /** Whether products are added by relaxed SIMD's fused instruction. */
   readonly fused: boolean;
-  /** Columns of a panel, in floats: a multiple of a vector's 4. */
-  readonly panel: number;
   /** Panels that a single row (a token being decoded) takes at once, to have enough independent sums. */
   readonly rowPanels: number;
   /** Inner size, at most, whose products are summed before they join the result: keeps a panel in a near cache. */
@@ -30,7 +28,6 @@ export const strictTile: TilePlan = {
   panels: 1,
   unroll: 1,
   fused: false,
-  panel: 8,
   rowPanels: 4,
   depth: 640,
   block: 64,

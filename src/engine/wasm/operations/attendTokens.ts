@@ -2,8 +2,6 @@
 import type { AttentionSpec, Operand } from '../../backend.js';
 import type { Batch, Sequence } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
-import { roundUp } from '../runtime/allocator.js';
-import { headBytes, keyBytes, layoutOf } from '../layouts/cacheLayout.js';
 import {
   decodeAttention as kernels,
   decodeScratch,
@@ -11,6 +9,9 @@ import {
   partFloats,
   splitKeys,
 } from '../kernels/decodeAttention.js';
+import { headBytes, keyBytes, layoutOf } from '../layouts/cacheLayout.js';
+import { panelRows } from '../layouts/panels.js';
+import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
 import { firstUnit, unitCount, type Task } from '../runtime/task.js';
@@ -33,10 +34,10 @@ export function attendTokens(
   const output = frame.block(4 * q.shape[0] * q.shape[1]);
   const { dtype } = cache.spec;
   const group = queryHeads / keyValueHeads;
-  const padded = roundUp(headDim, 8);
+  const padded = roundUp(headDim, panelRows);
   const window = Math.min(shown, 0x7fffffff);
   const { attend, combine } = machine.calls(kernels({ plan: machine.plan, group, stored: dtype }));
-  const scratch = machine.scratch(frame, decodeScratch(group));
+  const scratch = machine.scratch.take(frame, decodeScratch(group));
   const common = { heads: keyValueHeads, size: headDim, padded, window };
   const [cos, sin] = rotary ? [addressOf(rotary.cos), addressOf(rotary.sin)] : [0, 0];
   const mostSplits = Math.min(Math.ceil(cache.capacityClass / splitKeys), Math.ceil(window / splitKeys) + 1);

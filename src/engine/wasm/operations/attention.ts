@@ -1,16 +1,15 @@
 import type { AttentionSpec, Operand } from '../../backend.js';
 import { asking, type Batch, type Sequence } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
-import { roundUp } from '../runtime/allocator.js';
-import { headBytes, keyBytes, layoutOf, type Layout } from '../layouts/cacheLayout.js';
-import { attendTokens, isDecode } from './attendTokens.js';
 import { attention as kernels } from '../kernels/attentionRows.js';
 import { halfFloat } from '../kernels/float16.js';
 import { softmax } from '../kernels/softmax.js';
-import { chunks, productCalls } from './linear.js';
+import { headBytes, keyBytes, layoutOf, type Layout } from '../layouts/cacheLayout.js';
+import { panelRows, type Panels } from '../layouts/panels.js';
+import { roundUp } from '../layouts/roundUp.js';
+import { attentionKeys, attentionRows, partOf } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block, type Frame } from '../runtime/memory.js';
-import { packLeftCalls, type Panels } from './packing.js';
 import {
   firstUnit,
   perUnit,
@@ -21,7 +20,9 @@ import {
   type Task,
   type Varying,
 } from '../runtime/task.js';
-import { attentionKeys, attentionRows, partOf } from '../layouts/tilePlan.js';
+import { attendTokens, isDecode } from './attendTokens.js';
+import { chunks, productCalls } from './linear.js';
+import { packLeftCalls } from './packRows.js';
 
 /** A right side that begins at `at`, for each head or thread. */
 type Side = Omit<Panels, 'address'> & { readonly at: Argument };
@@ -154,7 +155,7 @@ function attend(
   const { size, heads } = layout;
   const window = Math.min(spec.window ?? 0x7fffffff, 0x7fffffff);
   /** The first key that a query sees, down to a panel's first. */
-  const firstKey = (position: number): number => Math.max(0, (position + 1 - window) & ~7);
+  const firstKey = (position: number): number => Math.max(0, (position + 1 - window) & -panelRows);
   const queries = rotated(machine, frame, q, length, spec.heads, group, positions, spec);
   const step = Math.max(1, Math.floor(attentionRows / group));
   const [from, to] = [firstKey(start), start + length];
@@ -182,9 +183,15 @@ function attend(
   };
   if (layout.bytes === 4) return machine.run(blocks(spanInPlace(memory, layout, from, to), []));
   const halves = perUnit(memory, headBytes(layout));
-  const [wideKeys, wideValues] = [size, layout.padded].map((width) => 4 * width * roundUp(to - from, 8));
+  const [wideKeys, wideValues] = [size, layout.padded].map((width) => 4 * width * roundUp(to - from, panelRows));
   if (length <= step) {
-    const span = wideSpan(machine.scratch(frame, wideKeys), machine.scratch(frame, wideValues), layout, from, to);
+    const span = wideSpan(
+      machine.scratch.take(frame, wideKeys),
+      machine.scratch.take(frame, wideValues),
+      layout,
+      from,
+      to,
+    );
     return machine.run(blocks(span, widenCalls(machine, halves, layout, from, to, span)));
   }
   const room = (bytes: number): Varying => ({ base: frame.take(heads * bytes), unit: bytes });
@@ -204,8 +211,8 @@ interface Scratch {
 }
 
 function scratchOf(machine: Machine, frame: Frame, rows: number, keys: number, { size, padded }: Layout): Scratch {
-  const width = roundUp(keys, 8);
-  const scratch = (floats: number): Varying => machine.scratch(frame, 4 * floats);
+  const width = roundUp(keys, panelRows);
+  const scratch = (floats: number): Varying => machine.scratch.take(frame, 4 * floats);
   return {
     left: scratch(rows * Math.max(width, size)),
     scores: scratch(rows * width),
@@ -217,20 +224,26 @@ function scratchOf(machine: Machine, frame: Frame, rows: number, keys: number, {
 /** The keys and values of [from, to), `from` a multiple of 8, in a float32 cache; a unit is a head. */
 function spanInPlace(memory: number, layout: Layout, from: number, to: number): Span {
   const { size, padded, capacity } = layout;
-  const [keys, values] = [memory + 4 * from * size, memory + keyBytes(layout) + 32 * from];
+  const [keys, values] = [memory + 4 * from * size, memory + keyBytes(layout) + 4 * panelRows * from];
   const stride = headBytes(layout);
   return {
-    keys: { at: perUnit(keys, stride), rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
-    values: { at: perUnit(values, stride), rows: padded, depth: to - from, stride: 32 * capacity, stored: 'float32' },
+    keys: { at: perUnit(keys, stride), rows: to - from, depth: size, stride: 4 * panelRows * size, stored: 'float32' },
+    values: {
+      at: perUnit(values, stride),
+      rows: padded,
+      depth: to - from,
+      stride: 4 * panelRows * capacity,
+      stored: 'float32',
+    },
   };
 }
 
 /** The same of a 16-bit cache, widened to `keys` and `values`. */
 function wideSpan(keys: Argument, values: Argument, { size, padded }: Layout, from: number, to: number): Span {
-  const count = roundUp(to - from, 8);
+  const count = roundUp(to - from, panelRows);
   return {
-    keys: { at: keys, rows: to - from, depth: size, stride: 32 * size, stored: 'float32' },
-    values: { at: values, rows: padded, depth: to - from, stride: 32 * count, stored: 'float32' },
+    keys: { at: keys, rows: to - from, depth: size, stride: 4 * panelRows * size, stored: 'float32' },
+    values: { at: values, rows: padded, depth: to - from, stride: 4 * panelRows * count, stored: 'float32' },
   };
 }
 
@@ -244,16 +257,16 @@ function widenCalls(
   { keys, values }: Span,
 ): Call[] {
   const { size, padded, capacity } = layout;
-  const count = roundUp(to - from, 8);
+  const count = roundUp(to - from, panelRows);
   const { widenFloat16 } = machine.calls(halfFloat);
-  const firstValue = plus(head, keyBytes(layout) + 16 * from);
+  const firstValue = plus(head, keyBytes(layout) + 2 * panelRows * from);
   return [
     widenFloat16({ source: plus(head, 2 * from * size), target: keys.at, count: count * size }),
-    ...Array.from({ length: padded / 8 }, (_, panel) =>
+    ...Array.from({ length: padded / panelRows }, (_, panel) =>
       widenFloat16({
-        source: plus(firstValue, 16 * panel * capacity),
-        target: plus(values.at, 32 * panel * count),
-        count: 8 * count,
+        source: plus(firstValue, 2 * panelRows * panel * capacity),
+        target: plus(values.at, 4 * panelRows * panel * count),
+        count: panelRows * count,
       }),
     ),
   ];
@@ -287,7 +300,7 @@ function blockCalls(
   const rows = tokens * group;
   const size = spec.headDim;
   // Columns beyond the last key are computed with the last panel and cleared with what lies in the future.
-  const width = roundUp(count, 8);
+  const width = roundUp(count, panelRows);
   const { scale, softCap = 0 } = spec;
   const left = packLeftCalls(machine, queries, rows, size, 4 * size, packed);
   const weights = packLeftCalls(machine, scores, rows, count, 4 * width, packed);
@@ -310,7 +323,7 @@ function blockCalls(
       left: weights.left,
       rows,
       right: { ...values, depth: count },
-      address: plus(values.at, 32 * skipped),
+      address: plus(values.at, 4 * panelRows * skipped),
       c: sums,
       rowStride: 4 * values.rows,
       // Keys are split where their positions say, not where the block starts: a query's sum is the same in any block.

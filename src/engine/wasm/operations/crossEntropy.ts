@@ -1,11 +1,11 @@
 import type { Norm, Operand, PackedWeight } from '../../backend.js';
 import { crossEntropy as kernels } from '../kernels/logSumExp.js';
-import { chunks, leftOf, project } from './linear.js';
+import { crossEntropyColumns, crossEntropyRows } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
-import { rightOf, stripeOf, type Left, type Right } from './operands.js';
 import { perUnit, unitCount } from '../runtime/task.js';
-import { crossEntropyColumns, crossEntropyRows } from '../layouts/tilePlan.js';
+import { chunks, leftOf, project } from './linear.js';
+import { rightOf, stripeOf, type Left, type Right } from './operands.js';
 
 /** Logits exist for a stripe of the vocabulary and some rows at a time; a running log-sum-exp goes over the stripes. */
 export function crossEntropy(

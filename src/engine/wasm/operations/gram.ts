@@ -27,7 +27,7 @@ export function gram(machine: Machine, x: Operand, into: number): void {
   const [rows, width] = x.shape;
   using frame = machine.memory.frame();
   const groups = grouped(machine, frame, x);
-  const call = machine.calls(kernels).gram({ groups, tile: machine.sums, into, rows, width, from, to });
+  const call = machine.calls(kernels).gram({ groups, tile: machine.scratch.sums, into, rows, width, from, to });
   // Later rows of the triangle are shorter: one at a time.
   machine.run([{ units: Math.ceil(width / gramTile), chunk: 1, work: (rows * width * width) / 2, calls: [call] }]);
 }
@@ -40,6 +40,6 @@ export function crossGram(machine: Machine, a: Operand, b: Operand, into: number
   const [left, groups] = [grouped(machine, frame, a), grouped(machine, frame, b)];
   const call = machine
     .calls(kernels)
-    .crossGram({ left, groups, tile: machine.sums, into, rows, height, width, from, to });
+    .crossGram({ left, groups, tile: machine.scratch.sums, into, rows, height, width, from, to });
   machine.run([machine.rowsTask(Math.ceil(height / gramTile), gramTile * rows * width, call)]);
 }

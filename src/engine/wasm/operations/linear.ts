@@ -1,16 +1,18 @@
 /** Launching matrix products, and what is fused around them. */
 import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../../backend.js';
-import { dequantize, int4Stripe } from './int4/int4Packing.js';
-import { exactRowTasks, gatedRow, int4Tasks } from './int4/int4Product.js';
 import { elementwise } from '../kernels/elementwise.js';
 import { pack } from '../kernels/pack.js';
 import { rmsNorm } from '../kernels/rmsNorm.js';
+import { int4Stripe } from '../layouts/int4/int4Panels.js';
+import { panelRows, type Panels } from '../layouts/panels.js';
+import { exactColumns, partOf } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block, type Frame } from '../runtime/memory.js';
-import { Left, isInt4Right, rightOf, type Right } from './operands.js';
-import { rowMajor, type MakeRows, type Panels } from './packing.js';
 import { endUnit, firstUnit, perUnit, plus, type Argument, type Call, type Task } from '../runtime/task.js';
-import { exactColumns, partOf } from '../layouts/tilePlan.js';
+import { exactRowTasks, gatedRow, int4Tasks } from './int4/int4Product.js';
+import { dequantize } from './int4/packInt4.js';
+import { Left, isInt4Right, rightOf, type Right } from './operands.js';
+import { rowMajor, type MakeRows } from './packRows.js';
 
 /** How the depth of a product is split: see `gemm`. */
 interface Split {
@@ -43,7 +45,7 @@ function gemmCall(
 ): Call {
   const { depth, stride: panelStride, stored } = right;
   const { gemm } = machine.calls(machine.gemm[stored]);
-  const { wide } = machine;
+  const { wide } = machine.scratch;
   return gemm({
     a: plus(left, 4 * row * depth),
     b: address,
@@ -63,7 +65,7 @@ function gemmCall(
 export function productCalls(machine: Machine, product: Product): Call[] {
   const calls: Call[] = [];
   chunks(product.rows, machine.plan.block, (row, count) =>
-    calls.push(gemmCall(machine, product, row, count, 0, product.right.rows / machine.plan.panel)),
+    calls.push(gemmCall(machine, product, row, count, 0, product.right.rows / panelRows)),
   );
   return calls;
 }
@@ -80,9 +82,9 @@ export function productTasks(
   c: number,
   rowStride = 4 * right.rows,
 ): Task[] {
-  const { block, panel, panels, rowPanels } = machine.plan;
-  const full = Math.floor(right.rows / panel);
-  const rest = right.rows % panel;
+  const { block, panels, rowPanels } = machine.plan;
+  const full = Math.floor(right.rows / panelRows);
+  const rest = right.rows % panelRows;
   const product: Product = {
     left,
     rows,
@@ -94,7 +96,7 @@ export function productTasks(
   };
   const tasks: Task[] = [];
   chunks(rows, block, (row, count) => {
-    const work = count * panel * right.depth;
+    const work = count * panelRows * right.depth;
     const chunk = machine.chunkOf(full, rows === 1 ? rowPanels : panels);
     if (full > 0)
       tasks.push({
@@ -106,23 +108,23 @@ export function productTasks(
       });
     if (rest === 0) return;
     // A panel that is not full is written beside the result, whose rows it would overrun.
-    const { stripe } = machine;
-    const beside = { ...product, rowStride: 4 * panel };
-    const target = c + row * rowStride + 4 * panel * full;
+    const { stripe } = machine.scratch;
+    const beside = { ...product, rowStride: 4 * panelRows };
+    const target = c + row * rowStride + 4 * panelRows * full;
     const { copyColumns } = machine.calls(pack);
     const copy = copyColumns({
       source: stripe,
       target,
       rows: count,
       columns: rest,
-      sourceStride: 4 * panel,
+      sourceStride: 4 * panelRows,
       targetStride: rowStride,
     });
     tasks.push({
       units: 1,
       chunk: 1,
       work,
-      calls: [gemmCall(machine, beside, row, count, full, full + 1, plus(stripe, -4 * panel * full)), copy],
+      calls: [gemmCall(machine, beside, row, count, full, full + 1, plus(stripe, -4 * panelRows * full)), copy],
     });
   });
   return tasks;

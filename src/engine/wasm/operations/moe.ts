@@ -1,11 +1,11 @@
 import type { Fusion, GatedProjections, MoeSpec, Operand, PackedWeight } from '../../backend.js';
 import { elementwise } from '../kernels/elementwise.js';
 import { softmax } from '../kernels/softmax.js';
-import { chunks, gated, normRows, project } from './linear.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
+import { chunks, gated, normRows, project } from './linear.js';
 import { Left, rightOf } from './operands.js';
-import { rowMajor } from './packing.js';
+import { rowMajor } from './packRows.js';
 
 /** A row that visits an expert, and the weight of what comes back. */
 export interface Visit {

@@ -1,11 +1,14 @@
 /** The two sides of a product with a weight, of either kind. */
 import type { PackedWeight } from '../../backend.js';
 import type { Int4Format } from '../../int4.js';
-import { Int4Storage, int4Stripe, type Int4Panels } from './int4/int4Packing.js';
-import { quantizeRows, type QuantizedRows } from './int4/int4Product.js';
+import { int4Stripe, type Int4Panels } from '../layouts/int4/int4Panels.js';
+import { panelRows, type Panels } from '../layouts/panels.js';
 import type { Machine } from '../runtime/machine.js';
 import type { Frame } from '../runtime/memory.js';
-import { packLeft, panelsOf, type Matrix, type Panels } from './packing.js';
+import { quantizeRows, type QuantizedRows } from './int4/int4Product.js';
+import { Int4Storage } from './int4/packInt4.js';
+import { packLeft, type Matrix } from './packRows.js';
+import { panelsOf } from './packWeight.js';
 
 /** Activations, laid out once for each kind of weight that they meet; rows that have to be made are made with the first. */
 export class Left {
@@ -58,4 +61,4 @@ export const rightOf = (weight: PackedWeight, index = 0): Right =>
 export const stripeOf = (right: Right, first: number, rows: number): Right =>
   isInt4Right(right)
     ? int4Stripe(right, first, rows)
-    : { ...right, address: right.address + (first / 8) * right.stride, rows };
+    : { ...right, address: right.address + (first / panelRows) * right.stride, rows };

@@ -1,6 +1,7 @@
 /** Reading a weight's rows into the machine's memory, while rows read before are worked on. */
 import { bytesPerElement, type WeightSource } from '../../weight.js';
-import { roundUp } from '../runtime/allocator.js';
+import { panelRows } from '../layouts/panels.js';
+import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 
 /** Bytes read at once: small enough for a piece to be in the second-level cache still when it has come. */
@@ -22,11 +23,11 @@ export async function readPieces(
   const [height, depth] = source.shape.slice(-2);
   const matrices = source.shape.length === 3 ? source.shape[0] : 1;
   const rowBytes = depth * bytesPerElement[source.dtype];
-  const step = Math.max(8, Math.floor(pieceBytes / rowBytes / 8) * 8);
+  const step = panelRows * Math.max(1, Math.floor(pieceBytes / rowBytes / panelRows));
   const read = async (matrix: number, row: number): Promise<void> => {
     const rows = Math.min(step, height - row);
     const address = place(matrix, row);
-    const bytes = machine.memory.bytes(address, roundUp(rows, 8) * rowBytes);
+    const bytes = machine.memory.bytes(address, roundUp(rows, panelRows) * rowBytes);
     const [first, end] = [matrix * height + row, matrix * height + row + rows];
     if (source.readInto) await source.readInto(first, end, bytes.subarray(0, rows * rowBytes));
     else bytes.set(await source.readRows(first, end));

@@ -1,9 +1,11 @@
 /** A short check of the matrix kernels: a compiler may know an instruction and still get it wrong. */
 import { arraySource } from '../../arraySource.js';
+import type { Panels } from '../layouts/panels.js';
+import type { Machine } from '../runtime/machine.js';
 import { int4Right } from './int4/int4SelfTest.js';
 import { productTasks } from './linear.js';
-import type { Machine } from '../runtime/machine.js';
-import { packLeft, packRight, packWeight, panelsOf, rowMajor, type Panels } from './packing.js';
+import { packLeft, packRight, rowMajor } from './packRows.js';
+import { packWeight, panelsOf } from './packWeight.js';
 
 const [rows, depth, columns] = [13, 98, 40];
 /** Often enough that the optimizing compiler's code is tried as well. */

@@ -1,4 +1,5 @@
 import { UserError } from '../../errors.js';
+import { roundUp } from '../layouts/roundUp.js';
 
 const slabBytes = 1 << 18;
 /** Blocks up to this size come in classes; larger ones are spans of whole pages. */
@@ -121,5 +122,3 @@ export class Allocator {
     this.#spans.splice(at + 1, 1);
   }
 }
-
-export const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;

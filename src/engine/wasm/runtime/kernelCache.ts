@@ -1,7 +1,7 @@
-import type { KernelModule, Launch, Parameters } from '../compiler/kernel.js';
-import type { Argument, BoundKernel, Call } from './task.js';
-import type { Delivery } from './takePart.js';
+import type { FusibleModule, KernelModule, Launch, Parameters } from '../compiler/kernel.js';
 import { webAssembly, type WasmMemory, type WasmModule } from '../compiler/webAssembly.js';
+import type { Delivery } from './takePart.js';
+import type { Argument, BoundKernel, Call } from './task.js';
 
 type AnyModule = KernelModule;
 
@@ -82,13 +82,16 @@ export class KernelCache {
   constructor(
     private readonly memory: WasmMemory,
     private readonly numbering = new Numbering(),
+    /** Which version of modules that have two. */
+    private readonly fused = false,
   ) {}
 
-  get<E>(kernels: KernelModule<E>): Launch<E> {
-    return this.#instance(kernels).launch as Launch<E>;
+  get<E>(module: KernelModule<E> | FusibleModule<E>): Launch<E> {
+    return this.#instance(this.#version(module)).launch as Launch<E>;
   }
 
-  calls<E>(kernels: KernelModule<E>): Calls<E> {
+  calls<E>(module: KernelModule<E> | FusibleModule<E>): Calls<E> {
+    const kernels = this.#version(module);
     let found = this.#calls.get(kernels);
     if (!found) {
       const { bound } = this.#instance(kernels);
@@ -107,6 +110,10 @@ export class KernelCache {
       this.#calls.set(kernels, found);
     }
     return found as Calls<E>;
+  }
+
+  #version<E>(module: KernelModule<E> | FusibleModule<E>): KernelModule<E> {
+    return 'emit' in module ? module : this.fused ? module.fused : module.strict;
   }
 
   #instance(kernels: AnyModule): Instance {

@@ -7,9 +7,9 @@ import { systemMemory } from '../../systemMemory.js';
 import type { Storage } from '../../tensor.js';
 import type { WeightSource } from '../../weight.js';
 import { cacheLayerBytes } from '../layouts/cacheLayout.js';
-import { int4Bytes } from '../operations/int4/int4Packing.js';
+import { int4Bytes } from '../layouts/int4/int4Panels.js';
+import { panelBytes } from '../layouts/panels.js';
 import { Block, Memory } from './memory.js';
-import { panelBytes } from '../operations/packing.js';
 
 /** A backend on one memory. */
 export interface Home extends Backend {

@@ -1,8 +1,8 @@
 import type { Operand } from '../../backend.js';
 import type { Storage } from '../../tensor.js';
+import { mostPages, webAssembly, type WasmMemory } from '../compiler/webAssembly.js';
 import { Allocator } from './allocator.js';
 import type { Arena } from './arena.js';
-import { mostPages, webAssembly, type WasmMemory } from '../compiler/webAssembly.js';
 
 const pageBytes = 65536;
 

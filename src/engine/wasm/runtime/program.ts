@@ -8,7 +8,6 @@
  */
 import type { Batch } from '../../batch.js';
 import { atomicAdd, atomicLoad, atomicWait, lineBytes, touchLines } from '../compiler/atomics.js';
-import { constant, load, type Int, type Value } from '../compiler/language.js';
 import {
   kernel,
   kernelModule,
@@ -17,6 +16,7 @@ import {
   type KernelModule,
   type Parameters,
 } from '../compiler/kernel.js';
+import { constant, load, type Int, type Value } from '../compiler/language.js';
 import type { Argument, BoundKernel, Task } from './task.js';
 
 /** Tasks that do not depend on each other; the next phase depends on them. */

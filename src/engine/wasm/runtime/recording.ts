@@ -1,7 +1,7 @@
 /** Passes that are noted down while they run, to run again without the host's part in them. */
+import type { Operand, Recording, Replay } from '../../backend.js';
 import type { Batch } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
-import type { Operand, Recording, Replay } from '../../backend.js';
 import { sizeOf } from '../../tensor.js';
 import { Arena } from './arena.js';
 import type { Machine } from './machine.js';
@@ -77,7 +77,7 @@ class WasmReplay implements Replay {
     this.#moves = machine.memory.moves;
     this.#state = new ProgramState(phases);
     this.#control = machine.memory.allocate(this.#state.words.byteLength);
-    this.#program = machine.program(phases, this.#control.address);
+    this.#program = machine.executor.program(phases, this.#control.address, machine.memory);
     this.#numbers = numbers;
     // Less than what a job is worth in each phase would leave threads waiting for each other.
     this.#alone = work < phases.length * smallestJob;
@@ -97,14 +97,14 @@ class WasmReplay implements Replay {
       memory.ints(address, values.length).set(values);
     }
     memory.floats(input, sizeOf(x.shape)).set(floatsOf(x));
-    this.machine.runProgram(this.#program, this.#alone);
+    this.machine.executor.runProgram(this.#program, this.#alone);
     const result = memory.allocate(4 * count);
     memory.floats(result.address, count).set(memory.floats(output, count));
     return result;
   }
 
   free(): void {
-    this.machine.forget(this.#program);
+    this.machine.executor.forget(this.#program);
     this.#control.free();
     this.arena.dispose();
   }

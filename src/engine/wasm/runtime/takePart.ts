@@ -2,7 +2,7 @@
  * What a worker thread runs. Its source is the text of these functions, so that it needs no file of its own; hence they
  * use nothing but their parameters, and name no functions within (loaders of TypeScript wrap those in one of their own).
  */
-import type { MessagePort } from 'node:worker_threads';
+import type { WorkerSide } from '../../host.js';
 import type { WasmMemory, WasmModule } from '../compiler/webAssembly.js';
 
 /** Words of the control block. */
@@ -18,7 +18,7 @@ export const words = {
   chunks: 4,
   /** Workers that wait to be woken. */
   asleep: 5,
-  /** 1 where a worker failed: its message is at its port. */
+  /** 1 where a worker failed: it has sent why. */
   failed: 6,
   /** 1 to make workers end. */
   stop: 7,
@@ -64,8 +64,6 @@ export interface Assignment {
   readonly words: Words;
   readonly control: Int32Array;
   readonly tasks: Float64Array;
-  /** Where modules come from. */
-  readonly port: MessagePort;
   readonly thread: number;
   /** Milliseconds for which an idle worker looks for the next job before it sleeps. */
   readonly patience: number;
@@ -82,18 +80,13 @@ export interface Delivery {
   readonly removed?: readonly number[];
 }
 
-interface WorkerThreads {
-  readonly workerData: Assignment;
-  receiveMessageOnPort(this: void, port: MessagePort): { message: unknown } | undefined;
-}
-
 /** A worker's life: joins jobs until told to stop. */
 export function serve(
-  { workerData, receiveMessageOnPort }: WorkerThreads,
+  worker: WorkerSide<Assignment>,
   take: typeof takePart,
   WebAssembly: { Instance: new (module: WasmModule, imports: object) => { exports: Record<string, unknown> } },
 ): void {
-  const { words, control, tasks, port, thread, patience } = workerData;
+  const { words, control, tasks, thread, patience } = worker.data;
   const kernels: (Run | undefined)[] = [];
   let seen = 0;
   while (control[words.stop] === 0) {
@@ -118,7 +111,7 @@ export function serve(
           // A busy thread gets no events: modules are fetched when a job first asks for one of their kernels.
           (id) => {
             while (id >= kernels.length) {
-              const { module, names, memory, imports, removed } = receiveMessageOnPort(port)!.message as Delivery;
+              const { module, names, memory, imports, removed } = worker.receive() as Delivery;
               for (const gone of removed ?? []) kernels[gone] = undefined;
               if (!module) continue;
               const kernel = Object.fromEntries((imports ?? []).map((imported) => [imported, kernels[imported]]));
@@ -130,7 +123,7 @@ export function serve(
           thread,
         );
     } catch (error) {
-      port.postMessage(String((error as Error).stack));
+      worker.send(String((error as Error).stack));
       Atomics.store(control, words.failed, 1);
       // Others may be waiting for what this thread took.
       if (control[words.program] > 0) kernels[control[words.program]]!();

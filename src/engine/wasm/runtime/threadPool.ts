@@ -1,14 +1,15 @@
-import { MessageChannel, Worker, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import type { Worker } from '../../host.js';
+import { host } from '../../hosts/index.js';
 import type { Program } from './program.js';
-import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
 import { serve, takePart, words, type Assignment, type Delivery } from './takePart.js';
+import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
 
 /** Numbers that a job's description may take; what does not fit becomes another job. */
 const tasksLength = 1 << 16;
 /** Milliseconds. A kernel's launch follows the last within less, and mostly the next token too; waking takes a tenth of one. */
 const patience = 1;
 
-const workerSource = `(${serve.toString()})(require('node:worker_threads'), ${takePart.toString()}, WebAssembly)`;
+const workerSource = `(worker) => (${serve.toString()})(worker, ${takePart.toString()}, WebAssembly)`;
 
 /**
  * The main thread and its workers, which share WebAssembly memories. A job is a list of tasks, written as numbers:
@@ -20,7 +21,6 @@ export class ThreadPool {
   readonly #control = new Int32Array(new SharedArrayBuffer(4 * 16));
   readonly #tasks = new Float64Array(new SharedArrayBuffer(8 * tasksLength));
   readonly #workers: Worker[] = [];
-  readonly #ports: MessagePort[] = [];
   readonly #kernelOf: (id: number) => BoundKernel['run'];
   #started = false;
   #delivered = 0;
@@ -65,8 +65,7 @@ export class ThreadPool {
     Atomics.store(this.#control, words.stop, 1);
     Atomics.add(this.#control, words.epoch, 1);
     Atomics.notify(this.#control, words.epoch);
-    for (const port of this.#ports) port.close();
-    for (const worker of this.#workers.splice(0)) void worker.terminate();
+    for (const worker of this.#workers.splice(0)) worker.terminate();
   }
 
   #start(): void {
@@ -79,22 +78,8 @@ export class ThreadPool {
   }
 
   #hire(thread: number): void {
-    const { port1, port2 } = new MessageChannel();
-    const workerData: Assignment = {
-      words,
-      control: this.#control,
-      tasks: this.#tasks,
-      port: port2,
-      thread,
-      patience,
-    };
-    // No flags of the process: a loader of TypeScript, say, would only take time.
-    const worker = new Worker(workerSource, { eval: true, workerData, transferList: [port2], execArgv: [] });
-    worker.on('error', fallBack);
-    worker.unref();
-    port1.unref();
-    this.#workers.push(worker);
-    this.#ports.push(port1);
+    const assignment: Assignment = { words, control: this.#control, tasks: this.#tasks, thread, patience };
+    this.#workers.push(host.spawn(workerSource, assignment, fallBack));
   }
 
   /** Writes tasks from `from` on, as many as fit; where the rest begins, and how many chunks there are. */
@@ -136,7 +121,7 @@ export class ThreadPool {
   #job(chunks: number, part: () => void): void {
     const control = this.#control;
     for (; this.#delivered < this.modules.length; this.#delivered++)
-      for (const port of this.#ports) port.postMessage(this.modules[this.#delivered]);
+      for (const worker of this.#workers) worker.send(this.modules[this.#delivered]);
     Atomics.store(control, words.chunks, chunks);
     Atomics.store(control, words.taken, 0);
     Atomics.store(control, words.open, 1);
@@ -170,16 +155,14 @@ export class ThreadPool {
   }
 
   #reason(): string {
-    for (const port of this.#ports) {
-      const received = receiveMessageOnPort(port) as { message: string } | undefined;
-      if (received) return received.message;
+    for (const worker of this.#workers) {
+      const reason = worker.receive() as string | undefined;
+      if (reason !== undefined) return reason;
     }
     return 'for an unknown reason';
   }
 }
 
 function fallBack(error: unknown): void {
-  process.stderr.write(
-    `The wasm backend goes on with fewer threads: ${error instanceof Error ? error.message : String(error)}\n`,
-  );
+  host.warn(`The wasm backend goes on with fewer threads: ${error instanceof Error ? error.message : String(error)}`);
 }

@@ -1,26 +1,26 @@
 /** Which instructions kernels use, by what the engine that runs them has and does right. */
-import { setFlagsFromString } from 'node:v8';
 import type { EngineOptions } from '../../engineOptions.js';
 import { UserError } from '../../errors.js';
-import { hasByteDots, hasLargeCache } from './processor.js';
-import { int4PlanFor, type Int4Plan } from '../layouts/int4/int4Plan.js';
+import { host } from '../../hosts/index.js';
 import { kernel, kernelModule } from '../compiler/kernel.js';
 import { constant, multiplyAdd } from '../compiler/language.js';
-import { forLargeCache, hoistedTile, pairedTile, relaxedTile, strictTile, type TilePlan } from '../layouts/tilePlan.js';
 import { webAssembly } from '../compiler/webAssembly.js';
+import { int4PlanFor, type Int4Plan } from '../layouts/int4/int4Plan.js';
+import { forLargeCache, hoistedTile, pairedTile, relaxedTile, strictTile, type TilePlan } from '../layouts/tilePlan.js';
+import { hasByteDots, hasLargeCache } from './processor.js';
 
 /** Best first. `relaxed`: fused multiply-adds and dot products of bytes; `revectorized`: these, in pairs. */
 export const tiers = ['revectorized', 'relaxed', 'baseline'] as const;
 export type Tier = (typeof tiers)[number];
 
-/** This Node's major version. */
-const version = Number.parseInt(process.versions.node, 10);
+/** Of V8; 0 where another engine compiles kernels. */
+const version = host.v8?.version ?? 0;
 
-/** The first version whose kernels V8 pairs, and the first that has relaxed SIMD right in each of its compilers. */
-const pairingVersion = 26;
-const relaxedVersion = 24;
-/** The first that has relaxed SIMD without being told. */
-const shippedVersion = 22;
+/** The first that pairs vectors (Node 26), and the first that has relaxed SIMD right in each of its compilers (Node 24). */
+const pairingVersion = 14.6;
+const relaxedVersion = 13.6;
+/** The first that has relaxed SIMD without being told (Node 22). */
+const shippedVersion = 12.4;
 
 /** Earlier versions move a loop's loads to its top, and use no instruction for products of bytes on x86-64. */
 const isOld = version < relaxedVersion;
@@ -55,13 +55,13 @@ export function plansOf(tier: Tier): Plans {
 const variable = 'LLM_DROP_WASM_TIER';
 
 export function detectTier({ v8Flags = false }: EngineOptions): Tier {
-  const forced = process.env[variable];
+  const forced = host.setting(variable);
   if (forced) {
     const tier = tiers.find((name) => name === forced);
     if (!tier) throw new UserError(`${variable} is '${forced}'`, { hint: `set one of ${tiers.join(', ')}` });
     return tier;
   }
-  if (v8Flags && version >= pairingVersion && process.arch === 'x64') return 'revectorized';
+  if (v8Flags && version >= pairingVersion && host.processor.architecture === 'x64') return 'revectorized';
   return v8Flags || version >= relaxedVersion ? 'relaxed' : 'baseline';
 }
 
@@ -82,7 +82,7 @@ export function prepare(tier: Tier): void {
   if (tier === 'relaxed' && isOld) allowRelaxed();
   if (pairing === (tier === 'revectorized')) return;
   pairing = !pairing;
-  setFlagsFromString(`--${pairing ? '' : 'no-'}experimental-wasm-revectorize`);
+  host.v8?.setFlags(`--${pairing ? '' : 'no-'}experimental-wasm-revectorize`);
 }
 
 /**
@@ -90,6 +90,6 @@ export function prepare(tier: Tier): void {
  * This stays, for kernels that another engine still has to compile.
  */
 function allowRelaxed(): void {
-  if (version < shippedVersion) setFlagsFromString('--experimental-wasm-relaxed-simd');
-  setFlagsFromString('--no-liftoff');
+  if (version < shippedVersion) host.v8?.setFlags('--experimental-wasm-relaxed-simd');
+  host.v8?.setFlags('--no-liftoff');
 }

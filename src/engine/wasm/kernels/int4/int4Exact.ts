@@ -1,14 +1,14 @@
-import { constant, load, multiplyAddIf, type Value } from '../../compiler/language.js';
 import { fusibleModule, kernel, type Variable } from '../../compiler/kernel.js';
+import { constant, load, multiplyAddIf, type Value } from '../../compiler/language.js';
 import {
   blockBytes,
   blockWidth,
-  panelRows,
+  int4PanelRows,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
   zeroBytes,
-} from '../../layouts/int4/int4Plan.js';
+} from '../../layouts/int4/int4Panels.js';
 import { halfScales, zeroPoints } from './int4Scale.js';
 import { nibbleAt, type Ints } from './nibbleDots.js';
 
@@ -38,7 +38,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
       const scalesAt = halfScales(k);
       const panel = k.let(panels.plus(from.times(stride)));
       const zeroAt = k.let(zeros.plus(from.times(groups).times(zeroBytes)));
-      const out = k.let(y.plus(from.times(4 * panelRows)));
+      const out = k.let(y.plus(from.times(4 * int4PanelRows)));
       const width = k.let(group.times(blockWidth));
       k.repeat(to.minus(from), () => {
         const results = vectors.map(() => k.let(constant('f32x4', 0)));
@@ -123,7 +123,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
         join();
         results.forEach((result, j) => k.store(out, result, 16 * j));
         panel.add(stride);
-        out.add(4 * panelRows);
+        out.add(4 * int4PanelRows);
       });
     },
   ),

@@ -1,4 +1,3 @@
-import { constant, load, type Int, type Value } from '../../compiler/language.js';
 import {
   kernel,
   kernelModule,
@@ -7,16 +6,17 @@ import {
   type ModuleScope,
   type Variable,
 } from '../../compiler/kernel.js';
+import { constant, load, type Int, type Value } from '../../compiler/language.js';
 import { clearRows, grid } from '../../compiler/loops.js';
 import {
   blockBytes,
-  panelRows,
+  int4PanelRows,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
   zeroBytes,
-  type Int4Plan,
-} from '../../layouts/int4/int4Plan.js';
+} from '../../layouts/int4/int4Panels.js';
+import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
 import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
 import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nibbleDots.js';
 
@@ -115,7 +115,7 @@ const oneRow = (plan: Int4Plan, group: number, withZeros: boolean) =>
     const scalesAt = halfScales(k);
     const w = k.let(panels.plus(from.times(panelStride(blocks, groups))));
     const z = k.let(zeroPanels.plus(from.times(groups).times(zeroBytes)));
-    const out = k.let(y.plus(from.times(4 * panelRows)));
+    const out = k.let(y.plus(from.times(4 * int4PanelRows)));
     k.repeat(to.minus(from), () => {
       const totals = vectors.map(() => k.let(constant('f32x4', 0)));
       const [xAt, scaleAt, sumAt] = [k.let(x), k.let(scales), k.let(sums)];
@@ -151,7 +151,7 @@ const oneRow = (plan: Int4Plan, group: number, withZeros: boolean) =>
         sumAt.add(4);
       });
       totals.forEach((total, j) => k.store(out, total, 16 * j));
-      out.add(4 * panelRows);
+      out.add(4 * int4PanelRows);
     });
   });
 

@@ -1,13 +1,13 @@
-import { constant, load, type Int, type Value } from '../../compiler/language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../../compiler/kernel.js';
+import { constant, load, type Int, type Value } from '../../compiler/language.js';
 import {
   blockBytes,
-  panelRows,
+  int4PanelRows,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
   zeroBytes,
-} from '../../layouts/int4/int4Plan.js';
+} from '../../layouts/int4/int4Panels.js';
 import { halfScale, halfScales, zeroPoints } from './int4Scale.js';
 import { nibbleAt } from './nibbleDots.js';
 
@@ -30,7 +30,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
             const count = k.let(left.min(group));
             k.repeat(count.shiftLeft(2), () => {
               const row = k.let(source);
-              for (let lane = 0; lane < panelRows; lane++) {
+              for (let lane = 0; lane < int4PanelRows; lane++) {
                 k.store(target, load.i32(row), 4 * lane);
                 row.add(rowBytes);
               }
@@ -38,7 +38,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
               target.add(stepBytes);
             });
             const row = k.let(scale);
-            for (let lane = 0; lane < panelRows; lane++) {
+            for (let lane = 0; lane < int4PanelRows; lane++) {
               k.store16(target, load.i16(row), 2 * lane);
               row.add(rowScales);
             }
@@ -47,8 +47,8 @@ export const int4Pack = kernelModule('int4Pack', () => ({
             left.set(left.minus(count));
           },
         );
-        quants.add(rowBytes.times(panelRows));
-        scales.add(rowScales.times(panelRows));
+        quants.add(rowBytes.times(int4PanelRows));
+        scales.add(rowScales.times(int4PanelRows));
       });
     },
   ),
@@ -117,7 +117,7 @@ export const int4Pack = kernelModule('int4Pack', () => ({
     (k, { panels, zeros, ids, target, count, width, group, groups, panelStride }) =>
       k.repeat(count, () => {
         const id = k.let(load.i32(ids));
-        const [panel, lane] = [k.let(id.over(panelRows)), k.let(id.remainder(panelRows))];
+        const [panel, lane] = [k.let(id.over(int4PanelRows)), k.let(id.remainder(int4PanelRows))];
         const source = k.let(panels.plus(panel.times(panelStride)));
         const zeroAt = k.let(zeros.plus(panel.times(groups).times(zeroBytes)).plus(lane));
         const left = k.let(width);

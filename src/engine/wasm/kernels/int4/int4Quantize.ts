@@ -1,5 +1,5 @@
-import { choose, constant, load, type Int, type Value } from '../../compiler/language.js';
 import { kernel, kernelModule, type Kernel, type Variable } from '../../compiler/kernel.js';
+import { choose, constant, load, type Int, type Value } from '../../compiler/language.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
 import { toInteger } from '../exp.js';
 import { nibbleDot, type Ints } from './nibbleDots.js';

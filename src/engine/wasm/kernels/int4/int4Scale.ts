@@ -1,5 +1,5 @@
-import { constant, load, Value, type Int } from '../../compiler/language.js';
 import type { Kernel } from '../../compiler/kernel.js';
+import { constant, load, Value, type Int } from '../../compiler/language.js';
 import { halfUnit, scaledHalves } from '../float16.js';
 import { widenHigh, widenLow, type Ints } from './nibbleDots.js';
 

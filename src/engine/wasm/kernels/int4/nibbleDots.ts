@@ -3,8 +3,8 @@
  * along the depth from the lowest nibble up. Activations meet them as 32-bit words, the same in all lanes.
  */
 import type { Code } from '../../compiler/assembler.js';
-import { Value, constant, shuffle } from '../../compiler/language.js';
 import type { Kernel, Variable } from '../../compiler/kernel.js';
+import { Value, constant, shuffle } from '../../compiler/language.js';
 import type { PlainOp } from '../../compiler/opcodes.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
 

@@ -82,20 +82,3 @@ export function int4PlanFor({ relaxed, wide, byteDots }: Int4Machine): Int4Plan 
   if (byteDots) return wide ? wideBytesPlan : bytesPlan;
   return wide ? wideShortsPlan : shortsPlan;
 }
-
-/** Rows of a panel. A single row of activations meets them all at once, so that weights are read strictly in order. */
-export const panelRows = 16;
-
-/** Its vectors of 4 rows, and the bytes of a word of 8 weights of each row. */
-export const panelVectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
-export const stepBytes = 4 * panelRows;
-
-/** Weights of a row that lie together, whatever the group: rows are padded to a multiple. */
-export const blockWidth = 32;
-
-/** Bytes of a block of a panel. */
-export const blockBytes = (panelRows * blockWidth) / 2;
-
-/** Bytes of a group's scales (float16) for a panel, and of its zero points. */
-export const scaleBytes = 2 * panelRows;
-export const zeroBytes = panelRows;

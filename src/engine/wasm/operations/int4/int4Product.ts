@@ -5,10 +5,11 @@ import { int4Gemm } from '../../kernels/int4/int4Gemm.js';
 import { int4Quantize } from '../../kernels/int4/int4Quantize.js';
 import { wordsOf } from '../../kernels/int4/nibbleDots.js';
 import { pack } from '../../kernels/pack.js';
+import { type Int4Panels, blockWidth, int4PanelRows } from '../../layouts/int4/int4Panels.js';
+import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
+import { partOf } from '../../layouts/tilePlan.js';
 import type { Machine } from '../../runtime/machine.js';
 import type { Frame } from '../../runtime/memory.js';
-import { making, type Matrix } from '../packing.js';
-import type { Int4Panels } from './int4Packing.js';
 import {
   endUnit,
   firstUnit,
@@ -19,8 +20,7 @@ import {
   type Call,
   type Task,
 } from '../../runtime/task.js';
-import { partOf } from '../../layouts/tilePlan.js';
-import { blockWidth, panelRows, type Int4Plan } from '../../layouts/int4/int4Plan.js';
+import { making, type Matrix } from '../packRows.js';
 
 /** Kernels, made once a process for each key. */
 function once<K, M>(make: (key: K) => M): (key: K) => M {
@@ -81,7 +81,7 @@ export function quantizeRows(
       x: perUnit(x + from * rowBytes, height * rowBytes),
       scales: perUnit(scales + 4 * from * groups, 4 * height * groups),
       sums: perUnit(sums + 4 * from * groups, 4 * height * groups),
-      pad: machine.pad,
+      pad: machine.scratch.pad,
     });
     return machine.rowsTask(count, 8 * height * width, ...making(matrix, from, height), call);
   };
@@ -101,7 +101,7 @@ export function gatedRow(
   groupSize: Int4Format['groupSize'],
 ): QuantizedRows {
   const { rows: width, depth, address, stride } = gate.right;
-  const panels = groupSize / panelRows;
+  const panels = groupSize / int4PanelRows;
   const room = roomForRows(machine, frame, 1, width, groupSize);
   const [g, u] = [frame.take(4 * width), frame.take(4 * width)];
   const product = ({ left, right }: typeof gate, target: number): Call[] =>
@@ -117,7 +117,7 @@ export function gatedRow(
       units,
       chunk: machine.chunkOf(units),
       work: 4 * width * depth,
-      weights: { address, bytes: (width / panelRows) * stride },
+      weights: { address, bytes: (width / int4PanelRows) * stride },
       calls: [
         ...product(gate, g),
         ...product(up, u),
@@ -133,7 +133,7 @@ export function gatedRow(
           x: perUnit(room.x, (16 * wordsOf(machine.int4) * groupSize) / blockWidth),
           scales: perUnit(room.scales, 4),
           sums: perUnit(room.sums, 4),
-          pad: machine.pad,
+          pad: machine.scratch.pad,
         }),
       ],
     },
@@ -191,8 +191,8 @@ function panelTasks(
   work: number,
   calls: (...where: Where) => Call[],
 ): Task[] {
-  const full = Math.floor(right.rows / panelRows);
-  const columns = right.rows % panelRows;
+  const full = Math.floor(right.rows / int4PanelRows);
+  const columns = right.rows % int4PanelRows;
   const tasks: Task[] = [];
   if (full > 0)
     tasks.push({
@@ -204,7 +204,7 @@ function panelTasks(
     });
   if (columns === 0) return tasks;
   // A panel that is not full is written beside the result, whose rows it would overrun.
-  const { stripe } = machine;
+  const { stripe } = machine.scratch;
   const copy = machine.calls(pack).copyColumns({
     source: stripe,
     target: c + panelBytes * full,
@@ -223,7 +223,7 @@ export function exactRowTasks(machine: Machine, x: number, right: Int4Panels, c:
   const { address: panels, zeros, stride, group, groups, depth } = right;
   const part = partOf(depth, machine.plan);
   const { exactRow } = machine.calls(int4Exact);
-  return panelTasks(machine, right, 1, c, 4 * right.rows, panelRows * depth, (y, _, from, to) => [
+  return panelTasks(machine, right, 1, c, 4 * right.rows, int4PanelRows * depth, (y, _, from, to) => [
     exactRow({ panels, zeros, x, y, from, to, stride, group, groups, depth, part }),
   ]);
 }
@@ -251,7 +251,7 @@ function panelCalls(
   const x = left.x + 16 * wordsOf(plan) * row * blocks;
   const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
   const tiles = zeros ? kernels.manyRowsZeros : kernels.manyRows;
-  const scratch = machine.unpacked;
+  const scratch = machine.scratch.unpacked;
   const calls: Call[] = [];
   for (let done = 0; done < blocks; done += plan.depthBlocks) {
     const part = Math.min(plan.depthBlocks, blocks - done);
@@ -279,4 +279,4 @@ function panelCalls(
 }
 
 /** Bytes of a panel's columns of a row of results. */
-const panelBytes = 4 * panelRows;
+const panelBytes = 4 * int4PanelRows;

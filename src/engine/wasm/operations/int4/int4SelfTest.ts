@@ -1,8 +1,8 @@
 import type { Int4Source } from '../../../int4.js';
 import type { Machine } from '../../runtime/machine.js';
-import { rowMajor } from '../packing.js';
-import { packInt4 } from './int4Packing.js';
+import { rowMajor } from '../packRows.js';
 import { int4Product, quantizeRows } from './int4Product.js';
+import { packInt4 } from './packInt4.js';
 
 const groupSize = 32;
 const [rows, width, out] = [7, 3 * groupSize + 8, 21];

@@ -1,0 +1,134 @@
+import type { FileHandle } from 'node:fs/promises';
+import {
+  UserError,
+  decodeFloats,
+  readInt4Rows,
+  sizeOf,
+  type Int4Source,
+  type WeightSource,
+} from '../../engine/index.js';
+import { encodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
+import { ByteWriter, aligned, alignment, magic, version, type GgufMetadata } from './ggufFormat.js';
+import { encodeInt4, takesInt4 } from './int4Blocks.js';
+import { rowsOf, widthOf } from '../rowViews.js';
+
+/** A tensor to write. `source` is [out, in]: GGUF lists the sizes the other way round, the data is the same. */
+export interface GgufTensor {
+  readonly name: string;
+  readonly type: GgmlType;
+  readonly source: WeightSource;
+  /** The same as integers, where these are what is stored: blocks of 4 bits take them over. */
+  readonly int4?: () => Promise<Int4Source | undefined>;
+}
+
+const pieceElements = 1 << 20;
+
+export const tensorBytes = ({ type, source }: GgufTensor): number => ggmlBytes(type, sizeOf(source.shape));
+
+/** A tensor's bytes, encoded about a million elements at a time. */
+export async function* encodedPieces({
+  type,
+  source,
+  int4,
+}: GgufTensor): AsyncGenerator<{ row: number; end: number; bytes: Uint8Array }> {
+  const stored = type === 'Q4_0' || type === 'Q4_1' ? await int4?.() : undefined;
+  const encode = async (row: number, end: number): Promise<Uint8Array> => {
+    if (stored && (type === 'Q4_0' || type === 'Q4_1') && takesInt4(type, stored))
+      return encodeInt4(await readInt4Rows(stored, row, end), widthOf(source), stored.format, type);
+    const bytes = await source.readRows(row, end);
+    return floatType(type) === source.dtype ? bytes : encodeGgml(decodeFloats(bytes, source.dtype), type);
+  };
+  const rows = rowsOf(source);
+  const step = Math.max(1, Math.floor(pieceElements / widthOf(source)));
+  for (let row = 0; row < rows; row += step) {
+    const end = Math.min(row + step, rows);
+    yield { row, end, bytes: await encode(row, end) };
+  }
+}
+
+/** Writes a GGUF file of version 3, one piece in memory at a time. Returns its size in bytes. */
+export async function writeGguf(
+  file: FileHandle,
+  metadata: GgufMetadata,
+  tensors: readonly GgufTensor[],
+  onProgress?: (bytesDone: number, bytesTotal: number) => void,
+): Promise<number> {
+  checkLayers(metadata);
+  checkTensors(tensors);
+  const head = encodeHead(metadata, tensors);
+  const total = tensors.reduce((sum, tensor) => sum + aligned(tensorBytes(tensor)), head.byteLength);
+  let done = 0;
+  const put = async (bytes: Uint8Array): Promise<void> => {
+    for (let at = 0; at < bytes.byteLength;) at += (await file.write(bytes, at)).bytesWritten;
+    done += bytes.byteLength;
+    onProgress?.(done, total);
+  };
+  await put(head);
+  for (const tensor of tensors) {
+    for await (const { bytes } of encodedPieces(tensor)) await put(bytes);
+    await put(new Uint8Array(aligned(done) - done));
+  }
+  if (done !== total) throw new Error(`the GGUF file has ${done} bytes, but ${total} were to be written`);
+  return done;
+}
+
+function encodeHead(metadata: GgufMetadata, tensors: readonly GgufTensor[]): Uint8Array {
+  const out = new ByteWriter();
+  out.u32(magic);
+  out.u32(version);
+  out.u64(tensors.length);
+  out.u64(Object.keys(metadata).length);
+  for (const [key, value] of Object.entries(metadata)) {
+    out.string(key);
+    out.value(value);
+  }
+  let offset = 0;
+  for (const tensor of tensors) {
+    const { name, type, source } = tensor;
+    out.string(name);
+    out.u32(source.shape.length);
+    for (const size of source.shape.toReversed()) out.u64(size);
+    out.u32(ggmlTypes[type].id);
+    out.u64(offset);
+    offset += aligned(tensorBytes(tensor));
+  }
+  return out.bytes(alignment);
+}
+
+/** What stock llama.cpp reads wrongly or crashes on (spec 2.4), whoever made the metadata. */
+function checkLayers(metadata: GgufMetadata): void {
+  const named = metadata['general.architecture'];
+  const architecture = named?.type === 'string' ? named.value : '';
+  const counts = (key: string): number[] => {
+    const found = metadata[`${architecture}.${key}`];
+    if (!found) return [];
+    return found.type === 'i32[]' ? Array.from(found.value) : [Number(found.value)];
+  };
+  const noMlp = counts('feed_forward_length').findIndex((length) => length < 1);
+  if (noMlp >= 0)
+    throw new UserError(`layer ${noMlp} has a feed_forward_length of 0`, {
+      hint: 'llama.cpp drops the attention of such a layer with its MLP, or crashes: write an MLP of 32 zeros instead',
+    });
+  const [first] = counts('attention.head_count');
+  if (first !== undefined && first < 1)
+    throw new UserError('layer 0 has a head_count of 0', {
+      hint: 'llama.cpp takes the head size from layer 0 and crashes: keep its head count, and zero attn_output',
+    });
+  const layers = counts('block_count')[0];
+  for (const key of ['feed_forward_length', 'attention.head_count', 'attention.head_count_kv'])
+    if (metadata[`${architecture}.${key}`]?.type === 'i32[]' && counts(key).length !== layers)
+      throw new UserError(`${key} lists ${counts(key).length} layers, but block_count is ${layers}`);
+}
+
+function checkTensors(tensors: readonly GgufTensor[]): void {
+  const names = new Set<string>();
+  for (const { name, type, source } of tensors) {
+    if (names.has(name)) throw new UserError(`the tensor name ${name} is used twice`);
+    names.add(name);
+    const { block } = ggmlTypes[type];
+    if (widthOf(source) % block)
+      throw new UserError(
+        `tensor ${name} has rows of ${widthOf(source)}, which ${type} cannot store: they are no multiple of ${block}`,
+      );
+  }
+}

@@ -1,0 +1,90 @@
+import { UserError, type Int4Source } from '../../engine/index.js';
+import {
+  allRows,
+  checkDivides,
+  expectShape,
+  groupCount,
+  madeTensors,
+  middles,
+  partName,
+  turnedGroups,
+  wordsShape,
+  type Int4Layout,
+  type Parts,
+} from './layout.js';
+import {
+  bytesOfWords,
+  packed,
+  transposed,
+  transposedWords,
+  unpacked,
+  wordsOfBytes,
+  wordsOfQuants,
+} from './nibbleWords.js';
+import { StoredInt4, turnedScales, unordered, wholeMatrix } from './storedInt4.js';
+
+/**
+ * GPTQ (spec 5.1): `qweight` [in / 8, out], eight inputs a word; `qzeros` [groups, out / 8]; `scales` [groups, out];
+ * `g_idx` [in], each input's group. Version 1 stores zero points less one, version 2 as they are.
+ */
+export const gptqLayout = ({ version, groupSize }: { version: 1 | 2; groupSize: number }): Int4Layout => ({
+  parts: ['qweight', 'qzeros', 'scales', 'g_idx'],
+  required: 3,
+  open: async (parts) => open(parts, version, groupSize),
+  write: (source, groupSize) => write(source, groupSize, version),
+});
+
+function open(parts: Parts, version: 1 | 2, groupSize: number): StoredInt4 {
+  const [high, out] = wordsShape(parts, 'qweight');
+  const width = 8 * high;
+  const { count, size, scaleDType } = turnedGroups(parts, [out, width], groupSize);
+  if (parts.info('g_idx')) expectShape(parts, 'g_idx', [width]);
+  const whole = async (): Promise<Uint8Array> =>
+    bytesOfWords(transposedWords(wordsOfBytes(await parts.read('qweight')), high, out));
+  return new StoredInt4(parts.name, [out, width], {
+    groups: async () => {
+      const scales = turnedScales({ dtype: scaleDType, bytes: await parts.read('scales') }, count, out);
+      // A zero point of 16, which version 1 could say, is one of 0 to the programs that run it.
+      const stored = unpacked(wordsOfBytes(await parts.read('qzeros'))).map((zero) => (zero + 2 - version) & 15);
+      const order = parts.info('g_idx') ? new Int32Array((await parts.read('g_idx')).slice().buffer) : undefined;
+      if (order?.some((group) => !(group >= 0 && group < count)))
+        throw new UserError(`tensor ${partName(parts.name, 'g_idx')} names a group beyond its ${count}`);
+      return {
+        count,
+        size,
+        groupOf: order && unordered(order, size),
+        scales,
+        scaleDType,
+        zeros: transposed(stored, count, out),
+      };
+    },
+    quants: wholeMatrix(out, width / 2, whole),
+  });
+}
+
+function write(source: Int4Source, groupSize: number, version: 1 | 2): ReturnType<Int4Layout['write']> {
+  checkDivides('GPTQ', source, groupSize, { in: 32, out: 32 });
+  const [out, width] = source.shape;
+  const count = groupCount(width, groupSize);
+  const make = async (): Promise<Record<string, Uint8Array>> => {
+    const { quants, scales, zeros = middles(out * count) } = await allRows(source, groupSize);
+    if (version === 1 && zeros.includes(0))
+      throw new UserError(`GPTQ's version 1 cannot hold ${source.name}: it has a zero point of 0`, {
+        hint: 'version 2 can',
+      });
+    const stored = transposed(zeros, out, count).map((zero) => zero + version - 2);
+    const size = groupSize < 0 ? width : groupSize;
+    return {
+      qweight: bytesOfWords(transposedWords(wordsOfQuants(quants, width), out, width / 8)),
+      qzeros: bytesOfWords(packed(stored)),
+      scales: bytesOfWords(transposed(scales, out, count)),
+      g_idx: bytesOfWords(Int32Array.from({ length: width }, (_, column) => Math.floor(column / size))),
+    };
+  };
+  return madeTensors(source.name, make, [
+    { part: 'qweight', dtype: 'I32', shape: [width / 8, out], large: true },
+    { part: 'qzeros', dtype: 'I32', shape: [count, out / 8] },
+    { part: 'scales', dtype: 'F16', shape: [count, out] },
+    { part: 'g_idx', dtype: 'I32', shape: [width] },
+  ]);
+}

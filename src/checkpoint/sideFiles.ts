@@ -1,0 +1,46 @@
+import { copyFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileError, systemErrorCode } from './fileError.js';
+import { quantizationFiles } from './int4/quantizationFiles.js';
+import type { SideFiles } from './modelSource.js';
+
+/** The files of a model folder that depend on the vocabulary only, not on the layers. */
+export const tokenizerFiles = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'tokenizer.model',
+  'vocab.json',
+  'merges.txt',
+  'added_tokens.json',
+  'chat_template.jinja',
+  'generation_config.json',
+] as const;
+
+/** Of LLM-Drop's folders. */
+const dropFiles = ['reserved_layers.json', 'layer_mapping.json', 'drop_report.json'];
+
+/** Copies those that exist in a model folder, byte for byte; returns their names. */
+export async function copySideFiles(what: SideFiles, from: string, to: string): Promise<string[]> {
+  switch (what) {
+    case 'tokenizer':
+      return copyPresent(from, to, tokenizerFiles);
+    case 'quantization':
+      return copyPresent(from, to, Object.keys(quantizationFiles));
+    case 'drops':
+      return copyPresent(from, to, [...dropFiles, ...(await readdir(from)).filter((name) => name.endsWith('.py'))]);
+  }
+}
+
+async function copyPresent(from: string, to: string, names: readonly string[]): Promise<string[]> {
+  const copied: string[] = [];
+  for (const name of names) {
+    try {
+      await copyFile(join(from, name), join(to, name));
+      copied.push(name);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw fileError(error, 'cannot copy', join(from, name));
+    }
+  }
+  return copied;
+}

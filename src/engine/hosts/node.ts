@@ -1,0 +1,103 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism, totalmem } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
+import util from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { MessageChannel, Worker as Thread, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import type { Context, Host, Worker } from '../host.js';
+
+const require = createRequire(import.meta.url);
+
+export const node: Host = {
+  cores: availableParallelism,
+  memoryBytes: () => {
+    const contained = process.constrainedMemory?.() ?? 0;
+    return contained > 0 ? Math.min(contained, totalmem()) : totalmem();
+  },
+  processor: {
+    architecture: process.arch,
+    flags: () => flagsIn(textOf('/proc/cpuinfo')),
+    secondLevelCacheBytes: () => bytesIn(textOf('/sys/devices/system/cpu/cpu0/cache/index2/size')),
+  },
+  v8: { version: Number.parseFloat(process.versions.v8), setFlags: setFlagsFromString },
+  setting: (name) => process.env[name],
+  warn: (line) => void process.stderr.write(`${line}\n`),
+  nextTurn: () => setImmediate(),
+  createContext,
+  spawn,
+  isInstalled: (name) => {
+    try {
+      require.resolve(name);
+      return true;
+    } catch {
+      return false;
+    }
+  },
+  prepareTensorFlow: (threads) => {
+    // tfjs-node 4.22 still calls these: Node 23 took the first away, and warns of the second.
+    const isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
+    Object.assign(util, { isNullOrUndefined, isArray: Array.isArray });
+    process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
+    if (threads !== undefined) process.env.TF_NUM_INTRAOP_THREADS = String(threads);
+  },
+};
+
+/** Of a file of the system's; empty where there is none. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** The flags in Linux's `/proc/cpuinfo`. */
+export const flagsIn = (text: string): ReadonlySet<string> =>
+  new Set(/^flags\s*:(.*)$/m.exec(text)?.[1].trim().split(/\s+/));
+
+/** The size of a cache as Linux writes it, e.g. '1024K'. */
+export function bytesIn(text: string): number | undefined {
+  const kibibytes = /^(\d+)K/.exec(text)?.[1];
+  return kibibytes ? 1024 * Number(kibibytes) : undefined;
+}
+
+function createContext<T>(): Context<T> {
+  const storage = new AsyncLocalStorage<T>();
+  return { get: () => storage.getStore(), run: (value, work) => storage.run(value, work) };
+}
+
+function spawn(code: string, data: object, failed: (error: unknown) => void): Worker {
+  const { port1, port2 } = new MessageChannel();
+  const worker = new Thread(within(code), {
+    eval: true,
+    workerData: { port: port2, data },
+    transferList: [port2],
+    // No flags of the process: a loader of TypeScript, say, would only take time.
+    execArgv: [],
+  });
+  worker.on('error', failed);
+  worker.unref();
+  port1.unref();
+  return {
+    send: (message) => port1.postMessage(message),
+    receive: () => received(port1),
+    terminate: () => {
+      port1.close();
+      void worker.terminate();
+    },
+  };
+}
+
+const received = (port: MessagePort): unknown =>
+  (receiveMessageOnPort(port) as { readonly message: unknown } | undefined)?.message;
+
+/** A worker's source: `code`, called with its side of the thread. */
+const within = (code: string): string => `
+const { receiveMessageOnPort, workerData: { port, data } } = require('node:worker_threads');
+(${code})({
+  data,
+  receive: () => receiveMessageOnPort(port)?.message,
+  send: (message) => port.postMessage(message),
+});`;

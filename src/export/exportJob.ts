@@ -1,0 +1,71 @@
+import type { Engine, WeightDType } from '../engine/index.js';
+import { mergeDrops } from '../drop/index.js';
+import type { Drops, Model, OpenedModel } from '../models/index.js';
+import type { ExportPlan } from './exportPlan.js';
+import { floatTypes, type ExportOptions } from './exportOptions.js';
+import { PlannedWeights } from './plannedWeights.js';
+
+/** What a format's part says of what it wrote. */
+export interface Written {
+  /** As the consumer calls it. */
+  readonly architecture: string;
+  readonly plan: ExportPlan;
+  /** Whether every weight is stored as it was, or wider. */
+  readonly exact: boolean;
+  /** Whether integers that the checkpoint stores are integers still. */
+  readonly packed?: boolean;
+  readonly remoteCode?: boolean;
+  readonly notes: readonly string[];
+}
+
+/** What was written, as the engine reads it back. Disposed with its files. */
+export interface ReadBack extends AsyncDisposable {
+  readonly model: Model;
+}
+
+/** One export: the model, what is dropped of it, and what is asked for. */
+export class ExportJob {
+  readonly drops: Drops;
+  /** Asked for, of a folder's matrices. */
+  readonly dtype: WeightDType | undefined;
+
+  constructor(
+    readonly model: OpenedModel,
+    readonly engine: Engine,
+    readonly options: ExportOptions,
+    /** What a loaded model skips now. */
+    skipped: Drops = { attention: [], mlp: [] },
+  ) {
+    const { dropAttention, dropMlp } = model.config;
+    const asked = { attention: options.drops?.attention ?? [], mlp: options.drops?.mlp ?? [] };
+    this.drops = [skipped, asked].reduce(mergeDrops, { attention: dropAttention, mlp: dropMlp });
+    this.dtype = options.type && floatTypes[options.type];
+  }
+
+  weights(plan: ExportPlan): PlannedWeights {
+    return new PlannedWeights(this.model.source, this.model.description, plan);
+  }
+
+  /** Whether `dtype` holds every weight of a plan without rounding. */
+  isExact(plan: ExportPlan): boolean {
+    const { dtype } = this;
+    return (
+      dtype === undefined ||
+      this.weights(plan)
+        .all()
+        .every(({ source }) => holdsExactly(dtype, source.dtype))
+    );
+  }
+
+  /** Where a model attends to a window: engines that do not know it are exact up to its length. */
+  windowNotes(): string[] {
+    const { slidingWindow, maxPositionEmbeddings } = this.model.config;
+    if (slidingWindow === undefined || slidingWindow >= maxPositionEmbeddings) return [];
+    return [
+      `the engine does not apply the model's sliding window, so the context is limited to its ${slidingWindow} tokens`,
+    ];
+  }
+}
+
+export const holdsExactly = (stored: WeightDType | undefined, given: WeightDType): boolean =>
+  stored === 'float32' || stored === given;

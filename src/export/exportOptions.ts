@@ -1,0 +1,49 @@
+import { UserError, type BackendName, type Engine, type WeightDType } from '../engine/index.js';
+import type { Drops } from '../models/index.js';
+import type { Progress } from '../progress/index.js';
+import type { GgufType } from './ggufTensors.js';
+import type { Evidence } from './modelCard.js';
+
+export const exportFormats = ['llm-drop', 'hf', 'gguf', 'vllm'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+export const exportTypes = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1'] as const satisfies readonly GgufType[];
+export type ExportType = GgufType;
+
+export interface ExportOptions extends Evidence {
+  readonly to: ExportFormat;
+  /** Of matrices. @defaultValue as the checkpoint stores them */
+  readonly type?: ExportType;
+  /** A folder; for `gguf` a file. */
+  readonly out: string;
+  /** Keep every layer and zero the output projections of dropped modules: what any engine runs, without savings. */
+  readonly zero?: boolean;
+  /** Replace what is there. */
+  readonly overwrite?: boolean;
+  /** Dropped besides what the checkpoint has dropped and what the model skips. */
+  readonly drops?: Partial<Drops>;
+  /** What runs the check. @defaultValue the model's engine, or a new one of `backend` */
+  readonly engine?: Engine;
+  readonly backend?: BackendName;
+  readonly threads?: number;
+  readonly onProgress?: Progress;
+}
+
+/** The types that a Hugging Face folder can hold. */
+export const floatTypes: Readonly<Partial<Record<ExportType, WeightDType>>> = {
+  f32: 'float32',
+  f16: 'float16',
+  bf16: 'bfloat16',
+};
+
+/** Refuses what a format cannot hold. */
+export function checkOptions({ to, type, zero }: ExportOptions): void {
+  if (to === 'llm-drop' && (type !== undefined || zero))
+    throw new UserError('the llm-drop format holds the weights as they are, so it takes neither a type nor zeroing', {
+      hint: 'hf, gguf and vllm do',
+    });
+  if (to !== 'gguf' && type !== undefined && !floatTypes[type])
+    throw new UserError(`type ${type} is one of GGUF, but ${to} is not`, {
+      hint: `${to} takes ${Object.keys(floatTypes).join(', ')}`,
+    });
+}

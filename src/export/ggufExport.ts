@@ -1,0 +1,87 @@
+import { stat } from 'node:fs/promises';
+import { basename, extname, resolve } from 'node:path';
+import { GgufFile, floatType, writeGguf, type ModelSource } from '../checkpoint/index.js';
+import { UserError } from '../engine/index.js';
+import { hasExperts, isLlamaLike } from '../models/index.js';
+import { checkVacant, writeFileAtomically } from './atomicFile.js';
+import { holdsExactly, type ExportJob, type Written } from './exportJob.js';
+import type { ExportType } from './exportOptions.js';
+import { reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
+import { architectureOf, ggufMetadata } from './ggufMetadata.js';
+import { ggufModel } from './ggufModel.js';
+import { deciPlan, ggufTensors, ggufTypeOfDType } from './ggufTensors.js';
+import { ggufTokenizer } from './ggufTokenizer.js';
+import { findEvidence, modelCard } from './modelCard.js';
+import { proveTensors } from './proof.js';
+import { cardFacts, provedResult, type ExportResult } from './provedResult.js';
+
+/** A GGUF file for llama.cpp, and its card beside it; both appear when the file is proved. */
+export async function exportGguf(job: ExportJob): Promise<ExportResult> {
+  const { out, overwrite = false, onProgress } = job.options;
+  const { source, config, description } = job.model;
+  if (extname(out) !== '.gguf')
+    throw new UserError(`${out} is no name of a GGUF file`, { hint: 'it must end in .gguf' });
+  await checkVacant(out, overwrite);
+  const evidence = await findEvidence(job.model, job.options);
+  const plan = planOf(job);
+  const weights = job.weights(plan);
+  const type = job.options.type ?? storedType(source) ?? ggufTypeOfDType[weights.dtype];
+  const tokenizer = await ggufTokenizer(source.folder, config);
+  const name = basename(resolve(source.folder));
+  const metadata = { ...ggufMetadata(description, plan, { type, name }), ...tokenizer.metadata };
+  const tensors = ggufTensors(weights, type);
+  const written: Written = {
+    architecture: architectureOf(description, plan),
+    plan,
+    exact: tensors.every(({ type, source }) => holdsExactly(floatType(type), source.dtype)),
+    notes: [...planNotes(job, plan), ...tokenizer.notes, ...job.windowNotes()],
+  };
+  return writeFileAtomically(
+    out,
+    async (file) =>
+      void (await writeGguf(file, metadata, tensors, (done, total) => onProgress?.(done, total, 'bytes'))),
+    async (path) => {
+      await using file = await GgufFile.open(path);
+      await proveTensors(file, tensors, onProgress);
+      const model = await ggufModel(file, job.engine, config.rope);
+      // The file is closed here, whether it is proved or not.
+      const result = await provedResult(job, written, { model, [Symbol.asyncDispose]: async () => undefined });
+      const card = cardBeside(out);
+      const text = await modelCard(job.model, cardFacts(result, written), evidence);
+      return {
+        result: { ...result, files: [basename(out), basename(card)], bytes: (await stat(path)).size },
+        beside: { [card]: text },
+      };
+    },
+    { overwrite },
+  );
+}
+
+/** The type whose blocks are the integers that a checkpoint stores. */
+const storedType = ({ quantization }: ModelSource): ExportType | undefined =>
+  quantization && (quantization.symmetric ? 'q4_0' : 'q4_1');
+
+/** Modules are left out where `deci` can hold the others, and zeroed where it cannot. */
+function planOf({ model: { config, description }, drops, options: { zero } }: ExportJob): ExportPlan {
+  if (zero) return zeroedPlan(config, drops);
+  if (!isLlamaLike(description)) return reducedPlan(config, drops, 'zero');
+  return deciPlan(reducedPlan(config, drops, 'absent'));
+}
+
+function planNotes({ model: { config, description }, options: { zero } }: ExportJob, { layers }: ExportPlan): string[] {
+  if (layers[0].attention === 'absent')
+    return ['layer 0 keeps a zero attn_output, without keys and values: llama.cpp cannot do without one there'];
+  if (zero) return [];
+  if (isLlamaLike(description))
+    return layers[0].attention === 'zero'
+      ? ['layer 0 keeps an attention with a zero attn_output: llama.cpp cannot do without any keys and values']
+      : [];
+  if (!layers.some(({ attention, mlp }) => attention === 'zero' || mlp === 'zero')) return [];
+  const lacking = hasExperts(description)
+    ? 'mixture of experts that lacks modules'
+    : `${config.modelType} that lacks modules`;
+  return [`llama.cpp has no ${lacking}, so their output projections are zero, and nothing is saved`];
+}
+
+/** `model.gguf` -> `model.md` */
+const cardBeside = (out: string): string => `${out.slice(0, -extname(out).length)}.md`;

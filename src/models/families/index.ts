@@ -1,0 +1,45 @@
+import type { JsonObject } from '../../checkpoint/index.js';
+import { UserError } from '../../engine/index.js';
+import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
+import { ConfigReader } from '../configReader.js';
+import type { ModelDescription } from '../description.js';
+import { refuseUnknownKeys } from '../harmlessKeys.js';
+import type { Family } from './family.js';
+import { llama, mistral } from './llama.js';
+import { mixtral } from './mixtral.js';
+
+export type { Family } from './family.js';
+
+/** Every family that can be loaded. */
+export const families: readonly Family[] = [llama, mistral, mixtral];
+
+export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
+
+/** What a `config.json` describes; `where` is it, for messages. */
+export function describeModel(config: JsonObject, where: string): ModelDescription {
+  const read = new ConfigReader(config, where);
+  const modelType = read.text('model_type');
+  const family = families.find(({ types }) => types.includes(modelType));
+  if (!family)
+    throw new UserError(`${where}: model type '${modelType}' is not supported`, {
+      hint: `${modelTypes().join(', ')} are`,
+    });
+  const description = family.describe(read);
+  refuseUnknownKeys(read);
+  return description;
+}
+
+/** The model type that a GGUF file of an architecture is read as. */
+export function modelTypeOfGguf(architecture: string, hasExperts: boolean, where: string): string {
+  const family = families.find(
+    ({ gguf: { architectures, experts = false } }) => architectures.includes(architecture) && experts === hasExperts,
+  );
+  if (family) return family.types[0];
+  throw new UserError(`${where}: GGUF files of architecture '${architecture}' are not read`, {
+    hint: `${[...new Set(families.flatMap(({ gguf }) => gguf.architectures))].join(', ')} are`,
+  });
+}
+
+/** What a config given by a program describes. */
+export const describeConfig = (config: PartialConfig, where = 'createModel'): ModelDescription =>
+  describeModel({ ...rawConfig(completeConfig(config)), ...config.familyKeys }, where);

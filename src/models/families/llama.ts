@@ -1,0 +1,35 @@
+import { readConfig } from '../config.js';
+import type { ModelDescription } from '../description.js';
+import type { ConfigReader } from '../configReader.js';
+import type { Family } from './family.js';
+import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
+
+const describe =
+  (architecture: string) =>
+  (read: ConfigReader): ModelDescription => {
+    const config = readConfig(read);
+    const activation = readActivation(read);
+    return {
+      config,
+      ...vocabulary(config),
+      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
+        attention: groupedAttention(config, layer),
+        mlp: gatedMlp(config, layer, activation),
+      })),
+      conventions: { architecture, gguf: { architecture: 'llama', rotaryPairs: true } },
+    };
+  };
+
+/** Llama (Touvron et al., 2023): RMS norm, rotary attention with grouped heads, SwiGLU. */
+export const llama: Family = {
+  types: ['llama'],
+  gguf: { architectures: ['llama', 'deci'] },
+  describe: describe('LlamaForCausalLM'),
+};
+
+/** Mistral (Jiang et al., 2023): a Llama whose attention may see a window only. */
+export const mistral: Family = {
+  types: ['mistral'],
+  gguf: { architectures: [] },
+  describe: describe('MistralForCausalLM'),
+};

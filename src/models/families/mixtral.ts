@@ -1,0 +1,34 @@
+import { readConfig } from '../config.js';
+import type { Family } from './family.js';
+import { groupedAttention, mixture, readActivation, vocabulary } from './parts.js';
+
+/** Names of the files; newer versions of transformers call them otherwise in memory, and write these. */
+const names = {
+  router: 'block_sparse_moe.gate.weight',
+  gate: 'block_sparse_moe.experts.#.w1.weight',
+  up: 'block_sparse_moe.experts.#.w3.weight',
+  down: 'block_sparse_moe.experts.#.w2.weight',
+};
+
+/** Mixtral (Jiang et al., 2024): Mistral's attention, and a sparse mixture of gated experts in place of the MLP. */
+export const mixtral: Family = {
+  types: ['mixtral'],
+  gguf: { architectures: ['llama'], experts: true },
+  describe: (read) => {
+    const config = readConfig(read, {
+      numLocalExperts: read.optionalCount('num_local_experts'),
+      numExpertsPerTok: read.optionalCount('num_experts_per_tok'),
+    });
+    const { numLocalExperts: experts = 8, numExpertsPerTok: topK = 2 } = config;
+    const activation = readActivation(read);
+    return {
+      config,
+      ...vocabulary(config),
+      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
+        attention: groupedAttention(config, layer),
+        mlp: mixture(config, layer, names, { experts, topK, normalise: true, activation }),
+      })),
+      conventions: { architecture: 'MixtralForCausalLM', gguf: { architecture: 'llama', rotaryPairs: true } },
+    };
+  },
+};

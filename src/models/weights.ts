@@ -1,0 +1,130 @@
+import type { Shape, WeightUse } from '../engine/index.js';
+
+/** The two kinds of modules that a decoder layer adds to the residual stream, and that can be dropped. */
+export type ModuleKind = 'attention' | 'mlp';
+
+/** Both, in running order. */
+export const moduleKinds = ['attention', 'mlp'] as const satisfies readonly ModuleKind[];
+
+/**
+ * What a weight does in its module. `output` writes to the residual stream: an attention's output projection, an MLP's
+ * down projection. `query`, `key`, `value`, `gate` and `up` read the stream through the module's `norm`.
+ */
+export type WeightRole =
+  | 'embedding'
+  | 'head'
+  /** At the entrance of a module, or of the head. */
+  | 'norm'
+  /** Of what a module adds to the stream. */
+  | 'postNorm'
+  | 'query'
+  | 'key'
+  | 'value'
+  | 'queryNorm'
+  | 'keyNorm'
+  | 'gate'
+  | 'up'
+  | 'output'
+  /** Scores experts. */
+  | 'router'
+  /** How much of the shared expert a token takes. */
+  | 'sharedGate'
+  | 'bias';
+
+/** A part of a tensor that holds several weights: rows [from, to), of a stack of experts those of each expert. */
+export interface FusedForm {
+  /** Its name, `*` for the layer. */
+  readonly tensor: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** One weight of a model: what it is for, its shape, and where files hold it. */
+export interface WeightSpec {
+  /** The module that it belongs to, and its layer; undefined for embedding, head and the head's norm. */
+  readonly module?: ModuleKind;
+  readonly layer?: number;
+  readonly role: WeightRole;
+  /** Its place among its module's weights, the same in every layer: `attention.q.weight`. For reports and as a key; ask for roles instead. */
+  readonly path: string;
+  /** The linear map that a matrix or a bias is part of: `attention.q`. */
+  readonly projection?: string;
+  /** Of a bias: the role of its matrix. */
+  readonly of?: WeightRole;
+  /** [out, in], [experts, out, in], or [size]. */
+  readonly shape: Shape;
+  /** How it is used, which decides how a backend lays it out. */
+  readonly use: WeightUse | 'vector';
+  /** `*` stands for the layer. */
+  readonly names: {
+    /** The tensor of a Hugging Face checkpoint; of a stack one an expert, whose number `#` stands for. */
+    readonly hf: string;
+    /** The tensor of a GGUF file. */
+    readonly gguf: string;
+  };
+  /** Other tensors that a checkpoint may hold it in. */
+  readonly forms: readonly FusedForm[];
+  /** Rows that turn with the position: GGUF files of some architectures hold them in another order. */
+  readonly rotates?: boolean;
+}
+
+const inLayer = (name: string, layer = 0): string => name.replace('*', String(layer));
+
+/** All tensors of a Hugging Face checkpoint that hold a weight on its own: one, or one an expert. */
+export function tensorNames({ names, layer, shape }: WeightSpec): string[] {
+  const name = inLayer(names.hf, layer);
+  if (!name.includes('#')) return [name];
+  return Array.from({ length: shape[0] }, (_, expert) => name.replace('#', String(expert)));
+}
+
+/** The fused tensors that may hold it instead, by the forms. */
+export const fusedNames = ({ forms, layer }: WeightSpec): string[] => forms.map(({ tensor }) => inLayer(tensor, layer));
+
+export const ggufName = ({ names, layer }: WeightSpec): string => inLayer(names.gguf, layer);
+
+/** Whether it is a matrix of one token's product: a projection, a router, a head of its own. */
+export const isLinear = ({ use }: WeightSpec): boolean => use === 'linear' || use === 'experts';
+
+/** Whether it is a matrix of a module that quantizers round: all but what routes tokens. */
+export const isProjection = ({ module, role, use }: WeightSpec): boolean =>
+  module !== undefined && isLinear({ use } as WeightSpec) && role !== 'router' && role !== 'sharedGate';
+
+/** Whether tokens look rows up in it. */
+export const isTable = ({ role }: WeightSpec): boolean => role === 'embedding' || role === 'head';
+
+/** The weights of a role, perhaps of several projections. */
+export const withRole = (weights: readonly WeightSpec[], role: WeightRole): WeightSpec[] =>
+  weights.filter((weight) => weight.role === role);
+
+/** The one weight of a role. Throws where there is none: callers know the kind of module that they ask. */
+export function theWeight(weights: readonly WeightSpec[], role: WeightRole): WeightSpec {
+  const found = weights.find((weight) => weight.role === role);
+  if (!found) throw new Error(`there is no ${role} among ${weights.map(({ path }) => path).join(', ')}`);
+  return found;
+}
+
+/** The role of a matrix, for its bias too. */
+export const matrixRole = ({ role, of }: WeightSpec): WeightRole => of ?? role;
+
+/** The bias of a projection's weight, where it has one. */
+export const biasOf = (weights: readonly WeightSpec[], { projection }: WeightSpec): WeightSpec | undefined =>
+  weights.find((weight) => weight.role === 'bias' && weight.projection === projection);
+
+/** Where a checkpoint's tensor belongs. */
+export interface Place {
+  readonly weight: WeightSpec;
+  /** Of a stack that the checkpoint holds as one tensor an expert. */
+  readonly expert?: number;
+}
+
+/** Finds weights by the names of a checkpoint's tensors, fused ones included; a fused tensor gives its first weight. */
+export function tensorPlaces(weights: readonly WeightSpec[]): ReadonlyMap<string, Place> {
+  const places = new Map<string, Place>();
+  const add = (name: string, place: Place): void => void (places.has(name) || places.set(name, place));
+  for (const weight of weights) {
+    const isStack = weight.use === 'experts';
+    for (const [expert, name] of tensorNames(weight).entries()) add(name, isStack ? { weight, expert } : { weight });
+  }
+  for (const weight of weights) for (const name of fusedNames(weight)) add(name, { weight });
+  return places;
+}

@@ -1,0 +1,45 @@
+import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+import { uniform } from '../models/index.js';
+
+/** With a seed, rows are drawn from this many times as many. */
+const pool = 8;
+
+export interface DrawnRows {
+  readonly rows: readonly Int32Array[];
+  readonly length: number;
+  /** The first rows of the text, from which they come: what lies behind these is held out. */
+  readonly drawnFrom: number;
+  /** How this differs from what was asked for. */
+  readonly note?: string;
+}
+
+/** The first `samples` rows of the text; with a seed, so many in a random order from the first 8 x `samples`. */
+export async function drawRows(
+  tokenizer: CalibrationTokenizer,
+  files: readonly string[],
+  o: CalibrationOptions & { seed?: number } = {},
+): Promise<DrawnRows> {
+  const { samples = 256, seed } = o;
+  const { rows, length, note } = await calibrationRows(tokenizer, files, {
+    ...o,
+    samples: seed === undefined ? samples : pool * samples,
+  });
+  const told = rows.length < samples || length < (o.length ?? 2048) ? note : undefined;
+  return {
+    rows: seed === undefined ? rows : shuffled(rows, seed).slice(0, samples),
+    length,
+    drawnFrom: rows.length,
+    note: told,
+  };
+}
+
+/** Fisher and Yates; the same order for the same seed. */
+function shuffled<T>(items: readonly T[], seed: number): T[] {
+  const next = uniform(seed);
+  const order = [...items];
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = Math.floor(next() * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+}

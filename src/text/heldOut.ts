@@ -1,0 +1,43 @@
+import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+
+/** Rows to calibrate on, and rows that calibration does not see. */
+export interface SplitRows {
+  readonly calibration: readonly Int32Array[];
+  readonly heldOut: readonly Int32Array[];
+  readonly length: number;
+  /** How this differs from what was asked for. */
+  readonly notes: readonly string[];
+}
+
+/** Rows to measure the loss on, where the text has so many. */
+export const defaultHeldOut = 16;
+
+/**
+ * The first `samples` rows to calibrate on and up to `heldOut` after them. Where the text has none left, the last
+ * eighth of the rows is kept back, at least four.
+ */
+export async function splitRows(
+  tokenizer: CalibrationTokenizer,
+  files: readonly string[],
+  o: CalibrationOptions & { heldOut?: number } = {},
+): Promise<SplitRows> {
+  const { samples = 256, heldOut = defaultHeldOut } = o;
+  const { rows, length, note } = await calibrationRows(tokenizer, files, { ...o, samples: samples + heldOut });
+  const notes = note && (rows.length < samples || length < (o.length ?? 2048)) ? [note] : [];
+  const split = (calibration: number): SplitRows => ({
+    calibration: rows.slice(0, calibration),
+    heldOut: rows.slice(calibration),
+    length,
+    notes,
+  });
+  if (rows.length > samples) return split(samples);
+  const back = Math.max(4, Math.floor(rows.length / 8));
+  if (rows.length <= back) {
+    notes.push(`the text has only ${rows.length} rows: none is left to measure the loss on`);
+    return split(rows.length);
+  }
+  notes.push(
+    `the text has no rows after the first ${samples}: the last ${back} of ${rows.length} are kept back to measure the loss on`,
+  );
+  return split(rows.length - back);
+}

@@ -1,0 +1,8 @@
+/** Text to rows of tokens, to calibrate on and to measure on. */
+export type { CalibrationRecord } from './calibrationRecord.js';
+export * from './calibrationRows.js';
+export * from './documents.js';
+export { drawRows, type DrawnRows } from './drawRows.js';
+export { splitRows, type SplitRows } from './heldOut.js';
+export { sweepRows, type HeldOutText, type SweepRows, type SweepRowsOptions } from './heldOutTexts.js';
+export { rowsDigest } from './rowsDigest.js';

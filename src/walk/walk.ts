@@ -1,0 +1,34 @@
+import { setImmediate } from 'node:timers/promises';
+import { createBatch, type Tensor } from '../engine/index.js';
+import type { Model, Observer } from '../models/index.js';
+import type { Progress } from '../progress/index.js';
+
+export interface WalkOptions {
+  readonly observer?: Observer;
+  readonly onProgress?: Progress;
+  readonly signal?: AbortSignal;
+}
+
+/** Gets a row's last hidden states, [T, D], which are freed behind it. */
+export type OnRow = (hidden: Tensor, row: number) => void | Promise<void>;
+
+/**
+ * Runs rows through the model one at a time, without a cache. Nothing is kept between rows, so memory does not grow with
+ * their number.
+ */
+export async function walkRows(
+  model: Model,
+  rows: readonly Int32Array[],
+  { observer, onProgress, signal }: WalkOptions,
+  onRow?: OnRow,
+): Promise<void> {
+  for (const [index, row] of rows.entries()) {
+    signal?.throwIfAborted();
+    await model.engine.exclusive(async () => {
+      const hidden = await model.forwardYielding(createBatch([row]), { observer, signal });
+      await onRow?.(hidden, index);
+    });
+    onProgress?.(index + 1, rows.length, 'rows');
+    await setImmediate(); // lets timers, signals and progress have their turn
+  }
+}
