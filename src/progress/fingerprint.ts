@@ -48,10 +48,17 @@ export function fingerprintDifferences(before: Fingerprint, now: Fingerprint): s
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Names, shapes and types of all tensors that the model can use, and both ends of each. */
+/**
+ * Names, shapes and types of all tensors that the model can use, and both ends of each: of a weight those of all layers,
+ * then of the next. Saved progress and recipes hold the digest, so its order stays.
+ */
 async function weightsDigest({ parameters, description }: Pick<Model, 'description' | 'parameters'>): Promise<string> {
   const hash = createHash('sha256');
-  const names = allWeights(description).flatMap((weight) => [...tensorNames(weight), ...fusedNames(weight)]);
+  const weights = allWeights(description);
+  const names = [...new Set(weights.map(({ path }) => path))].flatMap((path) => {
+    const ofAllLayers = weights.filter((weight) => weight.path === path);
+    return [...ofAllLayers.flatMap(tensorNames), ...ofAllLayers.flatMap(fusedNames)];
+  });
   for (const name of new Set(names)) await hashEnds(hash, parameters, name);
   return hash.digest('hex');
 }
