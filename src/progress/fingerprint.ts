@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { bytesPerElement, sizeOf, type WeightSource } from '../engine/index.js';
-import { allWeights, fusedNames, tensorNames, type Model, type Parameters } from '../models/index.js';
+import { allWeights, fusedNames, tensorNames, type Model, type Parameters, type WeightSpec } from '../models/index.js';
 import { rowsDigest } from '../text/index.js';
 
 /** What a result depends on, part by part: digests (SHA-256, hexadecimal) or short texts. */
@@ -54,11 +54,12 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
  */
 async function weightsDigest({ parameters, description }: Pick<Model, 'description' | 'parameters'>): Promise<string> {
   const hash = createHash('sha256');
-  const weights = allWeights(description);
-  const names = [...new Set(weights.map(({ path }) => path))].flatMap((path) => {
-    const ofAllLayers = weights.filter((weight) => weight.path === path);
-    return [...ofAllLayers.flatMap(tensorNames), ...ofAllLayers.flatMap(fusedNames)];
-  });
+  const byPlace = new Map<string, WeightSpec[]>();
+  for (const weight of allWeights(description)) byPlace.set(weight.path, [...(byPlace.get(weight.path) ?? []), weight]);
+  const names = [...byPlace.values()].flatMap((ofAllLayers) => [
+    ...ofAllLayers.flatMap(tensorNames),
+    ...ofAllLayers.flatMap(fusedNames),
+  ]);
   for (const name of new Set(names)) await hashEnds(hash, parameters, name);
   return hash.digest('hex');
 }
