@@ -37,7 +37,8 @@ function flagsIn(source: string): string[] {
   const visit = (node: ts.Node): void => {
     if (ts.isStringLiteral(node) || ts.isNoSubstitutionTemplateLiteral(node) || ts.isTemplateExpression(node)) {
       const text = node.getText();
-      if (/(^|[^\w-])--[a-z]/.test(text) && !text.includes('llm-drop ')) found.push(text);
+      if (text.includes('llm-drop ')) return;
+      if (/(^|[^\w-])--[a-z]/.test(text)) found.push(text);
     }
     ts.forEachChild(node, visit);
   };
