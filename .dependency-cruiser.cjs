@@ -15,11 +15,12 @@ const mayImport = {
   quant: [...base, 'evaluate'],
   bench: [...base, 'evaluate', 'drop'],
   export: [...base, 'evaluate', 'drop', 'quant'],
-  compress: [...base, 'evaluate', 'drop', 'quant', 'export'],
-  serve: [...base, 'evaluate', 'drop', 'quant', 'export'],
-  report: [...base, 'evaluate', 'drop', 'quant', 'export'],
+  jobs: [...base, 'evaluate', 'drop', 'quant', 'export'],
+  compress: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  serve: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  report: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
-  cli: [...base, 'evaluate', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'compress', 'index.ts'],
+  cli: [...base, 'evaluate', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'jobs', 'compress', 'index.ts'],
 };
 
 // The same within the backend of WebAssembly, whose own files may import all of these.

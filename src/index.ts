@@ -5,6 +5,37 @@
  * `llm-drop/testing`; what no program needs is exported by neither.
  */
 
+// Jobs on model folders: score, drop, refit, quantize, sweep and export, each in one call.
+export {
+  dropModules,
+  exportCheckpoint,
+  quantizeCheckpoint,
+  refitModel,
+  scoreMetrics,
+  scoreModel,
+  sweepModel,
+  type ComputeOptions,
+  type DropModulesOptions,
+  type DropResult,
+  type ExportCheckpointOptions,
+  type ExportRecord,
+  type JobOptions,
+  type JobProgress,
+  type Provenance,
+  type QuantizeCheckpointOptions,
+  type QuantizeResult,
+  type RefitModelOptions,
+  type RefitRecord,
+  type RefitResult,
+  type ScoreMetric,
+  type ScoreModelOptions,
+  type ScoreRecord,
+  type SweepChoice,
+  type SweepFile,
+  type SweepModelOptions,
+  type SweepRecord,
+} from './jobs/index.js';
+
 // The engine: tensors and kernels on a backend.
 export {
   CacheError,

@@ -1,3 +1,4 @@
+import type { ComputeOptions } from '../jobs/index.js';
 import type { Drops, LoadOptions, MemoryLimit } from '../models/index.js';
 import { rtnQuantizer, type Int4Options } from '../quant/index.js';
 import type { commonOptions, Option } from './options.js';
@@ -20,6 +21,8 @@ interface Definition<O extends Options> {
   /** False where it only reads and writes files. @defaultValue true */
   readonly computes?: boolean;
   readonly options: O;
+  /** Options that the library calls by another name: its name -> the one here. */
+  readonly renamed?: Readonly<Record<string, string>>;
   /** Arguments behind `llm-drop`, and what they do. */
   readonly examples: readonly (readonly [line: string, meaning: string])[];
   run(
@@ -66,6 +69,13 @@ export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
   quantize: o.int4
     ? rtnQuantizer({ groupSize: o.groupSize as Int4Options['groupSize'], symmetric: !o.asymmetric, head: o.head })
     : undefined,
+});
+
+/** What a job computes with that reads weights as they are stored. */
+export const computeOptionsOf = ({ backend, threads }: LoadValues): ComputeOptions => ({
+  backend,
+  threads,
+  v8Flags: true,
 });
 
 export const dropsOf = ({ dropAttn = [], dropMlp = [] }: Pick<LoadValues, 'dropAttn' | 'dropMlp'>): Drops => ({

@@ -1,5 +1,4 @@
-import { metricNames, searches, type MethodRequest, type MetricName, type Search, type Target } from '../drop/index.js';
-import { UserError } from '../engine/index.js';
+import { metricNames, searches, type MetricName, type Search } from '../drop/index.js';
 import { choice, flag, int } from './options.js';
 
 /** How `drop` chooses, beside the target and the count. None has a default here, so that what is given is known. */
@@ -11,36 +10,3 @@ export const methodOptions = {
   compat: choice<'llm-drop'>("repeat LLM-Drop's choice of windows, which is off by one", ['llm-drop']),
   seed: int('of --metric random (default: 0)', 0),
 };
-
-interface MethodValues {
-  readonly metric?: MetricName;
-  readonly search?: Search;
-  readonly iterations?: number;
-  readonly consecutive: boolean;
-  readonly compat?: 'llm-drop';
-  readonly seed?: number;
-  readonly keep?: readonly number[];
-}
-
-/** What was asked for, for `dropMethod` to check and complete. */
-export const methodRequest = (target: Target, count: number, o: MethodValues): MethodRequest => ({
-  target,
-  count,
-  metric: o.metric,
-  search: o.search,
-  iterations: o.iterations,
-  consecutive: o.consecutive,
-  compat: o.compat,
-  seed: o.seed,
-  keep: o.keep,
-});
-
-/** Flags of these that were given, as they are written. */
-export const givenFlags = (o: MethodValues, names: readonly (keyof MethodValues)[]): string[] =>
-  names.filter((name) => o[name] !== undefined && o[name] !== false).map((name) => `--${name}`);
-
-/** Refuses flags that do not go with something, in one sentence. */
-export function refuseFlags(reason: string, flags: readonly string[]): void {
-  if (flags.length)
-    throw new UserError(`${reason}, so ${flags.join(' and ')} ${flags.length > 1 ? 'do' : 'does'} not go with it`);
-}

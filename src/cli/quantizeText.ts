@@ -1,14 +1,9 @@
-import type { ProjectionResult, QuantizeRecord } from '../quant/index.js';
+import type { QuantizeResult } from '../jobs/index.js';
+import type { ProjectionResult } from '../quant/index.js';
 import { facts, table } from './table.js';
 import { formatBytes, formatLayers, formatSaving } from './units.js';
 
 /** What came of a quantization, for people. */
-/** What was written to the folder as `quantize_report.json`, and where. */
-export interface QuantizeResult extends QuantizeRecord {
-  readonly out: string;
-  readonly notes: readonly string[];
-}
-
 export function describeQuantization(result: QuantizeResult): string[] {
   const { method, format, groupSize, symmetric, drop, bitsPerWeight, bytes, losses, out, calibration } = result;
   return [

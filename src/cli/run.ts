@@ -16,6 +16,7 @@ import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
+import { flagOf, withFlags, type OptionNames } from './flagNames.js';
 import { newerNodeNotice } from './newerNode.js';
 import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
@@ -42,8 +43,10 @@ const commands: readonly Command[] = [
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   const { stderr, signal } = surroundings;
   let ui: Ui | undefined;
+  let names: OptionNames = { options: {} };
   const program = createProgram(surroundings, async (command, values) => {
-    ui = new Ui(surroundings, values.json === true);
+    names = { options: { ...command.options, ...commonOptions }, renamed: command.renamed };
+    ui = new Ui(surroundings, values.json === true, names);
     checkRequired(command, values);
     const { computes = true } = command;
     if (computes && values.backend === 'wasm' && stderr.isTTY && !ui.json) ui.note(newerNodeNotice());
@@ -59,7 +62,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
       stderr.write('interrupted\n');
       return 130;
     }
-    stderr.write(`${errorText(error, { verbose: argv.includes('--verbose') })}\n`);
+    stderr.write(`${withFlags(errorText(error, { verbose: argv.includes('--verbose') }), names)}\n`);
     return 1;
   }
 }
@@ -119,9 +122,6 @@ function checkRequired({ name, options }: Command, values: Record<string, unknow
       hint: `llm-drop ${name} --help shows examples`,
     });
 }
-
-/** dropAttn -> --drop-attn */
-const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 function programOption(name: string, option: Option<unknown>): ProgramOption {
   const flag = flagOf(name);

@@ -1,4 +1,6 @@
 import type { Progress } from '../progress/index.js';
+import type { JobOptions, JobProgress } from '../jobs/index.js';
+import { withFlags, type OptionNames } from './flagNames.js';
 import { ProgressLine, type Output } from './progressLine.js';
 
 /** What a command runs in: the streams, and the signal of Ctrl-C. */
@@ -17,6 +19,8 @@ export class Ui {
     private readonly surroundings: Surroundings,
     /** One JSON document in place of text for people. */
     readonly json: boolean,
+    /** Of the command, for what the library tells. */
+    private readonly names: OptionNames = { options: {} },
   ) {
     this.signal = surroundings.signal ?? new AbortController().signal;
   }
@@ -44,7 +48,14 @@ export class Ui {
   note(text: string | undefined): void {
     if (!text) return;
     this.quiet();
-    this.surroundings.stderr.write(`note: ${text}\n`);
+    this.surroundings.stderr.write(`note: ${withFlags(text, this.names)}\n`);
+  }
+
+  /** Tells a result's notes, and gives it with these as the command speaks. */
+  noted<T extends { readonly notes: readonly string[] }>(result: T): T {
+    const notes = result.notes.map((note) => withFlags(note, this.names));
+    for (const note of notes) this.note(note);
+    return { ...result, notes };
   }
 
   /** A stage of work: the callback to give to the library. It also ends the work after Ctrl-C. */
@@ -58,6 +69,16 @@ export class Ui {
       if (done >= total) line?.clear();
       else line?.update(done, total, unit);
     };
+  }
+
+  /** What a job is given: it tells its stages, its notes, and asks whether it is to end. */
+  get job(): Required<JobOptions> {
+    let current: { stage: string; draw: Progress } | undefined;
+    const onProgress = ({ stage, done, total, unit }: JobProgress): void => {
+      if (current?.stage !== stage || total === 0) current = { stage, draw: this.progress(stage) };
+      current.draw(done, total, unit);
+    };
+    return { onProgress, onNote: (note) => this.note(note), signal: this.signal };
   }
 
   /** Takes the progress line off the terminal. */

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { readDocuments } from '../text/index.js';
 import { fingerprintOf } from '../progress/index.js';
-import { readJsonObject } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { Model } from '../models/index.js';
 import type { Recipe, RecipeInputs } from './recipe.js';
@@ -42,12 +40,6 @@ export function checkInputs({ inputs }: Recipe, now: RecipeInputs): void {
     throw new UserError(`the recipe was run on ${model.name} and other inputs: what differs is ${differs.join(', ')}`, {
       hint: 'take inputs out of the recipe to run it on these',
     });
-}
-
-export async function versionsOf({ engine }: Model): Promise<NonNullable<Recipe['versions']>> {
-  const { name: backend, abilities } = engine.backend;
-  const { version } = (await readJsonObject(fileURLToPath(new URL('../../package.json', import.meta.url))))!;
-  return { 'llm-drop': String(version), node: process.versions.node, backend, tier: abilities.tier };
 }
 
 /** What a rerun should know: with other versions, numbers may round differently. */

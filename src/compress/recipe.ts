@@ -103,9 +103,9 @@ const drop: Read<DropMethod | Drops> = (value, key) => {
   try {
     return dropMethod(Object.fromEntries(request) as unknown as MethodRequest);
   } catch (error) {
-    // It speaks of the command line's flags, which are named as the keys.
+    // The options that it speaks of are keys of the recipe.
     if (error instanceof UserError)
-      throw new UserError(`${key}: ${error.message.replaceAll('--', '')}`, { cause: error });
+      throw new UserError(`${key}: ${error.message.replaceAll('`', '')}`, { cause: error });
     throw error;
   }
 };

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ProgressFile, type Progress } from '../progress/index.js';
+import type { Resumable, Resume, Versions } from '../jobs/chain.js';
+import type { JobOptions } from '../jobs/index.js';
+import { ProgressFile } from '../progress/index.js';
 import { fileError, readJsonObject, writeFolderAtomically } from '../checkpoint/index.js';
-import type { SplitRows } from '../text/index.js';
+import type { HeldOutText, SplitRows } from '../text/index.js';
 import { UserError, type Engine } from '../engine/index.js';
-import { evaluateLoss, type LossResult } from '../evaluate/index.js';
+import type { LossResult } from '../evaluate/index.js';
 import type { ExportResult } from '../export/index.js';
-import { fitsMemory, type Drops, type MemoryLimit, type Model, type ModelSize } from '../models/index.js';
-import type { Recipe } from './recipe.js';
+import type { Drops, MemoryLimit, ModelSize } from '../models/index.js';
 
 /** What all stages work with. */
-export interface Surroundings {
+export interface Surroundings extends JobOptions {
   readonly engine: Engine;
   /** The whole model's folder, and what it is called. */
   readonly base: string;
@@ -19,12 +20,8 @@ export interface Surroundings {
   readonly rows: SplitRows | undefined;
   /** The calibration files, as they were named. */
   readonly files: readonly string[];
-  readonly versions: NonNullable<Recipe['versions']>;
+  readonly versions: Versions;
   readonly memory: MemoryLimit;
-  /** A stage of work as it goes on. */
-  readonly stage: (label: string) => Progress;
-  readonly note: (text: string) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** One stage: from which model folder, and behind which models. */
@@ -54,7 +51,9 @@ const stateFile = 'stage.json';
  * Where a stage's result lies until the whole is done: a folder of the work folder, named after all that the result
  * depends on. So a run goes on from what is there, and one whose recipe has changed from where it changed.
  */
-export class StagePlace {
+export class StagePlace implements Resume {
+  readonly #opened: ProgressFile<unknown>[] = [];
+
   constructor(
     private readonly work: string,
     private readonly key: string,
@@ -75,16 +74,15 @@ export class StagePlace {
     return (await readJsonObject(join(this.folder, stateFile))) as unknown as StageState | undefined;
   }
 
-  /** How far the stage itself has come; `kind` tells several apart. */
-  async progress<T>(kind: string): Promise<ProgressFile<T>> {
-    return ProgressFile.open<T>(`${this.folder}.${kind}.progress`, { stage: this.key });
+  /** How far the stage itself has come: its inputs are in the folder's name. */
+  async open<T>(kind: Resumable): Promise<ProgressFile<T>> {
+    const progress = await ProgressFile.open<T>(`${this.folder}.${kind}.progress`, { stage: this.key });
+    this.#opened.push(progress);
+    return progress;
   }
 
   /** `write` fills the folder, which appears whole; then the stage's own progress goes. */
-  async finish<T extends StageState>(
-    write: (folder: string) => Promise<T>,
-    progress?: ProgressFile<unknown>,
-  ): Promise<T> {
+  async finish<T extends StageState>(write: (folder: string) => Promise<T>): Promise<T> {
     const state = await writeFolderAtomically(this.folder, async (folder) => {
       const written = await write(folder);
       const path = join(folder, stateFile);
@@ -93,23 +91,14 @@ export class StagePlace {
       });
       return written;
     });
-    await progress?.remove();
+    for (const progress of this.#opened) await progress.remove();
     return state;
   }
 }
 
-/** The loss of a model on the held-out rows: null without any, and where not all weights fit in memory. */
-export async function lossOf(
-  { rows, memory, stage, signal }: Surroundings,
-  model: Model,
-  drops: Drops,
-): Promise<LossResult | null> {
-  if (!rows?.heldOut.length || !fitsMemory(model, memory)) return null;
-  model.setDrops(drops);
-  const loading = stage('loading');
-  if (!model.isLoaded) await model.load((done, total) => loading(done, total, 'layers'));
-  return evaluateLoss(model, rows.heldOut, { onProgress: stage('measuring'), signal });
-}
+/** What losses are measured on. */
+export const heldOutOf = ({ rows }: Surroundings): HeldOutText[] =>
+  rows?.heldOut.length ? [{ name: 'held out', rows: rows.heldOut }] : [];
 
 export function calibrationOf({ rows }: Surroundings): readonly Int32Array[] {
   if (!rows) throw new UserError('the stage looks at a text, which the recipe does not name');

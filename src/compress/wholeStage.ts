@@ -1,16 +1,17 @@
 import { mkdir } from 'node:fs/promises';
+import { lossesOf } from '../jobs/chain.js';
 import { Model, modelSize, openModel } from '../models/index.js';
-import { lossOf, type Job, type StageState } from './stage.js';
+import { heldOutOf, type Job, type StageState } from './stage.js';
 
 /** Measures the model that all others are held against. */
 export async function measureWhole(job: Job): Promise<StageState> {
-  await using source = await openModel(job.from);
-  const { source: checkpoint, description } = source;
-  using model = new Model(job.engine, description, checkpoint);
+  await using opened = await openModel(job.from);
+  const { source, description } = opened;
+  using model = new Model(job.engine, description, source);
   const { drops } = model;
-  const loss = await lossOf(job, model, drops);
+  const [loss = null] = await lossesOf(model, source, drops, heldOutOf(job), job);
   const notes = job.rows?.heldOut.length && !loss ? ['no loss is measured: the weights do not fit in memory'] : [];
-  const size = modelSize(checkpoint, description, drops);
+  const size = modelSize(source, description, drops);
   return await job.place.finish(async (folder) => {
     await mkdir(folder, { recursive: true });
     return { stage: 'whole', drops, size, loss, notes };

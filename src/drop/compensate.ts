@@ -86,7 +86,7 @@ function checkRefits(model: Model, parameters: Parameters, stretches: readonly S
     if (bytes > addressableBytes(model))
       throw new UserError(
         `refitting ${tensor} takes sums of ${(bytes / 1e9).toPrecision(3)} GB, more than the ${model.engine.backend.name} backend can hold`,
-        { hint: 'compute with another --backend' },
+        { hint: 'compute with another `backend`' },
       );
   }
 }

@@ -20,7 +20,7 @@ export function selectWindow(
   const scores = importance.blockConsecutive;
   const layers = scores.length;
   if (layers === 0) throw new UserError('these scores hold no windows of blocks');
-  const kept = checkedIndices(keep, layers, '--keep');
+  const kept = checkedIndices(keep, layers, '`keep`');
   const column = compat ? count : count - 1;
   if (!Number.isInteger(count) || count < 1 || column >= layers)
     throw new UserError(

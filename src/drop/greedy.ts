@@ -42,7 +42,7 @@ export async function searchGreedily(
   options: GreedyOptions,
 ): Promise<{ drops: Drops; steps: GreedyStep[] }> {
   const { target, count, objective = 'kl', keep = [], onProgress, signal } = options;
-  const kept = checkedIndices(keep, model.layers.length, '--keep');
+  const kept = checkedIndices(keep, model.layers.length, '`keep`');
   checkCount(count, target, candidates(model, target, kept).length);
   checkPredictable(rows, 'a search');
   // The whole model's, which the search is to stay near.

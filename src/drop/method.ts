@@ -50,7 +50,7 @@ export interface DropMethod {
   readonly keep: readonly number[];
 }
 
-/** Fills in the defaults, and refuses in one sentence what makes no sense together. Named as the options of `drop`. */
+/** Fills in the defaults, and refuses in one sentence what makes no sense together. */
 export function dropMethod(request: MethodRequest): DropMethod {
   const { target, count, metric, search = 'score', iterations = 1, consecutive = false, compat, seed, keep } = request;
   const refuse = (problem: string, hint?: string): never => {
@@ -59,25 +59,25 @@ export function dropMethod(request: MethodRequest): DropMethod {
   const greedy = search !== 'score';
   const textFree = metric === 'gate-norm' || metric === 'random';
   if (consecutive && target !== 'block')
-    refuse(`--consecutive chooses a window of whole blocks, so it needs --target block, not ${target}`);
+    refuse(`\`consecutive\` chooses a window of whole blocks, so it needs \`target\` block, not ${target}`);
   if (compat && !consecutive)
-    refuse('--compat llm-drop is about windows of blocks, so it goes with --consecutive only');
-  if (greedy && metric) refuse(`--search ${search} measures the model itself, so --metric does not go with it`);
-  if (greedy && consecutive) refuse(`--consecutive chooses by scores, so --search ${search} does not go with it`);
+    refuse('`compat` llm-drop is about windows of blocks, so it goes with `consecutive` only');
+  if (greedy && metric) refuse(`\`search\` ${search} measures the model itself, so \`metric\` does not go with it`);
+  if (greedy && consecutive) refuse(`\`consecutive\` chooses by scores, so \`search\` ${search} does not go with it`);
   if (greedy && iterations > 1)
-    refuse(`--search ${search} looks again after every module, so --iterations does not go with it`);
+    refuse(`\`search\` ${search} looks again after every module, so \`iterations\` does not go with it`);
   if (metric === 'gate-norm' && target !== 'attention')
-    refuse(`--metric gate-norm scores attentions only, so it needs --target attention, not ${target}`);
+    refuse(`\`metric\` gate-norm scores attentions only, so it needs \`target\` attention, not ${target}`);
   if (textFree && consecutive)
-    refuse(`--consecutive compares what enters and leaves a window, which --metric ${metric} does not`);
+    refuse(`\`consecutive\` compares what enters and leaves a window, which \`metric\` ${metric} does not`);
   if (textFree && iterations > 1)
     refuse(
-      `--metric ${metric} does not depend on what was dropped before, so more --iterations than one change nothing`,
+      `\`metric\` ${metric} does not depend on what was dropped before, so more \`iterations\` than one change nothing`,
     );
-  if (consecutive && iterations > 1) refuse('--consecutive drops one window, so --iterations does not go with it');
-  if (seed !== undefined && metric !== 'random') refuse('--seed is of random choices, so it needs --metric random');
+  if (consecutive && iterations > 1) refuse('`consecutive` drops one window, so `iterations` does not go with it');
+  if (seed !== undefined && metric !== 'random') refuse('`seed` is of random choices, so it needs `metric` random');
   if (iterations > Math.max(count, 1))
-    refuse(`--iterations ${iterations} cannot drop ${count}: choose at most one round for each`);
+    refuse(`\`iterations\` ${iterations} cannot drop ${count}: choose at most one round for each`);
   return {
     target,
     count,

@@ -151,7 +151,7 @@ function roomForStates(
     throw new UserError(
       `a layer of ${bytesText(layer)} and a row of ${bytesText(row)} need ${bytesText(least)} of memory in all, more than ${bytesText(Math.min(maxMemory, addressableBytes(model)))}`,
       {
-        hint: 'allow more with --max-memory, or take shorter rows',
+        hint: 'allow more with `maxMemory`, or take shorter rows',
       },
     );
   return waitingStates(rows, model.config.hiddenSize, {

@@ -56,7 +56,7 @@ export function selectDrops(
 ): Drops {
   const { similarity } = importance;
   const layers = similarity.attention.length;
-  const kept = new Set(checkedIndices(o.keep ?? [], layers, '--keep'));
+  const kept = new Set(checkedIndices(o.keep ?? [], layers, '`keep`'));
   const scores = candidateScores(similarity, target).map((score, i) => (kept.has(i % layers) ? null : score));
   const available = scores.filter((score) => score !== null).length;
   checkCount(count, target, available, { hint: `${layers} layers, less those kept or already dropped` });

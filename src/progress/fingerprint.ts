@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { bytesPerElement, sizeOf, type WeightSource } from '../engine/index.js';
-import { allWeights, fusedNames, tensorNames, type Model, type Parameters } from '../models/index.js';
+import { allWeights, fusedNames, tensorNames, type Model, type Parameters, type WeightSpec } from '../models/index.js';
 import { rowsDigest } from '../text/index.js';
 
 /** What a result depends on, part by part: digests (SHA-256, hexadecimal) or short texts. */
@@ -48,10 +48,18 @@ export function fingerprintDifferences(before: Fingerprint, now: Fingerprint): s
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Names, shapes and types of all tensors that the model can use, and both ends of each. */
+/**
+ * Names, shapes and types of all tensors that the model can use, and both ends of each: of a weight those of all layers,
+ * then of the next. Saved progress and recipes hold the digest, so its order stays.
+ */
 async function weightsDigest({ parameters, description }: Pick<Model, 'description' | 'parameters'>): Promise<string> {
   const hash = createHash('sha256');
-  const names = allWeights(description).flatMap((weight) => [...tensorNames(weight), ...fusedNames(weight)]);
+  const byPlace = new Map<string, WeightSpec[]>();
+  for (const weight of allWeights(description)) byPlace.set(weight.path, [...(byPlace.get(weight.path) ?? []), weight]);
+  const names = [...byPlace.values()].flatMap((ofAllLayers) => [
+    ...ofAllLayers.flatMap(tensorNames),
+    ...ofAllLayers.flatMap(fusedNames),
+  ]);
   for (const name of new Set(names)) await hashEnds(hash, parameters, name);
   return hash.digest('hex');
 }

@@ -194,7 +194,7 @@ class Quantization {
     const { weight } = this.#model.description.head;
     if (!weight)
       throw new UserError("the model's output projection is its embedding, so it is not quantized on its own", {
-        hint: 'leave --quantize-head out',
+        hint: 'leave `head` out',
       });
     const [name] = tensorNames(weight);
     tensors.set(name, groupQuantized(this.#projections.stored.source(name), this.options));

@@ -37,7 +37,7 @@ export async function sweepRows(
     const split = await splitRows(tokenizer, calibration, o);
     if (split.heldOut.length === 0)
       throw new UserError('the calibration text has no row left to measure on', {
-        hint: 'give more text, ask for fewer or shorter rows, or name another text with --text',
+        hint: 'give more text, ask for fewer or shorter rows, or name another text with `texts`',
       });
     const { length, notes } = split;
     return { calibration: split.calibration, heldOut: [{ name: 'held out', rows: split.heldOut }], length, notes };

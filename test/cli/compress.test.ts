@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { compress, parseRecipe, type CompressResult, type Recipe } from '../../src/compress/index.js';
 import { tensorOfSource, writeWeights } from '../../src/checkpoint/index.js';
+import type { JobProgress } from '../../src/jobs/index.js';
 import { createEngine } from '../../src/engine/index.js';
 import { createModel, tensorNames } from '../../src/models/index.js';
 import {
@@ -217,18 +218,18 @@ describe('a run that was cut', () => {
   /** Cuts a run where `label` has told of progress so many times. */
   async function cutAt(out: string, label: string, times: number): Promise<void> {
     let told = 0;
-    const stage = (name: string) => () => {
-      if (name === label && told++ === times) throw cut;
+    const onProgress = ({ stage, total }: JobProgress): void => {
+      if (stage === label && total > 0 && told++ === times) throw cut;
     };
-    await expect(compress(model, complete, { ...here, out: at(out), stage })).rejects.toBe(cut);
+    await expect(compress(model, complete, { ...here, out: at(out), onProgress })).rejects.toBe(cut);
     expect([existsSync(at(out)), existsSync(at(`${out}.compress`))]).toEqual([false, true]);
   }
 
   /** Goes on, and gives what was told and what was worked on. */
   async function goOn(out: string, changed = complete): Promise<{ notes: string[]; labels: string[] }> {
     const [notes, labels]: [string[], string[]] = [[], []];
-    const stage = (label: string) => () => void labels.push(label);
-    await compress(model, changed, { ...here, out: at(out), stage, note: (text) => notes.push(text) });
+    const onProgress = ({ stage }: JobProgress): void => void labels.push(stage);
+    await compress(model, changed, { ...here, out: at(out), onProgress, onNote: (text) => notes.push(text) });
     expect(existsSync(at(`${out}.compress`))).toBe(false);
     return { notes, labels: [...new Set(labels)] };
   }
@@ -271,8 +272,8 @@ describe('a run that was cut', () => {
     });
     await compress(small, search, { out: at('search'), threads: 1 });
     const notes: string[] = [];
-    const stage = (label: string) => () => {
-      if (label === 'searching' && existsSync(at('cut-search.compress')) && steps() === 2) throw cut;
+    const onProgress = ({ stage }: JobProgress): void => {
+      if (stage === 'searching' && existsSync(at('cut-search.compress')) && steps() === 2) throw cut;
     };
     const steps = (): number => {
       const name = readdirSync(at('cut-search.compress')).find((one) => one.endsWith('.search.progress'));
@@ -280,8 +281,8 @@ describe('a run that was cut', () => {
       const { state } = JSON.parse(readFileSync(join(at('cut-search.compress'), name), 'utf8')) as { state: object[] };
       return state.length;
     };
-    await expect(compress(small, search, { out: at('cut-search'), stage, threads: 1 })).rejects.toBe(cut);
-    await compress(small, search, { out: at('cut-search'), threads: 1, note: (text) => notes.push(text) });
+    await expect(compress(small, search, { out: at('cut-search'), onProgress, threads: 1 })).rejects.toBe(cut);
+    await compress(small, search, { out: at('cut-search'), threads: 1, onNote: (text) => notes.push(text) });
     expect(notes).toEqual(['continuing a search behind 2 of 3 steps']);
     expectSame(at('cut-search'), at('search'));
   });

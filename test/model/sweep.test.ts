@@ -180,7 +180,7 @@ describe('a sweep', () => {
         "cannot drop 99 of target 'attention'",
       );
       await expect(sweep(model, rows, { ...plain, metric: 'gate-norm', stage })).rejects.toThrow(
-        '--metric gate-norm scores attentions only',
+        '`metric` gate-norm scores attentions only',
       );
     }));
 });

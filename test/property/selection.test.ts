@@ -90,7 +90,7 @@ describe('selectDrops', () => {
       "cannot drop 5 of target 'attention': 4 can be dropped",
     );
     expect(() => selectDrops(importance, 'joint', 1, { keep: [4] })).toThrow(
-      '--keep names layer 4, but the model has 4 (0 to 3)',
+      '`keep` names layer 4, but the model has 4 (0 to 3)',
     );
   });
 });

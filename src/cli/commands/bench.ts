@@ -14,9 +14,9 @@ import { mergeDrops } from '../../drop/index.js';
 import { UserError } from '../../engine/index.js';
 import { loadModel, type Drops, type LoadedModel } from '../../models/index.js';
 import { command, dropsOf, loadOptionsOf } from '../command.js';
-import { readJson } from '../jsonFiles.js';
+import { readJson } from '../../jobs/jsonFiles.js';
 import { choice, dropOptions, files, int, numbers, text } from '../options.js';
-import { provenance, type Provenance } from '../provenance.js';
+import { provenance, type Provenance } from '../../jobs/provenance.js';
 
 interface Benchmark extends BenchReport, Provenance {
   /** With --compare: what became of the other report's tests. */

@@ -3,13 +3,13 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compress as runRecipe, exampleRecipe, parseRecipe } from '../../compress/index.js';
 import { UserError } from '../../engine/index.js';
-import { command } from '../command.js';
+import { command, computeOptionsOf } from '../command.js';
 import { describeCompression } from '../compressText.js';
-import { readJson } from '../jsonFiles.js';
+import { readJson } from '../../jobs/jsonFiles.js';
 import { flag, text } from '../options.js';
 import { builtInModel } from '../package.js';
 import { size } from '../scale.js';
-import { checkVacant } from '../vacant.js';
+import { checkVacant } from '../../jobs/vacant.js';
 
 export const compress = command('compress', 'Drop, compensate, quantize and export, as one recipe says', {
   description:
@@ -53,10 +53,8 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
     if (!o.overwrite) await checkVacant(o.out);
     const result = await runRecipe(o.model, recipe, {
       ...{ out: o.out, overwrite: o.overwrite, maxMemory: o.maxMemory },
-      ...{ backend: o.backend, threads: o.threads, v8Flags: true },
-      stage: (label) => ui.progress(label),
-      note: (told) => ui.note(told),
-      signal: ui.signal,
+      ...computeOptionsOf(o),
+      ...ui.job,
     });
     ui.show(result, describeCompression);
   },

@@ -1,12 +1,12 @@
-import { command } from '../command.js';
+import { command, loadOptionsOf } from '../command.js';
 import { runDemo, type DemoResult } from '../runDemo.js';
 import { demoRows } from '../demoRows.js';
-import { loadForText } from '../loadForText.js';
+import { loadTextModel } from '../../jobs/textModel.js';
 import { builtInModel } from '../package.js';
-import { provenance, type Provenance } from '../provenance.js';
+import { provenance, type Provenance } from '../../jobs/provenance.js';
 import { table } from '../table.js';
 import { formatDifference, formatLayers, formatRate } from '../units.js';
-import { describeScores } from './score.js';
+import { describeScores } from '../scoreText.js';
 
 interface Demo extends DemoResult, Provenance {
   readonly model: string;
@@ -25,7 +25,7 @@ export const demo = command('demo', 'The whole job on the built-in model, in und
   ],
   run: async (o, ui) => {
     const start = performance.now();
-    await using loaded = await loadForText(o.model, o, ui);
+    await using loaded = await loadTextModel(o.model, { ...loadOptionsOf(o), ...ui.job });
     const { model, tokenizer } = loaded;
     const rows = await demoRows(model, tokenizer, o.model, ui);
     const result = await runDemo(model, tokenizer, rows, ui);

@@ -1,11 +1,12 @@
 import { calibrationRows } from '../../text/index.js';
 import { evaluateLoss, type LossResult } from '../../evaluate/index.js';
 import type { Drops } from '../../models/index.js';
-import { fieldOption, watched } from '../calibration.js';
-import { command } from '../command.js';
-import { loadForText } from '../loadForText.js';
+import { watched } from '../../jobs/watchedTokenizer.js';
+import { fieldOption } from '../calibration.js';
+import { command, loadOptionsOf } from '../command.js';
+import { loadTextModel } from '../../jobs/textModel.js';
 import { dropOptions, int, requiredFiles } from '../options.js';
-import { provenance, type Provenance } from '../provenance.js';
+import { provenance, type Provenance } from '../../jobs/provenance.js';
 import { facts } from '../table.js';
 import { formatCount, formatLayers } from '../units.js';
 
@@ -33,7 +34,7 @@ export const evaluate = command('eval', "Measure a model's loss and perplexity o
     ['eval models/tiny-stories --text stories.txt --rows 64 --json', "every row's loss too"],
   ],
   run: async (o, ui) => {
-    await using loaded = await loadForText(o.model, o, ui);
+    await using loaded = await loadTextModel(o.model, { ...loadOptionsOf(o), ...ui.job });
     const { model, tokenizer } = loaded;
     const { rows, length, note } = await calibrationRows(
       watched(tokenizer, o.rows * o.length, ui.progress('tokenizing')),

@@ -1,17 +1,7 @@
-import { openModel } from '../../models/index.js';
-import {
-  exportFormats,
-  exportModel,
-  exportTypes,
-  parseReport,
-  type ExportFormat,
-  type ExportResult,
-} from '../../export/index.js';
-import { parseImportance } from '../../drop/index.js';
+import { exportFormats, exportTypes, type ExportFormat, type ExportResult } from '../../export/index.js';
+import { exportCheckpoint } from '../../jobs/index.js';
 import { command } from '../command.js';
-import { readJson } from '../jsonFiles.js';
 import { choice, flag, requiredText, text, type Option } from '../options.js';
-import { version } from '../package.js';
 import { facts } from '../table.js';
 import { formatBytes, formatLayers } from '../units.js';
 
@@ -39,25 +29,9 @@ export const exportCommand = command('export', 'Write a model for another engine
     ['export smaller --to hf --zero --out smaller-hf', 'for anything that reads a Hugging Face folder'],
   ],
   run: async (o, ui) => {
-    await using source = await openModel(o.model);
-    const { numHiddenLayers } = source.config;
-    const result = await exportModel(source, {
-      to: o.to,
-      type: o.type,
-      zero: o.zero,
-      out: o.out,
-      overwrite: o.overwrite,
-      backend: o.backend,
-      threads: o.threads,
-      importance:
-        o.importance === undefined
-          ? undefined
-          : parseImportance(await readJson(o.importance), numHiddenLayers, o.importance),
-      report: o.report === undefined ? undefined : parseReport(await readJson(o.report), o.report),
-      onProgress: ui.progress('exporting'),
-    });
-    for (const note of result.notes) ui.note(note);
-    ui.show({ version, model: o.model, ...result }, describe);
+    const { to, type, zero, out, overwrite, importance, report, backend, threads } = o;
+    const options = { to, type, zero, out, overwrite, importance, report, backend, threads };
+    ui.show(ui.noted(await exportCheckpoint(o.model, { ...options, ...ui.job })), describe);
   },
 });
 

@@ -1,8 +1,8 @@
 import { generate as generateTokens } from '../../models/index.js';
-import { command } from '../command.js';
-import { loadForText } from '../loadForText.js';
+import { command, loadOptionsOf } from '../command.js';
+import { loadTextModel } from '../../jobs/textModel.js';
 import { dropOptions, int, number, requiredText } from '../options.js';
-import { provenance } from '../provenance.js';
+import { provenance } from '../../jobs/provenance.js';
 import { TextStream } from '../textStream.js';
 
 export const generate = command('generate', 'Continue a prompt', {
@@ -22,7 +22,7 @@ export const generate = command('generate', 'Continue a prompt', {
     ['generate Llama-3.2-1B --prompt "The moon" --drop-attn 10-13', 'without four attentions'],
   ],
   run: async (o, ui) => {
-    await using loaded = await loadForText(o.model, o, ui);
+    await using loaded = await loadTextModel(o.model, { ...loadOptionsOf(o), ...ui.job });
     const { model, tokenizer } = loaded;
     // The tokenizer's own post-processing decides whether a beginning-of-text token comes first.
     const prompt = tokenizer.encode(o.prompt, { addSpecialTokens: true });

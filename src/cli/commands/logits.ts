@@ -3,9 +3,9 @@ import { UserError } from '../../engine/index.js';
 import { computeLogits } from '../../evaluate/index.js';
 import { loadModel } from '../../models/index.js';
 import { command, loadOptionsOf } from '../command.js';
-import { checkOutputFile, readJson } from '../jsonFiles.js';
+import { checkOutputFile, readJson } from '../../jobs/jsonFiles.js';
 import { dropOptions, requiredText } from '../options.js';
-import { provenance } from '../provenance.js';
+import { provenance } from '../../jobs/provenance.js';
 
 export const logits = command('logits', 'Write the logits of given tokens, for comparing engines', {
   description:

@@ -1,8 +1,9 @@
+import type { ScoreRecord } from '../../jobs/index.js';
 import { importanceOf, mergeShards, parseShard } from '../../drop/index.js';
 import { command } from '../command.js';
-import { checkOutputFile, readJson, writeJson } from '../jsonFiles.js';
+import { checkOutputFile, readJson, writeJson } from '../../jobs/jsonFiles.js';
 import { text } from '../options.js';
-import { describeScores, type ScoreResult } from './score.js';
+import { describeScores } from '../scoreText.js';
 
 export const merge = command('merge', 'Join the scores of shards into those of one run', {
   description:
@@ -16,8 +17,8 @@ export const merge = command('merge', 'Join the scores of shards into those of o
     if (o.out !== undefined) await checkOutputFile(o.out);
     const documents = await Promise.all(o.inputs.map(readJson));
     const merged = mergeShards(documents.map((document, i) => parseShard(document, o.inputs[i])));
-    const { shard: _shard, fingerprint: _fingerprint, sums: _sums, ...first } = documents[0] as ScoreResult;
-    const result: ScoreResult = { ...first, ...importanceOf(merged), date: new Date().toISOString() };
+    const { shard: _shard, fingerprint: _fingerprint, sums: _sums, ...first } = documents[0] as ScoreRecord;
+    const result: ScoreRecord = { ...first, ...importanceOf(merged), date: new Date().toISOString() };
     if (o.out !== undefined) await writeJson(o.out, result);
     ui.show(result, (r) => describeScores(r, ui.width));
   },

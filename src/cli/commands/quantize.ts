@@ -1,33 +1,12 @@
-import { ProgressFile, fingerprintOf } from '../../progress/index.js';
-import { int4Methods, loadTokenizer } from '../../checkpoint/index.js';
-import { sweepRows, type HeldOutText } from '../../text/index.js';
-import { UserError, createEngine } from '../../engine/index.js';
-import { Model, defaultMaxMemory, fitsMemory, openModel, tensorNames, type OpenedModel } from '../../models/index.js';
-import {
-  checkQuantizable,
-  projectionTensors,
-  quantizeLoss,
-  quantizeMethods,
-  quantizeModel,
-  quantizeRecordFile,
-  quantizedSize,
-  randomInt4,
-  writeQuantized,
-  type GroupOptions,
-  type QuantizeModelOptions,
-  type QuantizeRecord,
-  type QuantizeState,
-} from '../../quant/index.js';
-import { fieldOption, watched } from '../calibration.js';
-import { command, type CommonValues, type Values } from '../command.js';
-import { lossesOf } from '../compensation.js';
+import { int4Methods } from '../../checkpoint/index.js';
+import { UserError } from '../../engine/index.js';
+import { quantizeCheckpoint } from '../../jobs/index.js';
+import { quantizeMethods, type GroupOptions } from '../../quant/index.js';
+import { fieldOption } from '../calibration.js';
+import { command, computeOptionsOf } from '../command.js';
 import { choice, files, flag, int, number, requiredText, type Option } from '../options.js';
-import { version } from '../package.js';
-import { provenance } from '../provenance.js';
-import { describeQuantization, type QuantizeResult } from '../quantizeText.js';
+import { describeQuantization } from '../quantizeText.js';
 import { size } from '../scale.js';
-import type { Ui } from '../ui.js';
-import { checkVacant } from '../vacant.js';
 
 const groupSizeOption: Option<GroupOptions['groupSize']> = {
   ...int('weights along a row that share a scale: 32, 64, 128, or -1 for the row', -1, 128),
@@ -59,154 +38,30 @@ const options = {
   overwrite: flag('replace a model folder that is already there'),
 };
 
-type QuantizeValues = Values<typeof options> & CommonValues & { readonly model: string };
-
 export const quantize = command('quantize', 'Write a model with weights in 4 bits', {
   description:
     'Projections become integers of 4 bits in groups along a row, after dropping if any was dropped. gptq and awq look ' +
     'at a text to lose less. The folder loads in transformers and vLLM, and in every command here. An interrupted run ' +
     'leaves its progress beside --out, and the same command line continues it.',
   options,
+  renamed: { texts: 'text', head: 'quantizeHead' },
   examples: [
     ['quantize Llama-3.2-1B --calibration c4.jsonl --out int4', 'GPTQ in groups of 128, as compressed-tensors'],
     ['quantize smaller --method awq --format awq --calibration c4.jsonl --out int4', 'AWQ, of a dropped model'],
     ['quantize Llama-3.2-1B --method rtn --group-size 32 --out int4', 'rounded to nearest, without a text'],
   ],
   run: async (o, ui) => {
-    checkValues(o);
-    if (!o.overwrite) await checkVacant(o.out);
-    const result = await quantizeFolder(o, ui);
-    for (const note of result.notes) ui.note(note);
-    ui.show(result, describeQuantization);
+    if (o.int4) throw new UserError('quantize makes its own int4 weights, so --int4 does not go with it');
+    if (o.symmetric && o.asymmetric) throw new UserError('--symmetric and --asymmetric exclude each other');
+    const { out, overwrite, method, format, groupSize, clip, damping, expertFloor, quantizeHead } = o;
+    const { calibration, samples, length, field, heldOut, maxMemory } = o;
+    const result = await quantizeCheckpoint(o.model, {
+      ...{ out, overwrite, method, format, groupSize, clip, damping, expertFloor, head: quantizeHead },
+      symmetric: o.symmetric || (o.asymmetric ? false : undefined),
+      ...{ calibration, samples, length, field, texts: o.text, heldOut, maxMemory },
+      ...computeOptionsOf(o),
+      ...ui.job,
+    });
+    ui.show(ui.noted(result), describeQuantization);
   },
 });
-
-async function quantizeFolder(o: QuantizeValues, ui: Ui): Promise<QuantizeResult> {
-  await using source = await openModel(o.model);
-  const { source: checkpoint, description } = source;
-  using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
-  using model = new Model(engine, description, checkpoint);
-  const groups = { groupSize: o.groupSize, symmetric: isSymmetric(o), clip: o.clip };
-  checkShapes(source, model, groups, o);
-
-  const { calibration, heldOut, length, notes } = await rowsOf(o, model, ui);
-  const drops = model.drops;
-  const before = await lossesOf(model, checkpoint, drops, heldOut, ui);
-  const { damping, expertFloor, method } = o;
-  const settings = { ...groups, method, damping, expertFloor, head: o.quantizeHead };
-  const progress = await openProgress(o, model, calibration, settings, ui);
-  await using quantized = await quantizeModel(model, calibration, {
-    ...settings,
-    progress,
-    onProgress: ui.progress('quantizing'),
-    signal: ui.signal,
-  });
-  const after = await lossesOf(model, quantized.parameters, drops, heldOut, ui);
-  const { backend, tier } = provenance(model);
-  const record: QuantizeRecord = {
-    schema: 'llm-drop/quantize-report/1',
-    version,
-    date: new Date().toISOString(),
-    model: o.model,
-    method,
-    format: o.format,
-    ...groups,
-    calibration: calibration.length ? { files: o.calibration!, samples: calibration.length, length } : null,
-    drop: drops,
-    ...quantizedSize(checkpoint, description, drops, quantized.replaced, groups),
-    losses: before.map((loss, i) => quantizeLoss(heldOut[i].name, loss, after[i])),
-    projections: quantized.results,
-    warnings: quantized.warnings,
-    versions: { 'llm-drop': version, node: process.versions.node, backend, tier },
-  };
-  await writeQuantized(source, o.out, {
-    format: o.format,
-    ...groups,
-    replaced: quantized.replaced,
-    algorithm: { quantizer: `llm-drop:${version}`, dampPercent: damping, actOrder: method === 'gptq' },
-    files: { [quantizeRecordFile]: record },
-    overwrite: o.overwrite,
-    onProgress: ui.progress('writing'),
-  });
-  await progress.remove();
-  return { ...record, out: o.out, notes: [...notes, ...quantized.warnings] };
-}
-
-/** Files of AWQ have zero points in any case; vLLM runs the others symmetric only. */
-const isSymmetric = ({ symmetric, asymmetric, format }: QuantizeValues): boolean =>
-  symmetric || (!asymmetric && format !== 'awq');
-
-function checkValues(o: QuantizeValues): void {
-  if (o.int4) throw new UserError('quantize makes its own int4 weights, so --int4 does not go with it');
-  if (o.symmetric && o.asymmetric) throw new UserError('--symmetric and --asymmetric exclude each other');
-  if (o.method !== 'rtn' && !o.calibration)
-    throw new UserError(`--method ${o.method} needs --calibration with a text`, {
-      hint: '--method rtn looks at none',
-    });
-  if (o.method === 'awq' && o.clip === 'search')
-    throw new UserError('awq cuts ranges by a search of its own, so --clip does not go with it');
-  if (!(o.damping > 0 && o.damping < 1)) throw new UserError(`--damping must be between 0 and 1, found ${o.damping}`);
-}
-
-/** Fails before the work where the format cannot hold what comes of it. */
-function checkShapes(opened: OpenedModel, model: Model, groups: GroupOptions, o: QuantizeValues): void {
-  const head = opened.description.head.weight;
-  if (o.quantizeHead && !head)
-    throw new UserError("the model's output projection is its embedding, which the formats hold as floats only", {
-      hint: 'leave --quantize-head out',
-    });
-  const tensors = new Set([...projectionTensors(model), ...(o.quantizeHead ? tensorNames(head!) : [])]);
-  const { groupSize, symmetric } = groups;
-  checkQuantizable(opened, {
-    format: o.format,
-    groupSize,
-    symmetric,
-    replaced: (name, shape) =>
-      tensors.has(name)
-        ? randomInt4(name, shape, { groupSize: groupSize === -1 ? 128 : groupSize, symmetric })
-        : undefined,
-  });
-}
-
-interface Rows {
-  readonly calibration: readonly Int32Array[];
-  readonly heldOut: readonly HeldOutText[];
-  readonly length: number;
-  readonly notes: readonly string[];
-}
-
-/** Rows to calibrate on and, where all weights fit in memory, to measure on. */
-async function rowsOf(o: QuantizeValues, model: Model, ui: Ui): Promise<Rows> {
-  const given = o.calibration ?? o.text;
-  if (!given) return { calibration: [], heldOut: [], length: 0, notes: ['no loss is measured without --text'] };
-  const maxLength = model.config.maxPositionEmbeddings;
-  const length = Math.min(o.length, maxLength);
-  const found = await sweepRows(
-    watched(await loadTokenizer(o.model), (o.samples + o.heldOut) * length, ui.progress('tokenizing')),
-    given,
-    { ...o, texts: o.text, maxLength },
-  );
-  const rows = { ...found, calibration: o.method === 'rtn' ? [] : found.calibration };
-  if (fitsMemory(model, { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length })) return rows;
-  return {
-    ...rows,
-    heldOut: [],
-    notes: [...found.notes, 'no loss is measured: the weights do not fit in memory at once'],
-  };
-}
-
-async function openProgress(
-  { out }: QuantizeValues,
-  model: Model,
-  calibration: readonly Int32Array[],
-  settings: Partial<QuantizeModelOptions>,
-  ui: Ui,
-): Promise<ProgressFile<QuantizeState>> {
-  const progress = await ProgressFile.open<QuantizeState>(
-    `${out.replace(/[/\\]+$/, '')}.quantize.progress`,
-    await fingerprintOf({ model, rows: { 'calibration tokens': calibration }, settings: { ...settings }, version }),
-  );
-  ui.note(progress.changed);
-  if (progress.previous) ui.note(`continuing behind ${progress.previous.layers} layers`);
-  return progress;
-}

@@ -72,7 +72,7 @@ describe('the window that goes', () => {
       'cannot drop a window of 3 blocks: the model has 3, and LLM-Drop scores windows one block longer',
     ],
     [2, { keep: [1] }, 'no window of 2 consecutive blocks is free of the layers to keep'],
-    [1, { keep: [3] }, '--keep names layer 3, but the model has 3 (0 to 2)'],
+    [1, { keep: [3] }, '`keep` names layer 3, but the model has 3 (0 to 2)'],
   ])('%d blocks with %j is refused', (count, o, sentence) =>
     expect(() => selectWindow(importance, count, o)).toThrow(sentence),
   );

@@ -37,7 +37,7 @@ describe('a method', () => {
 
   it('nothing can be dropped in one round, and in no more', () => {
     expect(dropMethod({ target: 'mlp', count: 0, iterations: 1 }).count).toBe(0);
-    expect(() => dropMethod({ target: 'mlp', count: 0, iterations: 2 })).toThrow('--iterations 2 cannot drop 0');
+    expect(() => dropMethod({ target: 'mlp', count: 0, iterations: 2 })).toThrow('`iterations` 2 cannot drop 0');
   });
 
   // Mostly left out: of all at once hardly any goes with the others.
@@ -63,7 +63,7 @@ describe('a method', () => {
           method = dropMethod(request);
         } catch (error) {
           expect(error).toBeInstanceOf(UserError);
-          expect((error as Error).message).toMatch(/^--[^\n]+[^.\n]$/);
+          expect((error as Error).message).toMatch(/^`[^\n]+[^.\n]$/);
           refused++;
           return;
         }

@@ -80,7 +80,7 @@ describe('blocks', () => {
 
   it('that are all dropped leave nothing to write', () => {
     const all = [0, 1, 2, 3];
-    return expect(exported(llama, { attention: all, mlp: all })).rejects.toThrow(/no layer is left.*--zero/);
+    return expect(exported(llama, { attention: all, mlp: all })).rejects.toThrow(/no layer is left.*`zero`/);
   });
 });
 
@@ -90,12 +90,12 @@ describe('sub-layers', () => {
     await writeRandomFolder(folder, llama);
     const attempt = exportModel(folder, { to: 'hf', out, engine: place.engine(), drops: { attention: [1, 2] } });
     await expect(attempt).rejects.toThrow(
-      /lacks attention of layers 1, 2 \(--zero .* --to vllm or gguf .* --to llm-drop/,
+      /lacks attention of layers 1, 2 \(`zero` .* `to` vllm or gguf .* `to` llm-drop/,
     );
     await expect(readdir(out)).rejects.toThrow(/ENOENT/);
   });
 
-  it('are zeroed with --zero', async () => {
+  it('are zeroed with `zero`', async () => {
     const { folder, out } = await exported(llama, { attention: [1], mlp: [3] }, { zero: true });
     expect(await names(out)).toEqual(await names(folder));
     expect((await values(out, 'model.layers.1.self_attn.o_proj.weight')).every((x) => x === 0)).toBe(true);
@@ -271,7 +271,7 @@ describe('nemotron-nas', () => {
     );
   });
 
-  it('is not needed where only blocks are dropped, nor with --zero', async () => {
+  it('is not needed where only blocks are dropped, nor with `zero`', async () => {
     const { out } = await exported(llama, { attention: [1], mlp: [1] }, { to: 'vllm' });
     expect(await readJsonObject(join(out, 'config.json'))).toMatchObject({ model_type: 'llama', num_hidden_layers: 3 });
     const zeroed = await exported(mixtral, { attention: [1] }, { to: 'vllm', zero: true });
@@ -279,7 +279,7 @@ describe('nemotron-nas', () => {
       model_type: 'mixtral',
       num_hidden_layers: 4,
     });
-    await expect(exported(mixtral, { attention: [1] }, { to: 'vllm' })).rejects.toThrow(/--zero/);
+    await expect(exported(mixtral, { attention: [1] }, { to: 'vllm' })).rejects.toThrow(/`zero`/);
   });
 });
 

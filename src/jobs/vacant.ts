@@ -5,5 +5,5 @@ import { UserError } from '../engine/index.js';
 export async function checkVacant(out: string): Promise<void> {
   const held = await readdir(out).catch(() => []);
   if (held.length)
-    throw new UserError(`${out} exists and is not empty`, { hint: 'choose another folder, or give --overwrite' });
+    throw new UserError(`${out} exists and is not empty`, { hint: 'choose another folder, or give `overwrite`' });
 }

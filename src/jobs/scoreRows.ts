@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fingerprintOf, ProgressFile, type Fingerprint } from '../progress/index.js';
+import { ProgressFile, fingerprintOf, type Fingerprint } from '../progress/index.js';
 import {
   defaultGaps,
   importanceOf,
@@ -13,47 +13,47 @@ import {
   type ShardRecord,
 } from '../drop/index.js';
 import type { LoadedModel } from '../models/index.js';
-import { version } from './package.js';
-import type { Ui } from './ui.js';
-import { formatBytes } from './units.js';
+import { formatBytes } from './byteText.js';
+import { stageOf, type JobOptions } from './jobOptions.js';
+import { llmDropVersion } from './version.js';
 
-interface ScaleValues {
+interface ScoreRowsOptions extends JobOptions {
   readonly metric: string;
-  readonly gap?: readonly number[];
+  readonly gaps?: readonly number[];
   readonly shard?: Shard;
   readonly maxMemory: number;
   readonly out?: string;
   readonly state?: string;
 }
 
-export interface ScaledScores {
+export interface ScoredRows {
   readonly importance: Importance;
-  /** Of a shard: what `merge` needs. */
+  /** Of a shard: what a merge needs. */
   readonly record?: ShardRecord;
   /** To be called when the result is safe: what would continue the run goes. */
   finished(): Promise<void>;
 }
 
 /** Scores rows or one shard of them, loaded or streamed, from where an interrupted run left off. */
-export async function scoreAtScale(
+export async function scoreRows(
   model: LoadedModel,
   drawn: readonly Int32Array[],
-  o: ScaleValues,
-  ui: Ui,
-): Promise<ScaledScores> {
+  o: ScoreRowsOptions,
+): Promise<ScoredRows> {
   const rows = o.shard ? shardRows(drawn, o.shard) : drawn;
-  if (!model.isLoaded) ui.note(streamingNote(model, o));
-  const gaps = o.gap ?? defaultGaps(model);
+  if (!model.isLoaded) o.onNote?.(streamingNote(model, o));
+  const gaps = o.gaps ?? defaultGaps(model);
   const settings = { metric: o.metric, gaps };
+  const version = llmDropVersion();
   const fingerprint = await fingerprintOf({ model, rows: { 'calibration tokens': drawn }, settings, version });
-  const progress = await openProgress(o, model, fingerprint, ui);
+  const progress = await openProgress(o, model, fingerprint);
   const sums = await scoreSums(model, rows, {
     metric: metrics.find(({ name }) => name === o.metric),
     gaps,
     progress,
     maxMemory: o.maxMemory,
-    onProgress: ui.progress('scoring'),
-    signal: ui.signal,
+    onProgress: stageOf(o, 'scoring'),
+    signal: o.signal,
   });
   return {
     importance: importanceOf(sums),
@@ -62,18 +62,17 @@ export async function scoreAtScale(
   };
 }
 
-function streamingNote({ engine }: LoadedModel, { maxMemory, gap }: ScaleValues): string {
+function streamingNote({ engine }: LoadedModel, { maxMemory, gaps }: ScoreRowsOptions): string {
   const wasm = engine.backend.name === 'wasm' ? ', or in the 4 GB of WebAssembly' : '';
-  const windows = gap ? '' : '; of windows, single blocks are scored (--gap for longer ones)';
+  const windows = gaps ? '' : '; of windows, single blocks are scored (`gaps` for longer ones)';
   return `the weights do not fit in ${formatBytes(maxMemory)}${wasm}: layers are streamed from the disk${windows}`;
 }
 
-/** The progress of a run with --out or --state; tells whether it continues one. */
+/** The progress of a run with `out` or `state`; tells whether it continues one. */
 async function openProgress(
-  o: ScaleValues,
+  o: ScoreRowsOptions,
   model: LoadedModel,
   fingerprint: Fingerprint,
-  ui: Ui,
 ): Promise<ProgressFile<ScoreState> | undefined> {
   const part = o.shard ? `${o.shard.index}-of-${o.shard.count}` : undefined;
   const path =
@@ -84,10 +83,10 @@ async function openProgress(
     shard: part ?? 'none',
     'whether weights are streamed': String(!model.isLoaded),
   });
-  ui.note(progress.changed);
+  if (progress.changed) o.onNote?.(progress.changed);
   if (progress.previous) {
     const { layer, row } = progress.previous.next;
-    ui.note(`continuing from ${path}, at ${model.isLoaded ? '' : `layer ${layer}, `}row ${row}`);
+    o.onNote?.(`continuing from ${path}, at ${model.isLoaded ? '' : `layer ${layer}, `}row ${row}`);
   }
   return progress;
 }

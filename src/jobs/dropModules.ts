@@ -1,0 +1,151 @@
+import {
+  mergeDrops,
+  needsText,
+  type CompensationMode,
+  type DropMethod,
+  type DropRecord,
+  type Importance,
+  type MethodRequest,
+} from '../drop/index.js';
+import { splitRows, type SplitRows } from '../text/index.js';
+import { Model, checkedIndices, type Drops, type LoadOptions, openModel, type OpenedModel } from '../models/index.js';
+import { checkedDrop } from './dropRequest.js';
+import { workOutDrop, type DropTask } from './dropWork.js';
+import { engineFor, stageOf, type JobOptions } from './jobOptions.js';
+import { programVersions, versionsOf } from './provenance.js';
+import { ResumeBeside } from './resume.js';
+import { scoresOf, type GivenScores } from './scoresOf.js';
+import { loadTextModel, type TextModel } from './textModel.js';
+import { checkVacant } from './vacant.js';
+import { watched } from './watchedTokenizer.js';
+
+/** What to drop is said by `drops`, or by `target` and `count` with `importance`, `calibration` or a method without text. */
+export interface DropModulesOptions
+  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, Partial<MethodRequest> {
+  /** The folder to write the smaller model to. */
+  readonly out: string;
+  /** Replace a model folder that is already there. @defaultValue false */
+  readonly overwrite?: boolean;
+  /** Write `config.json` and the side files only, to lay over the original folder. @defaultValue false */
+  readonly configOnly?: boolean;
+  /** These modules, by original layer; what the model had dropped before stays dropped. */
+  readonly drops?: Partial<Drops>;
+  /** Scores of `scoreModel`, or a file of them, in place of scoring again. */
+  readonly importance?: string | Importance;
+  /** Text to score or search on, and behind those rows to measure the loss on. @defaultValue no loss is measured */
+  readonly calibration?: readonly string[];
+  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
+  readonly samples?: number;
+  readonly length?: number;
+  /** The text's field in .jsonl files. @defaultValue 'text' */
+  readonly field?: string;
+  /** Rows to measure the loss on. @defaultValue 16 */
+  readonly heldOut?: number;
+  /** Refit output projections that stay to give back part of what went. @defaultValue none is refit */
+  readonly compensate?: CompensationMode;
+  /** How much a refit is held back, as a multiple of the mean of diag(Z'Z). @defaultValue 1 */
+  readonly alpha?: number;
+}
+
+/** What was written to the folder as `drop_report.json`, and where. */
+export interface DropResult extends DropRecord {
+  readonly out: string;
+  readonly configOnly: boolean;
+  /** How rows differ from what was asked for, and what was not measured. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writes a model folder without its most redundant modules, or without those that are named; measures what that costs on
+ * rows that the choice has not seen. The folder appears complete or not at all. A greedy search and a refit go on where an
+ * interrupted run with the same `out` left off. UserError for options that do not go together, for an `out` that is not
+ * empty, and for files that cannot be read.
+ */
+export async function dropModules(folder: string, o: DropModulesOptions): Promise<DropResult> {
+  const method = checkedDrop(o);
+  if (!o.overwrite) await checkVacant(o.out);
+  return o.calibration ? dropMeasured(folder, method, o.calibration, o) : dropUnmeasured(folder, method, o);
+}
+
+/** Scores or searches where needed, measures the loss on held-out rows, writes. */
+async function dropMeasured(
+  folder: string,
+  method: DropMethod | undefined,
+  files: readonly string[],
+  o: DropModulesOptions,
+): Promise<DropResult> {
+  await using loaded = await loadTextModel(folder, { ...o, drops: undefined });
+  const { model } = loaded;
+  const scores = await givenScores(o, model);
+  const rows = await rowsOf(loaded, files, scores, o);
+  const refit = o.compensate && { mode: o.compensate, alpha: o.alpha ?? 1 };
+  const task = { source: model, model, method, importance: scores?.importance, rows, files, refit };
+  const named = method ? undefined : namedModules(model, o);
+  return await write(folder, { ...task, named, versions: versionsOf(model.engine) }, rows.notes, o);
+}
+
+/** Reads no weight but to copy it, or as Gate-Norm looks at it. */
+async function dropUnmeasured(
+  folder: string,
+  method: DropMethod | undefined,
+  o: DropModulesOptions,
+): Promise<DropResult> {
+  await using source = await openModel(folder);
+  const scores = await givenScores(o, source);
+  const named = method ? undefined : namedModules(source, o);
+  const task = { source, method, importance: scores?.importance, named, versions: { ...programVersions() } };
+  const notes = ['no loss is measured without `calibration`'];
+  if (!method || scores || needsText(method)) return await write(folder, task, notes, o);
+  using computing = await engineFor(o);
+  using model = new Model(computing.engine, source.description, source.source);
+  return await write(folder, { ...task, model }, notes, o);
+}
+
+async function write(
+  folder: string,
+  task: Omit<DropTask, 'name' | 'resume'>,
+  notes: readonly string[],
+  o: DropModulesOptions,
+): Promise<DropResult> {
+  const { out, overwrite, configOnly = false, onProgress, onNote, signal } = o;
+  const resume = new ResumeBeside(out, onNote);
+  await using dropped = await workOutDrop({ ...task, name: folder, resume, onProgress, onNote, signal });
+  await dropped.write(out, { overwrite, configOnly });
+  await resume.finished();
+  return { ...dropped.record, out, configOnly, notes };
+}
+
+const givenScores = async (
+  { importance }: DropModulesOptions,
+  { config }: OpenedModel,
+): Promise<GivenScores | undefined> =>
+  importance === undefined ? undefined : scoresOf(importance, config.numHiddenLayers);
+
+function rowsOf(
+  { model, tokenizer }: TextModel,
+  files: readonly string[],
+  scores: GivenScores | undefined,
+  o: DropModulesOptions,
+): Promise<SplitRows> {
+  const { samples = 256, length = 2048, heldOut = 16, field } = o;
+  const maxLength = model.config.maxPositionEmbeddings;
+  const needed = (samples + heldOut) * Math.min(length, maxLength);
+  return splitRows(watched(tokenizer, needed, stageOf(o, 'tokenizing')), files, {
+    ...{ samples, length, heldOut, field },
+    ...scores?.seen,
+    maxLength,
+  });
+}
+
+/** All that will be dropped, what the model had dropped before included. */
+function namedModules({ config }: OpenedModel, { drops = {} }: DropModulesOptions): Drops {
+  const { numHiddenLayers, dropAttention, dropMlp } = config;
+  const { attention = [], mlp = [] } = drops;
+  return mergeDrops(
+    { attention: dropAttention, mlp: dropMlp },
+    {
+      attention: checkedIndices(attention, numHiddenLayers, '`drops.attention`'),
+      mlp: checkedIndices(mlp, numHiddenLayers, '`drops.mlp`'),
+    },
+  );
+}

@@ -1,0 +1,45 @@
+import type { Progress } from '../progress/index.js';
+import { createEngine, type BackendName, type Engine, type EngineOptions } from '../engine/index.js';
+
+/** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */
+export interface JobProgress {
+  /** What is being done: `loading`, `scoring`, `writing`. */
+  readonly stage: string;
+  /** Both are 0 as a stage begins and its extent is not known yet; it ends when they are equal. */
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+}
+
+/** How a job tells what it does, and how it is stopped. */
+export interface JobOptions {
+  /** Told as work goes on, one stage after the other. What it throws ends the job. */
+  readonly onProgress?: (progress: JobProgress) => void;
+  /** Told in a sentence what is worth knowing meanwhile: that an interrupted run is continued, say. */
+  readonly onNote?: (note: string) => void;
+  /** Ends the job with the signal's reason. Where a job keeps its progress, the same call goes on from there. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a job computes with. */
+export interface ComputeOptions extends EngineOptions {
+  /** An engine that is there already, and stays. @defaultValue a new one of `backend` with the options beside */
+  readonly engine?: Engine;
+  /** @defaultValue 'wasm' */
+  readonly backend?: BackendName;
+}
+
+/** Begins a stage, and gives what the work in it tells its progress to. */
+export function stageOf({ onProgress, signal }: JobOptions, stage: string): Progress {
+  onProgress?.({ stage, done: 0, total: 0, unit: '' });
+  return (done, total, unit) => {
+    signal?.throwIfAborted();
+    onProgress?.({ stage, done, total, unit });
+  };
+}
+
+/** The engine that was given, or a new one that goes with what is returned. */
+export async function engineFor(o: ComputeOptions): Promise<{ readonly engine: Engine } & Disposable> {
+  const engine = o.engine ?? (await createEngine(o.backend, o));
+  return { engine, [Symbol.dispose]: () => void (o.engine ?? engine.dispose()) };
+}

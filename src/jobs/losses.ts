@@ -1,0 +1,30 @@
+import { textLosses } from '../drop/index.js';
+import type { HeldOutText } from '../text/index.js';
+import type { LossResult } from '../evaluate/index.js';
+import { Model, fitsMemory, type Drops, type MemoryLimit, type Parameters } from '../models/index.js';
+import { stageOf, type JobOptions } from './jobOptions.js';
+
+/** Loads what is not skipped, as a stage. */
+export async function loadWeights(model: Model, o: JobOptions): Promise<void> {
+  const loading = stageOf(o, 'loading');
+  await model.load((done, total) => loading(done, total, 'layers'));
+}
+
+/**
+ * The losses on each text of a model of this kind with other weights and drops, which is loaded for them alone; none
+ * where its weights do not fit in `memory`.
+ */
+export async function lossesOf(
+  { engine, description }: Model,
+  parameters: Parameters,
+  drops: Drops,
+  texts: readonly HeldOutText[],
+  o: JobOptions & { readonly memory?: MemoryLimit },
+): Promise<LossResult[]> {
+  if (texts.length === 0) return [];
+  using model = new Model(engine, description, parameters);
+  model.setDrops(drops);
+  if (o.memory && !fitsMemory(model, o.memory)) return [];
+  await loadWeights(model, o);
+  return await textLosses(model, texts, { onProgress: stageOf(o, 'measuring'), signal: o.signal });
+}

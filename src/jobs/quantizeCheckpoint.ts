@@ -1,0 +1,126 @@
+import { loadTokenizer, type Int4Method } from '../checkpoint/index.js';
+import { sweepRows, type HeldOutText } from '../text/index.js';
+import { UserError } from '../engine/index.js';
+import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
+import type { GroupOptions, QuantizeMethod, QuantizeRecord } from '../quant/index.js';
+import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { lossesOf } from './losses.js';
+import { versionsOf } from './provenance.js';
+import { checkShapes } from './quantizeShapes.js';
+import { workOutQuantized, type QuantizeSettings } from './quantizeWork.js';
+import { ResumeBeside } from './resume.js';
+import { checkVacant } from './vacant.js';
+import { watched } from './watchedTokenizer.js';
+
+export interface QuantizeCheckpointOptions extends JobOptions, ComputeOptions {
+  /** The folder to write the quantized model to. */
+  readonly out: string;
+  /** Replace a model folder that is already there. @defaultValue false */
+  readonly overwrite?: boolean;
+  /** How weights are rounded; `gptq` and `awq` look at a text. @defaultValue 'gptq' */
+  readonly method?: QuantizeMethod;
+  /** The files' layout. @defaultValue 'compressed-tensors' */
+  readonly format?: Int4Method;
+  /** Weights along a row that share a scale; -1: the whole row. @defaultValue 128 */
+  readonly groupSize?: GroupOptions['groupSize'];
+  /** No zero points. @defaultValue true, but for the format `awq`, which always has some */
+  readonly symmetric?: boolean;
+  /** Of `rtn` and `gptq`: whether each range is cut where that errs less. @defaultValue 'none' */
+  readonly clip?: 'none' | 'search';
+  /** Of `gptq`: added to the diagonal, as a share of its mean, between 0 and 1. @defaultValue 0.01 */
+  readonly damping?: number;
+  /** Tokens that must visit an expert to calibrate it on them alone. @defaultValue 128 */
+  readonly expertFloor?: number;
+  /** The output projection too, rounded to nearest. @defaultValue false */
+  readonly head?: boolean;
+  /** Text to calibrate on: .txt files, .jsonl files, or folders of them. */
+  readonly calibration?: readonly string[];
+  /** Rows, and tokens a row, at most the context of the model. @defaultValue 128 and 512 */
+  readonly samples?: number;
+  readonly length?: number;
+  /** The text's field in .jsonl files. @defaultValue 'text' */
+  readonly field?: string;
+  /** Texts to measure the loss on, each for itself. @defaultValue the calibration text, behind its rows */
+  readonly texts?: readonly string[];
+  /** Rows of each text to measure on. @defaultValue 16 */
+  readonly heldOut?: number;
+  /** Bytes that measuring the loss may take; where it does not do, no loss is measured. @defaultValue 80% of the machine's */
+  readonly maxMemory?: number;
+}
+
+/** What was written to the folder as `quantize_report.json`, and where. */
+export interface QuantizeResult extends QuantizeRecord {
+  readonly out: string;
+  /** How rows differ from what was asked for, what was not measured, and what quantizing warns of. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writes a model folder with its projections as integers of 4 bits, in groups along a row, what is dropped left out; it
+ * loads in transformers and vLLM. Goes on where an interrupted run with the same `out` left off. UserError for options
+ * that do not go together, for shapes that the format cannot hold, and for an `out` that is not empty.
+ */
+export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOptions): Promise<QuantizeResult> {
+  const settings = settingsOf(o);
+  checkSettings(settings, o);
+  const { out, overwrite, onProgress, onNote, signal } = o;
+  if (!overwrite) await checkVacant(out);
+  await using source = await openModel(folder);
+  using computing = await engineFor(o);
+  const { engine } = computing;
+  using model = new Model(engine, source.description, source.source);
+  checkShapes(source, model, settings);
+  const { calibration, texts, notes } = await rowsOf(folder, model, o);
+  const before = await lossesOf(model, source.source, model.drops, texts, o);
+  const resume = new ResumeBeside(out, onNote);
+  await using quantized = await workOutQuantized({
+    ...{ source, model, settings, name: folder, versions: versionsOf(engine) },
+    ...{ rows: settings.method === 'rtn' ? [] : calibration, files: o.calibration ?? [], texts, before },
+    ...{ resume, continues: 'continuing', onProgress, onNote, signal },
+  });
+  await quantized.write(out, { overwrite });
+  await resume.finished();
+  const { record } = quantized;
+  return { ...record, out, notes: [...notes, ...record.warnings] };
+}
+
+function settingsOf(o: QuantizeCheckpointOptions): QuantizeSettings {
+  const { method = 'gptq', format = 'compressed-tensors', groupSize = 128, clip = 'none', head = false } = o;
+  const { damping = 0.01, expertFloor = 128 } = o;
+  // Files of AWQ have zero points in any case; vLLM runs the others symmetric only.
+  const symmetric = o.symmetric ?? format !== 'awq';
+  return { groupSize, symmetric, clip, method, format, damping, expertFloor, head };
+}
+
+function checkSettings({ method, clip, damping }: QuantizeSettings, { calibration }: QuantizeCheckpointOptions): void {
+  if (method !== 'rtn' && !calibration)
+    throw new UserError(`\`method\` ${method} needs \`calibration\` with a text`, {
+      hint: '`method` rtn looks at none',
+    });
+  if (method === 'awq' && clip === 'search')
+    throw new UserError('awq cuts ranges by a search of its own, so `clip` does not go with it');
+  if (!(damping > 0 && damping < 1)) throw new UserError(`\`damping\` must be between 0 and 1, found ${damping}`);
+}
+
+interface Rows {
+  readonly calibration: readonly Int32Array[];
+  readonly texts: readonly HeldOutText[];
+  readonly notes: readonly string[];
+}
+
+/** Rows to calibrate on and, where all weights fit in memory, to measure on. */
+async function rowsOf(folder: string, model: Model, o: QuantizeCheckpointOptions): Promise<Rows> {
+  const given = o.calibration ?? o.texts;
+  if (!given) return { calibration: [], texts: [], notes: ['no loss is measured without `texts`'] };
+  const { samples = 128, heldOut = 16, field, texts } = o;
+  const maxLength = model.config.maxPositionEmbeddings;
+  const asked = o.length ?? 512;
+  const length = Math.min(asked, maxLength);
+  const tokenizer = await loadTokenizer(folder);
+  const watching = watched(tokenizer, (samples + heldOut) * length, stageOf(o, 'tokenizing'));
+  const found = await sweepRows(watching, given, { samples, length: asked, field, heldOut, texts, maxLength });
+  const rows = { calibration: found.calibration, texts: found.heldOut, notes: found.notes };
+  if (fitsMemory(model, { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length })) return rows;
+  const notes = [...found.notes, 'no loss is measured: the weights do not fit in memory at once'];
+  return { ...rows, texts: [], notes };
+}

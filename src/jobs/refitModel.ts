@@ -1,0 +1,101 @@
+import { loadTokenizer } from '../checkpoint/index.js';
+import { type CompensationMode } from '../drop/index.js';
+import { sweepRows, type HeldOutText } from '../text/index.js';
+import type { LossResult } from '../evaluate/index.js';
+import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
+import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { lossesOf } from './losses.js';
+import { checkPair, type RefitPair } from './refitPair.js';
+import { workOutRefit, type RefitRecord } from './refitWork.js';
+import { ResumeBeside } from './resume.js';
+import { checkVacant } from './vacant.js';
+import { watched } from './watchedTokenizer.js';
+
+export interface RefitModelOptions extends JobOptions, ComputeOptions {
+  /** The folder to write the refit model to. */
+  readonly out: string;
+  /** Replace a model folder that is already there. @defaultValue false */
+  readonly overwrite?: boolean;
+  /** The whole model's folder. @defaultValue its weights are looked for in the dropped one's */
+  readonly base?: string;
+  /** Which output projections are refit. @defaultValue 'all' */
+  readonly mode?: CompensationMode;
+  /** How much a refit is held back, as a multiple of the mean of diag(Z'Z). @defaultValue 1 */
+  readonly alpha?: number;
+  /** Text to fit on: .txt files, .jsonl files, or folders of them. */
+  readonly calibration: readonly string[];
+  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
+  readonly samples?: number;
+  readonly length?: number;
+  /** The text's field in .jsonl files. @defaultValue 'text' */
+  readonly field?: string;
+  /** Texts to measure the loss on, each for itself. @defaultValue the calibration text, behind its rows */
+  readonly texts?: readonly string[];
+  /** Rows of each text to measure on. @defaultValue 16 */
+  readonly heldOut?: number;
+  /** Bytes that the process may take. @defaultValue 80% of the machine's */
+  readonly maxMemory?: number;
+}
+
+/** What was written to the folder as `drop_report.json`, and where. */
+export type RefitResult = RefitRecord & {
+  readonly out: string;
+  /** How rows differ from what was asked for, and what was not measured. */
+  readonly notes: readonly string[];
+};
+
+/**
+ * Refits output projections of a dropped model's folder, so that its residual stream comes near the whole model's on the
+ * calibration rows; says what came back on rows that the fit did not see. Goes on where an interrupted run with the same
+ * `out` left off. UserError where nothing is dropped, where the two models are not of one kind, and for an `out` that is
+ * not empty.
+ */
+export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
+  const { out, overwrite, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
+  if (!overwrite) await checkVacant(out);
+  await using dropped = await openModel(folder);
+  await using base = await openModel(o.base ?? folder);
+  const pair: RefitPair = { dropped, base, folder, baseFolder: o.base };
+  checkPair(pair);
+  // Nothing is dropped of the whole model that lies in the same folder.
+  const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
+  const description = { ...base.description, config };
+  const { calibration, heldOut, length, notes } = await rowsOf(folder, config.maxPositionEmbeddings, o);
+  using computing = await engineFor(o);
+  using whole = new Model(computing.engine, description, base.source);
+  const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
+  const fits = fitsMemory(whole, memory);
+  const texts = fits ? heldOut : [];
+  const losses = await lossesBefore(whole, pair, texts, o);
+  const resume = new ResumeBeside(out, onNote);
+  await using refit = await workOutRefit({
+    ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
+    ...{ rows: calibration, files, texts, losses, mode, alpha },
+    ...{ memory, resume, onProgress, onNote, signal },
+  });
+  await refit.write(out, { overwrite });
+  await resume.finished();
+  const told = fits ? notes : [...notes, 'no loss is measured: the weights do not fit in memory at once'];
+  return { ...refit.record, out, notes: told };
+}
+
+async function rowsOf(folder: string, maxLength: number, o: RefitModelOptions) {
+  const { calibration, samples = 256, length = 2048, field, heldOut = 16, texts } = o;
+  const tokenizer = await loadTokenizer(folder);
+  const watching = watched(tokenizer, samples * Math.min(length, maxLength), stageOf(o, 'tokenizing'));
+  return sweepRows(watching, calibration, { samples, length, field, heldOut, texts, maxLength });
+}
+
+/** Of the whole model and of the dropped one, by text. */
+async function lossesBefore(
+  whole: Model,
+  { dropped, base }: RefitPair,
+  texts: readonly HeldOutText[],
+  o: JobOptions,
+): Promise<{ whole: LossResult; dropped: LossResult }[]> {
+  const { dropAttention, dropMlp } = whole.config;
+  const before = await lossesOf(whole, base.source, { attention: dropAttention, mlp: dropMlp }, texts, o);
+  const drops = { attention: dropped.config.dropAttention, mlp: dropped.config.dropMlp };
+  const after = await lossesOf(whole, dropped.source, drops, texts, o);
+  return before.map((loss, i) => ({ whole: loss, dropped: after[i] }));
+}

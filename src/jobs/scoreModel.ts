@@ -1,0 +1,121 @@
+import {
+  gateNormImportance,
+  metricNames,
+  type Importance,
+  type MetricName,
+  type Shard,
+  type ShardRecord,
+} from '../drop/index.js';
+import { drawRows } from '../text/index.js';
+import { UserError } from '../engine/index.js';
+import { defaultMaxMemory, type Drops, type LoadOptions, type LoadedModel } from '../models/index.js';
+import { stageOf, type JobOptions } from './jobOptions.js';
+import { checkOutputFile, writeJson } from './jsonFiles.js';
+import { provenance, type Provenance } from './provenance.js';
+import { scoreRows, type ScoredRows } from './scoreRows.js';
+import { loadTextModel, type TextModel } from './textModel.js';
+import { watched } from './watchedTokenizer.js';
+
+/** What a model's modules are scored by. */
+export type ScoreMetric = Exclude<MetricName, 'random'>;
+export const scoreMetrics = metricNames.filter((name): name is ScoreMetric => name !== 'random');
+
+export interface ScoreModelOptions extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'> {
+  /** Text to calibrate on: .txt files, .jsonl files, or folders of them, of which one row is taken in turn; none for `gate-norm`. */
+  readonly calibration?: readonly string[];
+  /** `gate-norm` reads weights alone. @defaultValue 'cosine' */
+  readonly metric?: ScoreMetric;
+  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
+  readonly samples?: number;
+  readonly length?: number;
+  /** The text's field in .jsonl files. @defaultValue 'text' */
+  readonly field?: string;
+  /** Draws the rows at random from the first 8 times as many, the same for the same seed. @defaultValue the first rows */
+  readonly seed?: number;
+  /** Windows of so many blocks to score. @defaultValue of all lengths; where layers are streamed, of 1 */
+  readonly gaps?: readonly number[];
+  /** Scores every `count`-th row only, from the `index`-th, for `mergeShards`. @defaultValue all rows */
+  readonly shard?: Shard;
+  /** Bytes that the process may take: weights that do not fit are streamed. @defaultValue 80% of the machine's */
+  readonly maxMemory?: number;
+  /** A file for the result as JSON; an interrupted run leaves its progress beside it. @defaultValue none is written */
+  readonly out?: string;
+  /** A folder to keep the progress in, instead. */
+  readonly state?: string;
+}
+
+/** Scores by original layer, and what they came from. */
+export interface ScoreRecord extends Importance, Provenance, Partial<ShardRecord> {
+  /** The model's folder, as it was named. */
+  readonly model: string;
+  readonly calibration: readonly string[];
+  readonly seed: number | null;
+  /** The text's first rows that were drawn from: what lies behind is held out. */
+  readonly drawnFrom: number;
+  /** What the model had dropped before. */
+  readonly drop: Drops;
+}
+
+/**
+ * Scores how redundant each attention, MLP and window of blocks of a model folder is, in one pass over a text. Goes on
+ * where an interrupted run with the same `out` or `state` left off. UserError for options that do not go together, and
+ * for files that cannot be read.
+ */
+export async function scoreModel(folder: string, options: ScoreModelOptions = {}): Promise<ScoreRecord> {
+  const o = { ...options, metric: options.metric ?? 'cosine', maxMemory: options.maxMemory ?? defaultMaxMemory() };
+  checkText(o);
+  if (o.out !== undefined) await checkOutputFile(o.out);
+  const { length = defaultLength, calibration } = o;
+  await using loaded = await loadTextModel(folder, { ...o, memory: { bytes: o.maxMemory, rowLength: length } });
+  const { model } = loaded;
+  const scored: Scored = calibration ? await scoreText(loaded, calibration, o) : await scoreWeights(model);
+  const record: ScoreRecord = {
+    model: folder,
+    ...scored.importance,
+    calibration: calibration ?? [],
+    seed: o.seed ?? null,
+    drawnFrom: scored.drawnFrom,
+    drop: { attention: model.config.dropAttention, mlp: model.config.dropMlp },
+    ...provenance(model),
+    ...scored.record,
+  };
+  if (o.out !== undefined) await writeJson(o.out, record);
+  await scored.finished?.();
+  return record;
+}
+
+const defaultSamples = 256;
+const defaultLength = 2048;
+
+interface Scored extends Pick<ScoredRows, 'importance' | 'record'>, Partial<Pick<ScoredRows, 'finished'>> {
+  readonly drawnFrom: number;
+}
+
+async function scoreText(
+  { model, tokenizer }: TextModel,
+  calibration: readonly string[],
+  o: ScoreModelOptions & { readonly metric: ScoreMetric; readonly maxMemory: number },
+): Promise<Scored> {
+  const { samples = defaultSamples, length = defaultLength } = o;
+  const maxLength = model.config.maxPositionEmbeddings;
+  const watching = watched(tokenizer, samples * Math.min(length, maxLength), stageOf(o, 'tokenizing'));
+  const drawn = await drawRows(watching, calibration, { samples, length, maxLength, field: o.field, seed: o.seed });
+  if (drawn.note) o.onNote?.(drawn.note);
+  return { ...(await scoreRows(model, drawn.rows, o)), drawnFrom: drawn.drawnFrom };
+}
+
+const scoreWeights = async (model: LoadedModel): Promise<Scored> => ({
+  importance: await gateNormImportance(model),
+  drawnFrom: 0,
+});
+
+function checkText({ metric, calibration, shard, out }: ScoreModelOptions): void {
+  if (metric === 'gate-norm' && calibration)
+    throw new UserError('`metric` gate-norm scores weights alone, so `calibration` does not go with it');
+  if (metric !== 'gate-norm' && !calibration)
+    throw new UserError('score needs `calibration` <file>', { hint: 'llm-drop score --help shows examples' });
+  if (shard && out === undefined)
+    throw new UserError('`shard` needs `out`: its scores are for llm-drop merge', {
+      hint: 'llm-drop score --help shows examples',
+    });
+}

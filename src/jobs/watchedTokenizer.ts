@@ -1,0 +1,15 @@
+import type { Progress } from '../progress/index.js';
+import type { CalibrationTokenizer } from '../text/index.js';
+
+/** A tokenizer that tells how many tokens of those needed it has made. */
+export function watched(tokenizer: CalibrationTokenizer, needed: number, progress: Progress): CalibrationTokenizer {
+  let tokens = 0;
+  return {
+    eosId: tokenizer.eosId,
+    encode: (document, o) => {
+      const ids = tokenizer.encode(document, o);
+      progress(Math.min((tokens += ids.length), needed), needed, 'tokens');
+      return ids;
+    },
+  };
+}
