@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ConfigReader } from '../../../src/models/configReader.js';
 import { parseRope } from '../../../src/models/rope.js';
 import { ropeFrequencies, type RopeParameters } from '../../../src/models/index.js';
 import { ropeParameters } from '../../../src/testing/index.js';
@@ -90,7 +91,7 @@ describe('frequencies', () => {
 });
 
 describe('a config', () => {
-  const parse = (raw: Record<string, unknown>): RopeParameters => parseRope(raw, 4096, 'config.json');
+  const parse = (raw: Record<string, unknown>): RopeParameters => parseRope(new ConfigReader(raw, 'config.json'), 4096);
   const yarn = { rope_type: 'yarn', factor: 16, original_max_position_embeddings: 2048 };
 
   it('means the same in the words of transformers 4 and 5', () => {
