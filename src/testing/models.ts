@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { PartialConfig, RopeParameters } from '../models/index.js';
+import { families, modelTypes, type ModelConfig, type PartialConfig, type RopeParameters } from '../models/index.js';
 import { ropeParameters } from './rope.js';
 
 /** What `createModel(config, { seed, engine })` makes a random model of. */
@@ -19,7 +19,7 @@ export interface ModelConfigOptions {
 
 /** Configs of tiny models of every family: grouped heads, windows, biases, ties, rope scalings, experts. */
 export function modelConfigs(o: ModelConfigOptions = {}): fc.Arbitrary<PartialConfig> {
-  const { maxLayers = 3, types = ['llama', 'mistral', 'mixtral'], rope = ropeParameters() } = o;
+  const { maxLayers = 3, types = modelTypes(), rope = ropeParameters() } = o;
   return fc
     .record({
       modelType: fc.constantFrom(...types),
@@ -48,15 +48,23 @@ export function modelConfigs(o: ModelConfigOptions = {}): fc.Arbitrary<PartialCo
       vocabSize: c.vocabSize,
       maxPositionEmbeddings: 64,
       tieWordEmbeddings: c.tieWordEmbeddings,
-      attentionBias: c.modelType === 'llama' && c.bias,
-      mlpBias: c.modelType === 'llama' && c.bias,
-      slidingWindow: c.modelType === 'llama' ? undefined : c.window,
       rope: c.rope,
-      ...(c.modelType === 'mixtral'
-        ? { numLocalExperts: c.experts, numExpertsPerTok: Math.min(c.topK, c.experts) }
-        : {}),
+      ...only(variedKeys(c.modelType), {
+        attentionBias: c.bias,
+        mlpBias: c.bias,
+        slidingWindow: c.window,
+        numLocalExperts: c.experts,
+        numExpertsPerTok: Math.min(c.topK, c.experts),
+      }),
     }));
 }
+
+/** The keys that a family varies beside its sizes. */
+const variedKeys = (type: string): readonly (keyof ModelConfig)[] =>
+  families.find(({ types }) => types.includes(type))?.varies ?? [];
+
+const only = (keys: readonly (keyof ModelConfig)[], values: Partial<ModelConfig>): Partial<ModelConfig> =>
+  Object.fromEntries(keys.map((key) => [key, values[key]]));
 
 /** Random models: a config and the seed of its weights. */
 export function modelSpecs(o: ModelConfigOptions = {}): fc.Arbitrary<ModelSpec> {

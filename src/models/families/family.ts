@@ -1,3 +1,4 @@
+import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 import type { ModelDescription } from '../description.js';
 
@@ -5,6 +6,8 @@ import type { ModelDescription } from '../description.js';
 export interface Family {
   /** `model_type` of the configs that it reads. */
   readonly types: readonly string[];
+  /** Keys that are its own to vary, beside the sizes that all families have: for experiments on random models. */
+  readonly varies: readonly (keyof ModelConfig)[];
   /** `general.architecture` of the GGUF files that it reads, with experts or without. */
   readonly gguf: { readonly architectures: readonly string[]; readonly experts?: boolean };
   describe(config: ConfigReader): ModelDescription;

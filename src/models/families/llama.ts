@@ -1,6 +1,7 @@
 import { readConfig } from '../config.js';
 import type { ModelDescription } from '../description.js';
 import type { ConfigReader } from '../configReader.js';
+import { layerWindows } from './layerWindows.js';
 import type { Family } from './family.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -9,20 +10,22 @@ const describe =
   (read: ConfigReader): ModelDescription => {
     const config = readConfig(read);
     const activation = readActivation(read);
+    const windows = layerWindows(read, config);
     return {
       config,
       ...vocabulary(config),
-      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
-        attention: groupedAttention(config, layer),
+      layers: windows.map((window, layer) => ({
+        attention: groupedAttention(config, layer, { window }),
         mlp: gatedMlp(config, layer, activation),
       })),
-      conventions: { architecture, gguf: { architecture: 'llama', rotaryPairs: true } },
+      conventions: { architecture, head: 'lm_head', gguf: { architecture: 'llama', rotaryPairs: true } },
     };
   };
 
 /** Llama (Touvron et al., 2023): RMS norm, rotary attention with grouped heads, SwiGLU. */
 export const llama: Family = {
   types: ['llama'],
+  varies: ['attentionBias', 'mlpBias'],
   gguf: { architectures: ['llama', 'deci'] },
   describe: describe('LlamaForCausalLM'),
 };
@@ -30,6 +33,7 @@ export const llama: Family = {
 /** Mistral (Jiang et al., 2023): a Llama whose attention may see a window only. */
 export const mistral: Family = {
   types: ['mistral'],
+  varies: ['slidingWindow'],
   gguf: { architectures: [] },
   describe: describe('MistralForCausalLM'),
 };

@@ -1,4 +1,5 @@
 import { readConfig } from '../config.js';
+import { layerWindows } from './layerWindows.js';
 import type { Family } from './family.js';
 import { groupedAttention, mixture, readActivation, vocabulary } from './parts.js';
 
@@ -13,6 +14,7 @@ const names = {
 /** Mixtral (Jiang et al., 2024): Mistral's attention, and a sparse mixture of gated experts in place of the MLP. */
 export const mixtral: Family = {
   types: ['mixtral'],
+  varies: ['slidingWindow', 'numLocalExperts', 'numExpertsPerTok'],
   gguf: { architectures: ['llama'], experts: true },
   describe: (read) => {
     const config = readConfig(read, {
@@ -21,14 +23,19 @@ export const mixtral: Family = {
     });
     const { numLocalExperts: experts = 8, numExpertsPerTok: topK = 2 } = config;
     const activation = readActivation(read);
+    const windows = layerWindows(read, config);
     return {
       config,
       ...vocabulary(config),
-      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
-        attention: groupedAttention(config, layer),
+      layers: windows.map((window, layer) => ({
+        attention: groupedAttention(config, layer, { window }),
         mlp: mixture(config, layer, names, { experts, topK, normalise: true, activation }),
       })),
-      conventions: { architecture: 'MixtralForCausalLM', gguf: { architecture: 'llama', rotaryPairs: true } },
+      conventions: {
+        architecture: 'MixtralForCausalLM',
+        head: 'lm_head',
+        gguf: { architecture: 'llama', rotaryPairs: true },
+      },
     };
   },
 };

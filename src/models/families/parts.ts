@@ -104,7 +104,7 @@ export function vocabulary({ vocabSize: V, hiddenSize: D, tieWordEmbeddings: tie
 export function groupedAttention(
   c: ModelConfig,
   layer: number,
-  o: { readonly queryKeyNorm?: 'head' } = {},
+  o: { readonly window?: number; readonly queryKeyNorm?: 'head' } = {},
 ): AttentionDescription {
   const at: Place = { module: 'attention', layer };
   const [D, H, K, d] = [c.hiddenSize, c.numAttentionHeads, c.numKeyValueHeads, c.headDim];
@@ -126,7 +126,7 @@ export function groupedAttention(
     keyValueHeads: K,
     headDim: d,
     scale: d ** -0.5,
-    window: c.slidingWindow,
+    window: o.window,
     rope: c.rope,
     queryKeyNorm: o.queryKeyNorm && { over: o.queryKeyNorm, epsilon: c.rmsNormEps },
     weights: [
