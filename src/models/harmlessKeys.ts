@@ -100,22 +100,13 @@ const isOff = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === 'object' && Object.keys(value as object).length === 0);
 
-/** A list by layer that says of each what a config without it means: `layer_types` of newer versions of transformers. */
-const isUsual = (key: string, value: unknown): boolean =>
-  key === 'layer_types' && Array.isArray(value) && value.every((type) => type === 'full_attention');
-
 /**
  * Refuses a config with keys that its family does not know and that may change what the model computes: a soft cap, a
  * multiplier, a list of layers. Texts, switches that are off, and `harmlessKeys` are no such.
  */
 export function refuseUnknownKeys({ raw, asked, where }: ConfigReader): void {
   const unknown = Object.keys(raw).filter(
-    (key) =>
-      !asked.has(key) &&
-      !Object.hasOwn(harmlessKeys, key) &&
-      !marks.test(key) &&
-      !isOff(raw[key]) &&
-      !isUsual(key, raw[key]),
+    (key) => !asked.has(key) && !Object.hasOwn(harmlessKeys, key) && !marks.test(key) && !isOff(raw[key]),
   );
   if (!unknown.length) return;
   const [key] = unknown;

@@ -112,6 +112,7 @@ describe('llama', () => {
     expect([head.scale, head.softCap]).toEqual([undefined, undefined]);
     expect(conventions).toEqual({
       architecture: 'LlamaForCausalLM',
+      head: 'lm_head',
       gguf: { architecture: 'llama', rotaryPairs: true },
     });
   });
@@ -134,8 +135,26 @@ it('mistral is a llama whose attentions may see a window', () => {
   expect(allWeights(mistral)).toEqual(allWeights(described()));
   expect(mistral.conventions).toEqual({
     architecture: 'MistralForCausalLM',
+    head: 'lm_head',
     gguf: { architecture: 'llama', rotaryPairs: true },
   });
+});
+
+it('windows may be of some layers only, by layer_types', () => {
+  const windows = (layerTypes: unknown, slidingWindow?: number): unknown[] =>
+    describeConfig({
+      ...{ ...sizes, modelType: 'mistral', slidingWindow },
+      familyKeys: { layer_types: layerTypes },
+    }).layers.map(({ attention }) => attention.window);
+  const [full, sliding] = ['full_attention', 'sliding_attention'];
+  expect(windows([full, sliding, full], 7)).toEqual([undefined, 7, undefined]);
+  expect(windows([full, full, full], 7)).toEqual([undefined, undefined, undefined]);
+  expect(windows([full, sliding, full])).toEqual([undefined, undefined, undefined]);
+  expect(windows(null, 7)).toEqual([7, 7, 7]);
+  expect(() => windows([full, sliding], 7)).toThrow(/layer_types must name the kind of each of the 3 layers/);
+  expect(() => windows([full, 'linear_attention', full], 7)).toThrow(
+    /layer_types names "linear_attention" for layer 1/,
+  );
 });
 
 describe('mixtral', () => {
@@ -266,7 +285,7 @@ describe('a llama in all but name', () => {
     ['with biases, tied', { attentionBias: true, mlpBias: true, tieWordEmbeddings: true }, true],
     ['mistral', { modelType: 'mistral', slidingWindow: 4 }, true],
     ['mixtral', mixtralConfig, false],
-  ])('%s: %#', (_, config, expected) => expect(isLlamaLike(described(config))).toBe(expected));
+  ])('%s', (_, config, expected) => expect(isLlamaLike(described(config))).toBe(expected));
 
   const { layers, ...whole } = described();
   /** The last layer computes otherwise. */

@@ -39,7 +39,6 @@ describe('is refused by name', () => {
     ['residual_multiplier', 0],
     ['use_parallel_residual', true],
     ['no_rope_layers', [1, 1, 0, 1]],
-    ['layer_types', ['full_attention', 'sliding_attention', 'full_attention', 'full_attention']],
     ['block_configs', [{ attention: { no_op: true } }]],
     // Of every object, but of no config.
     ['constructor', 1],
@@ -84,7 +83,6 @@ describe('is not refused', () => {
         llm_drop: { dropped: [1] },
       },
     ],
-    ['a list by layer that says what goes without saying', { layer_types: Array(4).fill('full_attention') }],
   ])('%s', (_, keys) => expect(describeModel({ ...llama, ...keys }, 'x').config.numHiddenLayers).toBe(4));
 
   it('what the family reads', () => {
@@ -94,7 +92,14 @@ describe('is not refused', () => {
       ...{ num_key_value_heads: 2, head_dim: 16, max_position_embeddings: 64, rms_norm_eps: 1e-5 },
       ...{ rope_parameters: { rope_type: 'default', rope_theta: 500 }, rope_theta: 10000, rope_scaling: null },
       ...{ tie_word_embeddings: true, attention_bias: true, mlp_bias: true, sliding_window: 8, hidden_act: 'silu' },
-      ...{ dtype: 'float16', drop_attn_list: [1], drop_mlp_list: [false, true], bos_token_id: 1, eos_token_id: [2, 3] },
+      ...{
+        dtype: 'float16',
+        layer_types: Array(4).fill('full_attention'),
+        drop_attn_list: [1],
+        drop_mlp_list: [false, true],
+        bos_token_id: 1,
+        eos_token_id: [2, 3],
+      },
     };
     expect(describeModel({ ...llama, ...all }, 'x').config).toMatchObject({ dropAttention: [1], dropMlp: [1] });
   });
