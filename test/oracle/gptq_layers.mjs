@@ -1,22 +1,12 @@
 // node test/oracle/gptq_layers.mjs MODEL CALIBRATION FILE LAYERS GROUP_SIZE symmetric|asymmetric: for some projections
 // of a model, the weight, its inputs' Gram matrix on 8 rows of 512 tokens, and what GPTQ makes of it, as a safetensors
 // file for check_gptq.py. Needs a build.
-import {
-  InputGrams,
-  calibrationRows,
-  createBatch,
-  decodeFloats,
-  dequantizeRows,
-  gptq,
-  isProjection,
-  layerWeights,
-  loadModel,
-  loadTokenizer,
-  storedFormat,
-  tensorNames,
-  tensorOfBytes,
-  writeSafetensors,
-} from 'llm-drop';
+import { loadTokenizer, tensorOfBytes, writeSafetensors } from '../../dist/checkpoint/index.js';
+import { createBatch, decodeFloats, dequantizeRows } from '../../dist/engine/index.js';
+import { isProjection, layerWeights, loadModel, tensorNames } from '../../dist/models/index.js';
+import { gptq, storedFormat } from '../../dist/quant/index.js';
+import { calibrationRows } from '../../dist/text/index.js';
+import { InputGrams } from '../../dist/walk/index.js';
 
 const [folder, calibration, file, count, groupSize, grid] = process.argv.slice(2);
 const options = { groupSize: Number(groupSize), symmetric: grid === 'symmetric', damping: 0.01, actOrder: true };
