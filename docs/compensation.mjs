@@ -27,7 +27,7 @@ async function measure(name, parameters, attention) {
   const missing = texts.filter((text) => !state.losses[name][text]);
   if (missing.length === 0) return;
   const { parameters: source } = await parameters();
-  using model = new Model(engine, whole.config, whole.family, source);
+  using model = new Model(engine, whole.description, source);
   model.setDrops({ attention, mlp: [] });
   await model.load();
   for (const text of missing) {

@@ -4,6 +4,7 @@ import type { ConfigReader } from './configReader.js';
 /** Keys of `config.json` that change nothing of what a model computes here, and why. */
 export const harmlessKeys: Readonly<Record<string, string>> = {
   architectures: 'names the class; the model type decides',
+  is_llama_config: 'the model type decides',
   auto_map: 'code for transformers, which is not run here',
   transformers_version: 'who wrote the file',
   name_or_path: 'where it came from',
@@ -11,6 +12,7 @@ export const harmlessKeys: Readonly<Record<string, string>> = {
   torch_dtype: 'tensors say their own types',
   dtype: 'tensors say their own types',
   quantization_config: 'read by the checkpoint, with the tensors',
+  'transformers.js_config': 'which files that program takes, and its types of caches',
   compression_config: 'read by the checkpoint, with the tensors',
   quantization: 'read by the checkpoint, with the tensors',
   use_cache: 'caches are asked for by whoever runs the model',
@@ -32,6 +34,7 @@ export const harmlessKeys: Readonly<Record<string, string>> = {
   embd_pdrop: 'for training',
   attn_pdrop: 'for training',
   gradient_checkpointing: 'for training',
+  neftune_noise_alpha: 'for training',
   router_aux_loss_coef: 'for training',
   router_jitter_noise: 'for training',
   output_router_logits: 'what transformers returns beside the logits',
@@ -63,7 +66,17 @@ export const harmlessKeys: Readonly<Record<string, string>> = {
   top_p: 'advice for generating',
   top_k: 'advice for generating',
   do_sample: 'advice for generating',
+  typical_p: 'advice for generating',
   repetition_penalty: 'advice for generating',
+  length_penalty: 'advice for generating',
+  diversity_penalty: 'advice for generating',
+  no_repeat_ngram_size: 'advice for generating',
+  encoder_no_repeat_ngram_size: 'advice for generating',
+  num_beams: 'advice for generating',
+  num_beam_groups: 'advice for generating',
+  num_return_sequences: 'advice for generating',
+  min_length: 'how long generated texts are',
+  max_new_tokens: 'how long generated texts are',
   is_decoder: 'all models here are',
   is_encoder_decoder: 'of encoder-decoder models',
   add_cross_attention: 'of encoder-decoder models',
@@ -93,13 +106,13 @@ const isOff = (value: unknown): boolean =>
  */
 export function refuseUnknownKeys({ raw, asked, where }: ConfigReader): void {
   const unknown = Object.keys(raw).filter(
-    (key) => !asked.has(key) && !(key in harmlessKeys) && !marks.test(key) && !isOff(raw[key]),
+    (key) => !asked.has(key) && !Object.hasOwn(harmlessKeys, key) && !marks.test(key) && !isOff(raw[key]),
   );
   if (!unknown.length) return;
   const [key] = unknown;
   throw new UserError(
     `${where}: ${key} (${brief(raw[key])}) is not known of model type ${JSON.stringify(raw.model_type)}, and may change what the model computes`,
-    { hint: `if it does not, remove ${unknown.length > 1 ? `${unknown.join(', ')}` : 'it'} from the config` },
+    { hint: `if it does not, remove ${unknown.length > 1 ? unknown.join(', ') : 'it'} from the config` },
   );
 }
 

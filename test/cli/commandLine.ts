@@ -6,7 +6,7 @@ import { afterAll } from 'vitest';
 import { tensorOfSource, writeWeights } from '../../src/checkpoint/index.js';
 import { run } from '../../src/cli/run.js';
 import { createEngine } from '../../src/engine/index.js';
-import { createModel, tensorNames } from '../../src/models/index.js';
+import { allWeights, createModel, tensorNames } from '../../src/models/index.js';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -79,9 +79,7 @@ export async function writeModel(folder: string, { seed = 1 }: { seed?: number }
     numKeyValueHeads: 1,
   };
   using model = await createModel(shape, { seed, engine });
-  const names = model.specs.flatMap((spec) =>
-    Array.from({ length: spec.name.includes('*') ? layers : 1 }, (_, i) => tensorNames(spec, i)).flat(),
-  );
+  const names = allWeights(model.description).flatMap(tensorNames);
   await writeWeights(
     folder,
     names.map((name) => tensorOfSource(model.parameters.source(name))),

@@ -7,7 +7,7 @@ import { SafetensorsFile, loadTokenizer, openCheckpoint } from '../../src/checkp
 import { scoreImportance, selectDrops, type Importance } from '../../src/drop/index.js';
 import { decodeFloats } from '../../src/engine/index.js';
 import { computeLogits, evaluateLoss } from '../../src/evaluate/index.js';
-import { generate, loadModel, type Drops } from '../../src/models/index.js';
+import { generate, loadModel, openModel, type Drops } from '../../src/models/index.js';
 import { rtn, writeQuantized, type WriteQuantizedOptions } from '../../src/quant/index.js';
 import { asCommands, backend, document, layers, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
 
@@ -45,12 +45,11 @@ describe('inspect', () => {
 
   it('says how weights are quantized, which every command runs', async () => {
     const out = join(folder, 'quantized');
-    const checkpoint = await openCheckpoint(model);
+    await using opened = await openModel(model);
     const replaced: WriteQuantizedOptions['replaced'] = (name) =>
-      name.includes('_proj') ? rtn(checkpoint.source(name), { groupSize: 128 }) : undefined;
+      name.includes('_proj') ? rtn(opened.source.source(name), { groupSize: 128 }) : undefined;
     // Rows shorter than 128 have one group.
-    await writeQuantized(checkpoint, out, { format: 'compressed-tensors', groupSize: -1, symmetric: true, replaced });
-    await checkpoint.close();
+    await writeQuantized(opened, out, { format: 'compressed-tensors', groupSize: -1, symmetric: true, replaced });
     const plain = await document('inspect', model);
     expect(plain).not.toHaveProperty('quantization');
     const facts = await document('inspect', out);

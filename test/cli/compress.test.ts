@@ -6,7 +6,7 @@ import { compress, parseRecipe, type CompressResult, type Recipe } from '../../s
 import { tensorOfSource, writeWeights } from '../../src/checkpoint/index.js';
 import type { JobProgress } from '../../src/jobs/index.js';
 import { createEngine } from '../../src/engine/index.js';
-import { createModel, tensorNames } from '../../src/models/index.js';
+import { allWeights, createModel, tensorNames } from '../../src/models/index.js';
 import {
   config,
   document as documentOf,
@@ -40,9 +40,7 @@ async function writeTiny(): Promise<void> {
   const shape = { vocabSize: 320, hiddenSize, intermediateSize, numHiddenLayers: layers, numAttentionHeads };
   using engine = await createEngine('reference');
   using tiny = await createModel({ ...shape, numKeyValueHeads }, { seed: 3, engine });
-  const names = tiny.specs.flatMap((spec) =>
-    Array.from({ length: spec.name.includes('*') ? layers : 1 }, (_, i) => tensorNames(spec, i)).flat(),
-  );
+  const names = allWeights(tiny.description).flatMap(tensorNames);
   await writeModel(model); // for its tokenizer
   await writeWeights(
     model,

@@ -20,6 +20,7 @@ import {
   loadTokenizer,
   logitsOfFolder,
   openCheckpoint,
+  openModel,
   rtn,
   softmax,
   tensorOfSource,
@@ -59,11 +60,11 @@ const formats = ['awq', 'gptq', 'compressed-tensors'];
 const projection = /\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj|w1|w2|w3)\.weight$/;
 
 async function quantize(folder, out, format, groupSize, symmetric) {
-  const checkpoint = await openCheckpoint(folder);
+  const model = await openModel(folder);
   const replaced = (name) =>
-    projection.test(name) ? rtn(checkpoint.source(name), { groupSize, symmetric }) : undefined;
-  await writeQuantized(checkpoint, out, { format, groupSize, symmetric, replaced });
-  await checkpoint.close();
+    projection.test(name) ? rtn(model.source.source(name), { groupSize, symmetric }) : undefined;
+  await writeQuantized(model, out, { format, groupSize, symmetric, replaced });
+  await model.source.close();
 }
 
 /** What the integers of a folder stand for, as we decode them. */

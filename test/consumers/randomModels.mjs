@@ -7,24 +7,20 @@ const dist = process.env.LLM_DROP_DIST ?? fileURLToPath(new URL('../../dist', im
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
 
 export const { createEngine, createBatch } = await load('engine/index.js');
+export const { Model, loadModel, openModel } = await load('models/index.js');
+const { allWeights, describeConfig, randomParameters, tensorNames, uniform } = await load('models/index.js');
 export const {
-  completeConfig,
-  familyOf,
-  globalSpecs,
-  tensorNames,
-  normalNumbers,
-  uniform,
-  loadModel,
-  Model,
-  parseConfig,
-} = await load('models/index.js');
-export const { loadTokenizer, openCheckpoint, tensorOfSource, writeSafetensors, writeWeights } =
-  await load('checkpoint/index.js');
+  GgufFile,
+  loadTokenizer,
+  openCheckpoint,
+  rotaryOrdered,
+  tensorOfSource,
+  writeSafetensors,
+  writeWeights,
+} = await load('checkpoint/index.js');
 export const { rtn, writeQuantized } = await load('quant/index.js');
-export const { exportModel, GgufFile, ggufModel } = await load('export/index.js');
-export const { rotaryOrdered } = await load('export/rowViews.js');
+export const { exportModel, ggufModel } = await load('export/index.js');
 export const { compensate, writeDropped } = await load('drop/index.js');
-const { randomParameters } = await load('models/parameters.js');
 
 /** `torch_dtype` and the rest of a config.json, in the words of transformers v4. */
 function rawConfig(c) {
@@ -81,21 +77,17 @@ export async function writeRandomModel(
   seed,
   tokenizerFolder = new URL('../fixtures/tokenizer/', import.meta.url),
 ) {
-  const config = completeConfig(partial);
+  const description = describeConfig(partial);
+  const { config } = description;
   await mkdir(folder, { recursive: true });
   for (const name of ['tokenizer.json', 'tokenizer_config.json'])
     await copyFile(new URL(name, tokenizerFolder), join(folder, name));
   await writeFile(join(folder, 'config.json'), JSON.stringify(rawConfig(config)));
-  const specs = familyOf(config, folder).weights(config);
-  const parameters = randomParameters(specs, config.numHiddenLayers, seed);
-  const names = specs.flatMap((spec) =>
-    Array.from({ length: spec.name.includes('*') ? config.numHiddenLayers : 1 }, (_, layer) =>
-      tensorNames(spec, layer),
-    ).flat(),
-  );
+  const weights = allWeights(description);
+  const parameters = randomParameters(weights, seed);
   await writeWeights(
     folder,
-    names.map((name) => tensorOfSource(parameters.source(name))),
+    weights.flatMap((weight) => tensorNames(weight)).map((name) => tensorOfSource(parameters.source(name))),
   );
   return config;
 }

@@ -14,10 +14,8 @@ import {
   allLogits,
   createEngine,
   exportModel,
-  familyOf,
   Model,
-  openCheckpoint,
-  parseConfig,
+  openModel,
   vocabSize,
   writeRandomModel,
 } from './randomModels.mjs';
@@ -62,12 +60,11 @@ const drops = {
 };
 
 async function logitsOf(engine, folder, dropped, tokens) {
-  const checkpoint = await openCheckpoint(folder);
-  const config = parseConfig(checkpoint.config, folder);
-  const model = new Model(engine, config, familyOf(config, folder), checkpoint);
+  const { source, description } = await openModel(folder);
+  const model = new Model(engine, description, source);
   model.skip(dropped);
   const logits = await allLogits(model, tokens);
-  await checkpoint.close();
+  await source.close();
   return logits;
 }
 

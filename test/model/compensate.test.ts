@@ -61,7 +61,7 @@ describe.each(own)('$name', ({ name, folder: source }) => {
       await using made = await compensate(model, drops, rowsBelow(60), { mode: 'all' });
       expect(made.refits.length).toBeGreaterThan(0);
       await writeDropped(model, drops, out, { replaced: (tensor) => made.weights.get(tensor) });
-      using refit = new Model(engine, model.config, model.family, made.weights.over(model.parameters));
+      using refit = new Model(engine, model.description, made.weights.over(model.parameters));
       refit.setDrops(drops);
       await refit.load();
       await using saved = await loadModel(out, { engine });
@@ -69,8 +69,7 @@ describe.each(own)('$name', ({ name, folder: source }) => {
       model.setDrops(drops);
       expect(await logits(saved)).not.toEqual(await logits(model));
       await using checkpoint = await openCheckpoint(out);
-      for (const tensor of checkpoint.tensorNames())
-        expect(checkpoint.info(tensor)).toEqual(model.checkpoint.info(tensor));
+      for (const tensor of checkpoint.tensorNames()) expect(checkpoint.info(tensor)).toEqual(model.source.info(tensor));
     }
     await model.close();
   });
@@ -197,7 +196,7 @@ describe('on one machine', () => {
 
   it('refuses weights in 4 bits', async () => {
     const parameters = withQuantizer(model.parameters, (source) => source);
-    const quantized = new Model(engine, model.config, model.family, parameters);
+    const quantized = new Model(engine, model.description, parameters);
     await expect(compensate(quantized, drops, rows)).rejects.toThrow(/as they are stored/);
   });
 });

@@ -7,7 +7,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ProgressFile } from '../../src/progress/index.js';
 import { InputGrams } from '../../src/walk/index.js';
 import { createBatch, createEngine, isInt4, readInt4Rows, type Engine, type Int4Rows } from '../../src/engine/index.js';
-import { Model, createModel, tensorNames, type Drops, type PartialConfig } from '../../src/models/index.js';
+import {
+  Model,
+  createModel,
+  layerWeights,
+  tensorNames,
+  theWeight,
+  type Drops,
+  type ModuleKind,
+  type PartialConfig,
+  type WeightRole,
+} from '../../src/models/index.js';
 import {
   gptq,
   quantizeModel,
@@ -51,34 +61,34 @@ afterAll(() => {
 
 const modelOf = (name: string): Promise<Model> => createModel(configs[name], { seed: 5, engine });
 
+/** Tensors of the model's layers. */
+const tensorsOf = ({ description }: Model): string[] =>
+  description.layers.flatMap((layer) => layerWeights(layer).flatMap(tensorNames));
+
 /** Tensors of the model's layers that were replaced, with their rows. */
 async function int4Of(model: Model, quantized: QuantizedModel): Promise<Map<string, Int4Rows>> {
   const found = new Map<string, Int4Rows>();
-  for (const { index } of model.layers)
-    for (const spec of model.specs.filter(({ name }) => name.includes('*')))
-      for (const tensor of tensorNames(spec, index)) {
-        const source = quantized.replaced(tensor);
-        if (!source || !isInt4(source)) continue;
-        const { quants, scales, zeros } = await readInt4Rows(source, 0, source.shape[0]);
-        found.set(tensor, { quants: quants.slice(), scales: scales.slice(), zeros: zeros?.slice() });
-      }
+  for (const tensor of tensorsOf(model)) {
+    const source = quantized.replaced(tensor);
+    if (!source || !isInt4(source)) continue;
+    const { quants, scales, zeros } = await readInt4Rows(source, 0, source.shape[0]);
+    found.set(tensor, { quants: quants.slice(), scales: scales.slice(), zeros: zeros?.slice() });
+  }
   return found;
 }
 
 /** Everything that was replaced, floats too. */
 async function replacedOf(model: Model, quantized: QuantizedModel): Promise<Map<string, unknown>> {
   const all = new Map<string, unknown>(await int4Of(model, quantized));
-  for (const { index } of model.layers)
-    for (const spec of model.specs.filter(({ name }) => name.includes('*')))
-      for (const tensor of tensorNames(spec, index)) {
-        const source = quantized.replaced(tensor);
-        if (source && !isInt4(source)) all.set(tensor, await readAll(source));
-      }
+  for (const tensor of tensorsOf(model)) {
+    const source = quantized.replaced(tensor);
+    if (source && !isInt4(source)) all.set(tensor, await readAll(source));
+  }
   return all;
 }
 
 async function logits(like: Model, parameters = like.parameters): Promise<Float32Array> {
-  using model = new Model(engine, like.config, like.family, parameters);
+  using model = new Model(engine, like.description, parameters);
   model.setDrops(like.drops);
   await model.load();
   using _scope = engine.scope();
@@ -94,9 +104,10 @@ describe.each(Object.keys(configs))('%s', (name) => {
     for (const symmetric of [true, false]) {
       await using quantized = await quantizeModel(model, rows, { method, ...grouped, symmetric });
       const tensors = await int4Of(model, quantized);
-      const expected = model.specs
-        .filter(({ name: tensor, use, path }) => tensor.includes('*') && use !== 'vector' && !path.includes('router'))
-        .flatMap((spec) => model.layers.flatMap(({ index }) => tensorNames(spec, index)));
+      const expected = model.description.layers
+        .flatMap(layerWeights)
+        .filter(({ role, use }) => use !== 'vector' && role !== 'router')
+        .flatMap(tensorNames);
       expect([...tensors.keys()].sort()).toEqual(expected.sort());
       expect(quantized.results).toHaveLength(expected.length);
       // Random weights in groups of 32 are off by a tenth each; a scale folded wrongly would be off by 1 and more.
@@ -124,10 +135,10 @@ describe.each(Object.keys(configs))('%s', (name) => {
     await using quantized = await quantizeModel(model, rows, { method, ...grouped });
     for (const [kind, layers] of Object.entries(drops) as ['attention' | 'mlp', number[]][])
       for (const layer of layers)
-        for (const spec of model.specs.filter(({ path }) => path.startsWith(`${kind}.`)))
-          for (const tensor of tensorNames(spec, layer)) expect(quantized.replaced(tensor)).toBeUndefined();
-    const kept = model.specs.find(({ path }) => path === 'attention.q.weight')!;
-    expect(quantized.replaced(tensorNames(kept, 2)[0])?.dtype).toBe('int4');
+        for (const tensor of model.description.layers[layer][kind].weights.flatMap(tensorNames))
+          expect(quantized.replaced(tensor)).toBeUndefined();
+    const kept = theWeight(model.description.layers[2].attention.weights, 'query');
+    expect(quantized.replaced(tensorNames(kept)[0])?.dtype).toBe('int4');
     expect(distance(await logits(model, quantized.parameters), await logits(model))).toBeLessThan(0.35);
     expect(model.drops).toEqual(drops);
   });
@@ -189,27 +200,31 @@ describe('rounding to nearest', () => {
 
 describe('gptq', () => {
   /** What a projection reads when everything before it is quantized, and nothing behind. */
-  it.each([
-    ['attention.q', 1, ['attention.k', 'attention.v']],
-    ['attention.o', 1, ['attention.q', 'attention.k', 'attention.v']],
-    ['mlp.gate', 1, ['attention.q', 'attention.k', 'attention.v', 'attention.o', 'mlp.up']],
-    ['mlp.down', 2, ['attention.q', 'attention.k', 'attention.v', 'attention.o', 'mlp.up', 'mlp.gate']],
-  ] as const)('sees %s of layer %d behind all that runs before it, quantized', async (path, layer, before) => {
+  it.each<[ModuleKind, WeightRole, number, Record<ModuleKind, WeightRole[]>]>([
+    ['attention', 'query', 1, { attention: ['key', 'value'], mlp: [] }],
+    ['attention', 'output', 1, { attention: ['query', 'key', 'value'], mlp: [] }],
+    ['mlp', 'gate', 1, { attention: ['query', 'key', 'value', 'output'], mlp: ['up'] }],
+    ['mlp', 'output', 2, { attention: ['query', 'key', 'value', 'output'], mlp: ['up', 'gate'] }],
+  ])('sees %s %s of layer %d behind all that runs before it, quantized', async (kind, role, layer, before) => {
     using model = await modelOf('llama with grouped heads and biases');
     await using quantized = await quantizeModel(model, rows, { method: 'gptq', ...grouped });
-    const isBefore = (tensor: string): boolean =>
-      model.specs.some(
-        (spec) =>
-          Array.from({ length: layer }, (_, i) => tensorNames(spec, i)[0]).includes(tensor) ||
-          (tensorNames(spec, layer)[0] === tensor && before.some((one) => spec.path === `${one}.weight`)),
-      );
+    const { layers } = model.description;
+    const { attention, mlp } = layers[layer];
+    const runsBefore = [
+      ...layers.slice(0, layer).flatMap(layerWeights),
+      ...before.attention.map((one) => theWeight(attention.weights, one)),
+      ...before.mlp.map((one) => theWeight(mlp.weights, one)),
+    ].flatMap(tensorNames);
     using partly = new Model(
       engine,
-      model.config,
-      model.family,
-      replacedParameters(model.parameters, (tensor) => (isBefore(tensor) ? quantized.replaced(tensor) : undefined)),
+      model.description,
+      replacedParameters(model.parameters, (tensor) =>
+        runsBefore.includes(tensor) ? quantized.replaced(tensor) : undefined,
+      ),
     );
     await partly.load();
+    const spec = theWeight(layers[layer][kind].weights, role);
+    const path = spec.projection!;
     using grams = new InputGrams(engine, [path]);
     const { observer } = grams;
     for (const row of rows) {
@@ -218,8 +233,7 @@ describe('gptq', () => {
         observer: { input: (event) => event.layer === layer && observer.input!(event) },
       });
     }
-    const spec = model.specs.find((one) => one.path === `${path}.weight`)!;
-    const [tensor] = tensorNames(spec, layer);
+    const [tensor] = tensorNames(spec);
     const weight = await readAll(model.parameters.source(tensor));
     const { quants } = gptq(weight, spec.shape[1], await grams.take(path), grouped, tensor);
     const source = quantized.replaced(tensor)!;

@@ -27,7 +27,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'llm-drop-resume-'));
   engine = await createEngine('wasm');
   loaded = await createModel(config, { seed: 8, engine });
-  unloaded = new Model(engine, loaded.config, loaded.family, loaded.parameters);
+  unloaded = new Model(engine, loaded.description, loaded.parameters);
 });
 afterAll(() => {
   loaded.dispose();

@@ -49,7 +49,7 @@ describe.each(['wasm', 'reference'] as const)('%s', (backend) => {
     using loaded = await createModel(config, { seed, engine });
     loaded.skip(drops);
     const expected = await scoreImportance(loaded, tokens, { gaps: options.gaps ?? [1], metric: options.metric });
-    using streamed = new Model(engine, loaded.config, loaded.family, loaded.parameters);
+    using streamed = new Model(engine, loaded.description, loaded.parameters);
     streamed.skip(drops);
     const actual = await scoreImportance(streamed, tokens, { temporary: folder, ...options });
     expect(streamed.layers.some((layer) => layer.isLoaded('attention') || layer.isLoaded('mlp'))).toBe(false);

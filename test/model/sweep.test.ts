@@ -136,7 +136,7 @@ describe('a sweep', () => {
       ]);
       for (const { target, count, drops, loss, texts, ...point } of points) {
         expect(drops).toEqual(selectDrops(importance, target, count));
-        expect(point).toMatchObject(modelSize(model.checkpoint, model.config, model.specs, drops));
+        expect(point).toMatchObject(modelSize(model.source, model.description, drops));
         model.setDrops(drops);
         expect(loss).toBeCloseTo((await evaluateLoss(model, all)).loss, 12);
         for (const [i, text] of texts.entries())
@@ -236,9 +236,9 @@ describe('a fingerprint', () => {
           return { ...source, readRows };
         },
       };
-      const { config: c, drops, layers, specs } = model;
+      const { config: c, description, drops } = model;
       const now = await fingerprintOf({
-        model: { config: c, drops, layers, specs, engine, parameters: changed },
+        model: { config: c, description, drops, engine, parameters: changed },
         ...input,
       });
       expect(fingerprintDifferences(first, now)).toEqual(['weights']);

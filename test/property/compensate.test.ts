@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compensate, compensationModes, type Compensation } from '../../src/drop/index.js';
 import { arraySource, createEngine, decodeFloats, type Engine } from '../../src/engine/index.js';
-import { createModel, tensorNames, type Drops, type Model } from '../../src/models/index.js';
+import { allWeights, createModel, matrixRole, tensorNames, type Drops, type Model } from '../../src/models/index.js';
 import { dropSets, modelSpecs, tokenRows, type ModelSpec } from '../../src/testing/index.js';
 import { distance, naiveCompensation, naiveOrder, watch, withWeights } from '../support/naiveCompensation.js';
 
@@ -126,11 +126,9 @@ describe('a refit', () => {
     holds(async ({ drops, rows, mode, alpha }, made) => {
       // Output projections of zeros, of experts too: such a module adds exactly nothing.
       const silenced = new Map(
-        made.specs
-          .filter(({ path }) => /^attention\.o|^mlp\.(experts\.)?down/.test(path))
-          .flatMap((spec) =>
-            drops[spec.path.startsWith('mlp') ? 'mlp' : 'attention'].flatMap((i) => tensorNames(spec, i)),
-          )
+        allWeights(made.description)
+          .filter((weight) => matrixRole(weight) === 'output' && drops[weight.module!].includes(weight.layer!))
+          .flatMap(tensorNames)
           .map((name) => {
             const { shape } = made.parameters.source(name);
             return [name, arraySource(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape, { name })] as const;

@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CacheError, createBatch, type Engine, type KvCache } from '../../src/engine/index.js';
-import { createModel, type InputEvent, type Model } from '../../src/models/index.js';
+import { createModel, layerWeights, type InputEvent, type Model } from '../../src/models/index.js';
 import { cutPoints, dropSets, modelSpecs, raggedTokens, type ModelSpec } from '../../src/testing/index.js';
 import { allBackends, largestMagnitude } from '../support/allBackends.js';
 import { expectClose } from '../support/expectClose.js';
@@ -66,7 +66,8 @@ describe.each(allBackends)('%s', (name, create) => {
           using _scope = engine.scope();
           const observer = {
             input: ({ layer, paths, input }: InputEvent): void => {
-              const width = model.specs.find(({ path }) => path === `${paths[0]}.weight`)!.shape.at(-1);
+              const weights = layerWeights(model.description.layers[layer]);
+              const width = weights.find(({ projection }) => projection === paths[0])!.shape.at(-1);
               expect(input.shape).toEqual([sequences.flatMap((tokens) => Array.from(tokens)).length, width]);
               seen.push(...paths.map((path) => `${layer} ${path}`));
             },

@@ -9,7 +9,6 @@ import { openCheckpoint } from '../../src/checkpoint/index.js';
 import {
   mergeDrops,
   metrics,
-  openDropSource,
   scoreImportance,
   searchGreedily,
   selectDrops,
@@ -19,7 +18,7 @@ import {
   type Scores,
 } from '../../src/drop/index.js';
 import { createBatch, createEngine, type Engine } from '../../src/engine/index.js';
-import { createModel, type Drops, type Model } from '../../src/models/index.js';
+import { createModel, openModel, type Drops, type Model } from '../../src/models/index.js';
 import { dropSets, modelSpecs, tokenRows, type ModelSpec } from '../../src/testing/index.js';
 import { oracleFolders } from '../support/oracleCases.js';
 
@@ -28,14 +27,14 @@ describe.each(oracleFolders().filter(({ name }) => name.startsWith('fixtures/'))
   let layers: number;
   beforeAll(async () => {
     out = await mkdtemp(join(tmpdir(), 'llm-drop-test-'));
-    await using source = await openDropSource(folder);
+    await using source = await openModel(folder);
     layers = source.config.numHiddenLayers;
   });
   afterAll(() => rm(out, { recursive: true }));
 
   let written = 0;
   async function dropped(from: string, drops: Drops): Promise<string> {
-    await using source = await openDropSource(from);
+    await using source = await openModel(from);
     const to = join(out, String(written++));
     await writeDropped(source, drops, to);
     return to;

@@ -1,5 +1,5 @@
 import { createBatch, decodeFloats, arraySource, type WeightSource } from '../../src/engine/index.js';
-import { Model, tensorNames, type Drops, type ModuleKind } from '../../src/models/index.js';
+import { Model, modulesOf, outputWeight, tensorNames, type Drops, type ModuleKind } from '../../src/models/index.js';
 import type { CompensationMode } from '../../src/drop/index.js';
 
 /** What a module did on all rows, one token after the other. */
@@ -20,12 +20,10 @@ export interface NaiveRefit {
   readonly after: number;
 }
 
-const outputs: Record<ModuleKind, string> = { attention: 'attention.o', mlp: 'mlp.down' };
-
 /** A model of the same weights, but for some of them, loaded. */
 export function withWeights(model: Model, weights: ReadonlyMap<string, WeightSource>, drops: Drops): Promise<Model> {
   const { parameters } = model;
-  const made = new Model(model.engine, model.config, model.family, {
+  const made = new Model(model.engine, model.description, {
     folder: parameters.folder,
     has: (name) => parameters.has(name),
     source: (name) => weights.get(name) ?? parameters.source(name),
@@ -48,8 +46,8 @@ export async function watch(model: Model, rows: readonly Int32Array[]): Promise<
     model.forward(createBatch([row]), {
       observer: {
         input: ({ layer, paths, input }) => {
-          for (const kind of ['attention', 'mlp'] as const)
-            if (paths.includes(outputs[kind])) {
+          for (const [kind, module] of modulesOf(model.description.layers[layer]))
+            if (paths.includes(outputWeight(module)?.projection ?? '')) {
               const kept = input.detach();
               waiting.push(async () => void at(layer, kind).inputs.push(...lines(await engine.readFloats(kept), kept)));
               waiting.push(async () => kept.dispose());
@@ -102,9 +100,9 @@ export async function naiveCompensation(
   let begun = drops.attention.includes(0);
   for (const { layer, kind, behind } of order) {
     begun ||= behind.length > 0;
-    const spec = model.specs.find(({ path }) => path === `${outputs[kind]}.weight`);
+    const spec = outputWeight(model.description.layers[layer][kind]);
     if (!spec || !(mode === 'all' ? begun : behind.length > 0)) continue;
-    const [tensor] = tensorNames(spec, layer);
+    const [tensor] = tensorNames(spec);
     const seen = async (): Promise<Seen> => {
       using dropped = await withWeights(model, weights, drops);
       return (await watch(dropped, rows)).get(`${kind} ${layer}`)!;

@@ -1,9 +1,10 @@
 import { Engine } from '../../src/engine/engine.js';
-import { int4PlanFor } from '../../src/engine/wasm/int4/int4Plan.js';
-import { detectTier } from '../../src/engine/wasm/tier.js';
-import { pairedTile, relaxedTile, strictTile, type TilePlan } from '../../src/engine/wasm/tilePlan.js';
+import { int4PlanFor } from '../../src/engine/wasm/layouts/int4/int4Plan.js';
+import { detectTier } from '../../src/engine/wasm/runtime/tier.js';
+import { panelRows } from '../../src/engine/wasm/layouts/panels.js';
+import { pairedTile, relaxedTile, strictTile, type TilePlan } from '../../src/engine/wasm/layouts/tilePlan.js';
 import { createWasmBackend } from '../../src/engine/wasm/wasmBackend.js';
-import { mostPages } from '../../src/engine/wasm/webAssembly.js';
+import { mostPages } from '../../src/engine/wasm/compiler/webAssembly.js';
 import type { TestedBackend } from './backends.js';
 
 /** Fused multiply-adds where this Node's kernels use them anyway: no flag of V8 is set for this. */
@@ -24,7 +25,7 @@ export const smallTiles: readonly TilePlan[] = [
 
 /** The wasm backend with each of them. */
 export const wasmWithSmallTiles: readonly TestedBackend[] = smallTiles.map((tile) => [
-  `wasm, tiles of ${tile.rows} x ${tile.panels * tile.panel} in blocks of ${tile.block}`,
+  `wasm, tiles of ${tile.rows} x ${tile.panels * panelRows} in blocks of ${tile.block}`,
   async () => {
     const plans = { tile, int4: int4PlanFor({ relaxed: false, wide: false, byteDots: false }) };
     return new Engine(await createWasmBackend({ threads: 1 }, mostPages, () => plans));

@@ -6,6 +6,7 @@ import { secondsOf, serve, values } from '../serve.mjs';
 const { dist, folder, threads, kv, int4 } = JSON.parse(process.argv[2]);
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
 const lib = await load('index.js');
+const { arraySource } = await load('engine/index.js');
 const { measureTest } = await load('bench/index.js');
 
 const engine = await lib.createEngine('wasm', { threads, v8Flags: true });
@@ -35,7 +36,7 @@ async function gemm(type, ...sizes) {
   const [m, k, n] = sizes.map(Number);
   const key = [type, m, k, n].join(' ');
   if (!products.has(key)) {
-    const source = lib.arraySource(values(k * n), [n, k]);
+    const source = arraySource(values(k * n), [n, k]);
     const weight = await engine.pack(type === 'f32' ? source : rtn(source, format), 'linear');
     products.set(key, { weight, x: engine.tensor(values(m * k), [m, k]) });
   }

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { copyTokenizerFiles, loadTokenizer } from '../../../src/checkpoint/index.js';
+import { copySideFiles, loadTokenizer } from '../../../src/checkpoint/index.js';
 import { absent, inShared, temporaryFolder } from './places.js';
 
 const root = temporaryFolder();
@@ -121,7 +121,7 @@ describe('a tokenizer', () => {
     });
     const to = join(root, 'copy');
     mkdirSync(to);
-    expect(await copyTokenizerFiles(from, to)).toEqual(['tokenizer.json', 'merges.txt']);
+    expect(await copySideFiles('tokenizer', from, to)).toEqual(['tokenizer.json', 'merges.txt']);
     expect(readdirSync(to).sort()).toEqual(['merges.txt', 'tokenizer.json']);
   });
 });

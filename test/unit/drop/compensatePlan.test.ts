@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { compensationPlan, type CompensationMode, type CompensationPlan } from '../../../src/drop/index.js';
+import {
+  compensationPlan,
+  type CompensationMode,
+  type CompensationPlan,
+  type ModuleAt,
+} from '../../../src/drop/index.js';
 import type { Drops } from '../../../src/models/index.js';
 
 const nothing: Drops = { attention: [], mlp: [] };
@@ -7,9 +12,9 @@ const nothing: Drops = { attention: [], mlp: [] };
 function plan(
   drops: Drops,
   mode: CompensationMode,
-  o: { missing?: Drops; isMixture?: boolean } = {},
+  { missing = nothing, canRefit = () => true }: { missing?: Drops; canRefit?: (module: ModuleAt) => boolean } = {},
 ): CompensationPlan {
-  return compensationPlan({ layers: 4, missing: nothing, isMixture: false, ...o }, drops, mode);
+  return compensationPlan({ layers: 4, missing, canRefit }, drops, mode);
 }
 
 /** `a1` is the attention of layer 1, `m1` its MLP. */
@@ -56,7 +61,7 @@ it('what the model never had is neither dropped nor refit', () => {
 
 it('of a mixture, attentions alone are refit', () => {
   const drops = { attention: [1], mlp: [2] };
-  const made = plan(drops, 'all', { isMixture: true });
+  const made = plan(drops, 'all', { canRefit: ({ kind }) => kind === 'attention' });
   expect(refits(made)).toEqual(['a2 m2', 'a3']);
   expect(made.leftAlone.map(short)).toEqual(['a1']);
 });

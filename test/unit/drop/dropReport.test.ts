@@ -1,17 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Checkpoint } from '../../../src/checkpoint/index.js';
-import { dropReport, lossReport, type DropSource } from '../../../src/drop/index.js';
+import type { ModelSource } from '../../../src/checkpoint/index.js';
+import { dropReport, lossReport } from '../../../src/drop/index.js';
 import { sizeOf } from '../../../src/engine/index.js';
 import type { LossResult } from '../../../src/evaluate/index.js';
-import { completeConfig, familyOf, tensorNames, type PartialConfig } from '../../../src/models/index.js';
+import {
+  allWeights,
+  describeConfig,
+  tensorNames,
+  type OpenedModel,
+  type PartialConfig,
+} from '../../../src/models/index.js';
 import { dropSets } from '../../../src/testing/index.js';
 
 const layers = 4;
 
 /** A model in float16 of which only names and shapes are known. */
-function source(o: Partial<PartialConfig> = {}): DropSource {
-  const config = completeConfig({
+function source(o: Partial<PartialConfig> = {}): OpenedModel {
+  const description = describeConfig({
     vocabSize: 10,
     hiddenSize: 8,
     intermediateSize: 12,
@@ -20,20 +26,15 @@ function source(o: Partial<PartialConfig> = {}): DropSource {
     numKeyValueHeads: 1,
     ...o,
   });
-  const specs = familyOf(config, 'config.json').weights(config);
   const shapes = new Map(
-    specs.flatMap((spec) =>
-      Array.from({ length: spec.name.includes('*') ? layers : 1 }, (_, layer) =>
-        tensorNames(spec, layer).map((name) => [name, spec.shape] as const),
-      ).flat(),
-    ),
+    allWeights(description).flatMap((weight) => tensorNames(weight).map((name) => [name, weight.shape] as const)),
   );
   shapes.set('model.unused', [1000]);
-  const checkpoint = {
+  const listed = {
     tensorNames: () => [...shapes.keys()],
     info: (name: string) => ({ shape: shapes.get(name)!, bytes: 2 * sizeOf(shapes.get(name)!) }),
   };
-  return { config, specs, checkpoint: checkpoint as unknown as Checkpoint };
+  return { config: description.config, description, source: listed as unknown as ModelSource };
 }
 
 /** Hidden size 8, of 2 heads of 4 one for keys and values; each with its norm. */

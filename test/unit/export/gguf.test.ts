@@ -2,7 +2,8 @@ import { readFile, writeFile, open } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { arraySource } from '../../../src/engine/index.js';
-import { GgufFile, exportModel, ggufModel, type ExportType } from '../../../src/export/index.js';
+import { GgufFile } from '../../../src/checkpoint/index.js';
+import { exportModel, ggufModel, type ExportType } from '../../../src/export/index.js';
 import { i32s, string, u32, type GgufMetadata } from '../../../src/checkpoint/gguf/ggufFormat.js';
 import { rotaryOrdered } from '../../../src/checkpoint/rowViews.js';
 import { writeGguf, type GgufTensor } from '../../../src/checkpoint/gguf/ggufWriter.js';
@@ -48,7 +49,7 @@ async function exported(
 
 const floats = async (folder: string, name: string): Promise<Float32Array> => {
   await using model = await loadModel(folder, { engine: place.engine() });
-  const source = model.checkpoint.source(name);
+  const source = model.source.source(name);
   const bytes = await source.readRows(0, source.shape.length === 1 ? 1 : source.shape[0]);
   return new Float32Array(bytes.slice().buffer);
 };

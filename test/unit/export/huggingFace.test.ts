@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint, readJsonObject } from '../../../src/checkpoint/index.js';
 import { exportModel, type ExportOptions } from '../../../src/export/index.js';
-import { loadModel, parseConfig, type Drops, type PartialConfig } from '../../../src/models/index.js';
+import { describeModel, loadModel, type Drops, type PartialConfig } from '../../../src/models/index.js';
 import { dropSets, modelSpecs } from '../../../src/testing/index.js';
 import { expectClose } from '../../support/expectClose.js';
 import { folderLogits, logitsOf, modelOn, workplace, writeFused, writeRandomFolder } from './randomFolder.js';
@@ -63,18 +63,19 @@ describe('blocks', () => {
   });
 
   it('take lists by layer and code of their own with them', async () => {
+    const [full, sliding] = ['full_attention', 'sliding_attention'];
     const [folder, out] = [place.folder(), place.folder('out')];
     await writeRandomFolder(folder, llama, {
       extra: {
         drop_attn_list: [1],
         drop_mlp_list: [1],
         auto_map: { AutoConfig: 'configuration_dropped_llama.LlamaConfig' },
-        layer_types: ['a', 'b', 'c', 'd'],
+        layer_types: [full, sliding, full, sliding],
       },
     });
     await exportModel(folder, { to: 'hf', out, engine: place.engine() });
     const config = await readJsonObject(join(out, 'config.json'));
-    expect(config).toMatchObject({ num_hidden_layers: 3, layer_types: ['a', 'c', 'd'] });
+    expect(config).toMatchObject({ num_hidden_layers: 3, layer_types: [full, full, sliding] });
     expect(config).not.toHaveProperty('auto_map');
   });
 
@@ -215,17 +216,17 @@ describe('nemotron-nas', () => {
     const drops = { attention: [2], mlp: [0, 3] };
     const { folder, out } = await exported({ ...llama, attentionBias: true, mlpBias: true }, drops, { to: 'vllm' });
     await using checkpoint = await openCheckpoint(out);
-    const raw = checkpoint.config as Record<string, unknown> & {
+    const { block_configs: blocks, ...raw } = checkpoint.config as Record<string, unknown> & {
       block_configs: Block[];
       hidden_size: number;
       num_attention_heads: number;
     };
-    const attends = raw.block_configs.find(({ attention }) => !attention.no_op)!.attention;
-    const multiplier = raw.block_configs.find(({ ffn }) => !ffn.no_op)!.ffn.ffn_mult!;
+    const attends = blocks.find(({ attention }) => !attention.no_op)!.attention;
+    const multiplier = blocks.find(({ ffn }) => !ffn.no_op)!.ffn.ffn_mult!;
     const size = Math.trunc((2 * multiplier * raw.hidden_size) / 3);
     const where = (list: boolean[]): number[] => list.flatMap((yes, i) => (yes ? [i] : []));
     const config = {
-      ...parseConfig(
+      ...describeModel(
         {
           ...raw,
           model_type: 'llama',
@@ -233,9 +234,9 @@ describe('nemotron-nas', () => {
           num_key_value_heads: raw.num_attention_heads / attends.n_heads_in_group!,
         },
         out,
-      ),
-      dropAttention: where(raw.block_configs.map(({ attention }) => attention.no_op)),
-      dropMlp: where(raw.block_configs.map(({ ffn }) => ffn.no_op)),
+      ).config,
+      dropAttention: where(blocks.map(({ attention }) => attention.no_op)),
+      dropMlp: where(blocks.map(({ ffn }) => ffn.no_op)),
     };
     const expected = await folderLogits(place.engine(), folder, tokens, drops);
     expectClose(await logitsOf(modelOn(place.engine(), checkpoint, config), tokens), expected, 1e-5);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  GgufFile,
   int4Methods,
   openCheckpoint,
   readJsonObject,
@@ -14,13 +15,12 @@ import {
 import { decodeFloats, dequantizeRows, type Int4Format } from '../../../src/engine/index.js';
 import { readInt4Rows } from '../../../src/engine/int4.js';
 import { decodeGgml } from '../../../src/checkpoint/gguf/ggmlBlocks.js';
-import { GgufFile, exportModel, type ExportOptions } from '../../../src/export/index.js';
+import { exportModel, type ExportOptions } from '../../../src/export/index.js';
 import { encodeInt4 } from '../../../src/checkpoint/gguf/int4Blocks.js';
 import { paddedInt4, rotaryOrderedInt4 } from '../../../src/checkpoint/int4/int4Views.js';
 import { paddedSource, rotaryOrdered } from '../../../src/checkpoint/rowViews.js';
 import { dequantized } from '../../../src/engine/int4.js';
-import { placeOf, type PartialConfig } from '../../../src/models/index.js';
-import { openDropSource } from '../../../src/drop/index.js';
+import { allWeights, isProjection, openModel, tensorPlaces, type PartialConfig } from '../../../src/models/index.js';
 import { rtn, writeQuantized } from '../../../src/quant/index.js';
 import { expectClose } from '../../support/expectClose.js';
 import { int4RowsOf, rowsSource } from '../../support/int4Model.js';
@@ -50,15 +50,16 @@ async function quantizedFolder(
 ): Promise<string> {
   const [folder, out] = [place.folder(), place.folder('quantized')];
   await writeRandomFolder(folder, config);
-  await using source = await openDropSource(folder);
-  await writeQuantized(source.checkpoint, out, {
+  await using model = await openModel(folder);
+  const places = tensorPlaces(allWeights(model.description));
+  await writeQuantized(model, out, {
     format,
     groupSize,
     symmetric,
     replaced: (name) => {
-      const path = placeOf(source.specs, name)!.spec.path;
-      const quantized = path === 'head' || (path.endsWith('.weight') && path !== 'mlp.router.weight');
-      return quantized ? rtn(source.checkpoint.source(name), { groupSize, symmetric }) : undefined;
+      const { weight } = places.get(name)!;
+      const quantized = weight.role === 'head' || isProjection(weight);
+      return quantized ? rtn(model.source.source(name), { groupSize, symmetric }) : undefined;
     },
   });
   return out;

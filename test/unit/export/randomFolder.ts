@@ -9,21 +9,21 @@ import {
   stackedSource,
   tensorOfSource,
   writeWeights,
-  type Checkpoint,
   type JsonObject,
+  type ModelSource,
 } from '../../../src/checkpoint/index.js';
 import {
   Model,
-  completeConfig,
-  familyOf,
+  allWeights,
+  describeConfig,
+  describeSource,
   loadModel,
-  parseConfig,
+  randomParameters,
   tensorNames,
   type Drops,
   type ModelConfig,
   type PartialConfig,
 } from '../../../src/models/index.js';
-import { randomParameters } from '../../../src/models/parameters.js';
 
 const tokenizer = fileURLToPath(new URL('../../fixtures/tokenizer', import.meta.url));
 
@@ -93,21 +93,18 @@ export async function writeRandomFolder(
   partial: PartialConfig,
   o: { seed?: number; extra?: JsonObject } = {},
 ): Promise<ModelConfig> {
-  const config = completeConfig(partial);
+  const description = describeConfig(partial);
+  const { config } = description;
   await mkdir(folder, { recursive: true });
   if (config.vocabSize === 320)
     for (const name of ['tokenizer.json', 'tokenizer_config.json'])
       await copyFile(join(tokenizer, name), join(folder, name));
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...rawConfig(config), ...o.extra }));
-  const specs = familyOf(config, folder).weights(config);
-  const parameters = randomParameters(specs, config.numHiddenLayers, o.seed ?? 1);
-  const layers = (name: string): number => (name.includes('*') ? config.numHiddenLayers : 1);
-  const names = specs.flatMap((spec) =>
-    Array.from({ length: layers(spec.name) }, (_, layer) => tensorNames(spec, layer)).flat(),
-  );
+  const weights = allWeights(description);
+  const parameters = randomParameters(weights, o.seed ?? 1);
   await writeWeights(
     folder,
-    names.map((name) => tensorOfSource(parameters.source(name))),
+    weights.flatMap(tensorNames).map((name) => tensorOfSource(parameters.source(name))),
   );
   return config;
 }
@@ -115,7 +112,7 @@ export async function writeRandomFolder(
 /** The mixture of a folder with its experts as transformers v5 names them: in two tensors a layer, gate above up. */
 export async function writeFused(folder: string, out: string, extra: JsonObject = {}): Promise<void> {
   await using checkpoint = await openCheckpoint(folder);
-  const config = parseConfig(checkpoint.config, folder);
+  const { config } = describeSource(checkpoint);
   await writeRandomFolder(out, config, { extra });
   const experts = Array.from({ length: config.numLocalExperts! }, (_, expert) => expert);
   const stacked = (names: readonly string[]): ReturnType<typeof stackedSource> =>
@@ -159,10 +156,5 @@ export async function folderLogits(
 }
 
 /** A model of another config on the weights of a folder. */
-export function modelOn(
-  engine: Engine,
-  checkpoint: Checkpoint,
-  config: ModelConfig = parseConfig(checkpoint.config, checkpoint.folder),
-): Model {
-  return new Model(engine, config, familyOf(config, checkpoint.folder), checkpoint);
-}
+export const modelOn = (engine: Engine, source: ModelSource, config: PartialConfig): Model =>
+  new Model(engine, describeConfig(config), source);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseRope } from '../../../src/models/rope.js';
+import { ConfigReader } from '../../../src/models/configReader.js';
+import { parseRope, rawRope } from '../../../src/models/rope.js';
 import { ropeFrequencies, type RopeParameters } from '../../../src/models/index.js';
 import { ropeParameters } from '../../../src/testing/index.js';
 
@@ -90,7 +91,7 @@ describe('frequencies', () => {
 });
 
 describe('a config', () => {
-  const parse = (raw: Record<string, unknown>): RopeParameters => parseRope(raw, 4096, 'config.json');
+  const parse = (raw: Record<string, unknown>): RopeParameters => parseRope(new ConfigReader(raw, 'config.json'), 4096);
   const yarn = { rope_type: 'yarn', factor: 16, original_max_position_embeddings: 2048 };
 
   it('means the same in the words of transformers 4 and 5', () => {
@@ -99,6 +100,13 @@ describe('a config', () => {
     expect(parse({ rope_parameters: { rope_type: 'linear', rope_theta: 500, factor: 2 } })).toEqual(expected);
     expect(parse({})).toEqual({ type: 'default', theta: 10000 });
   });
+
+  it('of any rotation is what was written of it', () =>
+    fc.assert(
+      fc.property(ropeParameters(), (rope) => {
+        expect(parse({ rope_parameters: rawRope(rope) })).toEqual(rope);
+      }),
+    ));
 
   it('has the defaults of YaRN where it names none', () => {
     expect(parse({ rope_scaling: yarn })).toEqual({

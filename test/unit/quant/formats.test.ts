@@ -10,8 +10,9 @@ import {
   type Checkpoint,
   type Int4Method,
   type JsonObject,
+  type ModelSource,
 } from '../../../src/checkpoint/index.js';
-import { openDropSource, writeDropped } from '../../../src/drop/index.js';
+import { writeDropped } from '../../../src/drop/index.js';
 import {
   UserError,
   arraySource,
@@ -23,16 +24,21 @@ import {
 } from '../../../src/engine/index.js';
 import { readInt4Rows } from '../../../src/engine/int4.js';
 import {
-  familyOf,
+  Model,
+  allWeights,
+  describeSource,
   fitsMemory,
+  isProjection,
   loadModel,
   modelSize,
-  parseConfig,
-  placeOf,
+  openModel,
+  tensorPlaces,
   withQuantizer,
+  type ModelDescription,
+  type OpenedModel,
+  type Parameters,
   type PartialConfig,
 } from '../../../src/models/index.js';
-import { Model } from '../../../src/models/model.js';
 import { rtn, rtnQuantizer, writeQuantized, type WriteQuantizedOptions } from '../../../src/quant/index.js';
 import { expectClose } from '../../support/expectClose.js';
 import { canonical } from '../../support/int4Layouts.js';
@@ -64,20 +70,17 @@ const drops = { drop_attn_list: [1], drop_mlp_list: [2] };
 type Replaced = (tensor: string) => ReturnType<WriteQuantizedOptions['replaced']>;
 
 /** Rounded to nearest, what `rtnQuantizer` rounds; the head as well where asked. */
-function replacedBy(checkpoint: Checkpoint, o: { groupSize: 32 | 64; symmetric: boolean; head?: boolean }): Replaced {
-  const specs = specsOf(checkpoint);
+function replacedBy(
+  { source, description }: Pick<OpenedModel, 'source' | 'description'>,
+  o: { groupSize: 32 | 64; symmetric: boolean; head?: boolean },
+): Replaced {
+  const places = tensorPlaces(allWeights(description));
   return (name) => {
-    const path = placeOf(specs, name)?.spec.path ?? '';
-    const quantized = /^(attention\.[qkvo]|mlp\.(gate|up|down)|mlp\.experts\.\w+)\.weight$/.test(path);
-    return quantized || (o.head && path === 'head')
-      ? rtn(checkpoint.source(name), { groupSize: o.groupSize, symmetric: o.symmetric })
+    const weight = places.get(name)?.weight;
+    return weight && (isProjection(weight) || (o.head && weight.role === 'head'))
+      ? rtn(source.source(name), { groupSize: o.groupSize, symmetric: o.symmetric })
       : undefined;
   };
-}
-
-function specsOf(checkpoint: Checkpoint): ReturnType<ReturnType<typeof familyOf>['weights']> {
-  const config = parseConfig(checkpoint.config, checkpoint.folder);
-  return familyOf(config, checkpoint.folder).weights(config);
 }
 
 /** Buffers compare much faster than a matcher does. */
@@ -97,10 +100,10 @@ async function written(
   const { extra, head, ...options } = { groupSize: 32, symmetric: true, ...o };
   const [folder, out] = [place.folder(), place.folder('quantized')];
   await writeRandomFolder(folder, config, { extra });
-  await using checkpoint = await openCheckpoint(folder);
+  await using opened = await openModel(folder);
   const groupSize = options.groupSize as 32 | 64;
-  const replaced = replacedBy(checkpoint, { groupSize, symmetric: options.symmetric, head });
-  await writeQuantized(checkpoint, out, { replaced, ...options });
+  const replaced = replacedBy(opened, { groupSize, symmetric: options.symmetric, head });
+  await writeQuantized(opened, out, { replaced, ...options });
   return { folder, out, config: (await readJsonObject(join(out, 'config.json')))! };
 }
 
@@ -131,10 +134,11 @@ describe('a quantized folder', () => {
   describe.each(models)('%s', (_, config) => {
     it.each(kinds)('$format, symmetric: $symmetric: is read as it was given', async ({ format, symmetric }) => {
       const { folder, out } = await written(config, { format, symmetric, extra: drops });
-      await using before = await openCheckpoint(folder);
+      await using opened = await openModel(folder);
+      const before = opened.source;
       await using after = await openCheckpoint(out);
       expect(after.quantization).toMatchObject({ method: format, groupSizes: [32] });
-      const replaced = replacedBy(before, { groupSize: 32, symmetric });
+      const replaced = replacedBy(opened, { groupSize: 32, symmetric });
       let count = 0;
       for (const name of after.tensorNames()) {
         const given = replaced(name);
@@ -161,20 +165,20 @@ describe('a quantized folder', () => {
     it.each(kinds)('$format, symmetric: $symmetric: runs as its decoded weights do', async ({ format, symmetric }) => {
       const { out } = await written(config, { format, symmetric, extra: drops });
       await using checkpoint = await openCheckpoint(out);
-      const parsed = parseConfig(checkpoint.config, out);
+      const description = describeSource(checkpoint);
       const { folder } = checkpoint;
       const floats = {
         folder,
         has: (name: string) => checkpoint.has(name),
         source: (name: string) => checkpoint.source(name),
       };
-      const expected = await logitsOf(new Model(reference, parsed, familyOf(parsed, out), floats), tokens);
+      const expected = await logitsOf(new Model(reference, description, floats), tokens);
       const most = expected.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
       expect(await folderLogits(reference, out, tokens)).toEqual(expected);
       await using model = await loadModel(out, { engine: exact });
       // int4 in memory: at most 6 bits a weight (zero points of 8 bits, groups of 32), other than the float head, embedding, biases, norms, router.
       const inLayers = model.layers.reduce((sum, layer) => sum + layer.bytes, 0);
-      const inFloats = await layerBytes(exact, folder, floats);
+      const inFloats = await layerBytes(exact, description, floats);
       expect(inLayers / inFloats).toBeLessThan(0.21);
       // Float32 sums of at most 128 products in three layers.
       expectClose(await logitsOf(model, tokens), expected, 2e-5 * most);
@@ -182,14 +186,8 @@ describe('a quantized folder', () => {
     });
   });
 
-  async function layerBytes(
-    engine: Engine,
-    folder: string,
-    floats: ConstructorParameters<typeof Model>[3],
-  ): Promise<number> {
-    await using checkpoint = await openCheckpoint(folder);
-    const parsed = parseConfig(checkpoint.config, folder);
-    using model = new Model(engine, parsed, familyOf(parsed, folder), floats);
+  async function layerBytes(engine: Engine, description: ModelDescription, floats: Parameters): Promise<number> {
+    using model = new Model(engine, description, floats);
     await model.load();
     return model.layers.reduce((sum, layer) => sum + layer.bytes, 0);
   }
@@ -197,13 +195,12 @@ describe('a quantized folder', () => {
   it('a quantizer leaves what is stored as int4, and takes the rest', async () => {
     const { out } = await written(llama, { format: 'gptq' });
     const asked: string[] = [];
-    await using checkpoint = await openCheckpoint(out);
-    const parsed = parseConfig(checkpoint.config, out);
-    const parameters = withQuantizer(checkpoint, (source, spec) => {
+    await using opened = await openModel(out);
+    const parameters = withQuantizer(opened.source, (source, spec) => {
       asked.push(spec.path);
       return rtnQuantizer({ head: 'int4' })(source, spec);
     });
-    using model = new Model(exact, parsed, familyOf(parsed, out), parameters);
+    using model = new Model(exact, opened.description, parameters);
     await model.load();
     expect(asked.sort()).toEqual(['embedding', 'head']);
   });
@@ -211,9 +208,9 @@ describe('a quantized folder', () => {
   it('counts its weights, not the words that hold them', async () => {
     const { folder, out } = await written(llama, { format: 'awq', extra: drops });
     const sizeOf = async (path: string): Promise<{ parameters: number; bytes: number }> => {
-      await using source = await openDropSource(path);
-      const { dropAttention: attention, dropMlp: mlp } = source.config;
-      return modelSize(source.checkpoint, source.config, source.specs, { attention, mlp });
+      await using opened = await openModel(path);
+      const { dropAttention: attention, dropMlp: mlp } = opened.config;
+      return modelSize(opened.source, opened.description, { attention, mlp });
     };
     const [before, after] = [await sizeOf(folder), await sizeOf(out)];
     expect(after.parameters).toBe(before.parameters);
@@ -230,16 +227,16 @@ describe('a quantized folder', () => {
       const [dropped, both, other] = [place.folder('dropped'), place.folder('both'), place.folder('other')];
       const lists = { attention: [0], mlp: [2] };
       {
-        await using source = await openDropSource(folder);
-        await writeDropped(source, lists, dropped);
+        await using opened = await openModel(folder);
+        await writeDropped(opened, lists, dropped);
       }
       {
-        await using checkpoint = await openCheckpoint(dropped);
-        const replaced = replacedBy(checkpoint, { groupSize: 32, symmetric: true });
-        await writeQuantized(checkpoint, both, { format, groupSize: 32, symmetric: true, replaced });
+        await using opened = await openModel(dropped);
+        const replaced = replacedBy(opened, { groupSize: 32, symmetric: true });
+        await writeQuantized(opened, both, { format, groupSize: 32, symmetric: true, replaced });
       }
-      await using source = await openDropSource(out);
-      await writeDropped(source, lists, other);
+      await using opened = await openModel(out);
+      await writeDropped(opened, lists, other);
       expect(
         await sameBytes(readFile(join(both, 'model.safetensors')), readFile(join(other, 'model.safetensors'))),
       ).toBe(true);
@@ -254,10 +251,10 @@ describe('a quantized folder', () => {
     const norm = arraySource(new Float32Array(64).fill(2), [64], { name, dtype: 'float16' });
     const [folder, out] = [place.folder(), place.folder('quantized')];
     await writeRandomFolder(folder, llama);
-    await using checkpoint = await openCheckpoint(folder);
-    const rounded = replacedBy(checkpoint, { groupSize: 32, symmetric: false });
+    await using opened = await openModel(folder);
+    const rounded = replacedBy(opened, { groupSize: 32, symmetric: false });
     const replaced: Replaced = (tensor) => (tensor === name ? norm : rounded(tensor));
-    await writeQuantized(checkpoint, out, {
+    await writeQuantized(opened, out, {
       format: 'awq',
       groupSize: 32,
       symmetric: false,
@@ -286,7 +283,7 @@ describe('a quantized folder', () => {
         .flatMap((tensor) => checkpoint.stored(tensor).map((stored) => (stored.name === other.name ? other : stored))),
     );
     await using model = await loadModel(shuffled, { engine: exact });
-    expect(model.checkpoint.decoded).toEqual([
+    expect(model.source.decoded).toEqual([
       { name: `${name}.weight`, reason: 'its columns are not in the order of their groups' },
     ]);
     const most = 2e-5 * 10;
@@ -343,11 +340,11 @@ describe('what config.json says', () => {
   it('a module that is kept in one layer only is named in full', async () => {
     const [folder, out] = [place.folder(), place.folder('quantized')];
     await writeRandomFolder(folder, llama);
-    await using checkpoint = await openCheckpoint(folder);
-    const rounded = replacedBy(checkpoint, { groupSize: 32, symmetric: true });
+    await using opened = await openModel(folder);
+    const rounded = replacedBy(opened, { groupSize: 32, symmetric: true });
     const kept = 'model.layers.1.mlp.down_proj';
     const replaced: Replaced = (name) => (name === `${kept}.weight` ? undefined : rounded(name));
-    await writeQuantized(checkpoint, out, { format: 'awq', groupSize: 32, symmetric: true, replaced });
+    await writeQuantized(opened, out, { format: 'awq', groupSize: 32, symmetric: true, replaced });
     const { quantization_config: quantization } = (await readJsonObject(join(out, 'config.json')))!;
     expect((quantization as JsonObject).modules_to_not_convert).toEqual(['lm_head', kept]);
     expect(await folderLogits(place.engine(), out, tokens)).toHaveLength(8 * 320);
@@ -356,11 +353,11 @@ describe('what config.json says', () => {
   it('groups of a whole row', async () => {
     const [folder, out] = [place.folder(), place.folder('quantized')];
     await writeRandomFolder(folder, { ...llama, hiddenSize: 64 });
-    await using checkpoint = await openCheckpoint(folder);
-    const rounded = replacedBy(checkpoint, { groupSize: 64, symmetric: true });
+    await using opened = await openModel(folder);
+    const rounded = replacedBy(opened, { groupSize: 64, symmetric: true });
     // Only rows of one group are alike throughout.
-    const replaced: Replaced = (name) => (checkpoint.info(name).shape.at(-1) === 64 ? rounded(name) : undefined);
-    await writeQuantized(checkpoint, out, { format: 'compressed-tensors', groupSize: -1, symmetric: true, replaced });
+    const replaced: Replaced = (name) => (opened.source.info(name).shape.at(-1) === 64 ? rounded(name) : undefined);
+    await writeQuantized(opened, out, { format: 'compressed-tensors', groupSize: -1, symmetric: true, replaced });
     await using after = await openCheckpoint(out);
     expect(after.quantization!.groupSizes).toEqual([-1]);
     const [before, found] = [
@@ -375,7 +372,7 @@ describe('is refused by name', () => {
   const attempt = async (
     config: PartialConfig,
     o: Partial<WriteQuantizedOptions> & { format: Int4Method; extra?: JsonObject },
-    change: (name: string, source: ReturnType<Replaced>, checkpoint: Checkpoint) => ReturnType<Replaced> = (
+    change: (name: string, source: ReturnType<Replaced>, checkpoint: ModelSource) => ReturnType<Replaced> = (
       _,
       source,
     ) => source,
@@ -383,10 +380,10 @@ describe('is refused by name', () => {
     const { extra, ...options } = { groupSize: 32, symmetric: true, ...o };
     const [folder, out] = [place.folder(), place.folder('refused')];
     await writeRandomFolder(folder, config, { extra });
-    await using checkpoint = await openCheckpoint(folder);
-    const rounded = replacedBy(checkpoint, { groupSize: 32, symmetric: true });
-    const error: unknown = await writeQuantized(checkpoint, out, {
-      replaced: (name) => change(name, rounded(name), checkpoint),
+    await using opened = await openModel(folder);
+    const rounded = replacedBy(opened, { groupSize: 32, symmetric: true });
+    const error: unknown = await writeQuantized(opened, out, {
+      replaced: (name) => change(name, rounded(name), opened.source),
       ...options,
     }).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(UserError);
@@ -422,9 +419,9 @@ describe('is refused by name', () => {
     );
     expect(shape).toMatch(/k_proj\.weight is \[32,64\], but what is to replace it is \[64,64\]/);
     const { out } = await written(llama, { format: 'awq' });
-    await using checkpoint = await openCheckpoint(out);
+    await using opened = await openModel(out);
     await expect(
-      writeQuantized(checkpoint, place.folder('again'), {
+      writeQuantized(opened, place.folder('again'), {
         format: 'gptq',
         groupSize: 32,
         symmetric: true,

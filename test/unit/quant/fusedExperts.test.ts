@@ -3,8 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoint/index.js';
-import { openDropSource } from '../../../src/drop/index.js';
-import { Model, familyOf, type PartialConfig } from '../../../src/models/index.js';
+import { Model, openModel, type PartialConfig } from '../../../src/models/index.js';
 import {
   quantizeMethods,
   quantizeModel,
@@ -33,13 +32,13 @@ const rows = Array.from({ length: 4 }, (_, row) =>
 const groups = { groupSize: 32, symmetric: true } as const;
 
 async function quantized(folder: string, out: string, method: QuantizeMethod): Promise<QuantizedSize> {
-  await using source = await openDropSource(folder);
-  const { checkpoint, config, specs } = source;
-  using model = new Model(place.engine(), config, familyOf(config, folder), checkpoint);
+  await using opened = await openModel(folder);
+  const { source, description } = opened;
+  using model = new Model(place.engine(), description, source);
   await using made = await quantizeModel(model, rows, { ...groups, method, expertFloor: 4 });
   const { replaced } = made;
-  await writeQuantized(checkpoint, out, { format: 'compressed-tensors', ...groups, replaced });
-  return quantizedSize(checkpoint, specs, model.drops, replaced, groups);
+  await writeQuantized(opened, out, { format: 'compressed-tensors', ...groups, replaced });
+  return quantizedSize(source, description, model.drops, replaced, groups);
 }
 
 describe.each([{}, { drop_mlp_list: [1] }])('drops %j', (extra) => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { arraySource } from '../../../src/engine/arraySource.js';
 import { isInt4 } from '../../../src/engine/int4.js';
 import { sizeOf } from '../../../src/engine/tensor.js';
-import { completeConfig, familyOf, type WeightSpec } from '../../../src/models/index.js';
+import { allWeights, describeConfig, theWeight, type WeightSpec } from '../../../src/models/index.js';
 import {
   asBfloat16,
   quantizeParameters,
@@ -11,21 +11,19 @@ import {
   type Int4Options,
 } from '../../../src/quant/index.js';
 
-const specsOf = (modelType: string, tieWordEmbeddings: boolean): WeightSpec[] => {
-  const config = completeConfig({
-    modelType,
-    tieWordEmbeddings,
-    vocabSize: 10,
-    hiddenSize: 8,
-    intermediateSize: 12,
-    numHiddenLayers: 1,
-    numAttentionHeads: 2,
-    attentionBias: modelType === 'llama',
-    numLocalExperts: 2,
-    numExpertsPerTok: 1,
-  });
-  return familyOf(config, 'test').weights(config);
-};
+const specsOf = (modelType: string, tieWordEmbeddings: boolean): WeightSpec[] =>
+  allWeights(
+    describeConfig({
+      modelType,
+      tieWordEmbeddings,
+      vocabSize: 10,
+      hiddenSize: 8,
+      intermediateSize: 12,
+      numHiddenLayers: 1,
+      numAttentionHeads: 2,
+      ...(modelType === 'llama' ? { attentionBias: true } : { numLocalExperts: 2, numExpertsPerTok: 1 }),
+    }),
+  );
 
 /** What each matrix of a model is stored as. */
 function stored(modelType: string, tied: boolean, options: Int4Options): Record<string, string> {
@@ -98,14 +96,14 @@ describe('random int4 weights', () => {
   });
 
   it('replace float weights that are never read', () => {
-    const spec: WeightSpec = { path: 'mlp.up.weight', name: 'up', shape: [8, 4], use: 'linear' };
+    const weights = specsOf('llama', false);
     const unread = {
       name: 'up',
       shape: [8, 4],
       dtype: 'float32' as const,
       readRows: () => Promise.reject(new Error('read')),
     };
-    expect(isInt4(randomQuantizer()(unread, spec))).toBe(true);
-    expect(randomQuantizer({ head: 'float' })(unread, { ...spec, path: 'head' })).toBe(unread);
+    expect(isInt4(randomQuantizer()(unread, theWeight(weights, 'up')))).toBe(true);
+    expect(randomQuantizer({ head: 'float' })(unread, theWeight(weights, 'head'))).toBe(unread);
   });
 });

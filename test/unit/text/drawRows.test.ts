@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { drawRows } from '../../../src/drop/index.js';
+import { drawRows } from '../../../src/text/index.js';
 import { fileOfRows, letters, shown } from './rows.js';
 
 const two = { length: 2 };

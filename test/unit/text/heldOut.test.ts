@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { splitRows, sweepRows } from '../../../src/drop/index.js';
+import { splitRows, sweepRows } from '../../../src/text/index.js';
 import { fileOfRows, letters, shown } from './rows.js';
 
 const two = { length: 2 };
