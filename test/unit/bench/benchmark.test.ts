@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   benchCsv,
   benchMarkdown,
@@ -161,6 +161,34 @@ describe('a cache filled to the depth', () => {
     for (let sample = 0; sample < 2; sample++) {
       expect(await measureTest(model, test, {}, cache)).toBeGreaterThan(0);
       expect([...cache.lengths]).toEqual([44, 44]);
+    }
+  });
+});
+
+describe('a sample', () => {
+  it('is tokens of all sequences over the time of their passes and logits; filling the cache takes none', async () => {
+    using engine = await createEngine('reference');
+    using model = await createModel(config, { engine });
+    // A clock that passes move by 2 ms a token, and logits by 3 ms a row.
+    let now = 0;
+    const [forward, logits] = [model.forward.bind(model), model.logits.bind(model)];
+    vi.spyOn(model, 'forward').mockImplementation((batch, options) => {
+      now += 2 * batch.tokens.length;
+      return forward(batch, options);
+    });
+    vi.spyOn(model, 'logits').mockImplementation((hidden) => {
+      now += 3 * hidden.shape[0];
+      return logits(hidden);
+    });
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    try {
+      const found: number[] = [];
+      for (const test of tests) found.push(await measureTest(model, test));
+      // A prefill of 6 tokens a sequence has logits of the last alone; 4 steps have them each.
+      const [prefill, decode] = [6 / (6 * 2 + 3), 4 / (4 * (2 + 3))].map((perMs) => 1000 * perMs);
+      expect(tests.map(({ kind }) => (kind === 'prefill' ? prefill : decode))).toEqual(found);
+    } finally {
+      clock.mockRestore();
     }
   });
 });
