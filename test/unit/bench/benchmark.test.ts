@@ -6,7 +6,9 @@ import {
   filledCache,
   measureTest,
   parseBenchReport,
+  parseTest,
   testsOf,
+  workOf,
   type BenchReport,
 } from '../../../src/bench/index.js';
 import { createEngine, type BackendName } from '../../../src/engine/index.js';
@@ -193,11 +195,14 @@ describe('a sample', () => {
   });
 });
 
-describe('experts', () => {
-  it('are measured, and count as far as tokens visit them', async () => {
-    const { results } = await report('wasm', mixture);
-    expect(results.every(({ bound }) => Number.isFinite(bound.reached))).toBe(true);
-  });
+it('a mixture has the work that is counted for it', async () => {
+  const { results } = await report('wasm', mixture);
+  using engine = await createEngine('wasm', { threads: 1 });
+  using model = await createModel(mixture, { engine });
+  for (const { variant, test, batch, work, bound } of results.filter(({ variant }) => variant === 'whole')) {
+    expect(work, `${variant} ${test}`).toEqual(workOf(model, parseTest(test, batch), 'float16'));
+    expect(bound.reached).toBe(1);
+  }
 });
 
 describe('what cannot be measured', () => {

@@ -77,6 +77,24 @@ describe('the bound for dropping', () => {
     expect(speedups[2]).toBeCloseTo(2, 2);
   });
 
+  it('counts the experts of a mixture as far as random tokens visit them', async () => {
+    const mixture = { ...config, modelType: 'mixtral', numLocalExperts: 4, numExpertsPerTok: 2 };
+    using made = await createModel(mixture, { engine });
+    const [scale, expert] = [made.head.bytes / head, 3 * 16 * 24];
+    const around = attention + 16 + 4 * 16; // the norm and the router
+    // A token visits half of the experts; of two, one in four experts is visited by neither, of three one in eight.
+    for (const [tokens, share] of [
+      [1, 1 / 2],
+      [2, 3 / 4],
+      [3, 7 / 8],
+    ])
+      expect(weightBytes(made, tokens).layers / scale).toBeCloseTo(4 * (around + 4 * share * expert), 6);
+    // Computed are two experts for each token, whichever they are; scores of one key by each of 4 heads of 4, twice 2.
+    const { operations } = workOf(made, parseTest('tg1', 1), 'float32');
+    expect(operations).toBe(2 * 4 * (around + 2 * expert) + 2 * head + 4 * (4 * 4 * 4));
+    expect(workOf(made, parseTest('tg1', 3), 'float32').operations).toBe(3 * operations);
+  });
+
   it('goes by what takes longer, each side for itself', () => {
     const [whole, dropped] = [
       { bytes: 100, operations: 90 },
