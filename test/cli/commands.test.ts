@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync, readdirSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { calibrationRows } from '../../src/text/index.js';
+import type { DemoResult } from '../../src/cli/runDemo.js';
+import { calibrationRows, splitRows } from '../../src/text/index.js';
 import { SafetensorsFile, loadTokenizer, openCheckpoint } from '../../src/checkpoint/index.js';
 import { scoreImportance, selectDrops, type Importance } from '../../src/drop/index.js';
 import { decodeFloats } from '../../src/engine/index.js';
@@ -22,8 +23,8 @@ beforeAll(async () => {
 });
 
 /** The loss that `eval` reports. */
-const lossOf = async (path: string, ...more: string[]): Promise<unknown> =>
-  (await document('eval', path, '--text', text, '--rows', '4', '--length', '32', ...more)).loss;
+const lossOf = async (path: string, ...more: string[]): Promise<number> =>
+  (await document('eval', path, '--text', text, '--rows', '4', '--length', '32', ...more)).loss as number;
 
 describe('inspect', () => {
   it('counts parameters, bytes and key-value bytes', async () => {
@@ -60,7 +61,10 @@ describe('inspect', () => {
     expect(facts.bytes).toBeLessThan(plain.bytes as number);
     const { stdout } = await llmDrop(['inspect', out, '--backend', backend]);
     expect(stdout).toMatch(/quantization +int4 by compressed-tensors \(pack-quantized\), whole rows, symmetric/);
-    expect(await lossOf(out)).toBeGreaterThan(0);
+    // Each weight is off by about a tenth: another loss, but no other model. A wrong layout would be far off.
+    const [int4, float] = [await lossOf(out), await lossOf(model)];
+    expect(int4).not.toBe(float);
+    expect(Math.abs(int4 - float)).toBeLessThan(0.15);
   });
 
   it('reads no weight', async () => {
@@ -315,6 +319,25 @@ describe('demo', () => {
     expect(code).toBe(0);
     expect(stdout).toContain(join(path, 'calibration.txt'));
     expect(stdout).toMatch(/^2 attentions /m);
+    // Each level's choice and loss are the library's.
+    const result = (await document('demo', path)) as unknown as Pick<DemoResult, 'whole' | 'levels'>;
+    await using loaded = await loadModel(path, asCommands);
+    const rows = await splitRows(await loadTokenizer(path), [join(path, 'calibration.txt')], {
+      samples: 16,
+      heldOut: 8,
+      length: 64,
+    });
+    const importance = await scoreImportance(loaded, rows.calibration);
+    const whole = await evaluateLoss(loaded, rows.heldOut);
+    expect(result.whole).toMatchObject({ rows: 8, loss: whole.loss });
+    for (const { target, count, layers: chosen, loss, difference } of result.levels) {
+      const drops = selectDrops(importance, target, count);
+      expect(chosen).toEqual(drops[target]);
+      loaded.setDrops(drops);
+      const under = await evaluateLoss(loaded, rows.heldOut);
+      expect(loss).toBe(under.loss);
+      expect(difference).toBeCloseTo(under.loss - whole.loss, 10);
+    }
   });
 });
 

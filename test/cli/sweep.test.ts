@@ -1,9 +1,10 @@
 /** The trade-off curve: measured, interrupted and continued, chosen from. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SweepPoint, SweepState } from '../../src/drop/index.js';
-import { backend, document, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
+import { Model } from '../../src/models/index.js';
+import { backend, document, layers, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -71,9 +72,33 @@ describe('sweep', () => {
   });
 
   it('measures decoding beside the whole model', async () => {
-    const { points } = await sweep('--targets', 'block', '--counts', '3', '--speed-rounds', '2');
-    expect(points[0].tokensPerSecond).toBeGreaterThan(0);
-    expect(points[0].speedup).toBeGreaterThan(0);
+    // A clock that passes alone move: by 2 ms for each module that runs.
+    let now = 0;
+    const forward = Reflect.get(Model.prototype, 'forwardYielding') as Model['forwardYielding'];
+    const pass = vi.spyOn(Model.prototype, 'forwardYielding').mockImplementation(function (this: Model, ...given) {
+      const { attention, mlp } = this.drops;
+      now += 2 * (2 * layers - attention.length - mlp.length);
+      return forward.apply(this, given);
+    });
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    try {
+      const counts = ['--targets', 'attention,block', '--counts', '1,3', '--speed-rounds', '2'];
+      const { whole, points } = await sweep(...counts);
+      expect(whole!.tokensPerSecond).toBe(1000 / 16);
+      expect(points.map(({ target, count }) => `${target} ${count}`)).toEqual([
+        'attention 1',
+        'attention 3',
+        'block 1',
+        'block 3',
+      ]);
+      for (const [i, ms] of [14, 10, 12, 4].entries()) {
+        expect(points[i].tokensPerSecond).toBeCloseTo(1000 / ms, 10);
+        expect(points[i].speedup).toBeCloseTo(16 / ms, 10);
+      }
+    } finally {
+      clock.mockRestore();
+      pass.mockRestore();
+    }
   });
 
   it.each([
@@ -248,7 +273,9 @@ describe('for people', () => {
       .map((line) => line.split(','));
     expect(rows).toHaveLength(6);
     for (const row of rows) expect(row).toHaveLength(rows[0].length);
+    // Two of four attentions are half of the keys and values, of which MLPs have none; a tenth is left by none.
     expect((await shown('--format', 'csv', '--budget', 'kv=0.5')).trim().split('\n')).toHaveLength(6);
-    expect(await shown('--budget', 'kv=0.5')).toMatch(/^nothing that was measured|^llm-drop drop /m);
+    expect(await shown('--budget', 'kv=0.5')).toMatch(/^llm-drop drop \S+ --drop-attn \d,\d --out model-attention-2$/m);
+    expect(await shown('--budget', 'kv=0.1')).toMatch(/^nothing that was measured/m);
   });
 });

@@ -5,8 +5,17 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ProgressFile } from '../../src/progress/index.js';
-import { InputGrams } from '../../src/walk/index.js';
-import { createBatch, createEngine, isInt4, readInt4Rows, type Engine, type Int4Rows } from '../../src/engine/index.js';
+import { InputGrams, capturedInputs } from '../../src/walk/index.js';
+import {
+  arraySource,
+  createBatch,
+  createEngine,
+  isInt4,
+  readInt4Rows,
+  type Engine,
+  type Int4Rows,
+  type WeightSource,
+} from '../../src/engine/index.js';
 import {
   Model,
   createModel,
@@ -15,6 +24,7 @@ import {
   theWeight,
   type Drops,
   type ModuleKind,
+  type Parameters,
   type PartialConfig,
   type WeightRole,
 } from '../../src/models/index.js';
@@ -28,6 +38,7 @@ import {
 } from '../../src/quant/index.js';
 import { replacedParameters } from '../../src/quant/quantizedTensors.js';
 import { readAll } from '../../src/quant/rowMap.js';
+import { withWeights } from '../support/naiveCompensation.js';
 
 const sizes = {
   vocabSize: 60,
@@ -95,6 +106,44 @@ async function logits(like: Model, parameters = like.parameters): Promise<Float3
   return await engine.readFloats(model.logits(model.forward(createBatch([rows[0], rows[1]]))));
 }
 
+/** Every so many channels larger behind each norm, and the columns that read them smaller. */
+async function withOutliers(
+  model: Model,
+  factor: { every: number; activations: number; weights: number },
+): Promise<Model> {
+  const weights = new Map<string, WeightSource>();
+  for (const spec of model.specs) {
+    const isNorm = /^(attention|mlp)\.norm$/.test(spec.path);
+    if (!isNorm && !/\.(q|k|v|gate|up|router)\.weight$/.test(spec.path)) continue;
+    const by = isNorm ? factor.activations : factor.weights;
+    for (const name of model.layers.flatMap(({ index }) => tensorNames(spec, index))) {
+      const source = model.parameters.source(name);
+      const width = source.shape.at(-1)!;
+      const values = (await readAll(source)).map((value, i) => ((i % width) % factor.every === 3 ? value * by : value));
+      weights.set(name, arraySource(values, source.shape, { name }));
+    }
+  }
+  return withWeights(model, weights, { attention: [], mlp: [] });
+}
+
+/** What a projection of the only module that is not dropped, of a mixture's first expert, gives for the first row. */
+async function outputs(like: Model, path: string, parameters: Parameters): Promise<Float32Array> {
+  using model = new Model(engine, like.config, like.family, parameters);
+  model.setDrops(like.drops);
+  await model.load();
+  using captured = capturedInputs(model, ['attention.q', 'mlp.gate', 'mlp.router']);
+  using _scope = engine.scope();
+  model.forward(createBatch([rows[0]]), { observer: captured.observer });
+  const [[, input]] = await captured.take();
+  const [tensor] = tensorNames(
+    model.specs.find((spec) => spec.path === `${path}.weight`)!,
+    0,
+  );
+  using weight = await engine.pack(parameters.source(tensor), 'linear');
+  const x = engine.tensor(input, [rows[0].length, model.config.hiddenSize]);
+  return await engine.readFloats(engine.linear(x, [{ weight }])[0]);
+}
+
 const distance = (a: Float32Array, b: Float32Array): number =>
   Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0) / b.reduce((sum, x) => sum + x ** 2, 0));
 
@@ -123,10 +172,50 @@ describe.each(Object.keys(configs))('%s', (name) => {
       await using quantized = await quantizeModel(model, rows, { method, ...grouped });
       off[method] = distance(await logits(model, quantized.parameters), float);
     }
-    // Random activations have no outliers: AWQ has little to gain, and must at least lose nothing to speak of.
+    // Random activations have no outliers: AWQ has little to gain, but for the clip.
     expect(off.gptq).toBeLessThan(off.rtn);
-    expect(off.awq).toBeLessThan(1.1 * off.rtn);
+    expect(off.awq).toBeLessThan(off.rtn);
   });
+
+  it('awq loses nothing where channels of large activations meet small weights, which rounding to nearest loses', async () => {
+    using plain = await modelOf(name);
+    using model = await withOutliers(plain, { every: 8, activations: 64, weights: 1 / 64 });
+    const float = await logits(model);
+    // Powers of 2 that cancel: the same function, bit for bit.
+    expect(float).toEqual(await logits(plain));
+    const off = async (of: Model, method: QuantizeMethod): Promise<number> => {
+      await using quantized = await quantizeModel(of, rows, { method, ...grouped });
+      return distance(await logits(of, quantized.parameters), float);
+    };
+    const [rtn, awq] = [await off(model, 'rtn'), await off(model, 'awq')];
+    // A weight of a 64th of its group's others is rounded to 0, so that an eighth of all inputs is lost: by its root, a
+    // third of what each projection gives, where int4 alone costs a tenth. Scaling gives the channels back their weights,
+    // so that AWQ is as far off as without them. Seen with several seeds: 0.30 to 0.46, and 0.93 to 1.05.
+    expect(awq).toBeLessThan(0.6 * rtn);
+    expect(awq).toBeLessThan(1.15 * (await off(plain, 'awq')));
+  });
+
+  it.each(['attention', 'mlp'] as const)(
+    'awq rounds weights of large activations more finely in an %s',
+    async (kind) => {
+      using plain = await modelOf(name);
+      using model = await withOutliers(plain, { every: 32, activations: 64, weights: 1 });
+      // Alone, in the first layer: what enters does not depend on how others are rounded.
+      model.setDrops({ attention: kind === 'mlp' ? [0, 1, 2] : [1, 2], mlp: kind === 'mlp' ? [1, 2] : [0, 1, 2] });
+      // AWQ leaves the outputs of these as they are; those of v and up it scales for what comes behind.
+      const path = kind === 'attention' ? 'attention.q' : name === 'mixtral' ? 'mlp.experts.gate' : 'mlp.gate';
+      const float = await outputs(model, path, model.parameters);
+      const off = async (method: QuantizeMethod): Promise<number> => {
+        await using quantized = await quantizeModel(model, rows, { method, ...grouped });
+        return distance(await outputs(model, path, quantized.parameters), float);
+      };
+      // The outliers make nearly all of the output, whose error is then that of their weights. To nearest it is the group's
+      // step, as for any; AWQ makes them larger in their group, which costs the others. Seen with several seeds: 0.66 to 0.82
+      // of the error in attentions, 0.45 to 0.68 in MLPs, where the clip is searched too; above 0.93 in attentions where
+      // scales look at the weights alone.
+      expect(await off('awq')).toBeLessThan(0.85 * (await off('rtn')));
+    },
+  );
 
   it.each(methods)('%s leaves what is dropped alone', async (method) => {
     using model = await modelOf(name);

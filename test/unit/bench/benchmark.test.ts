@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   benchCsv,
   benchMarkdown,
@@ -6,7 +6,9 @@ import {
   filledCache,
   measureTest,
   parseBenchReport,
+  parseTest,
   testsOf,
+  workOf,
   type BenchReport,
 } from '../../../src/bench/index.js';
 import { createEngine, type BackendName } from '../../../src/engine/index.js';
@@ -165,11 +167,42 @@ describe('a cache filled to the depth', () => {
   });
 });
 
-describe('experts', () => {
-  it('are measured, and count as far as tokens visit them', async () => {
-    const { results } = await report('wasm', mixture);
-    expect(results.every(({ bound }) => Number.isFinite(bound.reached))).toBe(true);
+describe('a sample', () => {
+  it('is tokens of all sequences over the time of their passes and logits; filling the cache takes none', async () => {
+    using engine = await createEngine('reference');
+    using model = await createModel(config, { engine });
+    // A clock that passes move by 2 ms a token, and logits by 3 ms a row.
+    let now = 0;
+    const [forward, logits] = [model.forward.bind(model), model.logits.bind(model)];
+    vi.spyOn(model, 'forward').mockImplementation((batch, options) => {
+      now += 2 * batch.tokens.length;
+      return forward(batch, options);
+    });
+    vi.spyOn(model, 'logits').mockImplementation((hidden) => {
+      now += 3 * hidden.shape[0];
+      return logits(hidden);
+    });
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    try {
+      const found: number[] = [];
+      for (const test of tests) found.push(await measureTest(model, test));
+      // A prefill of 6 tokens a sequence has logits of the last alone; 4 steps have them each.
+      const [prefill, decode] = [6 / (6 * 2 + 3), 4 / (4 * (2 + 3))].map((perMs) => 1000 * perMs);
+      expect(tests.map(({ kind }) => (kind === 'prefill' ? prefill : decode))).toEqual(found);
+    } finally {
+      clock.mockRestore();
+    }
   });
+});
+
+it('a mixture has the work that is counted for it', async () => {
+  const { results } = await report('wasm', mixture);
+  using engine = await createEngine('wasm', { threads: 1 });
+  using model = await createModel(mixture, { engine });
+  for (const { variant, test, batch, work, bound } of results.filter(({ variant }) => variant === 'whole')) {
+    expect(work, `${variant} ${test}`).toEqual(workOf(model, parseTest(test, batch), 'float16'));
+    expect(bound.reached).toBe(1);
+  }
 });
 
 describe('what cannot be measured', () => {
