@@ -17,7 +17,13 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { steps as allSteps } from './same_results/commands.mjs';
-import { fileDifference, filesBelow, jsonDifference, textDifference } from './same_results/compare.mjs';
+import {
+  fileDifference,
+  filesBelow,
+  jsonDifference,
+  stderrDifference,
+  textDifference,
+} from './same_results/compare.mjs';
 import { models as allModels, writeRandomModel } from './same_results/models.mjs';
 import { refusalOf } from './same_results/refusals.mjs';
 import { printTable } from './same_results/table.mjs';
@@ -148,7 +154,7 @@ function verdict(step, model, base, other, folders) {
       ? undefined
       : `exit code: ${base.code} / ${other.code}: ${(base.stderr || other.stderr).trim()}`,
     withName('stdout', (step.json ? jsonDifference : textDifference)(base.stdout, other.stdout)),
-    withName('stderr', textDifference(base.stderr, other.stderr)),
+    withName('stderr', stderrDifference(base.stderr, other.stderr)),
     ...fileDifferences(folders, step.folder),
   ].filter((difference) => difference !== undefined);
   const [first, ...more] = differences;

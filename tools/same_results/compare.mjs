@@ -1,18 +1,21 @@
 /** Two results, byte for byte but for what masks.mjs names, and where they differ first. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { maskedKeys, maskedLines } from './masks.mjs';
+import { maskedKeys, progressLine } from './masks.mjs';
 
-/** Every file below a folder, by its path from there. */
+/** Every file below a folder, by its path from there; of folders with a slash at the end. */
 export function filesBelow(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)))
+    .map((entry) => {
+      const path = relative(folder, join(entry.parentPath ?? entry.path, entry.name));
+      return entry.isDirectory() ? `${path}/` : path;
+    })
     .sort();
 }
 
 /** The first difference between two files as a sentence, or undefined. */
 export function fileDifference(a, b) {
+  if (a.endsWith('/')) return undefined;
   const [left, right] = [readFileSync(a), readFileSync(b)];
   if (left.equals(right)) return undefined;
   if (a.endsWith('.json')) return jsonDifference(left.toString(), right.toString());
@@ -30,10 +33,10 @@ function utf8(bytes) {
   }
 }
 
-function bytesDifference(left, right, from = 0) {
+function bytesDifference(left, right) {
   const at = firstDifference(left, right);
   const hex = (bytes) => (at < bytes.length ? bytes.subarray(at, at + 8).toString('hex') : 'the end');
-  return `byte ${from + at}: ${hex(left)} / ${hex(right)}`;
+  return `byte ${at}: ${hex(left)} / ${hex(right)}`;
 }
 
 function firstDifference(left, right) {
@@ -50,28 +53,14 @@ function safetensorsDifference(left, right) {
     return `header, ${jsonDifference(header.toString(), otherHeader.toString()) ?? 'its padding'}`;
   const at = firstDifference(left, right) - start;
   const tensors = Object.entries(JSON.parse(header.toString())).filter(([name]) => name !== '__metadata__');
-  const found = tensors.find(
-    ([
-      ,
-      {
-        data_offsets: [from, to],
-      },
-    ]) => from <= at && at < to,
-  );
+  const found = tensors.find(([, tensor]) => tensor.data_offsets[0] <= at && at < tensor.data_offsets[1]);
   if (!found) return bytesDifference(left, right);
-  const [
-    name,
-    {
-      dtype,
-      shape,
-      data_offsets: [from, to],
-    },
-  ] = found;
+  const [name, { dtype, shape, data_offsets: offsets }] = found;
+  const [from, to] = offsets;
   const width = (to - from) / shape.reduce((a, b) => a * b, 1);
   const element = Math.floor((at - from) / width);
-  const [one, other] = [left, right].map((bytes) =>
-    elementText(bytes.subarray(start + from + element * width, start + from + (element + 1) * width), dtype),
-  );
+  const place = start + from + element * width;
+  const [one, other] = [left, right].map((bytes) => elementText(bytes.subarray(place, place + width), dtype));
   return `tensor ${name}, element ${element}: ${one} / ${other}`;
 }
 
@@ -85,12 +74,16 @@ function elementText(bytes, dtype) {
 
 /** Texts for people, line by line. */
 export function textDifference(left, right) {
-  const [lines, others] = [left, right].map((text) =>
-    text.split('\n').filter((line) => !maskedLines.some((pattern) => pattern.test(line))),
-  );
+  const [lines, others] = [left, right].map((text) => text.split('\n'));
   for (let i = 0; i < Math.max(lines.length, others.length); i++)
     if (lines[i] !== others[i]) return `line ${i + 1}: ${lines[i] ?? 'the end'} / ${others[i] ?? 'the end'}`;
   return undefined;
+}
+
+/** What was said beside the result, without progress. */
+export function stderrDifference(left, right) {
+  const said = (text) => text.split('\n').filter((line) => !progressLine.test(line));
+  return textDifference(...[left, right].map((text) => said(text).join('\n')));
 }
 
 /**

@@ -3,8 +3,5 @@
 /** Keys of JSON documents, whatever is below them. */
 export const maskedKeys = new Set(['date', 'version', 'versions', 'tokensPerSecond', 'speedup']);
 
-/** Lines of text for people. */
-export const maskedLines = [
-  // Progress appears after two seconds: "scoring: 3 of 8 rows, 1.2 rows/s, 4 s left".
-  /^(?!note: |error: )[^:]+: \S+( [kMG]?i?B)? of \S+ \w+( \w+)*(, \S+ .+\/s, .+ left)?$/,
-];
+/** What appears on stderr after two seconds: "scoring: 3 of 8 rows, 1.2 rows/s, 4 s left". */
+export const progressLine = /^(?!note: |error: )[^:]+: \S+( [kMG]?i?B)? of \S+ \w+( \w+)*(, \S+ .+\/s, .+ left)?$/;
