@@ -6,12 +6,23 @@
  *   node tools/same_results.mjs BASE_CHECKOUT [THIS_CHECKOUT] [--models llama,mixtral] [--commands score,drop]
  *     [--tier baseline] [--jobs 2] [--keep DIR]
  *
- * A checkout that is not built is built. `--commands` also runs the steps that those need. `--tier` is the tier of
- * instructions. Both checkouts run in a folder of the same name, which is why they take turns. `--keep` leaves all
- * files in DIR/MODEL/base and DIR/MODEL/this. Exits with 1 where anything differs, or fails in both unexpectedly.
+ * A checkout that is not built is built, and what runs is a copy of the build, as checkouts may change meanwhile.
+ * `--commands` also runs the steps that those need. `--tier` is the tier of instructions. Both checkouts run in a folder
+ * of the same name, which is why they take turns. `--keep` leaves all files in DIR/MODEL/base and DIR/MODEL/this. Exits
+ * with 1 where anything differs, or fails in both unexpectedly.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,6 +81,15 @@ function withNeeded(chosen) {
 
 const root = o.keep ? resolve(o.keep) : mkdtempSync(join(tmpdir(), 'same-results-'));
 mkdirSync(root, { recursive: true });
+
+/** What a command line runs of a checkout. */
+function copyOfBuild(checkout, folder) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const name of ['dist', 'package.json']) cpSync(join(checkout, name), join(folder, name), { recursive: true });
+  for (const name of ['models', 'node_modules']) symlinkSync(realpathSync(join(checkout, name)), join(folder, name));
+  return folder;
+}
 
 /** How a command line ends: its exit code and what it printed. */
 function llmDrop(checkout, words, cwd) {
@@ -188,9 +208,11 @@ function strayDifferences(folders) {
   return found === undefined ? { kind: 'same' } : { kind: 'DIFFERENT', says: found };
 }
 
-for (const checkout of new Set(Object.values(checkouts))) {
+for (const side of ['base', 'this']) {
+  const checkout = checkouts[side];
   if (!existsSync(join(checkout, 'src/index.ts'))) throw new Error(`${checkout} is no checkout of llm-drop`);
   execFileSync(join(checkout, 'tools/build_if_stale.sh'), { stdio: 'inherit' });
+  checkouts[side] = copyOfBuild(checkout, join(root, 'checkouts', side));
 }
 const started = performance.now();
 const waiting = [...models];
