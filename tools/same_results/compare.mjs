@@ -125,7 +125,7 @@ function jsonTokens(text) {
       if (at >= words.length || words[at] === '}' || words[at] === ']') break;
       let [inner, innerShown] = [`${path}[${i}]`, shown];
       if (opening === '{') {
-        const key = JSON.parse(words[at]);
+        const key = words[at].replaceAll('"', '');
         inner = `${path}.${key}`;
         take(inner, shown);
         skipSpace(inner, shown);
@@ -140,5 +140,5 @@ function jsonTokens(text) {
   };
   value('', true);
   skipSpace('', true);
-  return found;
+  return at < words.length ? undefined : found;
 }
