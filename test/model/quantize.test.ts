@@ -112,11 +112,12 @@ async function withOutliers(
   factor: { every: number; activations: number; weights: number },
 ): Promise<Model> {
   const weights = new Map<string, WeightSource>();
-  for (const spec of model.specs) {
-    const isNorm = /^(attention|mlp)\.norm$/.test(spec.path);
-    if (!isNorm && !/\.(q|k|v|gate|up|router)\.weight$/.test(spec.path)) continue;
+  const readers: readonly WeightRole[] = ['query', 'key', 'value', 'gate', 'up', 'router'];
+  for (const spec of model.layers.flatMap(({ description }) => layerWeights(description))) {
+    const isNorm = spec.role === 'norm';
+    if (!isNorm && !readers.includes(spec.role)) continue;
     const by = isNorm ? factor.activations : factor.weights;
-    for (const name of model.layers.flatMap(({ index }) => tensorNames(spec, index))) {
+    for (const name of tensorNames(spec)) {
       const source = model.parameters.source(name);
       const width = source.shape.at(-1)!;
       const values = (await readAll(source)).map((value, i) => ((i % width) % factor.every === 3 ? value * by : value));
@@ -128,7 +129,7 @@ async function withOutliers(
 
 /** What a projection of the only module that is not dropped, of a mixture's first expert, gives for the first row. */
 async function outputs(like: Model, path: string, parameters: Parameters): Promise<Float32Array> {
-  using model = new Model(engine, like.config, like.family, parameters);
+  using model = new Model(engine, like.description, parameters);
   model.setDrops(like.drops);
   await model.load();
   using captured = capturedInputs(model, ['attention.q', 'mlp.gate', 'mlp.router']);
@@ -136,8 +137,7 @@ async function outputs(like: Model, path: string, parameters: Parameters): Promi
   model.forward(createBatch([rows[0]]), { observer: captured.observer });
   const [[, input]] = await captured.take();
   const [tensor] = tensorNames(
-    model.specs.find((spec) => spec.path === `${path}.weight`)!,
-    0,
+    layerWeights(model.layers[0].description).find((spec) => spec.path === `${path}.weight`)!,
   );
   using weight = await engine.pack(parameters.source(tensor), 'linear');
   const x = engine.tensor(input, [rows[0].length, model.config.hiddenSize]);
