@@ -7,11 +7,12 @@ import { refuseUnknownKeys } from '../harmlessKeys.js';
 import type { Family } from './family.js';
 import { llama, mistral } from './llama.js';
 import { mixtral } from './mixtral.js';
+import { qwen3 } from './qwen3.js';
 
 export type { Family } from './family.js';
 
 /** Every family that can be loaded. */
-export const families: readonly Family[] = [llama, mistral, mixtral];
+export const families: readonly Family[] = [llama, mistral, mixtral, qwen3];
 
 export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
 
