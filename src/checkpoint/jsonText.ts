@@ -14,7 +14,10 @@ export function parseJson(text: string): unknown {
 }
 
 /** The fields of `original` without those named, whose floats stay floats when it is written. */
-export function withoutKeys(original: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
+export function withoutKeys(
+  original: Readonly<Record<string, unknown>>,
+  names: readonly string[],
+): Record<string, unknown> {
   return derived(Object.fromEntries(Object.entries(original).filter(([name]) => !names.includes(name))), original);
 }
 
