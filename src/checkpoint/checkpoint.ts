@@ -106,7 +106,9 @@ export class Checkpoint implements ModelSource {
     return loadTokenizer(this.folder);
   }
 
-  copyAlong(what: SideFiles, folder: string): Promise<string[]> {
+  async copyAlong(what: SideFiles, folder: string): Promise<string[]> {
+    // What is left over of a quantization stays behind.
+    if (what === 'quantization' && !this.quantization) return [];
     return copySideFiles(what, this.folder, folder);
   }
 

@@ -22,7 +22,7 @@ export async function openWeightFiles(folder: string): Promise<WeightFiles> {
   const opened = await (isSingle ? openSingle(folder) : openShards(folder));
   const read = new Set(opened.files.map(({ path }) => basename(path)));
   const there = await readdir(folder).catch((): string[] => []);
-  const unread = there.filter((name) => /\.safetensors$/.test(name) && !read.has(name)).sort();
+  const unread = there.filter((name) => name.endsWith('.safetensors') && !read.has(name)).sort();
   return { ...opened, unread };
 }
 

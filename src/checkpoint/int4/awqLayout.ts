@@ -47,6 +47,7 @@ function open(parts: Parts, groupSizes: readonly number[]): StoredInt4 {
       width,
     );
   return new StoredInt4(parts.name, [out, width], {
+    groupSize: size,
     groups: async () => ({
       count,
       size,

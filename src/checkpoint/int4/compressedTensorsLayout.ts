@@ -56,6 +56,7 @@ async function open(parts: Parts, groupSizes: readonly number[]): Promise<Stored
   if (parts.info('weight_g_idx')) expectGroupIndices(parts, 'weight_g_idx', width);
   const rowBytes = 4 * across;
   return new StoredInt4(name, [out, width], {
+    groupSize: size,
     groups: async () => {
       const bytes = (await parts.read('weight_scale')).slice();
       return {

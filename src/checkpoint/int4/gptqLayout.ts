@@ -67,6 +67,7 @@ function open(parts: Parts, storage: GptqStorage): StoredInt4 {
   const whole = async (): Promise<Uint8Array> =>
     bytesOfWords(transposedWords(wordsOfBytes(await parts.read('qweight')), high, out));
   return new StoredInt4(parts.name, [out, width], {
+    groupSize: size,
     groups: async () => {
       const scales = turnedScales({ dtype: scaleDType, bytes: await parts.read('scales') }, count, out);
       const zeros = meantZeros(await storedZeros(parts), storage);
