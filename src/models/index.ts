@@ -36,6 +36,7 @@ export { Model, type PassOptions } from './model.js';
 export { describeSource, examineSource, openModel, type OpenedModel } from './openModel.js';
 export {
   holdsWeight,
+  isStoredInt4,
   packedSource,
   randomParameters,
   storedInt4,

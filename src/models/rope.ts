@@ -36,9 +36,9 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       throw new UserError(
         `${where}: the rope scaling needs a number ${key}${value === undefined ? '' : `, found ${shown(value)}`}`,
       );
-    return positive(where, `${key} of the rope scaling`, value);
+    return positive(where, key === 'rope_theta' ? key : `${key} of the rope scaling`, value);
   };
-  const theta = number('rope_theta', read.positive('rope_theta', 10000));
+  const theta = number('rope_theta', (read.value('rope_theta') as number | undefined) ?? 10000);
   const type: unknown = scaling.rope_type ?? scaling.type ?? 'default';
   switch (type) {
     case 'default':
