@@ -20,7 +20,7 @@ export function missingWeights(
     const names = tensorNames(weight);
     return names.find((name) => !source.has(name)) ?? names[0];
   });
-  const causes = [otherNames, packed, headAlone, fewerLayers, otherFiles, wholeModules, incomplete];
+  const causes = [otherNames, packed, headAlone, fewerLayers, fewerExperts, otherFiles, wholeModules, incomplete];
   const { why, hint } = firstOf(causes, { source, description, missing, lacking })!;
   const more = missing.length > 1 ? `, and ${missing.length - 1} more` : '';
   return new UserError(`${source.folder}: tensor ${lacking[0]} is missing${more}${why}`, { hint });
@@ -121,6 +121,16 @@ function fewerLayers({ description: { layers }, missing }: Question): Cause | un
     why: `: num_hidden_layers of config.json is ${layers.length}, but the file holds ${held}`,
     hint: 'is the download complete, and the config of this model?',
   };
+}
+
+/** All experts behind some one are missing. */
+function fewerExperts({ source, missing }: Question): Cause | undefined {
+  const [stack] = missing.filter(({ use }) => use === 'experts');
+  if (!stack) return undefined;
+  const isThere = tensorNames(stack).map((name) => source.has(name));
+  const held = isThere.indexOf(false);
+  if (held < 1 || isThere.includes(true, held)) return undefined;
+  return { why: `: config.json says ${isThere.length} experts, but the file holds ${held}` };
 }
 
 const lacksAll = ({ weights }: ModuleDescription, gone: ReadonlySet<WeightSpec>): boolean =>

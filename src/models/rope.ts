@@ -64,12 +64,17 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       if (theta <= 1) throw new UserError(`${where}: rope_theta must be above 1 beside YaRN, found ${theta}`);
       const originalMaxPositions = number('original_max_position_embeddings', maxPositions);
       const factor = number('factor');
+      const attentionFactor = number('attention_factor', yarnAttentionFactor(factor, scaling));
+      if (attentionFactor > largestAttentionFactor)
+        throw new UserError(
+          `${where}: attention_factor of the rope scaling must be at most ${largestAttentionFactor}, found ${attentionFactor}`,
+        );
       return {
         type,
         theta,
         factor,
         originalMaxPositions,
-        attentionFactor: number('attention_factor', yarnAttentionFactor(factor, scaling)),
+        attentionFactor,
         betaFast: number('beta_fast', 32),
         betaSlow: number('beta_slow', 1),
         truncate: scaling.truncate !== false,
@@ -84,6 +89,9 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       );
   }
 }
+
+/** Scores grow with its square, in float32; what models have is near 1. */
+const largestAttentionFactor = 1e6;
 
 function objectOf(read: ConfigReader, key: string): JsonObject {
   const value = read.value(key) ?? {};

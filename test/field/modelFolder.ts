@@ -10,7 +10,7 @@ import {
   type JsonObject,
   type SafetensorsDType,
 } from '../../src/checkpoint/index.js';
-import { createBatch, createEngine, decodeFloats, encodeFloats } from '../../src/engine/index.js';
+import { createBatch, createEngine, decodeFloats, encodeFloats, type BackendName } from '../../src/engine/index.js';
 import {
   allWeights,
   completeConfig,
@@ -128,9 +128,9 @@ export const writeFile = (path: string, tensors: Iterable<readonly [string, Stor
 const tensorsOf = (tensors: Iterable<readonly [string, Stored]>): ReturnType<typeof tensorOfBytes>[] =>
   [...tensors].map(([name, { dtype, shape, bytes }]) => tensorOfBytes(name, dtype, shape, bytes));
 
-/** Logits [8, V] of a folder, on the reference, which computes with stored integers exactly. */
-export async function logits(folder: string): Promise<Float32Array> {
-  using engine = await createEngine('reference');
+/** Logits [8, V] of a folder; the reference computes with stored integers exactly. */
+export async function logits(folder: string, backend: BackendName = 'reference'): Promise<Float32Array> {
+  using engine = await createEngine(backend, { threads: 1 });
   await using model = await loadModel(folder, { engine });
   using _scope = engine.scope();
   return await engine.readFloats(model.logits(model.forward(createBatch([[1, 5, 2, 7, 3, 9, 4, 6]]))));

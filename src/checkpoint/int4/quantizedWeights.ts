@@ -40,10 +40,18 @@ export async function openQuantizedWeights(folder: string, config: JsonObject, p
     const tensors = quantization.layout.parts
       .filter((part) => parts.info(part))
       .map((part) => partName(parts.name, part));
-    return [parts.name, { stored: await quantization.layout.open(parts), tensors }] as const;
+    return [parts.name, { stored: await opened(quantization, folder, parts), tensors }] as const;
   });
   for (const [name, weight] of await Promise.all(opening)) weights.set(name, weight);
   return { quantization, weights, notes: await oddities(quantization, packedWeights(quantization, folder, places)) };
+}
+
+async function opened({ layout }: Quantization, folder: string, parts: Parts): Promise<StoredInt4> {
+  try {
+    return await layout.open(parts);
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${folder}: ${error.message}`, { cause: error }) : error;
+  }
 }
 
 /** What a config or a side file says of quantization, and where. */
