@@ -99,7 +99,7 @@ export function refuseUnknownKeys({ raw, asked, where }: ConfigReader): void {
   const [key] = unknown;
   throw new UserError(
     `${where}: ${key} (${brief(raw[key])}) is not known of model type ${JSON.stringify(raw.model_type)}, and may change what the model computes`,
-    { hint: `if it does not, remove ${unknown.length > 1 ? `${unknown.join(', ')}` : 'it'} from the config` },
+    { hint: `if it does not, remove ${unknown.length > 1 ? unknown.join(', ') : 'it'} from the config` },
   );
 }
 

@@ -32,6 +32,7 @@ export {
   type MemoryLimit,
   type MemoryNeeds,
 } from './memoryNeeds.js';
+export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { describeSource, examineSource, openModel, type OpenedModel } from './openModel.js';
 export {

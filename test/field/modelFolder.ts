@@ -60,9 +60,10 @@ export async function randomModel(partial: PartialConfig = tiny, seed = 1): Prom
   const parameters = randomParameters(weights, seed);
   const tensors = new Map<string, Stored>();
   for (const name of weights.flatMap(tensorNames)) {
-    const { shape, readRows } = parameters.source(name);
+    const source = parameters.source(name);
+    const { shape } = source;
     const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-    tensors.set(name, { dtype: 'F32', shape, bytes: (await readRows(0, rows)).slice() });
+    tensors.set(name, { dtype: 'F32', shape, bytes: (await source.readRows(0, rows)).slice() });
   }
   return { config: rawConfig(completeConfig(partial)), tensors };
 }
