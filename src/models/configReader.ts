@@ -112,8 +112,11 @@ export function positive(where: string, key: string, value: number): number {
 
 /** A value in a message, whatever its size. */
 export function shown(value: unknown): string {
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object' && value !== null) return 'an object';
+  if (typeof value === 'object' && value !== null) {
+    const within = Object.values(value);
+    const isSmall = within.length <= 4 && within.every((part) => typeof part !== 'object');
+    if (!isSmall) return Array.isArray(value) ? 'a list' : 'an object';
+  }
   // A number too large for JSON is infinite once it is read.
   const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'nothing');
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;

@@ -43,7 +43,9 @@ describe('files of another kind are named, and what they are', () => {
     writeFileSync(join(folder, 'model-00002-of-00008.safetensors'), pointer);
     await expect(openModel(folder)).rejects.toThrow('model-00002-of-00008.safetensors is a pointer of git-lfs');
     writeFileSync(join(folder, 'x.gguf'), pointer);
-    await expect(GgufFile.open(join(folder, 'x.gguf'))).rejects.toThrow('x.gguf is a pointer of git-lfs');
+    await expect(GgufFile.open(join(folder, 'x.gguf'))).rejects.toThrow(
+      'x.gguf is no GGUF file, but a pointer of git-lfs',
+    );
   });
 
   it('but a header whose length reads like one of them is a header', async () => {

@@ -90,7 +90,7 @@ function parseHead(path: string, bytes: Uint8Array, size: number): Head {
   const read = new ByteReader(path, bytes);
   if (read.u32() !== magic) {
     const other = otherKind(bytes);
-    throw new UserError(`${path} is ${other?.what ?? 'no GGUF file'}`, { hint: other?.hint });
+    throw new UserError(`${path} is no GGUF file${other ? `, but ${other.what}` : ''}`, { hint: other?.hint });
   }
   const found = read.u32();
   if (found !== version) throw new UserError(`${path} is GGUF version ${found}, but version ${version} is read`);
