@@ -17,9 +17,10 @@ export {
   type Int4Method,
   type Quantization,
 } from './int4/index.js';
+export { quantizationKeys } from './int4/quantizationFiles.js';
 export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 export * from './gguf/index.js';
-export { formatJson } from './jsonText.js';
+export { derived, formatJson, withoutKeys } from './jsonText.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export {
   castSource,
@@ -48,6 +49,7 @@ export {
   type WriteOptions,
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
+export { SourceView, type SourceChanges } from './sourceView.js';
 export { loadTokenizer, type Tokenizer } from './tokenizer.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';

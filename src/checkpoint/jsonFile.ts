@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { UserError } from '../engine/index.js';
 import { fileError, systemErrorCode } from './fileError.js';
 import { parseJson } from './jsonText.js';
+import { otherKind } from './otherKinds.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -21,6 +22,8 @@ export async function readJsonObject(path: string): Promise<JsonObject | undefin
   try {
     value = parseJson(text.replace(/^\uFEFF/, ''));
   } catch (error) {
+    const other = otherKind(text);
+    if (other) throw new UserError(`${path} is ${other.what}`, { hint: other.hint, cause: error });
     throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
   }
   if (!isJsonObject(value))

@@ -13,6 +13,21 @@ export function parseJson(text: string): unknown {
   return value;
 }
 
+/** The fields of `original` without those named, whose floats stay floats when it is written. */
+export function withoutKeys(
+  original: Readonly<Record<string, unknown>>,
+  names: readonly string[],
+): Record<string, unknown> {
+  return derived(Object.fromEntries(Object.entries(original).filter(([name]) => !names.includes(name))), original);
+}
+
+/** `value`, made from `original`, whose floats stay floats when it is written. */
+export function derived<T extends object>(value: T, original: object): T {
+  const floats = fieldsOf.get(original);
+  if (floats) fieldsOf.set(value, floats);
+  return value;
+}
+
 /** Text of a value made from `original`, as `parseJson` gave it, whose floats stay floats. */
 export function formatJson(value: unknown, original: object, indent = 2): string {
   const floats = fieldsOf.get(original) ?? new Set();

@@ -34,6 +34,10 @@ export interface ModelSource extends AsyncDisposable {
   readonly generationConfig: JsonObject | undefined;
   /** How weights are quantized, if they are. */
   readonly quantization: Quantization | undefined;
+  /** What was odd about the files, and how it was taken: a sentence each. */
+  readonly notes: readonly string[];
+  /** Files of weights that lie beside and are not read: where a tensor is missing, they may hold it. */
+  readonly unread: readonly string[];
   /** Bytes of weights read so far. */
   readonly bytesRead: number;
   /** Quantized weights that turned out to fit no groups of the engine, so that they run as floats, and why. */

@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
+import { otherKind, telling } from './otherKinds.js';
 import {
   longestHeader,
   parseSafetensorsHeader,
@@ -47,9 +48,12 @@ export class SafetensorsFile {
     const handle = await openForReading(path);
     try {
       const size = (await handle.stat()).size;
+      const begin = await readAt(handle, path, 0, bytesOf(Math.min(size, telling)));
       if (size < 8)
         throw new UserError(`${path} is truncated: a safetensors file begins with 8 length bytes, found ${size} bytes`);
-      const length = new DataView((await readAt(handle, path, 0, bytesOf(8))).buffer).getBigUint64(0, true);
+      const length = new DataView(begin.buffer).getBigUint64(0, true);
+      const other = length > size - 8 ? otherKind(begin) : undefined;
+      if (other) throw new UserError(`${path} is ${other.what}`, { hint: other.hint });
       if (length > size - 8)
         throw new UserError(
           `${path}: the header claims ${length} bytes, but the file has ${size - 8} behind its length`,

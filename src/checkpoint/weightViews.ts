@@ -7,6 +7,7 @@ import {
   type Int4Source,
   type WeightSource,
 } from '../engine/index.js';
+import { castSource } from './rowViews.js';
 
 const rowsOf = ({ shape }: WeightSource): number => shape.slice(0, -1).reduce((product, size) => product * size, 1);
 const rowBytesOf = ({ shape, dtype }: WeightSource): number => (shape[shape.length - 1] ?? 1) * bytesPerElement[dtype];
@@ -48,16 +49,21 @@ function checkRows(name: string, rows: number, start: number, end: number): void
     throw new RangeError(`${name}: rows [${start}, ${end}) do not lie within its ${rows} rows`);
 }
 
-/** Sources of one shape [out, in] as [sources, out, in]. Throws UserError when shapes or dtypes differ. */
+/** Sources of one shape [out, in] as [sources, out, in], in float32 where their types differ. Throws UserError when shapes do. */
 export function stackedSource(sources: readonly WeightSource[], name = sources[0]?.name ?? 'stack'): WeightSource {
   if (!sources.length) throw new UserError(`${name}: there is nothing to stack`);
   const [first] = sources;
-  for (const source of sources) {
-    if (source.dtype !== first.dtype || source.shape.join() !== first.shape.join())
+  for (const { name, shape } of sources) {
+    if (shape.join() !== first.shape.join())
       throw new UserError(
-        `${source.name} is ${source.dtype} [${source.shape.join(',')}], expected the same as ${first.name}: ${first.dtype} [${first.shape.join(',')}]`,
+        `${name} is [${shape.join(',')}], expected the same as ${first.name}: [${first.shape.join(',')}]`,
       );
   }
+  if (sources.some(({ dtype }) => dtype !== first.dtype))
+    return stackedSource(
+      sources.map((source) => castSource(source, 'float32')),
+      name,
+    );
   const blockRows = rowsOf(first);
   const readRows = async (start: number, end: number): Promise<Uint8Array> => {
     checkRows(name, blockRows * sources.length, start, end);

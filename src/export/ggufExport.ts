@@ -29,7 +29,7 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   const tokenizer = await ggufTokenizer(source.folder, config);
   const name = basename(resolve(source.folder));
   const metadata = { ...ggufMetadata(description, plan, { type, name }), ...tokenizer.metadata };
-  const tensors = ggufTensors(weights, type);
+  const tensors = ggufTensors(weights, type, { asStored: job.options.type === undefined });
   const written: Written = {
     architecture: architectureOf(description, plan),
     plan,

@@ -28,13 +28,16 @@ export type GgufType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1';
 /** Width of the all-zero MLP that stands for a dropped one in `deci`: one block of the quantized types (spec 2.4), and no wider than a real one. */
 export const zeroMlpWidth = ({ mlp }: LayerDescription): number => Math.min(32, mlp.intermediateSize);
 
-/** The tensors of a plan, matrices as `type`; what `type` cannot hold is F16 as with llama-quantize. */
-export function ggufTensors(weights: PlannedWeights, type: GgufType): GgufTensor[] {
+/**
+ * The tensors of a plan, matrices as `type`; what `type` cannot hold is F16 as with llama-quantize. With `asStored`, what
+ * the checkpoint holds as floats stays of its own type.
+ */
+export function ggufTensors(weights: PlannedWeights, type: GgufType, { asStored = false } = {}): GgufTensor[] {
   const { description, plan } = weights;
   const { rotaryPairs } = description.conventions.gguf;
-  const tensor = ({ spec, source, int4 }: PlannedWeight): GgufTensor => ({
+  const tensor = ({ spec, source, int4, packed, tensors }: PlannedWeight): GgufTensor => ({
     name: ggufName(spec),
-    type: ggufTypeOf(spec, source, type),
+    type: ggufTypeOf(spec, source, asStored && tensors && !packed ? ownType(spec, source, type) : type),
     ...(spec.rotates && rotaryPairs
       ? {
           source: rotaryOrdered(source, headDimOf(description, spec), 'pairs'),
@@ -103,6 +106,10 @@ function ggufTypeOf(spec: WeightSpec, { shape }: Pick<WeightSource, 'shape'>, ty
   const wanted = isTable(spec) && type.startsWith('q4') ? 'Q8_0' : fileTypes[type];
   return widthOf({ shape }) % ggmlTypes[wanted].block === 0 ? wanted : 'F16';
 }
+
+/** Of floats: their own, but for tables beside weights of 4 bits. */
+const ownType = (spec: WeightSpec, { dtype }: WeightSource, type: GgufType): GgufType =>
+  isTable(spec) && type.startsWith('q4') ? type : ggufTypeOfDType[dtype];
 
 /** llama3's stretching as one divisor a frequency (spec 2.3). */
 function ropeDivisors({ layers }: ModelDescription): GgufTensor[] {

@@ -28,6 +28,7 @@ export function plainConfig(
     drop_mlp_list: _mlp,
     auto_map: _code,
     quantization_config: _quantization,
+    compression_config: _compression,
     ...rest
   } = config;
   const { layer_types: layerTypes } = rest;

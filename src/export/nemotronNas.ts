@@ -85,6 +85,7 @@ export function nemotronConfig(
     sliding_window: _window,
     layer_types: _types,
     quantization_config: _quantization,
+    compression_config: _compression,
     ...rest
   } = raw;
   return {

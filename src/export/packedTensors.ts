@@ -9,7 +9,7 @@ import {
   type Quantization,
   type TensorToWrite,
 } from '../checkpoint/index.js';
-import { sizeOf, type Int4Format } from '../engine/index.js';
+import { sizeOf, type Int4Format, type Int4Source } from '../engine/index.js';
 import { isLinear, moduleNames, type ModelDescription } from '../models/index.js';
 import { quantizationConfig } from '../quant/index.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
@@ -38,6 +38,8 @@ export async function packedTensors(
   quantization: Quantization,
 ): Promise<PackedTensors | undefined> {
   const { method: format, symmetric } = quantization;
+  const asWritten = (int4: Int4Source | undefined): Int4Source | undefined =>
+    int4 && !symmetric ? withZeroPoints(int4) : int4;
   const stored = await Promise.all(weights.map(async ({ int4 }) => int4?.()));
   const formats = weights.map(
     ({ tensors = [] }, i): StoredFormat | undefined =>
@@ -47,11 +49,24 @@ export async function packedTensors(
       },
   );
   const ofPath = new Map(weights.flatMap(({ spec }, i) => (formats[i] ? [[spec.path, formats[i]]] : [])));
+  const mixed = await Promise.all(
+    weights.map(async ({ tensors, parts }) => {
+      const each = async (tensor: string): Promise<Int4Source | undefined> => checkpoint.int4(tensor)?.int4();
+      return parts && (await Promise.all(tensors!.map(each)));
+    }),
+  );
   const pieces = weights.flatMap((weight, i) => {
     const { spec, source } = weight;
+    const experts = mixed[i];
+    if (experts)
+      return namedSources(weight).map(({ name, source }, expert) => {
+        const int4 = asWritten(experts[expert]);
+        const groupSize = int4 && fileGroupSize(checkpoint, weight.tensors![expert], quantization);
+        return { name, source, spec, groupSize, int4: int4 && { ...int4, name } };
+      });
     const known = formats[i] ?? (weight.int4 ? undefined : ofPath.get(spec.path));
     const int4 = stored[i] ?? (known && zeroInt4(source.name, source.shape, known.format));
-    const zeroed = int4 && !symmetric ? withZeroPoints(int4) : int4;
+    const zeroed = asWritten(int4);
     return namedSources(weight).map(({ name, source }, expert) => {
       const rows = sizeOf(source.shape.slice(0, -1));
       const groupSize = known?.groupSizes[expert];
@@ -87,10 +102,10 @@ export async function packedTensors(
   return { tensors, config };
 }
 
-/** Weights along a row that share a scale in the file, -1 for all: where the config names several, by the scales of a row. */
+/** Weights along a row that share a scale in the file, -1 for all: where the config names several, those of the tensor. */
 function fileGroupSize(checkpoint: ModelSource, tensor: string, { groupSizes }: Quantization): number {
-  if (groupSizes.length === 1) return groupSizes[0];
-  const { shape } = checkpoint.info(tensor);
-  const scales = checkpoint.stored(tensor).find(({ name }) => name.endsWith('scale'))!.shape[1] ?? 1;
-  return groupSizes.find((size) => (size < 0 ? 1 : Math.ceil(shape[1] / size)) === scales)!;
+  const { fileGroup } = checkpoint.int4(tensor)!;
+  return groupSizes.length === 1 || !groupSizes.includes(fileGroup)
+    ? (groupSizes.find((size) => size < 0) ?? groupSizes[0])
+    : fileGroup;
 }

@@ -3,6 +3,7 @@ import { constantSource, sliceSource } from '../checkpoint/index.js';
 import {
   globalWeights,
   holdsWeight,
+  isStoredInt4,
   matrixRole,
   storedInt4,
   tensorNames,
@@ -23,7 +24,13 @@ export interface PlannedWeight {
   readonly int4?: () => Promise<Int4Source | undefined>;
   /** Its names in the checkpoint, one or one an expert; of made weights none. */
   readonly tensors?: readonly string[];
+  /** Whether the checkpoint stores all of it as integers. */
+  readonly packed?: boolean;
+  /** Of experts that the checkpoint stores in several types: each on its own. */
+  readonly parts?: readonly WeightSource[];
 }
+
+type Stored = Omit<PlannedWeight, 'spec'>;
 
 /**
  * The weights of a plan, in the order of the layers. A zeroed module's other weights are the checkpoint's, or where it
@@ -61,16 +68,27 @@ export class PlannedWeights {
     ];
   }
 
-  #stored(spec: WeightSpec): Pick<PlannedWeight, 'source' | 'int4' | 'tensors'> {
+  #stored(spec: WeightSpec): Stored {
     return {
       source: weightSource(this.parameters, spec),
       int4: () => storedInt4(this.parameters, spec),
       tensors: tensorNames(spec),
+      packed: isStoredInt4(this.parameters, spec),
+      parts: this.#parts(spec),
     };
   }
 
+  #parts(spec: WeightSpec): WeightSource[] | undefined {
+    const names = tensorNames(spec);
+    if (spec.use !== 'experts' || !this.parameters.has(names[0]) || isStoredInt4(this.parameters, spec))
+      return undefined;
+    const sources = names.map((name) => this.parameters.source(name));
+    const packed = names.some((name) => this.parameters.int4?.(name));
+    return packed || sources.some(({ dtype }) => dtype !== sources[0].dtype) ? sources : undefined;
+  }
+
   /** With all zeros written to the stream, a module adds nothing. */
-  #weight(spec: WeightSpec, treatment: Treatment): Pick<PlannedWeight, 'source' | 'int4' | 'tensors'> {
+  #weight(spec: WeightSpec, treatment: Treatment): Stored {
     if (treatment === 'whole') return this.#stored(spec);
     const isOutput = matrixRole(spec) === 'output';
     if (!isOutput && holdsWeight(this.parameters, spec)) return this.#stored(spec);
@@ -82,9 +100,12 @@ export class PlannedWeights {
 export const neutralValue = ({ use, role }: WeightSpec): number => (use === 'vector' && role !== 'bias' ? 1 : 0);
 
 /** Under the names of a Hugging Face checkpoint: a stack of experts as one tensor an expert. */
-export function namedSources({ spec, source }: PlannedWeight): { name: string; source: WeightSource }[] {
+export function namedSources({ spec, source, parts }: PlannedWeight): { name: string; source: WeightSource }[] {
   const names = tensorNames(spec);
   if (names.length === 1 && source.shape.length < 3) return [{ name: names[0], source }];
   const rows = sizeOf(source.shape.slice(1, -1));
-  return names.map((name, expert) => ({ name, source: sliceSource(source, expert * rows, (expert + 1) * rows, name) }));
+  return names.map((name, expert) => ({
+    name,
+    source: parts ? { ...parts[expert], name } : sliceSource(source, expert * rows, (expert + 1) * rows, name),
+  }));
 }

@@ -2,7 +2,7 @@ import type { JsonObject } from '../checkpoint/index.js';
 import type { WeightDType } from '../engine/index.js';
 import type { ConfigReader } from './configReader.js';
 import { parseDropList } from './drops.js';
-import { parseRope, rawRope, type RopeParameters } from './rope.js';
+import { parseRope, rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
 
 /** What every family's `config.json` says, whatever version of transformers wrote it, in one form. */
 export interface ModelConfig {
@@ -95,7 +95,7 @@ export function rawConfig(c: ModelConfig): JsonObject {
  * `own` is what the family reads by itself.
  */
 export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): ModelConfig {
-  const numHiddenLayers = read.count('num_hidden_layers');
+  const numHiddenLayers = read.layers();
   const numAttentionHeads = read.count('num_attention_heads');
   const hiddenSize = read.count('hidden_size');
   const maxPositionEmbeddings = read.count('max_position_embeddings', 2048);
@@ -107,9 +107,9 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     numHiddenLayers,
     numAttentionHeads,
     numKeyValueHeads: read.count('num_key_value_heads', numAttentionHeads),
-    headDim: read.count('head_dim', hiddenSize / numAttentionHeads),
+    headDim: headSize(read, hiddenSize, numAttentionHeads),
     maxPositionEmbeddings,
-    rmsNormEps: read.number('rms_norm_eps', 1e-6),
+    rmsNormEps: read.positive('rms_norm_eps', 1e-6),
     rope: parseRope(read, maxPositionEmbeddings),
     tieWordEmbeddings: read.flag('tie_word_embeddings'),
     attentionBias: read.flag('attention_bias'),
@@ -126,7 +126,40 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     read.fail(
       `num_attention_heads ${config.numAttentionHeads} does not divide by num_key_value_heads ${config.numKeyValueHeads}`,
     );
+  const { numLocalExperts: experts = Infinity, numExpertsPerTok: chosen = 1 } = config;
+  if (chosen > experts) read.fail(`num_experts_per_tok is ${chosen}, but there are ${experts} experts`);
+  checkAngles(read, config);
   return config;
+}
+
+/** Beyond any model's: tables of angles are made of it before a weight is read. */
+const largestHead = 2 ** 16;
+
+/** Elements of a head; they turn in pairs. */
+function headSize(read: ConfigReader, hiddenSize: number, heads: number): number {
+  const said = read.optionalCount('head_dim');
+  if (said === undefined && hiddenSize % heads !== 0)
+    read.fail(`hidden_size ${hiddenSize} does not divide by num_attention_heads ${heads}`, 'head_dim is absent');
+  const size = said ?? hiddenSize / heads;
+  if (size % 2 !== 0 || size > largestHead)
+    read.fail(
+      `heads are of ${size} elements, expected an even number of at most ${largestHead}`,
+      said === undefined ? 'by hidden_size and num_attention_heads' : 'by head_dim',
+    );
+  return size;
+}
+
+/** Refuses rotary keys, each in its range, that together give angles which are not finite in float32. */
+function checkAngles(read: ConfigReader, { rope, headDim, maxPositionEmbeddings }: ModelConfig): void {
+  const { inverse, factor } = ropeFrequencies(rope, headDim);
+  const isFinite = (value: number): boolean => Number.isFinite(Math.fround(value));
+  if (
+    isFinite(factor) &&
+    inverse.every((frequency) => isFinite(frequency) && isFinite(frequency * maxPositionEmbeddings))
+  )
+    return;
+  const keys = Object.entries(rawRope(rope)).map(([key, value]) => `${key} ${String(value)}`);
+  read.fail(`the rotary angles are not finite: ${keys.join(', ')}`);
 }
 
 const parseDType = (value: unknown): WeightDType => (value === 'float16' || value === 'bfloat16' ? value : 'float32');

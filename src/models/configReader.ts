@@ -1,5 +1,9 @@
 import type { JsonObject } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
+import { mostHeld, type Held } from './held.js';
+
+/** Counts go into 32-bit integers. */
+const largestCount = 2 ** 31 - 1;
 
 /**
  * Reads the keys of a `config.json`, naming file and key in what it throws, and remembers which keys were asked for: what
@@ -12,6 +16,8 @@ export class ConfigReader {
     readonly raw: JsonObject,
     /** For messages. */
     readonly where: string,
+    /** What the file holds. */
+    readonly held: Held = mostHeld,
     asked = new Set<string>(),
   ) {
     this.#asked = asked;
@@ -35,19 +41,49 @@ export class ConfigReader {
   number(key: string, fallback?: number): number {
     const value = this.value(key) ?? fallback;
     if (typeof value !== 'number' || !Number.isFinite(value))
-      this.fail(value === undefined ? `${key} is missing` : `${key} must be a number, found ${JSON.stringify(value)}`);
+      this.fail(value === undefined ? `${key} is missing` : `${key} must be a number, found ${shown(value)}`);
     return value;
+  }
+
+  /** A number above 0 that is one in float32 as well. */
+  positive(key: string, fallback?: number): number {
+    return positive(this.where, key, this.number(key, fallback));
   }
 
   /** A whole number of at least 1. */
   count(key: string, fallback?: number): number {
     const value = this.number(key, fallback);
     if (!Number.isInteger(value) || value < 1) this.fail(`${key} must be a whole number of at least 1, found ${value}`);
+    if (value > largestCount) this.fail(`${key} must be at most ${largestCount}, found ${value}`);
     return value;
   }
 
   optionalCount(key: string): number | undefined {
     return this.value(key) === undefined ? undefined : this.count(key);
+  }
+
+  /** `num_hidden_layers`, of which each has a tensor or is dropped. */
+  layers(): number {
+    const key = 'num_hidden_layers';
+    const layers = this.count(key);
+    const dropped = ['drop_attn_list', 'drop_mlp_list'].map((list) => this.value(list));
+    const most = dropped.reduce<number>(
+      (sum, list) => sum + (Array.isArray(list) ? list.length : 0),
+      this.held.tensors,
+    );
+    if (layers > most)
+      this.fail(`${key} is ${layers}, but the model has ${counted(this.held.tensors, 'tensor')} in all`);
+    return layers;
+  }
+
+  /** How many experts a layer has, of which each has a tensor, or a part of one. */
+  optionalExperts(key: string): number | undefined {
+    const experts = this.optionalCount(key);
+    if (experts !== undefined && experts > this.held.experts)
+      this.fail(
+        `${key} is ${experts}, but the model has ${counted(this.held.tensors, 'tensor')} in all, and no stack of as many experts`,
+      );
+    return experts;
   }
 
   text(key: string): string {
@@ -60,4 +96,28 @@ export class ConfigReader {
   flag(key: string): boolean {
     return this.value(key) === true;
   }
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
+/** Refuses a number that is not above 0, or not finite, where it is computed with: in float32. */
+export function positive(where: string, key: string, value: number): number {
+  const single = Math.fround(value);
+  if (!(single > 0 && Number.isFinite(single)))
+    throw new UserError(`${where}: ${key} must be a number above 0, found ${value}`, {
+      hint: value > 0 ? 'it is computed with in float32' : undefined,
+    });
+  return value;
+}
+
+/** A value in a message, whatever its size. */
+export function shown(value: unknown): string {
+  if (typeof value === 'object' && value !== null) {
+    const within = Object.values(value);
+    const isSmall = within.length <= 4 && within.every((part) => typeof part !== 'object');
+    if (!isSmall) return Array.isArray(value) ? 'a list' : 'an object';
+  }
+  // A number too large for JSON is infinite once it is read.
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'nothing');
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

@@ -17,6 +17,7 @@ export {
   type ModelDescription,
   type ModuleDescription,
 } from './description.js';
+export { checkWeights, compareWeights, type WeightReport } from './checkWeights.js';
 export { checkedIndices, parseDropList, type Drops } from './drops.js';
 export { describeConfig, describeModel, families, modelTypeOfGguf, modelTypes, type Family } from './families/index.js';
 export { ggufParameters } from './ggufParameters.js';
@@ -33,9 +34,10 @@ export {
 } from './memoryNeeds.js';
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
-export { describeSource, openModel, type OpenedModel } from './openModel.js';
+export { describeSource, examineSource, openModel, type OpenedModel } from './openModel.js';
 export {
   holdsWeight,
+  isStoredInt4,
   packedSource,
   randomParameters,
   storedInt4,

@@ -1,12 +1,12 @@
 import { createEngine, type BackendName, type Engine, type EngineOptions } from '../engine/index.js';
-import { openCheckpoint, type ModelSource } from '../checkpoint/index.js';
+import type { ModelSource } from '../checkpoint/index.js';
 import type { PartialConfig } from './config.js';
 import { allWeights } from './description.js';
 import type { Drops } from './drops.js';
 import { describeConfig } from './families/index.js';
 import { fitsMemory, type MemoryLimit } from './memoryNeeds.js';
 import { Model } from './model.js';
-import { describeSource, type OpenedModel } from './openModel.js';
+import { openModel, type OpenedModel } from './openModel.js';
 import { randomParameters, withQuantizer, type Quantize } from './parameters.js';
 
 export interface LoadOptions extends EngineOptions {
@@ -24,13 +24,18 @@ export interface LoadOptions extends EngineOptions {
 
 /** A model and where it came from. Disposing it frees the weights, closes the files, and disposes an engine made for it. */
 export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
+  readonly source: ModelSource;
+  readonly notes: readonly string[];
+
   constructor(
     engine: Engine,
-    readonly source: ModelSource,
+    { source, description, notes }: OpenedModel,
     private readonly ownsEngine: boolean,
     quantize?: Quantize,
   ) {
-    super(engine, describeSource(source), quantize ? withQuantizer(source, quantize) : source);
+    super(engine, description, quantize ? withQuantizer(source, quantize) : source);
+    this.source = source;
+    this.notes = notes;
   }
 
   async close(): Promise<void> {
@@ -46,18 +51,18 @@ export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
 
 /** Loads a Hugging Face folder. What its config drops, or `drops` names, is never read from disk. */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const source = await openCheckpoint(path);
+  const opened = await openModel(path);
   let model: LoadedModel | undefined;
   const engine = options.engine ?? (await createEngine(options.backend, options));
   try {
-    model = new LoadedModel(engine, source, !options.engine, options.quantize);
+    model = new LoadedModel(engine, opened, !options.engine, options.quantize);
     model.skip(options.drops ?? {});
     if (!options.memory || fitsMemory(model, options.memory))
       await model.load((done, total) => options.onProgress?.(done, total, 'layers'));
     return model;
   } catch (error) {
     model?.dispose();
-    await source.close();
+    await opened.source.close();
     if (!options.engine) engine.dispose();
     throw error;
   }

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../checkpoint/index.js';
 import { UserError, type Engine, type Rotary, type Tensor } from '../engine/index.js';
-import type { ConfigReader } from './configReader.js';
+import { positive, shown, type ConfigReader } from './configReader.js';
 
 /** Rotary position embedding (Su et al., 2021) and how it is stretched for longer contexts. */
 export type RopeParameters =
@@ -32,47 +32,72 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
   const scaling: JsonObject = { ...objectOf(read, 'rope_scaling'), ...objectOf(read, 'rope_parameters') };
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback;
-    if (typeof value !== 'number') throw new UserError(`${where}: the rope scaling needs a number ${key}`);
-    return value;
+    if (typeof value !== 'number')
+      throw new UserError(
+        `${where}: the rope scaling needs a number ${key}${value === undefined ? '' : `, found ${shown(value)}`}`,
+      );
+    return positive(where, key === 'rope_theta' ? key : `${key} of the rope scaling`, value);
   };
   const theta = number('rope_theta', (read.value('rope_theta') as number | undefined) ?? 10000);
-  const type = (scaling.rope_type ?? scaling.type ?? 'default') as RopeParameters['type'];
+  const type: unknown = scaling.rope_type ?? scaling.type ?? 'default';
   switch (type) {
     case 'default':
       return { type, theta };
     case 'linear':
       return { type, theta, factor: number('factor') };
-    case 'llama3':
+    case 'llama3': {
+      const [lowFreqFactor, highFreqFactor] = [number('low_freq_factor'), number('high_freq_factor')];
+      if (lowFreqFactor >= highFreqFactor)
+        throw new UserError(
+          `${where}: low_freq_factor of the rope scaling must be below high_freq_factor, found ${lowFreqFactor} and ${highFreqFactor}`,
+        );
       return {
         type,
         theta,
         factor: number('factor'),
-        lowFreqFactor: number('low_freq_factor'),
-        highFreqFactor: number('high_freq_factor'),
+        lowFreqFactor,
+        highFreqFactor,
         originalMaxPositions: number('original_max_position_embeddings'),
       };
+    }
     case 'yarn': {
+      if (theta <= 1) throw new UserError(`${where}: rope_theta must be above 1 beside YaRN, found ${theta}`);
       const originalMaxPositions = number('original_max_position_embeddings', maxPositions);
       const factor = number('factor');
+      const attentionFactor = number('attention_factor', yarnAttentionFactor(factor, scaling));
+      if (attentionFactor > largestAttentionFactor)
+        throw new UserError(
+          `${where}: attention_factor of the rope scaling must be at most ${largestAttentionFactor}, found ${attentionFactor}`,
+        );
       return {
         type,
         theta,
         factor,
         originalMaxPositions,
-        attentionFactor: number('attention_factor', yarnAttentionFactor(factor, scaling)),
+        attentionFactor,
         betaFast: number('beta_fast', 32),
         betaSlow: number('beta_slow', 1),
         truncate: scaling.truncate !== false,
       };
     }
     default:
-      throw new UserError(`${where}: rope type '${String(type)}' is not supported`, {
-        hint: 'default, linear, llama3 and yarn are',
-      });
+      throw new UserError(
+        typeof type === 'string'
+          ? `${where}: rope type '${type.slice(0, 60)}' is not supported`
+          : `${where}: rope_type must be a text, found ${shown(type)}`,
+        { hint: 'default, linear, llama3 and yarn are' },
+      );
   }
 }
 
-const objectOf = (read: ConfigReader, key: string): JsonObject => (read.value(key) ?? {}) as JsonObject;
+/** Scores grow with its square, in float32; what models have is near 1. */
+const largestAttentionFactor = 1e6;
+
+function objectOf(read: ConfigReader, key: string): JsonObject {
+  const value = read.value(key) ?? {};
+  if (typeof value !== 'object' || Array.isArray(value)) read.fail(`${key} must be an object, found ${shown(value)}`);
+  return value as JsonObject;
+}
 
 /** As `rope_parameters` of transformers v5 say it. */
 export function rawRope(rope: RopeParameters): JsonObject {

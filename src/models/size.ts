@@ -1,6 +1,7 @@
-import { sizeOf, type Shape } from '../engine/index.js';
+import { sizeOf } from '../engine/index.js';
 import { allWeights, type ModelDescription } from './description.js';
 import type { Drops } from './drops.js';
+import type { TensorList } from './held.js';
 import { tensorPlaces, type WeightSpec } from './weights.js';
 
 export interface ModelSize {
@@ -9,12 +10,6 @@ export interface ModelSize {
   readonly bytes: number;
   /** Keys and values of one token, over all attending layers, in float32. */
   readonly kvBytesPerToken: number;
-}
-
-/** What is known of a checkpoint's tensors without reading them. */
-export interface TensorList {
-  tensorNames(): string[];
-  info(name: string): { readonly shape: Shape; readonly bytes: number };
 }
 
 /** Whether a weight belongs to a dropped module. */

@@ -1,4 +1,5 @@
 import type { Int4Method, JsonObject } from '../checkpoint/index.js';
+import { UserError } from '../engine/index.js';
 import type { ModuleNames } from '../models/index.js';
 
 /** What a format's config says beside the sizes: readers that do not quantize themselves ignore most of it. */
@@ -16,7 +17,7 @@ export interface FormatConfig {
   readonly format: Int4Method;
   /** Weights along a row that share a scale, -1 for a whole row. */
   readonly groupSize: number;
-  /** Of each quantized module, where they differ: compressed-tensors alone can say so. */
+  /** Of each quantized module, where they differ: AWQ cannot say so. */
   readonly groupSizes?: ReadonlyMap<string, number>;
   readonly symmetric: boolean;
   readonly names: ModuleNames;
@@ -44,22 +45,33 @@ export const sideConfigs = (quantization: JsonObject): Record<string, string> =>
   quantization.quant_method === 'gptq' ? { 'quantize_config.json': `${JSON.stringify(quantization, null, 2)}\n` } : {};
 
 /** Spec 4.1. Always with zero points: of symmetric weights they are 8. */
-const awqConfig = (config: FormatConfig): JsonObject => ({
-  quant_method: 'awq',
-  bits: 4,
-  group_size: config.groupSize,
-  zero_point: true,
-  version: 'gemm',
-  lm_head: config.quantized.includes(config.names.head),
-  // A part of a name stands for all modules that have it.
-  modules_to_not_convert: shortNames(config),
-});
+function awqConfig(config: FormatConfig): JsonObject {
+  if (config.groupSizes)
+    throw new UserError("AWQ's config has one group size, but the model's weights have several", {
+      hint: 'a type for floats, or gguf, holds them',
+    });
+  return {
+    quant_method: 'awq',
+    bits: 4,
+    group_size: config.groupSize,
+    zero_point: true,
+    version: 'gemm',
+    lm_head: config.quantized.includes(config.names.head),
+    // A part of a name stands for all modules that have it.
+    modules_to_not_convert: shortNames(config),
+  };
+}
 
 /** Spec 5.1. Version 1 cannot say a zero point of 0, so asymmetric weights are of version 2. */
 function gptqConfig(config: FormatConfig): JsonObject {
   const { groupSize, symmetric, names, quantized, algorithm = {} } = config;
   const kept = shortNames(config).filter((name) => name !== names.head);
-  const pattern = (name: string): string => `-:.*\\b${name.replaceAll('.', '\\.')}$`;
+  const pattern = (sign: '+' | '-', name: string): string => `${sign}:.*\\b${name.replaceAll('.', '\\.')}$`;
+  const others = [...(config.groupSizes ?? [])].filter(([, size]) => size !== groupSize);
+  const rules = [
+    ...kept.map((name) => [pattern('-', name), {}] as const),
+    ...others.map(([name, size]) => [pattern('+', name), { group_size: size }] as const),
+  ];
   return {
     quant_method: 'gptq',
     checkpoint_format: symmetric ? 'gptq' : 'gptq_v2',
@@ -72,7 +84,7 @@ function gptqConfig(config: FormatConfig): JsonObject {
     true_sequential: algorithm.trueSequential ?? true,
     lm_head: quantized.includes(names.head),
     pack_dtype: 'int32',
-    ...(kept.length ? { dynamic: Object.fromEntries(kept.map((name) => [pattern(name), {}])) } : {}),
+    ...(rules.length ? { dynamic: Object.fromEntries(rules) } : {}),
     ...(algorithm.quantizer ? { meta: { quantizer: [algorithm.quantizer] } } : {}),
   };
 }

@@ -10,11 +10,11 @@ export type LayoutName = (typeof layoutNames)[number];
 export function layoutOf(name: LayoutName, groupSize: number): Int4Layout {
   switch (name) {
     case 'awq':
-      return awqLayout({ groupSize });
+      return awqLayout({ groupSizes: [groupSize] });
     case 'gptq':
-      return gptqLayout({ version: 1, groupSize });
+      return gptqLayout({ version: 1, groupSizes: [groupSize] });
     case 'gptq_v2':
-      return gptqLayout({ version: 2, groupSize });
+      return gptqLayout({ version: 2, groupSizes: [groupSize] });
     case 'compressed-tensors':
       return compressedTensorsLayout({ groupSizes: [groupSize] });
   }

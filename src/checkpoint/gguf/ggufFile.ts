@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { UserError, encodeFloats, sizeOf, type Shape, type WeightSource } from '../../engine/index.js';
 import { fileError } from '../fileError.js';
+import { otherKind } from '../otherKinds.js';
 import { decodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
 import { ByteReader, ShortRead, aligned, alignment, magic, version } from './ggufFormat.js';
 
@@ -87,7 +88,10 @@ type Head = [metadata: Record<string, unknown>, entries: Map<string, Entry>];
 
 function parseHead(path: string, bytes: Uint8Array, size: number): Head {
   const read = new ByteReader(path, bytes);
-  if (read.u32() !== magic) throw new UserError(`${path} is no GGUF file`);
+  if (read.u32() !== magic) {
+    const other = otherKind(bytes);
+    throw new UserError(`${path} is no GGUF file${other ? `, but ${other.what}` : ''}`, { hint: other?.hint });
+  }
   const found = read.u32();
   if (found !== version) throw new UserError(`${path} is GGUF version ${found}, but version ${version} is read`);
   const tensors = read.u64();

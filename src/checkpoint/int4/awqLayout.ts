@@ -30,23 +30,24 @@ export const awqOrder: Order = [0, 2, 4, 6, 1, 3, 5, 7];
  * AutoAWQ's `gemm` (spec 4.1): `qweight` [in, out / 8], eight outputs a word in AWQ's order; `qzeros` [groups, out / 8]
  * likewise; `scales` [groups, out].
  */
-export const awqLayout = ({ groupSize }: { groupSize: number }): Int4Layout => ({
+export const awqLayout = ({ groupSizes }: { groupSizes: readonly number[] }): Int4Layout => ({
   parts: ['qweight', 'qzeros', 'scales'],
   required: 3,
-  open: async (parts) => open(parts, groupSize),
+  open: async (parts) => open(parts, groupSizes),
   write,
 });
 
-function open(parts: Parts, groupSize: number): StoredInt4 {
+function open(parts: Parts, groupSizes: readonly number[]): StoredInt4 {
   const [width, across] = wordsShape(parts, 'qweight');
   const out = 8 * across;
-  const { count, size, scaleDType } = turnedGroups(parts, [out, width], groupSize);
+  const { count, size, scaleDType } = turnedGroups(parts, [out, width], groupSizes);
   const whole = async (): Promise<Uint8Array> =>
     quantsOfWords(
       transposedNibbles(wordsOfBytes(await parts.read('qweight')), width, across, { taken: awqOrder }),
       width,
     );
   return new StoredInt4(parts.name, [out, width], {
+    groupSize: size,
     groups: async () => ({
       count,
       size,

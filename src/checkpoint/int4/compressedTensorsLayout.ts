@@ -2,8 +2,10 @@ import { UserError, type Int4Source } from '../../engine/index.js';
 import {
   allRows,
   checkDivides,
+  expectGroupIndices,
   expectShape,
   groupCount,
+  groupSizeOf,
   madeTensors,
   partName,
   scaleType,
@@ -45,22 +47,22 @@ async function open(parts: Parts, groupSizes: readonly number[]): Promise<Stored
   const count = scaleShape.length === 1 ? 1 : scaleShape[1];
   if (scaleShape.length === 2) expectShape(parts, 'weight_scale', [out, count]);
   else expectShape(parts, 'weight_scale', [out]);
-  const size = groupSizes
-    .map((groupSize) => (groupSize < 0 ? width : groupSize))
-    .find((groupSize) => groupCount(width, groupSize) === count);
+  const size = groupSizeOf(groupSizes, width, count);
   if (size === undefined)
     throw new UserError(
       `${name} has ${count} groups in rows of ${width}, expected groups of ${groupSizes.join(' or ')} as config.json says`,
     );
   const scaleDType = scaleType(parts, 'weight_scale');
+  if (parts.info('weight_g_idx')) expectGroupIndices(parts, 'weight_g_idx', width);
   const rowBytes = 4 * across;
   return new StoredInt4(name, [out, width], {
+    groupSize: size,
     groups: async () => {
       const bytes = (await parts.read('weight_scale')).slice();
       return {
         count,
         size,
-        groupOf: await columnGroups(parts, width, size, count),
+        groupOf: await columnGroups(parts, size, count),
         scales: scaleDType === 'float32' ? new Float32Array(bytes.buffer) : new Uint16Array(bytes.buffer),
         scaleDType,
         zeros: await zeroPoints(parts, out, count),
@@ -113,14 +115,8 @@ function packedZeros(zeros: Uint8Array, out: number, count: number): Uint32Array
   return transposedWords(packed(transposed(padded, 8 * wordsAcross(out), count)), count, wordsAcross(out));
 }
 
-async function columnGroups(
-  parts: Parts,
-  width: number,
-  size: number,
-  count: number,
-): Promise<StoredGroups['groupOf']> {
+async function columnGroups(parts: Parts, size: number, count: number): Promise<StoredGroups['groupOf']> {
   if (!parts.info('weight_g_idx')) return undefined;
-  expectShape(parts, 'weight_g_idx', [width]);
   const groupOf = new Int32Array((await parts.read('weight_g_idx')).slice().buffer);
   // Not set yet, as the library writes it, is all -1.
   if (groupOf.every((group) => group === -1)) return undefined;

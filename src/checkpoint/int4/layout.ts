@@ -27,6 +27,8 @@ export interface Int4Layout {
   /** How many of them every weight has. */
   readonly required: number;
   open(parts: Parts): Promise<StoredInt4>;
+  /** What is stored otherwise than the config says, by one weight of the file. */
+  oddity?(parts: Parts): Promise<string | undefined>;
   /** Columns that share a scale in the file may be several groups of the source. UserError for what it cannot hold. */
   write(source: Int4Source, groupSize: number): TensorToWrite[];
 }
@@ -50,6 +52,13 @@ export function expectShape(parts: Parts, part: string, wanted: Shape): void {
     );
 }
 
+/** Fails where the groups of the columns are not whole numbers, one a column. */
+export function expectGroupIndices(parts: Parts, part: string, width: number): void {
+  expectShape(parts, part, [width]);
+  const { dtype } = parts.info(part)!;
+  if (dtype !== 'I32') throw new UserError(`tensor ${partName(parts.name, part)} is ${dtype}, expected I32`);
+}
+
 /** The scales' type, which must be one of floats. */
 export function scaleType(parts: Parts, part: string): WeightDType {
   const { dtype } = parts.info(part)!;
@@ -63,18 +72,27 @@ export function scaleType(parts: Parts, part: string): WeightDType {
 export function turnedGroups(
   parts: Parts,
   [out, width]: readonly [number, number],
-  groupSize: number,
+  groupSizes: readonly number[],
 ): { count: number; size: number; scaleDType: WeightDType } {
   const scaleDType = scaleType(parts, 'scales');
   const [count] = parts.info('scales')!.shape;
-  const size = count === 1 ? width : groupSize;
-  if (count !== groupCount(width, size))
+  const size = count === 1 ? width : groupSizeOf(groupSizes, width, count);
+  if (size === undefined)
     throw new UserError(
-      `${parts.name} has ${count} groups in rows of ${width}, expected ${groupCount(width, size)} of ${groupSize} as the config says`,
+      `${parts.name} has ${count} groups in rows of ${width}, expected ${groupCount(width, groupSizes[0])} of ${groupSizes.join(' or ')} as the config says`,
     );
   expectShape(parts, 'scales', [count, out]);
+  wordsShape(parts, 'qzeros');
   expectShape(parts, 'qzeros', [count, out / 8]);
   return { count, size, scaleDType };
+}
+
+/** Of the sizes that a config names, -1 for a whole row, the one that makes `count` groups of a row; undefined where none does. */
+export function groupSizeOf(groupSizes: readonly number[], width: number, count: number): number | undefined {
+  const fitting = groupSizes
+    .map((size) => (size < 0 ? width : size))
+    .filter((size) => groupCount(width, size) === count);
+  return fitting.find((size) => width % size === 0) ?? fitting[0];
 }
 
 /** `X.weight` -> `X.qweight` */

@@ -27,6 +27,8 @@ export interface StoredGroups {
 
 /** How a layout reads one weight. */
 export interface StoredReads {
+  /** Columns of a group, perhaps all. */
+  readonly groupSize: number;
   groups(): Promise<StoredGroups>;
   /** Rows [start, end) of the integers as `Int4Rows.quants`. */
   quants(start: number, end: number): Promise<Uint8Array>;
@@ -37,24 +39,33 @@ export interface StoredReads {
  * group of column k.
  */
 export class StoredInt4 {
-  #reason?: string;
-
   constructor(
     readonly name: string,
     /** [out, in] */
     readonly shape: readonly [number, number],
     private readonly reads: StoredReads,
+    private readonly found: { reason?: string } = {},
   ) {}
+
+  /** The same under another name. */
+  named(name: string): StoredInt4 {
+    return new StoredInt4(name, this.shape, this.reads, this.found);
+  }
 
   /** Why the engine's groups cannot hold it, where `int4` has found that they cannot. */
   get reason(): string | undefined {
-    return this.#reason;
+    return this.found.reason;
+  }
+
+  /** Columns that share a scale in the file. */
+  get fileGroup(): number {
+    return this.reads.groupSize;
   }
 
   /** The same integers and scales in the engine's groups; undefined where these cannot hold it. Reads no integers. */
   async int4(): Promise<Int4Source | undefined> {
     const found = await this.#inGroups();
-    this.#reason = typeof found === 'string' ? found : undefined;
+    this.found.reason = typeof found === 'string' ? found : undefined;
     return typeof found === 'string' ? undefined : found;
   }
 

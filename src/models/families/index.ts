@@ -3,6 +3,7 @@ import { UserError } from '../../engine/index.js';
 import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
 import { ConfigReader } from '../configReader.js';
 import type { ModelDescription } from '../description.js';
+import type { Held } from '../held.js';
 import { refuseUnknownKeys } from '../harmlessKeys.js';
 import type { Family } from './family.js';
 import { llama, mistral } from './llama.js';
@@ -16,9 +17,9 @@ export const families: readonly Family[] = [llama, mistral, mixtral, qwen3];
 
 export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
 
-/** What a `config.json` describes; `where` is it, for messages. */
-export function describeModel(config: JsonObject, where: string): ModelDescription {
-  const read = new ConfigReader(config, where);
+/** What a `config.json` describes; `where` is it, for messages. Counts beyond what is `held` are refused by name. */
+export function describeModel(config: JsonObject, where: string, held?: Held): ModelDescription {
+  const read = new ConfigReader(config, where, held);
   const modelType = read.text('model_type');
   const family = families.find(({ types }) => types.includes(modelType));
   if (!family)

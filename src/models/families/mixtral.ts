@@ -18,7 +18,7 @@ export const mixtral: Family = {
   gguf: { architectures: ['llama'], experts: true },
   describe: (read) => {
     const config = readConfig(read, {
-      numLocalExperts: read.optionalCount('num_local_experts'),
+      numLocalExperts: read.optionalExperts('num_local_experts'),
       numExpertsPerTok: read.optionalCount('num_experts_per_tok'),
     });
     const { numLocalExperts: experts = 8, numExpertsPerTok: topK = 2 } = config;

@@ -1,0 +1,145 @@
+import type { Shape, WeightDType, WeightSource } from '../engine/index.js';
+import type { Quantization, StoredInt4 } from './int4/index.js';
+import type { JsonObject } from './jsonFile.js';
+import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
+import type { RawTensor } from './safetensorsFile.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** How a view differs from its source. */
+export interface SourceChanges {
+  /** The source's name of each tensor that is called otherwise. */
+  readonly names?: ReadonlyMap<string, string>;
+  /** Tensors that the view does not have, by the view's names. */
+  readonly without?: ReadonlySet<string>;
+  readonly config?: JsonObject;
+}
+
+/** A source whose tensors are called otherwise, or that lacks some of them; nothing is copied. Closing it closes the source. */
+export class SourceView implements ModelSource {
+  readonly config: JsonObject;
+  readonly #source: ModelSource;
+  /** The source's names by ours, and ours by the source's. */
+  readonly #theirs: ReadonlyMap<string, string>;
+  readonly #ours: ReadonlyMap<string, string>;
+  readonly #without: ReadonlySet<string>;
+
+  constructor(source: ModelSource, { names = new Map(), without = new Set(), config = source.config }: SourceChanges) {
+    this.#source = source;
+    this.config = config;
+    this.#theirs = names;
+    this.#ours = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
+    this.#without = without;
+  }
+
+  get folder(): string {
+    return this.#source.folder;
+  }
+
+  get generationConfig(): JsonObject | undefined {
+    return this.#source.generationConfig;
+  }
+
+  get quantization(): Quantization | undefined {
+    return this.#source.quantization;
+  }
+
+  get notes(): readonly string[] {
+    return this.#source.notes;
+  }
+
+  get unread(): readonly string[] {
+    return this.#source.unread;
+  }
+
+  get bytesRead(): number {
+    return this.#source.bytesRead;
+  }
+
+  get decoded(): ModelSource['decoded'] {
+    return this.#source.decoded.map(({ name, reason }) => ({ name: this.#ours.get(name) ?? name, reason }));
+  }
+
+  tensorNames(): string[] {
+    const names = this.#source.tensorNames().map((name) => this.#ours.get(name) ?? name);
+    return names.filter((name) => !this.#without.has(name));
+  }
+
+  has(name: string): boolean {
+    return !this.#without.has(name) && this.#source.has(this.#theirName(name));
+  }
+
+  info(name: string): StoredTensor {
+    return this.#source.info(this.#theirName(name));
+  }
+
+  source(name: string): WeightSource {
+    const theirs = this.#theirName(name);
+    const source = this.#source.source(theirs);
+    return theirs === name ? source : new NamedSource(name, source);
+  }
+
+  int4(name: string): StoredInt4 | undefined {
+    const theirs = this.#theirName(name);
+    const stored = this.#source.int4(theirs);
+    return theirs === name ? stored : stored?.named(name);
+  }
+
+  stored(name: string): RawTensor[] {
+    const theirs = this.#theirName(name);
+    const tensors = this.#source.stored(theirs);
+    if (theirs === name) return tensors;
+    // A quantized weight is in tensors of its own: X.qweight, X.scales ...
+    const [ourModule, theirModule] = [moduleOf(name), moduleOf(theirs)];
+    return tensors.map((tensor) => ({
+      ...tensor,
+      name: tensor.name === theirs ? name : `${ourModule}${tensor.name.slice(theirModule.length)}`,
+    }));
+  }
+
+  tokenizer(): Promise<Tokenizer> {
+    return this.#source.tokenizer();
+  }
+
+  copyAlong(what: SideFiles, folder: string): Promise<string[]> {
+    return this.#source.copyAlong(what, folder);
+  }
+
+  close(): Promise<void> {
+    return this.#source.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #theirName(name: string): string {
+    const theirs = this.#theirs.get(name);
+    if (theirs !== undefined) return theirs;
+    // A name that is another tensor's now is none of ours.
+    return this.#ours.has(name) ? `${name} (called ${this.#ours.get(name)} here)` : name;
+  }
+}
+
+const moduleOf = (tensor: string): string => tensor.replace(/[^.]*$/, '');
+
+/** A source under another name. */
+class NamedSource implements WeightSource {
+  readonly shape: Shape;
+  readonly dtype: WeightDType;
+
+  constructor(
+    readonly name: string,
+    private readonly source: WeightSource,
+  ) {
+    ({ shape: this.shape, dtype: this.dtype } = source);
+  }
+
+  /** A property, as that of a file's tensors, so that `{ ...source, name }` has it. */
+  readonly readRows: WeightSource['readRows'] = (start, end) => this.source.readRows(start, end);
+
+  /** A method, as that of a file's tensors: see there. */
+  async readInto(start: number, end: number, into: Uint8Array): Promise<void> {
+    if (this.source.readInto) await this.source.readInto(start, end, into);
+    else into.set(await this.source.readRows(start, end));
+  }
+}
