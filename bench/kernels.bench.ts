@@ -64,7 +64,10 @@ async function attentionCase(tokens: number, past: number, dtype: 'float32' | 'f
   return {
     name: `attention ${tokens} after ${past}, 9 / 3 heads of 64, ${dtype}`,
     operations: 4 * heads * headDim * seen,
-    run: () => engine.attention(q, k, v, cache, 0, batch, { heads, keyValueHeads, headDim, scale: 0.125 }).dispose(),
+    run: () =>
+      engine
+        .attention({ q, k, v, cache, layer: 0, batch, spec: { heads, keyValueHeads, headDim, scale: 0.125 } })
+        .dispose(),
   };
 }
 
@@ -88,7 +91,7 @@ async function otherCases(): Promise<Case[]> {
     {
       name: 'crossEntropy 512 x 576 x 49152',
       operations: 2 * 512 * 576 * 49152,
-      run: () => engine.crossEntropy(x, head, targets).dispose(),
+      run: () => engine.crossEntropy(x, { weight: head }, targets).dispose(),
     },
   ];
 }

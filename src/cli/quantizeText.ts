@@ -43,8 +43,12 @@ const signed = (value: number): string => `${value < 0 ? '' : '+'}${value.toFixe
 function errorTable(projections: readonly ProjectionResult[]): string[] {
   const paths = [...new Set(projections.map(({ path }) => path))].sort(inRunningOrder);
   const layers = [...new Set(projections.map(({ layer }) => layer))];
+  const key = (layer: number | null, path: string): string => `${layer} ${path}`;
+  const results = new Map<string, ProjectionResult[]>();
+  for (const one of projections)
+    results.set(key(one.layer, one.path), [...(results.get(key(one.layer, one.path)) ?? []), one]);
   const cell = (layer: number | null, path: string): string => {
-    const of = projections.filter((one) => one.layer === layer && one.path === path);
+    const of = results.get(key(layer, path)) ?? [];
     if (of.length === 0) return '';
     const errors = of.map(({ outputError, weightError }) => outputError ?? weightError);
     return ((100 * errors.reduce((a, b) => a + b, 0)) / errors.length).toPrecision(3);

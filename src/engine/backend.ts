@@ -7,6 +7,7 @@
 import type { Batch } from './batch.js';
 import type { CacheSpec, KvCache } from './kvCache.js';
 import type { Shape } from './errors.js';
+import type { Activation, Expression } from './expression.js';
 import type { Int4Source } from './int4.js';
 import type { DType, Storage } from './tensor.js';
 import type { WeightSource, WeightUse } from './weight.js';
@@ -40,11 +41,13 @@ export interface Projection<T = Operand, W = PackedWeight> {
   readonly bias?: T;
 }
 
-/** `down(silu(gate(x)) * up(x))` (SwiGLU; Shazeer, 2020). */
+/** `down(activation(gate(x)) * up(x))` (GLU variants; Shazeer, 2020). */
 export interface GatedProjections<T = Operand, W = PackedWeight> {
   readonly gate: Projection<T, W>;
   readonly up: Projection<T, W>;
   readonly down: Projection<T, W>;
+  /** @defaultValue 'silu' */
+  readonly activation?: Activation;
 }
 
 /** A norm applied to the input first, and a residual added once to the finished sum. */
@@ -54,13 +57,35 @@ export interface Fusion<T = Operand> {
 }
 
 export interface MoeSpec {
-  /** Experts that each token visits, by softmax over all experts. */
+  /** Experts that each token visits: those of the largest weights, the lower index of equals. */
   readonly topK: number;
   /** Divide the chosen weights by their sum. */
   readonly normalise: boolean;
+  /**
+   * How the router's logits become weights: over all experts, or each by itself.
+   * @defaultValue 'softmax'
+   */
+  readonly scoring?: 'softmax' | 'sigmoid';
+  /**
+   * Multiplies the chosen weights, after they were normalised.
+   * @defaultValue 1
+   */
+  readonly scale?: number;
 }
 
-/** Cosines and sines by position, [positions, d / 2] each; rotation pairs element i with i + d / 2. */
+/** What turns the last stream into logits: `softCap * tanh(scale * (weight norm(h) + bias) / softCap)`. */
+export interface Head<T = Operand, W = PackedWeight> extends Projection<T, W> {
+  readonly norm?: Norm<T>;
+  /** Multiplies the logits; 1 where absent. */
+  readonly scale?: number;
+  /** What scaled logits stay below; no bound where absent. */
+  readonly softCap?: number;
+}
+
+/**
+ * Cosines and sines by position, [positions, n] each, n <= d / 2. Rotation pairs element i < n of a head with i + n; the
+ * elements from 2 n on stay as they are.
+ */
 export interface Rotary<T = Operand> {
   readonly cos: T;
   readonly sin: T;
@@ -77,6 +102,24 @@ export interface AttentionSpec<T = Operand> {
   readonly window?: number;
   /** `tanh(score / softCap) * softCap`. */
   readonly softCap?: number;
+  /**
+   * [heads]: slope * (key's position - query's) is added to a scaled score, before a soft cap (ALiBi; Press et al., 2022).
+   * Like norms' gains, of the model: a recorded pass finds them where they were.
+   */
+  readonly slopes?: T;
+}
+
+/** What attention reads: see `Backend.attention`. */
+export interface AttentionInputs<T = Operand> {
+  readonly q: T;
+  readonly k: T;
+  readonly v: T;
+  /** Holds the tokens that came before, and takes the new ones. */
+  readonly cache?: KvCache;
+  /** Original index of the layer, for the cache. */
+  readonly layer: number;
+  readonly batch: Batch;
+  readonly spec: AttentionSpec<T>;
 }
 
 /** What a backend can do here, for `inspect` and `bench`. */
@@ -119,8 +162,8 @@ export interface Backend {
   /** `b` has a's shape, or a's last sizes (repeated over the first), or one element. */
   add(a: Operand, b: Operand): Storage;
   multiply(a: Operand, b: Operand): Storage;
-  /** silu(gate) * up, of equal shapes. */
-  siluMultiply(gate: Operand, up: Operand): Storage;
+  /** The expression of each element of x and, where it mentions y, that of y which belongs to it (see `broadcastOf`). */
+  map(x: Operand, expression: Expression, y: Operand | undefined): Storage;
   /** Over an axis: x is [outer, size, inner]. */
   softmax(x: Operand, outer: number, size: number, inner: number): Storage;
   reduce(x: Operand, kind: 'sum' | 'mean', outer: number, size: number, inner: number): Storage;
@@ -149,20 +192,12 @@ export interface Backend {
    * within each sequence. Without a cache every sequence starts at 0 and attends within the batch. q and the result may
    * also be of the last token of each sequence alone.
    */
-  attention(
-    q: Operand,
-    k: Operand,
-    v: Operand,
-    cache: KvCache | undefined,
-    layer: number,
-    batch: Batch,
-    spec: AttentionSpec,
-  ): Storage;
-  /** -> [T]: negative log-likelihood of each target under `head(norm(h))`; a target of -1 gives 0. */
-  crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage;
+  attention(inputs: AttentionInputs): Storage;
+  /** -> [T]: negative log-likelihood of each target under the head's logits of h; a target of -1 gives 0. */
+  crossEntropy(h: Operand, head: Head, targets: Int32Array): Storage;
 
-  /** -> [T]: Kullback-Leibler divergence sum_v p log(p / q), p from `head(norm(reference))`, q from `head(norm(h))`. */
-  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Storage;
+  /** -> [T]: Kullback-Leibler divergence sum_v p log(p / q), p from the head's logits of `reference`, q of `h`. */
+  divergence(reference: Operand, h: Operand, head: Head): Storage;
 
   // Running sums in float64 (or the nearest that the backend has).
   createAccumulator(length: number): Storage;

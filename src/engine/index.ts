@@ -7,6 +7,7 @@ export { backendNames, createEngine } from './createEngine.js';
 export type { EngineOptions } from './engineOptions.js';
 export { Engine, type Memory } from './engine.js';
 export { CacheError, ShapeError, UnsupportedOpError, UseAfterFreeError, UserError, type Shape } from './errors.js';
+export type { Activation, Expression } from './expression.js';
 export { decodeFloats, encodeFloats, float16ToFloat32, float32ToFloat16 } from './halfFloat.js';
 export {
   dequantized,

@@ -59,6 +59,10 @@ export class Replays {
     for (const { replay } of this.#byKey.values()) replay?.free();
     this.#byKey.clear();
   }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
 }
 
 const keyOf = ({ key, cache, batch }: Repeated): string =>

@@ -15,11 +15,11 @@ export interface FolderTensors {
 
 /** Weights as they came if no type is asked for: integers as integers. */
 export async function folderTensors(
-  { model: { source }, dtype }: ExportJob,
+  { model: { source, description }, dtype }: ExportJob,
   weights: readonly PlannedWeight[],
 ): Promise<FolderTensors> {
   const { quantization } = source;
-  const packed = quantization && !dtype ? await packedTensors(weights, source, quantization) : undefined;
+  const packed = quantization && !dtype ? await packedTensors(weights, description, source, quantization) : undefined;
   return packed
     ? {
         tensors: packed.tensors,

@@ -24,7 +24,7 @@ export async function ggufModel(file: GgufFile, engine: Engine, rope: RopeParame
   const type = modelTypeOfGguf(found.architecture, found.hasExperts, file.path);
   const description = describeModel({ ...found.keys, model_type: type, rope_parameters: rawRope(rope) }, file.path);
   await checkDropped(file, description);
-  await checkRope(file, found, description);
+  await checkRope(file.path, found, description);
   return new Model(engine, description, ggufParameters(file, description));
 }
 
@@ -41,12 +41,12 @@ async function checkDropped(file: GgufFile, { config, layers }: ModelDescription
       throw new UserError(`${file.path}: ${name} stands for a dropped module, but is not zero`);
 }
 
-async function checkRope(file: GgufFile, { rope: said }: GgufConfig, { config }: ModelDescription): Promise<void> {
+async function checkRope(path: string, { rope: said }: GgufConfig, { config }: ModelDescription): Promise<void> {
   const { rope, headDim } = config;
   const wanted = ropeFrequencies(rope, headDim).inverse;
-  const divisors = file.has('rope_freqs.weight') ? await readValues(file.source('rope_freqs.weight')) : undefined;
+  const divisors = said.divisors && (await readValues(said.divisors));
   if (rope.type === 'yarn') {
-    if (said.type !== 'yarn') throw new UserError(`${file.path} lacks the scaling of type yarn`);
+    if (said.type !== 'yarn') throw new UserError(`${path} lacks the scaling of type yarn`);
     return;
   }
   const scale = said.type === 'linear' ? Number(said.factor) : 1;
@@ -54,5 +54,5 @@ async function checkRope(file: GgufFile, { rope: said }: GgufConfig, { config }:
     (f, k) => f / (divisors?.[k] ?? 1) / scale,
   );
   const off = found.findIndex((f, k) => Math.abs(f - wanted[k]) > 1e-5 * wanted[k]);
-  if (off >= 0) throw new UserError(`${file.path}: rotary frequency ${off} is ${found[off]}, expected ${wanted[off]}`);
+  if (off >= 0) throw new UserError(`${path}: rotary frequency ${off} is ${found[off]}, expected ${wanted[off]}`);
 }

@@ -2,6 +2,7 @@ import { arraySource, type WeightDType, type WeightSource } from '../engine/inde
 import {
   constantSource,
   ggmlTypes,
+  ropeDivisorsTensor,
   rotaryOrdered,
   rotaryOrderedInt4,
   widthOf,
@@ -112,9 +113,9 @@ function ropeDivisors({ layers }: ModelDescription): GgufTensor[] {
   const divisors = Float32Array.from(plain, (frequency, k) => frequency / stretched[k]);
   return [
     {
-      name: 'rope_freqs.weight',
+      name: ropeDivisorsTensor,
       type: 'F32',
-      source: arraySource(divisors, [divisors.length], { name: 'rope_freqs.weight' }),
+      source: arraySource(divisors, [divisors.length], { name: ropeDivisorsTensor }),
     },
   ];
 }

@@ -10,7 +10,7 @@ import {
   type TensorToWrite,
 } from '../checkpoint/index.js';
 import { sizeOf, type Int4Format } from '../engine/index.js';
-import { isLinear } from '../models/index.js';
+import { isLinear, moduleNames, type ModelDescription } from '../models/index.js';
 import { quantizationConfig } from '../quant/index.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
 
@@ -33,6 +33,7 @@ interface StoredFormat {
  */
 export async function packedTensors(
   weights: readonly PlannedWeight[],
+  description: ModelDescription,
   checkpoint: ModelSource,
   quantization: Quantization,
 ): Promise<PackedTensors | undefined> {
@@ -63,10 +64,11 @@ export async function packedTensors(
       };
     });
   });
+  const names = moduleNames(description);
   const linear = pieces.filter(({ spec }) => isLinear(spec));
-  const quantized = linear.flatMap(({ name, groupSize }) => (groupSize ? [[moduleOf(name), groupSize] as const] : []));
+  const quantized = linear.flatMap(({ name, groupSize }) => (groupSize ? [[names.of(name), groupSize] as const] : []));
   if (!quantized.length) return undefined;
-  const floats = linear.flatMap(({ name, groupSize }) => (groupSize ? [] : [moduleOf(name)]));
+  const floats = linear.flatMap(({ name, groupSize }) => (groupSize ? [] : [names.of(name)]));
   const groupSizes = new Map(quantized);
   const [groupSize] = groupSizes.values();
   const config = quantizationConfig({
@@ -74,7 +76,8 @@ export async function packedTensors(
     groupSize,
     groupSizes: new Set(groupSizes.values()).size > 1 ? groupSizes : undefined,
     symmetric,
-    kept: [...new Set([...(groupSizes.has('lm_head') ? [] : ['lm_head']), ...floats])],
+    names,
+    kept: [...new Set([...(groupSizes.has(names.head) ? [] : [names.head]), ...floats])],
     quantized: [...groupSizes.keys()],
   });
   const { layout } = parseQuantization(config, format);
@@ -83,8 +86,6 @@ export async function packedTensors(
   );
   return { tensors, config };
 }
-
-const moduleOf = (tensor: string): string => tensor.replace(/\.weight$/, '');
 
 /** Weights along a row that share a scale in the file, -1 for all: where the config names several, by the scales of a row. */
 function fileGroupSize(checkpoint: ModelSource, tensor: string, { groupSizes }: Quantization): number {

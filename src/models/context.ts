@@ -98,10 +98,14 @@ export class Context {
     return this.engine.linear(input, Object.values(projections), rest);
   }
 
-  gatedMlp(x: Tensor, { gate, up, down }: GatedProjections<Tensor, Weight>, fusion: Fusion<Tensor>): Tensor {
-    if (!this.#observer?.input) return this.engine.gatedMlp(x, { gate, up, down }, fusion);
+  gatedMlp(
+    x: Tensor,
+    { gate, up, down, activation }: GatedProjections<Tensor, Weight>,
+    fusion: Fusion<Tensor>,
+  ): Tensor {
+    if (!this.#observer?.input) return this.engine.gatedMlp(x, { gate, up, down, activation }, fusion);
     const [g, u] = this.linear(x, { 'mlp.gate': gate, 'mlp.up': up }, { norm: fusion.norm });
-    return this.linear(this.engine.siluMultiply(g, u), { 'mlp.down': down }, { add: fusion.add })[0];
+    return this.linear(this.engine.gatedActivation(g, u, activation), { 'mlp.down': down }, { add: fusion.add })[0];
   }
 
   moe(
@@ -144,14 +148,8 @@ export class Context {
   ): Tensor {
     const { batch, rotaries, cache } = this.pass;
     const rotary = rope && rotaries.get(rope);
-    return this.engine.attention(q, k, v, cache, this.layer, batch, {
-      heads,
-      keyValueHeads,
-      headDim,
-      scale,
-      rotary,
-      window,
-    });
+    const spec = { heads, keyValueHeads, headDim, scale, rotary, window };
+    return this.engine.attention({ q, k, v, cache, layer: this.layer, batch, spec });
   }
 
   /**

@@ -98,6 +98,8 @@ export interface HeadDescription {
 export interface Conventions {
   /** Of transformers' classes: `LlamaForCausalLM`. */
   readonly architecture: string;
+  /** The module of the output projection. */
+  readonly head: string;
   readonly gguf: {
     /** `general.architecture` */
     readonly architecture: string;

@@ -31,6 +31,7 @@ export {
   type MemoryLimit,
   type MemoryNeeds,
 } from './memoryNeeds.js';
+export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { describeSource, openModel, type OpenedModel } from './openModel.js';
 export {

@@ -299,17 +299,17 @@ export class Model {
 
   /** hidden [T, D] -> logits [T, V], through the final norm. */
   logits(hidden: Tensor): Tensor {
-    return this.engine.linear(hidden, [{ weight: this.head }], { norm: this.norm })[0];
+    return this.engine.logits(hidden, { weight: this.head, norm: this.norm });
   }
 
   /** hidden [T, D] -> [T]: negative log-likelihood of each target; -1 gives 0. */
   losses(hidden: Tensor, targets: Int32Array): Tensor {
-    return this.engine.crossEntropy(hidden, this.head, targets, this.norm);
+    return this.engine.crossEntropy(hidden, { weight: this.head, norm: this.norm }, targets);
   }
 
   /** [T]: KL divergence of the next-token distributions after `hidden` from those after `reference`, both [T, D]. */
   divergences(reference: Tensor, hidden: Tensor): Tensor {
-    return this.engine.divergence(reference, hidden, this.head, this.norm);
+    return this.engine.divergence(reference, hidden, { weight: this.head, norm: this.norm });
   }
 
   /** Frees weights and tables; the engine stays. */

@@ -312,7 +312,7 @@ export class AwqModules {
         const x = gatherRows(engine, inputs[row], places, own.width);
         own.add(await engine.readFloats(x));
         const [g, u] = engine.linear(x, [{ weight: gate }, { weight: up }]);
-        hidden.add(await engine.readFloats(engine.siluMultiply(g, u)));
+        hidden.add(await engine.readFloats(engine.gatedActivation(g, u)));
       });
     }
     return hidden;

@@ -1,4 +1,5 @@
 import type { Int4Method, JsonObject } from '../checkpoint/index.js';
+import type { ModuleNames } from '../models/index.js';
 
 /** What a format's config says beside the sizes: readers that do not quantize themselves ignore most of it. */
 export interface AlgorithmDetails {
@@ -18,7 +19,8 @@ export interface FormatConfig {
   /** Of each quantized module, where they differ: compressed-tensors alone can say so. */
   readonly groupSizes?: ReadonlyMap<string, number>;
   readonly symmetric: boolean;
-  /** Linear modules that stay floats, by their full names. The head is told apart: `lm_head`. */
+  readonly names: ModuleNames;
+  /** Linear modules that stay floats, by their full names. */
   readonly kept: readonly string[];
   /** Linear modules that are quantized. */
   readonly quantized: readonly string[];
@@ -48,15 +50,15 @@ const awqConfig = (config: FormatConfig): JsonObject => ({
   group_size: config.groupSize,
   zero_point: true,
   version: 'gemm',
-  lm_head: config.quantized.includes('lm_head'),
+  lm_head: config.quantized.includes(config.names.head),
   // A part of a name stands for all modules that have it.
   modules_to_not_convert: shortNames(config),
 });
 
 /** Spec 5.1. Version 1 cannot say a zero point of 0, so asymmetric weights are of version 2. */
 function gptqConfig(config: FormatConfig): JsonObject {
-  const { groupSize, symmetric, quantized, algorithm = {} } = config;
-  const kept = shortNames(config).filter((name) => name !== 'lm_head');
+  const { groupSize, symmetric, names, quantized, algorithm = {} } = config;
+  const kept = shortNames(config).filter((name) => name !== names.head);
   const pattern = (name: string): string => `-:.*\\b${name.replaceAll('.', '\\.')}$`;
   return {
     quant_method: 'gptq',
@@ -68,7 +70,7 @@ function gptqConfig(config: FormatConfig): JsonObject {
     damp_percent: algorithm.dampPercent ?? 0.01,
     static_groups: algorithm.actOrder ?? false,
     true_sequential: algorithm.trueSequential ?? true,
-    lm_head: quantized.includes('lm_head'),
+    lm_head: quantized.includes(names.head),
     pack_dtype: 'int32',
     ...(kept.length ? { dynamic: Object.fromEntries(kept.map((name) => [pattern(name), {}])) } : {}),
     ...(algorithm.quantizer ? { meta: { quantizer: [algorithm.quantizer] } } : {}),
@@ -116,8 +118,7 @@ const compressedTensorsGroup = (targets: readonly string[], groupSize: number, s
 });
 
 /** Names that lack the layer's number where a module stays a float in every layer that has it. */
-function shortNames({ kept, quantized }: FormatConfig): string[] {
-  const short = (name: string): string => name.replace(/^model\.layers\.\d+\./, '');
-  const mixed = new Set(quantized.map(short));
-  return [...new Set(kept.map((name) => (mixed.has(short(name)) ? name : short(name))))];
+function shortNames({ kept, quantized, names }: FormatConfig): string[] {
+  const mixed = new Set(quantized.map((name) => names.short(name)));
+  return [...new Set(kept.map((name) => (mixed.has(names.short(name)) ? name : names.short(name))))];
 }

@@ -17,8 +17,10 @@ import { UserError, isInt4, type Int4Source, type Shape, type WeightSource } fro
 import {
   allWeights,
   isLinear,
+  moduleNames,
   stayingTensors,
   tensorPlaces,
+  type ModuleNames,
   type OpenedModel,
   type WeightSpec,
 } from '../models/index.js';
@@ -102,7 +104,11 @@ interface PlannedTensor {
 
 interface Plan {
   readonly tensors: readonly PlannedTensor[];
-  readonly modules: { readonly kept: readonly string[]; readonly quantized: readonly string[] };
+  readonly modules: {
+    readonly names: ModuleNames;
+    readonly kept: readonly string[];
+    readonly quantized: readonly string[];
+  };
 }
 
 /** Every tensor that stays in the model, and which of its linear modules become integers. */
@@ -121,25 +127,24 @@ function planTensors(
       checkpoint.has(name) ? checkpoint.stored(name)[0] : tensorOfSource(separate.source(name), name);
     return { name, shape, replacement: replaced(name, shape), asItIs };
   });
-  const kept = new Set(['lm_head']);
+  const names = moduleNames(description);
+  const kept = new Set([names.head]);
   const quantized: string[] = [];
   for (const { name, replacement } of tensors) {
     const spec = places.get(name)?.weight;
     if (replacement && isInt4(replacement)) {
       checkPlace(name, format, spec);
       checkZeros(replacement, format, symmetric);
-      quantized.push(moduleOf(name));
-    } else if (spec && isLinear(spec)) kept.add(moduleOf(name));
+      quantized.push(names.of(name));
+    } else if (spec && isLinear(spec)) kept.add(names.of(name));
   }
   if (!quantized.length)
     throw new UserError(`nothing of ${checkpoint.folder} is quantized, so there is nothing to write`);
-  return { tensors, modules: { kept: [...kept].filter((name) => !quantized.includes(name)), quantized } };
+  return { tensors, modules: { names, kept: [...kept].filter((name) => !quantized.includes(name)), quantized } };
 }
 
-const moduleOf = (tensor: string): string => tensor.replace(/\.weight$/, '');
-
 function checkPlace(name: string, format: Int4Method, spec: WeightSpec | undefined): void {
-  if (spec && isLinear(spec) && name.endsWith('.weight')) return;
+  if (spec && isLinear(spec)) return;
   const tied = spec?.use === 'both' ? ', which is also the head here' : '';
   throw new UserError(`${format} holds linear layers only, not ${name}${tied}`, {
     hint: spec?.use === 'both' ? 'leave the head as it is' : undefined,

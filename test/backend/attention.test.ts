@@ -14,7 +14,8 @@ const heads = fc.record({
   headDim: fc.constantFrom(2, 4, 6, 8, 12, 16, 18, 32, 64),
 });
 const options = fc.record({
-  rotary: fc.boolean(),
+  rotary: fc.constantFrom('none', 'whole', 'part'),
+  slopes: fc.boolean(),
   window: fc.option(fc.integer({ min: 1, max: 30 }), { nil: undefined }),
   softCap: fc.option(fc.constantFrom(2, 30), { nil: undefined }),
 });
@@ -22,7 +23,7 @@ const options = fc.record({
 interface Case {
   readonly seed: number;
   readonly heads: { keyValueHeads: number; group: number; headDim: number };
-  readonly options: { rotary: boolean; window?: number; softCap?: number };
+  readonly options: { rotary: 'none' | 'whole' | 'part'; slopes?: boolean; window?: number; softCap?: number };
 }
 
 /** Attention over passes of several sequences; rows of all passes, or of `last` tokens, one after another. */
@@ -37,18 +38,25 @@ async function attend(
   const slots = passes[0].length;
   const lengths = passes[0].map((_, slot) => passes.reduce((sum, pass) => sum + pass[slot], 0));
   const longest = Math.max(...lengths);
-  const half = headDim / 2;
+  // A part of a head: its first half, or the first two of its elements.
+  const half = options.rotary === 'part' ? Math.max(1, Math.floor(headDim / 4)) : headDim / 2;
   const angles = Float32Array.from(
     { length: longest * half },
     (_, i) => Math.floor(i / half) * 10 ** (-(i % half) / half),
   );
-  const rotary = options.rotary
-    ? {
-        cos: engine.tensor(angles.map(Math.cos), [longest, half]),
-        sin: engine.tensor(angles.map(Math.sin), [longest, half]),
-      }
+  const rotary =
+    options.rotary === 'none'
+      ? undefined
+      : {
+          cos: engine.tensor(angles.map(Math.cos), [longest, half]),
+          sin: engine.tensor(angles.map(Math.sin), [longest, half]),
+        };
+  const count = keyValueHeads * group;
+  // Press et al.: from 1/2 down, each head by the same factor less.
+  const slopes = options.slopes
+    ? engine.tensor(Float32Array.from({ length: count }, (_, i) => 2 ** ((-8 * (i + 1)) / count)))
     : undefined;
-  const spec = { heads: keyValueHeads * group, keyValueHeads, headDim, scale: headDim ** -0.5, ...options, rotary };
+  const spec = { heads: count, keyValueHeads, headDim, scale: headDim ** -0.5, ...options, rotary, slopes };
   const cache =
     cacheType &&
     engine.createCache({ layers: [3], slots, capacity: longest, keyValueHeads, headDim, dtype: cacheType });
@@ -67,7 +75,15 @@ async function attend(
     const asked = last ? engine.gather(queries, lastRows(batch)) : queries;
     results.push(
       ...(await engine.readFloats(
-        engine.attention(asked, input(1, keyValueHeads), input(2, keyValueHeads), cache, 3, batch, spec),
+        engine.attention({
+          q: asked,
+          k: input(1, keyValueHeads),
+          v: input(2, keyValueHeads),
+          cache,
+          layer: 3,
+          batch,
+          spec,
+        }),
       )),
     );
     cache?.advance(batch);
@@ -80,11 +96,12 @@ async function attend(
 /**
  * A score is a sum of d products below 2 (rotation grows an element to sqrt 2) over sqrt d, off by d + 8 roundings of that
  * (or those of its keys' storage); a weight by twice a score's error relatively, so a mean of values below 1 by as much,
- * and by n roundings of its own.
+ * and by n roundings of its own. With slopes a score grows to the number of keys, and is off by 2 roundings of that.
  */
-function tolerance(headDim: number, keys: number, storage = 0): number {
+function tolerance({ heads: { headDim }, options }: Case, keys: number, storage = 0): number {
   const score = ((headDim + 8) * unitRoundoff + storage) * 2 * Math.sqrt(headDim);
-  return 2 * score + (keys + 16) * unitRoundoff + storage;
+  const slopes = options.slopes ? 4 * keys * unitRoundoff : 0;
+  return 2 * score + (keys + 16) * unitRoundoff + slopes + storage;
 }
 
 const attention = (pair: () => Pair, backend: BackendName): void => {
@@ -98,7 +115,7 @@ const attention = (pair: () => Pair, backend: BackendName): void => {
     }),
     async ({ lengths, ...one }) => {
       const [actual, expected] = await pair().run((engine) => attend(engine, one, [lengths]));
-      expectClose(actual, expected, tolerance(one.heads.headDim, 40));
+      expectClose(actual, expected, tolerance(one, 40));
     },
   );
 
@@ -113,7 +130,7 @@ const attention = (pair: () => Pair, backend: BackendName): void => {
 
   holds('continued in a cache', fc.record({ seed, heads, options, passes }), async ({ passes, ...one }) => {
     const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, 'float32'));
-    expectClose(actual, expected, tolerance(one.heads.headDim, 80));
+    expectClose(actual, expected, tolerance(one, 80));
   });
 
   if (backend === 'tfjs')
@@ -128,7 +145,7 @@ const attention = (pair: () => Pair, backend: BackendName): void => {
       async ({ passes, ...one }) => {
         const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, 'float16'));
         // Where rounding to float32 differs, rounding to float16 may too: by 2^-10 of an element.
-        expectClose(actual, expected, tolerance(one.heads.headDim, 80, 2 ** -10));
+        expectClose(actual, expected, tolerance(one, 80, 2 ** -10));
       },
       15,
     );
@@ -147,7 +164,7 @@ const attention = (pair: () => Pair, backend: BackendName): void => {
       const passes = start > 0 ? [lengths.map(() => start), lengths] : [lengths];
       const type = start > 0 || one.seed % 2 ? cache : undefined;
       const [actual, expected] = await pair().run((engine) => attend(engine, one, passes, type, true));
-      expectClose(actual, expected, tolerance(one.heads.headDim, 60, type === 'float16' ? 2 ** -10 : 0));
+      expectClose(actual, expected, tolerance(one, 60, type === 'float16' ? 2 ** -10 : 0));
       // Of all rows on the reference, those of the last tokens.
       const [whole] = await new Pair(pair().reference, pair().reference).run((engine) =>
         attend(engine, one, passes, type),
@@ -162,9 +179,15 @@ const attention = (pair: () => Pair, backend: BackendName): void => {
   );
 
   it('goes on over many keys', async () => {
-    const one = { seed: 1, heads: { keyValueHeads: 1, group: 2, headDim: 8 }, options: { rotary: true, window: 600 } };
-    const [actual, expected] = await pair().run((engine) => attend(engine, one, [[700], [3], [1]], 'float32'));
-    expectClose(actual, expected, tolerance(8, 700));
+    const one = { seed: 1, heads: { keyValueHeads: 1, group: 2, headDim: 8 } };
+    for (const options of [
+      { rotary: 'whole', window: 600 },
+      { rotary: 'part', slopes: true, softCap: 30 },
+    ] as const) {
+      const each = { ...one, options };
+      const [actual, expected] = await pair().run((engine) => attend(engine, each, [[700], [3], [1]], 'float32'));
+      expectClose(actual, expected, tolerance(each, 700));
+    }
   });
 };
 
@@ -175,13 +198,14 @@ it('wasm: a token is the same in one pass and one at a time', async () => {
   using engine = await createEngine('wasm');
   await unchanged(engine, async () => {
     const [rows, headDim] = [70, 16];
-    for (const window of [undefined, 21]) {
-      const spec = { heads: 6, keyValueHeads: 2, headDim, scale: 0.25, window };
+    const slopes = floats(engine, 4, [6]);
+    for (const special of [{}, { window: 21 }, { slopes }, { slopes, softCap: 3 }]) {
+      const spec = { heads: 6, keyValueHeads: 2, headDim, scale: 0.25, ...special };
       const [q, k, v] = [random(1, [rows, 96]), random(2, [rows, 32]), random(3, [rows, 32])].map((values, i) =>
         engine.tensor(values, [rows, i ? 32 : 96]),
       );
       const whole = await engine.readFloats(
-        engine.attention(q, k, v, undefined, 0, createBatch([new Int32Array(rows)]), spec),
+        engine.attention({ q, k, v, layer: 0, batch: createBatch([new Int32Array(rows)]), spec }),
       );
       using cache = engine.createCache({
         layers: [0],
@@ -193,15 +217,15 @@ it('wasm: a token is the same in one pass and one at a time', async () => {
       });
       for (let row = 0; row < rows; row++) {
         const batch = createBatch([[0]], [row]);
-        const y = engine.attention(
-          q.rows(row, row + 1),
-          k.rows(row, row + 1),
-          v.rows(row, row + 1),
+        const y = engine.attention({
+          q: q.rows(row, row + 1),
+          k: k.rows(row, row + 1),
+          v: v.rows(row, row + 1),
           cache,
-          0,
+          layer: 0,
           batch,
           spec,
-        );
+        });
         cache.advance(batch);
         expect(await engine.readFloats(y)).toEqual(whole.slice(row * 96, (row + 1) * 96));
       }

@@ -18,6 +18,8 @@ import { wasmWithSmallTiles } from '../support/smallTiles.js';
 
 const tested = [...backends, ...wasmWithSmallTiles];
 
+const activation = fc.constantFrom('silu', 'gelu', 'gelu_tanh');
+
 const product = (
   x: ArrayLike<number>,
   w: ArrayLike<number>,
@@ -31,7 +33,7 @@ const product = (
     return sum;
   });
 
-/** How far down(silu(gate(x)) up(x)) may be off in float32, from the errors of each product. */
+/** How far down(activation(gate(x)) up(x)) may be off in float32, from the errors of each product. */
 function gatedBound(
   x: ArrayLike<number>,
   gate: ArrayLike<number>,
@@ -43,11 +45,11 @@ function gatedBound(
 ): Float64Array {
   const [g, u] = [product(x, gate, rows, hidden, inner), product(x, up, rows, hidden, inner)];
   const [gm, um] = [magnitudes(x, gate, rows, hidden, inner), magnitudes(x, up, rows, hidden, inner)];
-  // silu is 1.1-Lipschitz and at most |g|; exp and the four operations around it are off by 8 ulp together. The input's norm adds hidden / 2 + 6.
+  // Activations are 1.13-Lipschitz and at most |g|; what they compute is off by 8 roundings of g. The input's norm adds hidden / 2 + 6.
   const gamma = (1.5 * hidden + 7) * unitRoundoff;
   const h = g.map(
     (value, i) =>
-      Math.abs(u[i]) * 1.1 * gamma * gm[i] +
+      Math.abs(u[i]) * 1.13 * gamma * gm[i] +
       Math.abs(value) * gamma * um[i] +
       8 * unitRoundoff * Math.abs(value * u[i]),
   );
@@ -68,6 +70,7 @@ const gatedMlp = (pair: () => Pair): void => {
       norm: fc.boolean(),
       bias: fc.boolean(),
       add: fc.boolean(),
+      activation,
     }),
     async ({ seed, rows, hidden, inner, ...o }) => {
       const [gate, up, down] = [
@@ -88,6 +91,7 @@ const gatedMlp = (pair: () => Pair): void => {
             gate: { weight: g, bias: bias(4, inner) },
             up: { weight: u, bias: bias(5, inner) },
             down: { weight: d, bias: bias(6, hidden) },
+            activation: o.activation,
           },
           { norm, add: o.add ? floats(engine, seed + 7, [rows, hidden]) : undefined },
         );
@@ -141,10 +145,13 @@ const mixture = (pair: () => Pair): void => {
       experts: size(9),
       k: fc.nat(),
       normalise: fc.boolean(),
+      scoring: fc.constantFrom('softmax', 'sigmoid'),
+      scale: fc.option(fc.constantFrom(0.5, 2.5), { nil: undefined }),
       norm: fc.boolean(),
       add: fc.boolean(),
+      activation,
     }),
-    async ({ seed, rows, hidden, inner, experts, k, normalise, ...o }) => {
+    async ({ seed, rows, hidden, inner, experts, k, normalise, scoring, scale, ...o }) => {
       const topK = 1 + (k % experts);
       const [gate, up, down] = [
         random(seed, [experts, inner, hidden]),
@@ -163,13 +170,13 @@ const mixture = (pair: () => Pair): void => {
           engine.moe(
             engine.tensor(input, [rows, hidden]),
             router,
-            { gate: { weight: g }, up: { weight: u }, down: { weight: d } },
-            { topK, normalise },
+            { gate: { weight: g }, up: { weight: u }, down: { weight: d }, activation: o.activation },
+            { topK, normalise, scoring, scale },
             { norm, add },
           ),
         );
       });
-      // Weights are at most 1 and sum to at most 1: an expert's bound holds for their mean; the weights themselves are off
+      // Weights are at most 1 and sum to at most 1 (of sigmoids to topK), before they are scaled: an expert's bound holds for their mean; the weights themselves are off
       // by what the router's logits are, e^(2 * 3 * gamma_hidden * |x|_1), on results no larger than their magnitudes.
       const normed = o.norm ? scaled(input, hidden) : input;
       const part = (w: Float32Array, expert: number): Float32Array =>
@@ -182,8 +189,10 @@ const mixture = (pair: () => Pair): void => {
         actual,
         expected,
         (i) =>
-          bounds.reduce((most, bound) => Math.max(most, bound[i]), 0) * 2 +
-          (logits + (experts + 8) * unitRoundoff) * (hidden + Math.abs(expected[i])) * inner,
+          (bounds.reduce((most, bound) => Math.max(most, bound[i]), 0) * 2 +
+            (logits + (experts + 8) * unitRoundoff) * (hidden + Math.abs(expected[i])) * inner) *
+          (scoring === 'sigmoid' ? topK : 1) *
+          (scale ?? 1),
       );
     },
   );

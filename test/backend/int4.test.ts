@@ -321,6 +321,31 @@ describe('wasm: int4 weights', () => {
   );
 
   holds(
+    "any activation: a row is the same alone, where its product's integers are made at once, and among others",
+    fc.record({ seed, format, rows: size(5), width: size(70), inner: fc.constantFrom(32, 40, 128) }),
+    async ({ seed, format, rows, width, inner }) => {
+      const [gate, up] = [0, 1].map((i) => int4Weight(seed + i, [inner, width], format).source);
+      const down = int4Weight(seed + 2, [width, inner], format).source;
+      for (const engine of [fast, exact])
+        await unchanged(engine, async () => {
+          using g = await engine.pack(gate, 'linear');
+          using u = await engine.pack(up, 'linear');
+          using d = await engine.pack(down, 'linear');
+          const x = floats(engine, seed + 3, [rows, width]);
+          for (const activation of ['silu', 'gelu', 'gelu_tanh'] as const) {
+            const weights = { gate: { weight: g }, up: { weight: u }, down: { weight: d }, activation };
+            const all = await engine.readFloats(engine.gatedMlp(x, weights));
+            const last = await engine.readFloats(engine.gatedMlp(x.rows(rows - 1, rows), weights));
+            expect(last).toEqual(all.slice((rows - 1) * width));
+            const [gates, ups] = engine.linear(x, [weights.gate, weights.up]);
+            const apart = engine.linear(engine.gatedActivation(gates, ups, activation), [weights.down])[0];
+            expect(await engine.readFloats(apart)).toEqual(all);
+          }
+        });
+    },
+  );
+
+  holds(
     'cross-entropy under an int4 head is that of its logits',
     fc.record({ seed, format, rows: size(9), width: size(140), vocabulary: fc.oneof(size(60), fc.constant(1030)) }),
     async ({ seed, format, rows, width, vocabulary }) => {
@@ -330,7 +355,7 @@ describe('wasm: int4 weights', () => {
           using head = await engine.pack(source, 'both');
           const h = floats(engine, seed, [rows, width]);
           const targets = Int32Array.from({ length: rows }, (_, i) => (seed + i) % vocabulary);
-          const losses = await engine.readFloats(engine.crossEntropy(h, head, targets));
+          const losses = await engine.readFloats(engine.crossEntropy(h, { weight: head }, targets));
           const logits = await engine.readFloats(engine.linear(h, [{ weight: head }])[0]);
           const of = Array.from(targets, (_, row) => logits.subarray(row * vocabulary, (row + 1) * vocabulary));
           const expected = of.map((logits, row) => {

@@ -2,13 +2,21 @@
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import wabt from 'wabt';
-import { createBatch, createEngine, type Engine, type KvCache } from '../../src/engine/index.js';
+import {
+  createBatch,
+  createEngine,
+  type Batch,
+  type Engine,
+  type KvCache,
+  type Tensor,
+} from '../../src/engine/index.js';
 import { Allocator } from '../../src/engine/wasm/runtime/allocator.js';
 import { Arena } from '../../src/engine/wasm/runtime/arena.js';
 import { ProgramState, programModule } from '../../src/engine/wasm/runtime/program.js';
 import { ThreadPool } from '../../src/engine/wasm/runtime/threadPool.js';
 import { createModel, type Model, type PartialConfig } from '../../src/models/index.js';
 import { rtnQuantizer } from '../../src/quant/index.js';
+import { floats, random, weight } from '../support/backends.js';
 
 const config: PartialConfig = {
   vocabSize: 50,
@@ -160,6 +168,91 @@ it('a failed pass leaves the engine as it was', async () => {
   });
 });
 
+type Step = (engine: Engine, x: Tensor, batch: Batch, cache: KvCache) => Tensor;
+
+const [heads, keyValueHeads, headDim, width] = [4, 2, 8, 32];
+
+/** What a pass over one token of each of two sequences gives, token by token, run again where that can be done. */
+async function passes(
+  engine: Engine,
+  replayed: boolean,
+  dtype: 'float32' | 'float16',
+  step: Step,
+): Promise<number[][]> {
+  using replays = engine.createReplays();
+  using cache = engine.createCache({ layers: [0], slots: 2, capacity: 300, keyValueHeads, headDim, dtype });
+  const results: number[][] = [];
+  for (let at = 0; at < 4; at++) {
+    using _scope = engine.scope();
+    const batch = createBatch([[at], [at + 1]], [at, at]);
+    const x = floats(engine, at + 1, [2, width]);
+    const compute = (x: Tensor): Tensor => step(engine, x, batch, cache);
+    const y = replayed ? engine.replay(replays, { key: '', uses: [], cache, batch }, x, compute) : compute(x);
+    results.push([...(await engine.readFloats(y))]);
+    cache.advance(batch);
+  }
+  return results;
+}
+
+it('slopes, partial rotary, soft caps, activations and expressions are run again as they are computed', async () => {
+  for (const threads of [1, 2])
+    await withEngine(threads, async (engine) => {
+      const launched = vi.spyOn(engine.backend, 'attention');
+      using square = await weight(engine, random(1, [width, width]), [width, width], 'linear');
+      using narrow = await weight(engine, random(2, [width / 2, width]), [width / 2, width], 'linear');
+      using _scope = engine.scope();
+      const [slopes, cos, sin] = [floats(engine, 3, [heads]), floats(engine, 4, [300, 3]), floats(engine, 5, [300, 3])];
+      const [wide, small] = [{ weight: square }, { weight: narrow }];
+      const spec = { heads, keyValueHeads, headDim, scale: 0.3, softCap: 5, slopes, rotary: { cos, sin } };
+      const step: Step = (_, x, batch, cache) => {
+        const [q, k, v] = engine.linear(x, [wide, small, small]);
+        const y = engine.attention({ q, k, v, cache, layer: 0, batch, spec });
+        const scaled = engine.map(y, ['multiply', ['tanh', 'x'], 3]);
+        const z = engine.gatedMlp(scaled, { gate: wide, up: wide, down: wide, activation: 'gelu' });
+        return engine.map(z, ['add', ['multiply', 'x', 0.25], 'y'], x);
+      };
+      for (const dtype of ['float32', 'float16'] as const) {
+        launched.mockClear();
+        const replayed = await passes(engine, true, dtype, step);
+        expect(launched, 'but for the first time, no kernel is launched').toHaveBeenCalledTimes(1);
+        expect(replayed).toEqual(await passes(engine, false, dtype, step));
+      }
+    });
+});
+
+it("the host's part in a pass, which is not recorded, is never left out", async () => {
+  const firstOf = ({ tokens }: Batch): number => tokens[0];
+  const steps: Record<string, Step> = {
+    tensor: (engine, x, batch) => engine.add(x, engine.tensor(random(firstOf(batch), [2, width]), [2, width])),
+    gather: (engine, x, batch) => engine.gather(x, Int32Array.of(firstOf(batch) % 2, 0)),
+    integers: (engine, x, batch) => engine.multiply(x, engine.cast(engine.tensor(batch.tokens.slice(0, 1)), 'float32')),
+  };
+  await withEngine(1, async (engine) => {
+    using head = await weight(engine, random(1, [20, width]), [20, width], 'linear');
+    steps.targets = (_, x, { tokens }) =>
+      engine.multiply(x, engine.crossEntropy(x, { weight: head }, tokens).rows(0, 1));
+    steps.embedding = (_, x, { tokens }) => engine.add(x, engine.embed(head, createBatch([tokens])));
+    for (const [name, step] of Object.entries(steps)) {
+      const record = vi.spyOn(engine.backend, 'record');
+      expect(await passes(engine, true, 'float32', step), name).toEqual(await passes(engine, false, 'float32', step));
+      expect(record, 'the recording was tried').toHaveBeenCalledTimes(1);
+      record.mockRestore();
+    }
+  });
+});
+
+it('a tensor that outlives the recorded pass in which it was made keeps its values', async () => {
+  await withEngine(1, async (engine) => {
+    let kept: Tensor | undefined;
+    const step: Step = (_, x) => engine.add(x, (kept ??= engine.tensor(random(9, [width])).detach()));
+    const replayed = await passes(engine, true, 'float32', step);
+    expect(await engine.readFloats(kept!)).toEqual(random(9, [width]));
+    expect(replayed).toEqual(await passes(engine, false, 'float32', step));
+    kept!.dispose();
+    expect(engine.memory().tensors).toBe(0);
+  });
+});
+
 it('memory that a recorded pass has for itself does not overlap, and is given back', () => {
   const parent = new Allocator(1, 2 ** 32, () => true);
   const arena = new Arena(parent);
@@ -172,6 +265,9 @@ it('memory that a recorded pass has for itself does not overlap, and is given ba
   expect(parent.allocate(100)).not.toBe(b);
   parent.free(parent.allocate(1), 1);
   arena.dispose();
+  // What outlives the pass stays its own until it is freed.
+  expect(parent.live - live).toBe(2 * Allocator.rounded(100));
+  arena.free(a, 120);
   expect(parent.live - live).toBe(Allocator.rounded(100));
 });
 

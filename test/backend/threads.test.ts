@@ -46,10 +46,12 @@ async function everything(engine: Engine): Promise<number[][]> {
         sequences: [{ slot: 0, start, length: tokens }],
         positions: Int32Array.from({ length: tokens }, (_, i) => start + i),
       };
-      await keep(engine.attention(q, k, v, cache, 0, batch, { heads, keyValueHeads, headDim, scale: 0.25 }));
+      await keep(
+        engine.attention({ q, k, v, cache, layer: 0, batch, spec: { heads, keyValueHeads, headDim, scale: 0.25 } }),
+      );
       cache.advance(batch);
-      await keep(engine.crossEntropy(x, head, new Int32Array(tokens).fill(7), norm));
-      await keep(engine.divergence(x, floats(engine, 30, [tokens, hidden]), head, norm));
+      await keep(engine.crossEntropy(x, { weight: head, norm }, new Int32Array(tokens).fill(7)));
+      await keep(engine.divergence(x, floats(engine, 30, [tokens, hidden]), { weight: head, norm }));
       const sums = engine.accumulator(hidden * hidden);
       engine.gram(x, sums);
       engine.cosine(x, floats(engine, 31, [tokens, hidden]), sums, 1);

@@ -8,6 +8,7 @@ import { choose, constant, load, shuffle } from '../../src/engine/wasm/compiler/
 import { each, maximum, sum } from '../../src/engine/wasm/compiler/loops.js';
 import { Memory } from '../../src/engine/wasm/runtime/memory.js';
 import { decodeAttention } from '../../src/engine/wasm/kernels/decodeAttention.js';
+import { mapModule } from '../../src/engine/wasm/kernels/map.js';
 import { gemm } from '../../src/engine/wasm/kernels/gemm.js';
 import { int4Gemm } from '../../src/engine/wasm/kernels/int4/int4Gemm.js';
 import { pairsPlan } from '../../src/engine/wasm/layouts/int4/int4Plan.js';
@@ -40,6 +41,10 @@ async function allModules(): Promise<KernelModule[]> {
         [1, 3, 7].map((group) => decodeAttention({ plan: { ...strictTile, unroll }, group, stored })),
       ),
     ),
+    decodeAttention({ plan: strictTile, group: 3, stored: 'float16', sloped: true, rotated: 2 }),
+    mapModule(['multiply', ['gelu', ['tanh', 'x']], 'y'], 'beside').strict,
+    mapModule(['multiply', 'x', ['sigmoid', 'y']], 'perRow').strict,
+    mapModule(['divide', ['gelu_tanh', 'x'], 30], 'none').strict,
     ...[1, 2, 4].map((group) => int4Gemm(pairsPlan, group)),
   ];
 }

@@ -1,9 +1,13 @@
 import { expect, it } from 'vitest';
+import type { UnaryOperation } from '../../src/engine/expression.js';
 import { float16ToFloat32, float32ToFloat16 } from '../../src/engine/halfFloat.js';
 import { Machine } from '../../src/engine/wasm/runtime/machine.js';
 import { exponentials } from '../../src/engine/wasm/kernels/exp.js';
 import { halfFloat } from '../../src/engine/wasm/kernels/float16.js';
+import { mapModule } from '../../src/engine/wasm/kernels/map.js';
+import { algebra } from '../../src/engine/reference/algebra.js';
 import { random } from '../support/backends.js';
+import { unitRoundoff } from '../support/expectClose.js';
 import { allowRelaxed } from '../support/relaxed.js';
 
 const machine = new Machine();
@@ -37,6 +41,50 @@ it.each(versions)('exp, %s, knows its limits, in vectors and in tails', (version
     if (want === largest) expect(Math.abs(y / largest - 1)).toBeLessThan(1e-5);
     else expect(y).toBe(want);
   });
+});
+
+/** An operation of one number by the kernels that expressions are compiled to. */
+function mapped(version: 'strict' | 'fused', operation: UnaryOperation, values: Float32Array): Float32Array {
+  using frame = machine.memory.frame();
+  const at = frame.take(values.byteLength);
+  machine.memory.floats(at, values.length).set(values);
+  const { map } = machine.kernels(mapModule([operation, 'x'], 'none')[version]);
+  map({ x: at, y: 0, target: at, rows: 1, width: values.length, yStride: 0 });
+  return machine.memory.floats(at, values.length).slice();
+}
+
+it.each(versions)('operations of expressions, %s, are within some roundings of the exact value', (version) => {
+  const x = Float32Array.from({ length: 200_001 }, (_, i) => -10 + i / 10_000);
+  const tiny = random(5, [1001], 1e-3);
+  const worst = (operation: UnaryOperation, of: (x: number, exact: number) => number): number => {
+    const all = Float32Array.from([...x, ...tiny]);
+    const y = mapped(version, operation, all);
+    return all.reduce((most, at, i) => {
+      const exact = algebra[operation](at);
+      const scale = of(at, exact);
+      return scale === 0 ? most : Math.max(most, Math.abs(y[i] - exact) / Math.abs(scale) / unitRoundoff);
+    }, 0);
+  };
+  // Relatively to the value, also where that is small.
+  expect(worst('tanh', (_, exact) => exact)).toBeLessThan(8);
+  expect(worst('sigmoid', (_, exact) => exact)).toBeLessThan(8);
+  expect(worst('silu', (_, exact) => exact)).toBeLessThan(8);
+  // Relatively to x, as torch's are: 1 + erf has no more digits; above 0 that is nearly relative to the value.
+  expect(worst('gelu', (at) => at)).toBeLessThan(4);
+  expect(worst('gelu', (at, exact) => (at > 0 ? exact : 0))).toBeLessThan(8);
+  expect(worst('gelu_tanh', (at) => at)).toBeLessThan(4);
+});
+
+it.each(versions)('operations of expressions, %s, know their limits, in vectors and in tails', (version) => {
+  const ends = [-Infinity, -1e30, -100, 0, 100, 1e30, Infinity, NaN];
+  const limits: Partial<Record<UnaryOperation, readonly number[]>> = {
+    tanh: [-1, -1, -1, 0, 1, 1, 1, NaN],
+    gelu: [0, 0, 0, 0, 100, Math.fround(1e30), Infinity, NaN],
+  };
+  for (const [operation, expected] of Object.entries(limits)) {
+    const y = mapped(version, operation as UnaryOperation, Float32Array.from([...ends, ...ends, ...ends.slice(-3)]));
+    expect(Array.from(y, (value) => value + 0)).toEqual([...expected, ...expected, ...expected.slice(-3)]);
+  }
 });
 
 it('widens every float16 exactly', () => {

@@ -32,7 +32,11 @@ async function difference(make: () => [Tensor, Tensor]): Promise<number> {
 
 describe(`tfjs on ${choice}: work cut into pieces`, () => {
   it.each([undefined, 3])('gives the same attention, window %s', async (window) => {
-    const spec = { heads: 4, keyValueHeads: 2, headDim: 4, scale: 0.5, window };
+    const slopes = { storage: new TensorStorage(live, [tf.keep(tf.tensor1d([0.5, 0.25, 0.1, 0]))]), offset: 0 };
+    const spec = {
+      ...{ heads: 4, keyValueHeads: 2, headDim: 4, scale: 0.5, window, softCap: 2 },
+      slopes: { ...slopes, shape: [4], dtype: 'float32' as const },
+    };
     const [q, k, v] = [
       tf.tensor2d(values(176, 1), [11, 16]),
       tf.tensor2d(values(88, 2), [11, 8]),
@@ -47,9 +51,8 @@ describe(`tfjs on ${choice}: work cut into pieces`, () => {
 
   it('gives the same losses', async () => {
     const [h, w] = [tf.tensor2d(values(40, 1), [5, 8]), tf.tensor2d(values(152, 2), [19, 8])];
-    const head = { storage: new TensorStorage(live, [tf.keep(w)]), shape: [19, 8] };
-    const run = (budget?: number): Tensor =>
-      crossEntropy(tf, h, head, Int32Array.from([3, -1, 0, 18, 7]), undefined, budget);
+    const head = { weight: { storage: new TensorStorage(live, [tf.keep(w)]), shape: [19, 8] } };
+    const run = (budget?: number): Tensor => crossEntropy(tf, h, head, Int32Array.from([3, -1, 0, 18, 7]), budget);
     expect(await difference(() => [run(), run(40)])).toBeLessThan(1e-6);
     expect(await difference(() => [run(), run(1)])).toBeLessThan(1e-6);
     h.dispose();

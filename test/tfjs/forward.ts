@@ -96,7 +96,7 @@ export function forward(
     [{ weight: weights.query, bias }, { weight: weights.key }, { weight: weights.value }],
     { norm },
   );
-  const mixed = engine.attention(q, k, v, cache, 0, batch, spec);
+  const mixed = engine.attention({ q, k, v, cache, layer: 0, batch, spec });
   const [attended] = engine.linear(mixed, [{ weight: weights.out }], { add: start });
   const projections = (gate: Weight, up: Weight, down: Weight) => ({
     gate: { weight: gate },
@@ -114,7 +114,7 @@ export function forward(
   engine.cosine(start, sparse, sums.cosine, 1);
   engine.gram(sparse, sums.gram);
   const targets = Int32Array.from(batch.tokens, (token, i) => (i === 0 ? -1 : token));
-  const losses = engine.crossEntropy(sparse, weights.embed, targets, norm);
+  const losses = engine.crossEntropy(sparse, { weight: weights.embed, norm }, targets);
   const [logits] = engine.linear(engine.rmsNorm(sparse, norm), [{ weight: weights.embed }]);
   cache?.advance(batch);
   return { logits, losses };

@@ -1,4 +1,4 @@
-import { UserError } from '../../engine/index.js';
+import { UserError, type WeightSource } from '../../engine/index.js';
 import type { JsonObject } from '../jsonFile.js';
 import type { GgufFile } from './ggufFile.js';
 
@@ -7,14 +7,22 @@ export interface GgufConfig {
   /** `general.architecture` */
   readonly architecture: string;
   readonly hasExperts: boolean;
-  /** Base of the rotary angles, and how they are stretched; `rope_freqs` may divide them besides. */
-  readonly rope: { readonly base: number; readonly type: unknown; readonly factor: unknown };
+  /** Base of the rotary angles, how they are stretched, and what divides each of them besides, [headDim / 2]. */
+  readonly rope: {
+    readonly base: number;
+    readonly type: unknown;
+    readonly factor: unknown;
+    readonly divisors: WeightSource | undefined;
+  };
   /**
    * Under the keys of a Hugging Face `config.json`, but for the model type and the rotary angles; modules that the file
    * lacks, or holds narrower than others, are in the drop lists.
    */
   readonly keys: JsonObject;
 }
+
+/** Holds what divides the rotary angles. */
+export const ropeDivisorsTensor = 'rope_freqs.weight';
 
 /** Reads the metadata that all architectures share. */
 export function ggufConfig(file: GgufFile): GgufConfig {
@@ -40,7 +48,12 @@ export function ggufConfig(file: GgufFile): GgufConfig {
   return {
     architecture,
     hasExperts: experts !== undefined,
-    rope: { base: number('rope.freq_base'), type: get('rope.scaling.type'), factor: get('rope.scaling.factor') },
+    rope: {
+      base: number('rope.freq_base'),
+      type: get('rope.scaling.type'),
+      factor: get('rope.scaling.factor'),
+      divisors: file.has(ropeDivisorsTensor) ? file.source(ropeDivisorsTensor) : undefined,
+    },
     keys: {
       vocab_size: number('vocab_size'),
       hidden_size: number('embedding_length'),

@@ -1,6 +1,6 @@
 /** GGUF files, read and written: header, metadata, tensors and their blocks. What the metadata means is told elsewhere. */
 export { decodeGgml, encodeGgml, floatType, ggmlTypes, roundingBound, type GgmlType } from './ggmlBlocks.js';
-export { ggufConfig, type GgufConfig } from './ggufConfig.js';
+export { ggufConfig, ropeDivisorsTensor, type GgufConfig } from './ggufConfig.js';
 export { GgufFile } from './ggufFile.js';
 export { bool, f32, f32s, i32s, string, strings, u32, type GgufMetadata, type GgufValue } from './ggufFormat.js';
 export { writeGguf, type GgufTensor } from './ggufWriter.js';

@@ -1,5 +1,5 @@
-import type { AttentionSpec, Operand, Rotary } from '../backend.js';
-import { asking, lastRows, type Batch, type Sequence } from '../batch.js';
+import type { AttentionInputs, AttentionSpec, Operand, Rotary } from '../backend.js';
+import { asking, lastRows, type Sequence } from '../batch.js';
 import { float16ToFloat32, float32ToFloat16 } from '../halfFloat.js';
 import type { KvCache } from '../kvCache.js';
 import type { ArrayStorage } from './arrayStorage.js';
@@ -7,12 +7,12 @@ import { softmaxOf } from './general.js';
 import { dot } from './transformer.js';
 import { flat, view } from './view.js';
 
-/** Rotates pairs (i, i + d / 2) of every head by the position's angles (Su et al., 2021). */
+/** Rotates pairs (i, i + n) of every head, i < n, by the position's n angles (Su et al., 2021). */
 function rotate(x: Operand, heads: number, headDim: number, positions: Int32Array, rotary?: Rotary): Float32Array {
   const y = flat(x).slice();
   if (!rotary) return y;
   const [cos, sin] = [view(rotary.cos), view(rotary.sin)];
-  const half = headDim / 2;
+  const [, half] = rotary.cos.shape;
   positions.forEach((position, token) => {
     for (let head = 0; head < heads; head++)
       for (let i = 0; i < half; i++) {
@@ -45,22 +45,18 @@ function append(cache: KvCache, layer: number, { slot, start, length }: Sequence
   return { keys, values };
 }
 
-/** softmax(scale * q k^T + mask) v per head, each group of heads sharing one key-value head (Ainslie et al., 2023). */
-export function attention(
-  q: Operand,
-  k: Operand,
-  v: Operand,
-  cache: KvCache | undefined,
-  layer: number,
-  batch: Batch,
-  spec: AttentionSpec,
-): Float32Array {
+/**
+ * softmax(scale * q k^T + slope * distance + mask) v per head, each group of heads sharing one key-value head (Ainslie et
+ * al., 2023).
+ */
+export function attention({ q, k, v, cache, layer, batch, spec }: AttentionInputs): Float32Array {
   const { heads, keyValueHeads, headDim: d, rotary } = spec;
   const rows = q.shape[0];
   const asked = rows === batch.tokens.length ? batch.positions : lastRows(batch).map((row) => batch.positions[row]);
   const queries = rotate(q, heads, d, asked, rotary);
   const keys = rotate(k, keyValueHeads, d, batch.positions, rotary);
   const values = flat(v);
+  const slopes = spec.slopes && flat(spec.slopes);
   const out = new Float32Array(queries.length);
   const width = keyValueHeads * d;
   let first = 0;
@@ -74,7 +70,8 @@ export function attention(
       for (let head = 0; head < heads; head++) {
         const at = ((query + token) * heads + head) * d;
         const shared = Math.floor((head * keyValueHeads) / heads);
-        out.set(attend(queries.subarray(at, at + d), seen, shared * d, width, start + token, spec), at);
+        const one = queries.subarray(at, at + d);
+        out.set(attend(one, seen, shared * d, width, start + token, spec, slopes?.[head] ?? 0), at);
       }
     first += sequence.length;
     query += length;
@@ -90,12 +87,14 @@ function attend(
   width: number,
   last: number,
   spec: AttentionSpec,
+  slope: number,
 ): Float64Array {
   const { headDim: d, scale, window = Infinity, softCap } = spec;
   const earliest = Math.max(0, last - window + 1);
   const scores: number[] = [];
   for (let token = earliest; token <= last; token++) {
-    const score = scale * dot(query, keys.subarray(token * width + head, token * width + head + d));
+    const product = dot(query, keys.subarray(token * width + head, token * width + head + d));
+    const score = scale * product + slope * (token - last);
     scores.push(softCap ? Math.tanh(score / softCap) * softCap : score);
   }
   const mixed = new Float64Array(d);

@@ -1,5 +1,8 @@
+import { broadcastOf } from '../broadcast.js';
+import { interpret, type Expression } from '../expression.js';
 import { sizeOf } from '../tensor.js';
 import type { Operand } from '../backend.js';
+import { algebra } from './algebra.js';
 import { flat, view, type Floats } from './view.js';
 
 /** c[i, j] = sum_k a[i, k] b[k, j] */
@@ -30,6 +33,15 @@ export function gather(table: Floats, indices: Int32Array): Float32Array {
 export function elementwise(a: Operand, b: Operand, f: (a: number, b: number) => number): Float32Array {
   const right = flat(b);
   return flat(a).map((value, i) => f(value, right[i % right.length]));
+}
+
+/** The expression of each element of x, and of the element of y that belongs to it. */
+export function map(x: Operand, expression: Expression, y: Operand | undefined): Float32Array {
+  const { width, rowStride, columnStride } = broadcastOf(x.shape, y?.shape)!;
+  const second = y && flat(y);
+  return flat(x).map((value, i) =>
+    interpret(expression, algebra, value, second?.[Math.floor(i / width) * rowStride + (i % width) * columnStride]),
+  );
 }
 
 /** Calls f with the elements along one axis of x [outer, size, inner], for every other position. */

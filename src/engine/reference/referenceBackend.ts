@@ -1,18 +1,19 @@
 import type {
-  AttentionSpec,
+  AttentionInputs,
   Backend,
   Fusion,
   GatedProjections,
+  Head,
   MoeSpec,
   Norm,
   Operand,
   PackedWeight,
   Projection,
 } from '../backend.js';
-import type { Batch } from '../batch.js';
+import type { Expression } from '../expression.js';
 import { decodeFloats } from '../halfFloat.js';
 import { dequantized, isInt4, type Int4Source } from '../int4.js';
-import type { CacheSpec, KvCache } from '../kvCache.js';
+import type { CacheSpec } from '../kvCache.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
 import type { WeightSource } from '../weight.js';
 import { ArrayStorage } from './arrayStorage.js';
@@ -46,6 +47,10 @@ export class ReferenceBackend implements Backend {
 
   multiply(a: Operand, b: Operand): Storage {
     return stored(general.elementwise(a, b, (x, y) => x * y));
+  }
+
+  map(x: Operand, expression: Expression, y: Operand | undefined): Storage {
+    return stored(general.map(x, expression, y));
   }
 
   softmax(x: Operand, outer: number, size: number, inner: number): Storage {
@@ -91,10 +96,6 @@ export class ReferenceBackend implements Backend {
     return projections.map((projection, i) => plus(transformer.linear(input, projection), i === 0 ? add : undefined));
   }
 
-  siluMultiply(gate: Operand, up: Operand): Storage {
-    return stored(transformer.siluMultiply(flat(gate), flat(up)));
-  }
-
   gatedMlp(x: Operand, weights: GatedProjections, { norm, add }: Fusion): Storage {
     return plus(transformer.gatedMlp(normed(x, norm), weights), add);
   }
@@ -103,24 +104,16 @@ export class ReferenceBackend implements Backend {
     return plus(transformer.moe(normed(x, norm), router, experts, spec), add);
   }
 
-  attention(
-    q: Operand,
-    k: Operand,
-    v: Operand,
-    cache: KvCache | undefined,
-    layer: number,
-    batch: Batch,
-    spec: AttentionSpec,
-  ): Storage {
-    return stored(attention(q, k, v, cache, layer, batch, spec));
+  attention(inputs: AttentionInputs): Storage {
+    return stored(attention(inputs));
   }
 
-  crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage {
-    return stored(transformer.crossEntropy(normed(h, norm), head, targets));
+  crossEntropy(h: Operand, head: Head, targets: Int32Array): Storage {
+    return stored(transformer.crossEntropy(normed(h, head.norm), head, targets));
   }
 
-  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Storage {
-    return stored(transformer.divergence(normed(reference, norm), normed(h, norm), head));
+  divergence(reference: Operand, h: Operand, head: Head): Storage {
+    return stored(transformer.divergence(normed(reference, head.norm), normed(h, head.norm), head));
   }
 
   createAccumulator(length: number): Storage {

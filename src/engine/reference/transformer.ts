@@ -1,5 +1,7 @@
 /** The transformer kernels as their formulas: plain loops, float64 between, float32 where a tensor is stored. */
-import type { GatedProjections, MoeSpec, Norm, PackedWeight, Projection } from '../backend.js';
+import type { GatedProjections, Head, MoeSpec, Norm, PackedWeight, Projection } from '../backend.js';
+import { gatedBy, interpret, logitExpression } from '../expression.js';
+import { algebra } from './algebra.js';
 import { softmaxOf } from './general.js';
 import { flat, view, type Floats } from './view.js';
 
@@ -41,37 +43,37 @@ export function dot(a: Float32Array, b: Float32Array): number {
 export const linear = (x: Floats, { weight, bias }: Projection): Float32Array =>
   project(x, view(weight), bias && flat(bias));
 
-const silu = (x: number): number => x / (1 + Math.exp(-x));
-
-/** silu(gate) * up */
-export const siluMultiply = (gate: Float32Array, up: Float32Array): Float32Array =>
-  gate.map((value, i) => silu(value) * up[i]);
-
-/** down(silu(gate(x)) * up(x)); `expert` picks one of [experts, out, in] weights. */
-export function gatedMlp(x: Floats, { gate, up, down }: GatedProjections, expert?: number): Float32Array {
+/** down(activation(gate(x)) * up(x)); `expert` picks one of [experts, out, in] weights. */
+export function gatedMlp(
+  x: Floats,
+  { gate, up, down, activation = 'silu' }: GatedProjections,
+  expert?: number,
+): Float32Array {
   const weight = (p: Projection): Floats => (expert === undefined ? view(p.weight) : view(p.weight).pick(expert));
   const bias = (p: Projection): Float32Array | undefined => p.bias && flat(p.bias);
   const opened = project(x, weight(gate), bias(gate));
   const lifted = project(x, weight(up), bias(up));
-  return project(asRows(siluMultiply(opened, lifted), x.shape[0]), weight(down), bias(down));
+  const hidden = opened.map((value, i) => interpret(gatedBy(activation), algebra, value, lifted[i]));
+  return project(asRows(hidden, x.shape[0]), weight(down), bias(down));
 }
 
-/** Each token's top-k experts by softmax over all; equal weights choose the lower index. */
+/** Each token's top-k experts by their scores; equal ones choose the lower index. */
 export function route(
   x: Floats,
   router: PackedWeight,
-  { topK, normalise }: MoeSpec,
+  { topK, normalise, scoring = 'softmax', scale = 1 }: MoeSpec,
 ): { expert: number; weight: number }[][] {
   const [experts] = router.shape;
   const logits = project(x, view(router));
   return Array.from({ length: x.shape[0] }, (_, row) => {
-    const weights = softmaxOf(Array.from(logits.subarray(row * experts, (row + 1) * experts)));
+    const own = Array.from(logits.subarray(row * experts, (row + 1) * experts));
+    const weights = scoring === 'softmax' ? softmaxOf(own) : own.map(algebra.sigmoid);
     const chosen = weights
       .map((weight, expert) => ({ expert, weight }))
       .sort((a, b) => b.weight - a.weight || a.expert - b.expert)
       .slice(0, topK);
     const total = normalise ? chosen.reduce((sum, { weight }) => sum + weight, 0) : 1;
-    return chosen.map(({ expert, weight }) => ({ expert, weight: weight / total }));
+    return chosen.map(({ expert, weight }) => ({ expert, weight: (weight / total) * scale }));
   });
 }
 
@@ -87,31 +89,38 @@ export function moe(x: Floats, router: PackedWeight, experts: GatedProjections, 
   return y;
 }
 
-/** -log softmax(head(h))[target] per row; a target of -1 gives 0. */
-export function crossEntropy(h: Floats, head: PackedWeight, targets: Int32Array): Float32Array {
-  const width = h.shape[1];
-  return Float32Array.from(targets, (target, row) => {
-    if (target < 0) return 0;
-    const logits = project(h.lo(row, 0).hi(1, width), view(head));
-    const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-    const total = logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0);
-    return most + Math.log(total) - logits[target];
-  });
+/** A row's logits, scaled and softly capped as the head says. */
+function logitsOf(x: Floats, row: number, head: Head): Float64Array {
+  const logits = linear(x.lo(row, 0).hi(1, x.shape[1]), head);
+  return Float64Array.from(logits, (logit) => interpret(logitExpression(head) ?? 'x', algebra, logit));
 }
 
-/** sum_v p log(p / q) per row, p and q the softmax of head(reference) and head(h). */
-export function divergence(reference: Floats, h: Floats, head: PackedWeight): Float32Array {
-  const logProbabilities = (x: Floats, row: number): Float64Array => {
-    const logits = project(x.lo(row, 0).hi(1, x.shape[1]), view(head));
-    const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-    const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
-    return Float64Array.from(logits, (logit) => logit - most - total);
-  };
-  return Float32Array.from({ length: h.shape[0] }, (_, row) => {
-    const [p, q] = [logProbabilities(reference, row), logProbabilities(h, row)];
+/** -log softmax(logits)[target] per row; a target of -1 gives 0. */
+export const crossEntropy = (h: Floats, head: Head, targets: Int32Array): Float32Array =>
+  Float32Array.from(targets, (target, row) => {
+    if (target < 0) return 0;
+    const logits = logitsOf(h, row, head);
+    const [most, total] = largestAndSum(logits);
+    return most + Math.log(total) - logits[target];
+  });
+
+/** The largest logit, and the sum of exp(logit - largest). */
+function largestAndSum(logits: Float64Array): [most: number, total: number] {
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  return [most, logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0)];
+}
+
+function logProbabilities(logits: Float64Array): Float64Array {
+  const [most, total] = largestAndSum(logits);
+  return logits.map((logit) => logit - most - Math.log(total));
+}
+
+/** sum_v p log(p / q) per row, p and q the softmax of the head's logits of reference and h. */
+export const divergence = (reference: Floats, h: Floats, head: Head): Float32Array =>
+  Float32Array.from({ length: h.shape[0] }, (_, row) => {
+    const [p, q] = [reference, h].map((x) => logProbabilities(logitsOf(x, row, head)));
     return p.reduce((sum, logP, v) => sum + Math.exp(logP) * (logP - q[v]), 0);
   });
-}
 
 /** Sum over rows of cos(a_row, b_row), norms floored at 1e-8 as torch does. */
 export function cosineSum(a: Floats, b: Floats): number {

@@ -55,14 +55,16 @@ export function attention(
 
 const headsFirst = (tf: Tf, x: Tensor): Tensor => tf.transpose(x, [1, 0, 2]);
 
-/** Turns [T, heads, d] by each token's position, element i with i + d / 2 (Su et al., 2021). */
+/** Turns [T, heads, d] by each token's position, element i < n with i + n (Su et al., 2021). */
 function rotation(tf: Tf, rotary: Rotary, positions: Int32Array, headDim: number): (x: Tensor) => Tensor {
-  const half = headDim / 2;
+  const [, half] = rotary.cos.shape;
+  const rest = headDim - 2 * half;
   const [cos, sin] = [rotary.cos, rotary.sin].map((table) => tf.expandDims(rowsAt(tf, view(tf, table), positions), 1));
   return (x) => {
     const first = tf.slice(x, [0, 0, 0], [-1, -1, half]);
     const second = tf.slice(x, [0, 0, half], [-1, -1, half]);
     const turned = [tf.sub(tf.mul(first, cos), tf.mul(second, sin)), tf.add(tf.mul(second, cos), tf.mul(first, sin))];
+    if (rest > 0) turned.push(tf.slice(x, [0, 0, 2 * half], [-1, -1, rest]));
     return tf.concat(turned, 2);
   };
 }
@@ -90,7 +92,7 @@ function attend(
 
 /** queries [L, H, d] from position `start` on -> [L, H d] */
 function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number, spec: AttentionSpec): Tensor {
-  const { heads, keyValueHeads, headDim, scale, softCap, window = Infinity } = spec;
+  const { heads, keyValueHeads, headDim, scale, softCap, slopes, window = Infinity } = spec;
   const length = queries.shape[0];
   const group = heads / keyValueHeads;
   const from = Math.max(0, start - window + 1);
@@ -100,6 +102,12 @@ function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number,
   const grouped = tf.transpose(tf.reshape(queries, [length, keyValueHeads, group, headDim]), [1, 2, 0, 3]);
   const rows = tf.reshape(grouped, [keyValueHeads, group * length, headDim]);
   let scores: Tensor = tf.mul(tf.matMul(rows, within(seen.keys), false, true), scale);
+  if (slopes) {
+    const slope = tf.reshape(view(tf, slopes), [heads, 1, 1]);
+    const added = tf.mul(slope, tf.sub(places(tf, from, count, 1), places(tf, start, length, 0)));
+    scores = tf.add(tf.reshape(scores, [heads, length, count]), added);
+    scores = tf.reshape(scores, [keyValueHeads, group * length, count]);
+  }
   if (softCap !== undefined) scores = tf.mul(tf.tanh(tf.div(scores, softCap)), softCap);
   if (length > 1)
     scores = tf.add(tf.reshape(scores, [heads, length, count]), hidden(tf, start, length, from, count, window));
@@ -110,9 +118,12 @@ function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number,
 
 /** [length, count]: what is added to a score, 0 where the query sees the key and so little elsewhere that nothing is left of it. */
 function hidden(tf: Tf, start: number, length: number, from: number, count: number, window: number): Tensor {
-  const query = tf.reshape(tf.range(start, start + length), [length, 1]);
-  const key = tf.reshape(tf.range(from, from + count), [1, count]);
+  const [query, key] = [places(tf, start, length, 0), places(tf, from, count, 1)];
   const later = tf.greater(key, query);
   const unseen = Number.isFinite(window) ? tf.logicalOr(later, tf.lessEqual(key, tf.sub(query, window))) : later;
   return tf.mul(tf.cast(unseen, 'float32'), -1e30);
 }
+
+/** Positions `first`, `first` + 1, ... as a column (of axis 0) or a row (of axis 1). */
+const places = (tf: Tf, first: number, count: number, axis: 0 | 1): Tensor =>
+  tf.reshape(tf.range(first, first + count), axis === 0 ? [count, 1] : [1, count]);

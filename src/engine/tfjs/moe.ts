@@ -34,8 +34,8 @@ export function moe(tf: Tf, x: Tensor, router: PackedWeight, experts: GatedProje
   return sum!;
 }
 
-/** [T, E]: softmax over all experts, kept for the `topK` largest (the lower index of equals), zero elsewhere. */
-export function routing(tf: Tf, logits: Tensor, { topK, normalise }: MoeSpec): Tensor {
+/** [T, E]: the experts' scores, kept for the `topK` largest (the lower index of equals), zero elsewhere. */
+export function routing(tf: Tf, logits: Tensor, { topK, normalise, scoring = 'softmax', scale = 1 }: MoeSpec): Tensor {
   const experts = logits.shape[1]!;
   let left = logits;
   let mask: Tensor = tf.zerosLike(logits);
@@ -44,6 +44,7 @@ export function routing(tf: Tf, logits: Tensor, { topK, normalise }: MoeSpec): T
     mask = tf.add(mask, chosen);
     left = tf.sub(left, tf.mul(chosen, 1e30));
   }
-  const weights = tf.mul(tf.softmax(logits), mask);
-  return normalise ? tf.div(weights, tf.sum(weights, 1, true)) : weights;
+  const weights = tf.mul(tf[scoring](logits), mask);
+  const shares = normalise ? tf.div(weights, tf.sum(weights, 1, true)) : weights;
+  return scale === 1 ? shares : tf.mul(shares, scale);
 }

@@ -1,32 +1,33 @@
 import type {
   Abilities,
-  AttentionSpec,
+  AttentionInputs,
   Backend,
   Fusion,
   GatedProjections,
+  Head,
   MoeSpec,
   Norm,
   Operand,
   PackedWeight,
   Projection,
 } from '../backend.js';
-import type { Batch } from '../batch.js';
 import { UnsupportedOpError } from '../errors.js';
+import type { Expression } from '../expression.js';
 import { host } from '../hosts/index.js';
 import { dequantized, isInt4, type Int4Source } from '../int4.js';
-import type { CacheSpec, KvCache } from '../kvCache.js';
+import type { CacheSpec } from '../kvCache.js';
 import type { DType, Storage } from '../tensor.js';
 import type { WeightSource, WeightUse } from '../weight.js';
 import { AccumulatorStorage, cosines } from './accumulate.js';
 import { attention } from './attention.js';
 import { CacheLayer } from './cache.js';
-import { broadcast, firstLargest, softmax } from './general.js';
+import { broadcast, firstLargest, map, softmax } from './general.js';
 import { loadTfjs, type Tensor, type Tf, type Tfjs } from './load.js';
 import { moe } from './moe.js';
 import { readWeight } from './pack.js';
 import { rowsAt } from './rows.js';
 import { TensorStorage, view, weightOf, type Live } from './storage.js';
-import { added, crossEntropy, divergence, gated, normed, project, rmsNorm, siluMultiply } from './transformer.js';
+import { added, crossEntropy, divergence, gated, normed, project, rmsNorm } from './transformer.js';
 
 /** The backend over TensorFlow.js, on the one that `options.tfjs` or LLM_DROP_TFJS names, or the first installed. */
 export async function createTfjsBackend(
@@ -91,8 +92,8 @@ class TfjsBackend implements Backend {
     return this.#run((tf) => broadcast(tf, view(tf, a), view(tf, b), tf.mul));
   }
 
-  siluMultiply(gate: Operand, up: Operand): Storage {
-    return this.#run((tf) => siluMultiply(tf, view(tf, gate), view(tf, up)));
+  map(x: Operand, expression: Expression, y: Operand | undefined): Storage {
+    return this.#run((tf) => map(tf, view(tf, x), expression, y && view(tf, y)));
   }
 
   softmax(x: Operand, outer: number, size: number, inner: number): Storage {
@@ -161,25 +162,17 @@ class TfjsBackend implements Backend {
     return this.#run((tf) => added(tf, moe(tf, normed(tf, view(tf, x), fusion.norm), router, experts, spec), fusion));
   }
 
-  attention(
-    q: Operand,
-    k: Operand,
-    v: Operand,
-    cache: KvCache | undefined,
-    layer: number,
-    batch: Batch,
-    spec: AttentionSpec,
-  ): Storage {
+  attention({ q, k, v, cache, layer, batch, spec }: AttentionInputs): Storage {
     const held = cache?.storage(layer) as CacheLayer | undefined;
     return this.#run((tf) => attention(tf, view(tf, q), view(tf, k), view(tf, v), held, batch, spec));
   }
 
-  crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Storage {
-    return this.#run((tf) => crossEntropy(tf, view(tf, h), head, targets, norm));
+  crossEntropy(h: Operand, head: Head, targets: Int32Array): Storage {
+    return this.#run((tf) => crossEntropy(tf, view(tf, h), head, targets));
   }
 
-  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Storage {
-    return this.#run((tf) => divergence(tf, view(tf, reference), view(tf, h), head, norm));
+  divergence(reference: Operand, h: Operand, head: Head): Storage {
+    return this.#run((tf) => divergence(tf, view(tf, reference), view(tf, h), head));
   }
 
   createAccumulator(length: number): Storage {

@@ -1,21 +1,23 @@
 import type {
   Abilities,
-  AttentionSpec,
+  AttentionInputs,
   Backend,
   Fusion,
   GatedProjections,
+  Head,
   MoeSpec,
   Norm,
   Operand,
   PackedWeight,
   Projection,
 } from '../backend.js';
-import type { Batch } from '../batch.js';
+import { broadcastOf } from '../broadcast.js';
 import type { EngineOptions } from '../engineOptions.js';
 import { UserError } from '../errors.js';
+import type { Expression } from '../expression.js';
 import { host } from '../hosts/index.js';
 import { isInt4, type Int4Source } from '../int4.js';
-import type { CacheSpec, KvCache } from '../kvCache.js';
+import type { CacheSpec } from '../kvCache.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
 import type { WeightSource, WeightUse } from '../weight.js';
 import { mostPages } from './compiler/webAssembly.js';
@@ -30,6 +32,7 @@ import { crossEntropy, divergence } from './operations/crossEntropy.js';
 import { crossGram, gram } from './operations/gram.js';
 import { gatherInt4, packInt4 } from './operations/int4/packInt4.js';
 import { gatedMlp, linear, normRows, productTasks } from './operations/linear.js';
+import { mapRows } from './operations/map.js';
 import { moe } from './operations/moe.js';
 import { isInt4Right, rightOf } from './operations/operands.js';
 import { packLeft, packRight, type Matrix } from './operations/packRows.js';
@@ -113,10 +116,10 @@ class WasmBackend implements Home {
     return this.#binary(a, b, multiply, multiplyScalar);
   }
 
-  siluMultiply(gate: Operand, up: Operand): Block {
-    const count = sizeOf(gate.shape);
-    return this.#result(count, (y) =>
-      this.#machine.kernels(elementwise).siluMultiply({ gate: addressOf(gate), up: addressOf(up), y, count }),
+  map(x: Operand, expression: Expression, y: Operand | undefined): Block {
+    const layout = broadcastOf(x.shape, y?.shape)!;
+    return this.#result(layout.rows * layout.width, (target) =>
+      mapRows(this.#machine, expression, addressOf(x), target, layout, y && addressOf(y)),
     );
   }
 
@@ -231,24 +234,16 @@ class WasmBackend implements Home {
     return moe(this.#machine, x, router, experts, spec, fusion);
   }
 
-  attention(
-    q: Operand,
-    k: Operand,
-    v: Operand,
-    cache: KvCache | undefined,
-    layer: number,
-    batch: Batch,
-    spec: AttentionSpec,
-  ): Block {
-    return attention(this.#machine, q, k, v, cache, layer, batch, spec);
+  attention(inputs: AttentionInputs): Block {
+    return attention(this.#machine, inputs);
   }
 
-  crossEntropy(h: Operand, head: PackedWeight, targets: Int32Array, norm: Norm | undefined): Block {
-    return crossEntropy(this.#machine, h, head, targets, norm);
+  crossEntropy(h: Operand, head: Head, targets: Int32Array): Block {
+    return crossEntropy(this.#machine, h, head, targets);
   }
 
-  divergence(reference: Operand, h: Operand, head: PackedWeight, norm: Norm | undefined): Block {
-    return divergence(this.#machine, reference, h, head, norm);
+  divergence(reference: Operand, h: Operand, head: Head): Block {
+    return divergence(this.#machine, reference, h, head);
   }
 
   createAccumulator(length: number): Block {

@@ -18,7 +18,7 @@ const describe =
         attention: groupedAttention(config, layer, { window }),
         mlp: gatedMlp(config, layer, activation),
       })),
-      conventions: { architecture, gguf: { architecture: 'llama', rotaryPairs: true } },
+      conventions: { architecture, head: 'lm_head', gguf: { architecture: 'llama', rotaryPairs: true } },
     };
   };
 

@@ -31,7 +31,11 @@ export const mixtral: Family = {
         attention: groupedAttention(config, layer, { window }),
         mlp: mixture(config, layer, names, { experts, topK, normalise: true, activation }),
       })),
-      conventions: { architecture: 'MixtralForCausalLM', gguf: { architecture: 'llama', rotaryPairs: true } },
+      conventions: {
+        architecture: 'MixtralForCausalLM',
+        head: 'lm_head',
+        gguf: { architecture: 'llama', rotaryPairs: true },
+      },
     };
   },
 };

@@ -26,7 +26,8 @@ export class Variable<K extends Kind> extends Value<K> {
 
 export type Parameters = Readonly<Record<string, Scalar>>;
 type Arguments<P extends Parameters> = { readonly [N in keyof P]: Arg<P[N]> };
-type Locals<P extends Parameters> = { readonly [N in keyof P]: Variable<P[N]> };
+/** A kernel's parameters in its body. */
+export type Locals<P extends Parameters> = { readonly [N in keyof P]: Variable<P[N]> };
 
 /** A function of a module, to call from another of its kernels or, where it is exported, from outside. */
 export interface KernelFunction<P extends Parameters> {

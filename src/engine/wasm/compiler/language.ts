@@ -196,6 +196,10 @@ export function constant<K extends Kind>(kind: K, value: number): Value<K> {
   return new Value(kind, (code) => code.vector([word, word, word, word]));
 }
 
+/** A float for each lane. */
+export const floatsOf = (...lanes: readonly [number, number, number, number]): Value<'f32x4'> =>
+  new Value('f32x4', (code) => code.vector([...new Int32Array(Float32Array.from(lanes).buffer)]));
+
 export const splat = <K extends Kind>(kind: K, value: Value<LaneOf<K>>): Value<K> =>
   new Value(kind, (code) => (value.emit(code), code.op(`${kind}.splat` as PlainOp)));
 

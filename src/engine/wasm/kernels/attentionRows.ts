@@ -1,11 +1,11 @@
-import { kernel, kernelModule, type Kernel } from '../compiler/kernel.js';
+import { kernel, kernelModule, type Kernel, type Locals } from '../compiler/kernel.js';
 import { load, type Int, type Value } from '../compiler/language.js';
 import { each, element } from '../compiler/loops.js';
 import { storeHalves, toHalf } from './float16.js';
 
 /**
- * Rotates pairs (i, i + d / 2) by a position's angles: first = a cos - b sin, second = b cos + a sin. cos and sin are
- * tables [positions, d / 2].
+ * Rotates pairs (i, i + half) by a position's angles: first = a cos - b sin, second = b cos + a sin. cos and sin are
+ * tables [positions, half].
  */
 export function rotateRow(k: Kernel, half: Int, source: Int, target: Int, position: Int, cos: Int, sin: Int): void {
   const bytes = k.let(half.shiftLeft(2));
@@ -19,6 +19,24 @@ export function rotateRow(k: Kernel, half: Int, source: Int, target: Int, positi
       first.store(x.times(u).minus(y.times(v)));
       second.store(y.times(u).plus(x.times(v)));
     },
+  );
+}
+
+/** The same of a row of `size` elements, more than are rotated: the others are copied. */
+export function rotatePartly(
+  k: Kernel,
+  half: Int,
+  size: Int,
+  source: Int,
+  target: Int,
+  position: Int,
+  cos: Int,
+  sin: Int,
+): void {
+  rotateRow(k, half, source, target, position, cos, sin);
+  const rotated = k.let(half.shiftLeft(1));
+  each(k, size.minus(rotated), [element(source, rotated), element(target, rotated)], (from, at) =>
+    at.store(from.load()),
   );
 }
 
@@ -116,38 +134,54 @@ const append = (put: Put, place: Place) =>
       }),
   );
 
+const rotateParameters = {
+  source: 'i32',
+  target: 'i32',
+  count: 'i32',
+  tokens: 'i32',
+  heads: 'i32',
+  group: 'i32',
+  size: 'i32',
+  positions: 'i32',
+  cos: 'i32',
+  sin: 'i32',
+} as const;
+
+/**
+ * [count, heads, d] rotated by each token's position, to [heads / group][tokens][group][d], of which these are `count`
+ * tokens: the queries that share keys lie together. `row` writes one head's row from `source`.
+ */
+function emitRotate(
+  k: Kernel,
+  { source, target, count, tokens, heads, group, size, positions }: Locals<typeof rotateParameters>,
+  row: (to: Int, position: Int) => void,
+): void {
+  k.for(0, count, 1, (token) => {
+    const position = k.let(load.i32(element(positions, token)));
+    k.for(0, heads, 1, (head) => {
+      const at = head.over(group).times(tokens).plus(token).times(group).plus(head.remainder(group));
+      row(k.let(element(target, at.times(size))), position);
+      source.add(size.shiftLeft(2));
+    });
+  });
+}
+
+/** For tables of fewer columns than half a head's elements. */
+export const partialRotary = kernelModule('partialRotary', () => ({
+  rotate: kernel({ ...rotateParameters, half: 'i32' }, (k, p) =>
+    emitRotate(k, p, (to, position) => rotatePartly(k, p.half, p.size, p.source, to, position, p.cos, p.sin)),
+  ),
+}));
+
 export const attention = kernelModule('attention', () => ({
-  /**
-   * [count, heads, d] rotated by each token's position, to [heads / group][tokens][group][d], of which these are `count`
-   * tokens: the queries that share keys lie together.
-   */
-  rotate: kernel(
-    {
-      source: 'i32',
-      target: 'i32',
-      count: 'i32',
-      tokens: 'i32',
-      heads: 'i32',
-      group: 'i32',
-      size: 'i32',
-      positions: 'i32',
-      cos: 'i32',
-      sin: 'i32',
-    },
-    (k, { source, target, count, tokens, heads, group, size, positions, cos, sin }) =>
-      k.for(0, count, 1, (token) => {
-        const position = k.let(load.i32(element(positions, token)));
-        k.for(0, heads, 1, (head) => {
-          const row = head.over(group).times(tokens).plus(token).times(group).plus(head.remainder(group));
-          const to = k.let(element(target, row.times(size)));
-          k.if(
-            cos.differs(0),
-            () => rotateRow(k, size.shiftRight(1), source, to, position, cos, sin),
-            () => each(k, size, [source, to], (from, at) => at.store(from.load())),
-          );
-          source.add(size.shiftLeft(2));
-        });
-      }),
+  rotate: kernel(rotateParameters, (k, p) =>
+    emitRotate(k, p, (to, position) =>
+      k.if(
+        p.cos.differs(0),
+        () => rotateRow(k, p.size.shiftRight(1), p.source, to, position, p.cos, p.sin),
+        () => each(k, p.size, [p.source, to], (from, at) => at.store(from.load())),
+      ),
+    ),
   ),
 
   appendKeys: append(putFloat, ofKeys),

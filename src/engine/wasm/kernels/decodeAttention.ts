@@ -1,10 +1,10 @@
 import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/kernel.js';
 import { choose, constant, load, type Int, type Value } from '../compiler/language.js';
 import { each, element } from '../compiler/loops.js';
-import { ofKeys, ofValues, putFloat, putHalf, putRow, rotateRow } from './attentionRows.js';
+import { ofKeys, ofValues, putFloat, putHalf, putRow, rotatePartly, rotateRow } from './attentionRows.js';
 import { exponential } from './exp.js';
 import { eachPanel, panelSums, reader, touch, unitOf, type DecodeShape } from './panelSums.js';
-import { weigh } from './softmax.js';
+import { weigh, type Slope } from './softmax.js';
 
 /**
  * Keys that one unit of work takes, by position: enough that a thread is worth it, few enough that a long context keeps
@@ -33,7 +33,7 @@ const makeModule = (shape: DecodeShape) =>
      * One token's attention over some of its keys, for units of a key-value head and `splitKeys` keys each, those that
      * the window shows: rotates the unit's queries, appends key and value where they belong to its keys, scores, weighs.
      * At `where` are its position, the number of tokens before it, where its slot's keys and values begin, the bytes of
-     * each head's and the capacity, which change from pass to pass. Leaves parts, [unit][partFloats], to `combine`.
+     * each head's, the capacity and (where they are) the slopes, which may change from pass to pass. Leaves parts, [unit][partFloats], to `combine`.
      */
     attend: kernel(
       {
@@ -104,13 +104,16 @@ function emitAttend(
   // Queries and the scale share it, so that neither leaves the range of float32; weights are at most 1.
   const bias = unitOf(stored);
   const scale = k.let(p.scale.times(Math.sqrt(bias)));
-  const half = k.let(size.shiftRight(1));
+  const half = k.let(shape.rotated === undefined ? size.shiftRight(1) : constant('i32', shape.rotated));
   const rotate = (source: Int, target: Int): void =>
-    k.if(
-      p.cos.differs(0),
-      () => rotateRow(k, half, source, target, position, p.cos, p.sin),
-      () => each(k, size, [source, target], (from, to) => to.store(from.load())),
-    );
+    shape.rotated === undefined
+      ? k.if(
+          p.cos.differs(0),
+          () => rotateRow(k, half, source, target, position, p.cos, p.sin),
+          () => each(k, size, [source, target], (from, to) => to.store(from.load())),
+        )
+      : rotatePartly(k, half, size, source, target, position, p.cos, p.sin);
+  const slopes = shape.sloped ? k.let(load.i32(p.where, 24)) : undefined;
   const weights = k.let(scratch.plus(group * queryStride));
   k.for(p.first, p.first.plus(p.units), 1, (unit) => {
     const head = k.let(unit.remainder(p.heads));
@@ -168,7 +171,11 @@ function emitAttend(
       const [skipped, count] = [k.let(from.and(7).shiftLeft(2)), k.let(to.minus(from))];
       for (let i = 0; i < rows; i++) {
         const line = k.let(scores.plus(i * weightStride));
-        const { most, total } = weigh(k, exp, line, from.and(7), count, scale, p.softCap, bias);
+        const sloped: Slope | undefined = slopes && {
+          slope: k.let(load.f32(element(slopes, head.times(group).plus(row + i)))),
+          first: from.plus(1).minus(end),
+        };
+        const { most, total } = weigh(k, exp, line, from.and(7), count, scale, p.softCap, bias, sloped);
         k.store(ends, most, 8 * (row + i));
         k.store(ends, total, 8 * (row + i) + 4);
       }
@@ -250,7 +257,15 @@ const made = new Map<string, Module>();
 
 /** Kernels for a shape, made once a process. */
 export function decodeAttention(shape: DecodeShape): Module {
-  const key = [shape.plan.fused, shape.plan.panels, shape.plan.unroll, shape.group, shape.stored].join();
+  const key = [
+    shape.plan.fused,
+    shape.plan.panels,
+    shape.plan.unroll,
+    shape.group,
+    shape.stored,
+    shape.sloped,
+    shape.rotated,
+  ].join();
   let found = made.get(key);
   if (!found) made.set(key, (found = makeModule(shape)));
   return found;

@@ -12,6 +12,10 @@ export interface DecodeShape {
   /** Query heads that share a key-value head. */
   readonly group: number;
   readonly stored: 'float32' | 'float16';
+  /** Whether scores have slopes. */
+  readonly sloped?: boolean;
+  /** Columns of rotary tables that rotate a part of a head only. */
+  readonly rotated?: number;
 }
 
 type Row = (address: Int, offset: number) => Value<'f32x4'>;

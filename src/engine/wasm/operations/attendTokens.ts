@@ -1,5 +1,5 @@
 /** Attention of one token a sequence, whose addresses do not depend on how many came before. */
-import type { AttentionSpec, Operand } from '../../backend.js';
+import type { AttentionInputs, AttentionSpec, Operand } from '../../backend.js';
 import type { Batch, Sequence } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
 import {
@@ -22,21 +22,18 @@ export const isDecode = ({ sequences }: Batch, { headDim }: AttentionSpec): bool
 
 export function attendTokens(
   machine: Machine,
-  q: Operand,
-  k: Operand,
-  v: Operand,
+  { q, k, v, layer, batch, spec }: AttentionInputs,
   cache: KvCache,
-  layer: number,
-  batch: Batch,
-  { heads: queryHeads, keyValueHeads, headDim, rotary, scale, softCap = 0, window: shown = 0x7fffffff }: AttentionSpec,
 ): Block {
+  const { heads: queryHeads, keyValueHeads, headDim, rotary, slopes, scale, softCap = 0 } = spec;
   using frame = machine.memory.frame();
   const output = frame.block(4 * q.shape[0] * q.shape[1]);
   const { dtype } = cache.spec;
   const group = queryHeads / keyValueHeads;
   const padded = roundUp(headDim, panelRows);
-  const window = Math.min(shown, 0x7fffffff);
-  const { attend, combine } = machine.calls(kernels({ plan: machine.plan, group, stored: dtype }));
+  const window = Math.min(spec.window ?? 0x7fffffff, 0x7fffffff);
+  const shape = { plan: machine.plan, group, stored: dtype, sloped: Boolean(slopes), rotated: partOfHead(spec) };
+  const { attend, combine } = machine.calls(kernels(shape));
   const scratch = machine.scratch.take(frame, decodeScratch(group));
   const common = { heads: keyValueHeads, size: headDim, padded, window };
   const [cos, sin] = rotary ? [addressOf(rotary.cos), addressOf(rotary.sin)] : [0, 0];
@@ -49,7 +46,8 @@ export function attendTokens(
       const layout = layoutOf(of.spec.capacity, keyValueHeads, headDim, dtype);
       const perHead = headBytes(layout);
       const first = (of.storage(layer) as Block).address + slot * keyValueHeads * perHead;
-      return [positions[index], start, first, first + keyBytes(layout), perHead, layout.capacity];
+      const words = [positions[index], start, first, first + keyBytes(layout), perHead, layout.capacity];
+      return slopes ? [...words, addressOf(slopes)] : words;
     });
     const units = (sequence: Sequence): number => splitsOf(sequence.start, window) * keyValueHeads;
     const attending = attend({
@@ -92,3 +90,9 @@ export function attendTokens(
 /** How many splits hold the keys that the token at `start` sees. */
 const splitsOf = (start: number, window: number): number =>
   Math.floor(start / splitKeys) - Math.floor(Math.max(0, start + 1 - window) / splitKeys) + 1;
+
+/** Columns of the rotary tables where they rotate a part of each head only. */
+export function partOfHead({ headDim, rotary }: AttentionSpec): number | undefined {
+  const columns = rotary?.cos.shape[1];
+  return columns !== undefined && 2 * columns < headDim ? columns : undefined;
+}

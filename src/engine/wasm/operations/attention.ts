@@ -1,9 +1,8 @@
-import type { AttentionSpec, Operand } from '../../backend.js';
-import { asking, type Batch, type Sequence } from '../../batch.js';
-import type { KvCache } from '../../kvCache.js';
-import { attention as kernels } from '../kernels/attentionRows.js';
+import type { AttentionInputs, AttentionSpec, Operand } from '../../backend.js';
+import { asking, type Sequence } from '../../batch.js';
+import { attention as kernels, partialRotary } from '../kernels/attentionRows.js';
 import { halfFloat } from '../kernels/float16.js';
-import { softmax } from '../kernels/softmax.js';
+import { slopedSoftmax, softmax } from '../kernels/softmax.js';
 import { headBytes, keyBytes, layoutOf, type Layout } from '../layouts/cacheLayout.js';
 import { panelRows, type Panels } from '../layouts/panels.js';
 import { roundUp } from '../layouts/roundUp.js';
@@ -20,7 +19,7 @@ import {
   type Task,
   type Varying,
 } from '../runtime/task.js';
-import { attendTokens, isDecode } from './attendTokens.js';
+import { attendTokens, isDecode, partOfHead } from './attendTokens.js';
 import { chunks, productCalls } from './linear.js';
 import { packLeftCalls } from './packRows.js';
 
@@ -33,17 +32,9 @@ interface Span {
   readonly values: Side;
 }
 
-export function attention(
-  machine: Machine,
-  q: Operand,
-  k: Operand,
-  v: Operand,
-  cache: KvCache | undefined,
-  layer: number,
-  batch: Batch,
-  spec: AttentionSpec,
-): Block {
-  if (cache && isDecode(batch, spec)) return attendTokens(machine, q, k, v, cache, layer, batch, spec);
+export function attention(machine: Machine, inputs: AttentionInputs): Block {
+  const { q, k, v, cache, layer, batch, spec } = inputs;
+  if (cache && isDecode(batch, spec)) return attendTokens(machine, inputs, cache);
   using results = machine.memory.frame();
   const output = results.block(4 * q.shape[0] * q.shape[1]);
   let row = 0;
@@ -84,7 +75,7 @@ function rotated(
   const { headDim: size, rotary } = spec;
   const target = frame.take(4 * tokens * heads * size);
   const [cos, sin] = rotary ? [addressOf(rotary.cos), addressOf(rotary.sin)] : [0, 0];
-  const rotate = machine.calls(kernels).rotate({
+  const values = {
     source: perUnit(source, 4 * heads * size),
     target: perUnit(target, 4 * group * size),
     count: unitCount,
@@ -95,7 +86,12 @@ function rotated(
     positions: perUnit(positions, 4),
     cos,
     sin,
-  });
+  };
+  const half = partOfHead(spec);
+  const rotate =
+    half === undefined
+      ? machine.calls(kernels).rotate(values)
+      : machine.calls(partialRotary).rotate({ ...values, half });
   machine.run([machine.rowsTask(tokens, 4 * heads * size, rotate)]);
   return target;
 }
@@ -301,7 +297,8 @@ function blockCalls(
   const size = spec.headDim;
   // Columns beyond the last key are computed with the last panel and cleared with what lies in the future.
   const width = roundUp(count, panelRows);
-  const { scale, softCap = 0 } = spec;
+  const { scale, softCap = 0, slopes } = spec;
+  const weighing = { scores, inverses, rows, width, group, position, firstKey: first, window, scale, softCap };
   const left = packLeftCalls(machine, queries, rows, size, 4 * size, packed);
   const weights = packLeftCalls(machine, scores, rows, count, 4 * width, packed);
   return [
@@ -315,9 +312,9 @@ function blockCalls(
       rowStride: 4 * width,
       split: { part: partOf(size, machine.plan), phase: 0 },
     }),
-    machine
-      .calls(softmax)
-      .causalWeights({ scores, inverses, rows, width, group, position, firstKey: first, window, scale, softCap }),
+    slopes
+      ? machine.calls(slopedSoftmax).causalWeights({ ...weighing, slopes: perUnit(addressOf(slopes), 4 * group) })
+      : machine.calls(softmax).causalWeights(weighing),
     ...weights.calls,
     ...productCalls(machine, {
       left: weights.left,

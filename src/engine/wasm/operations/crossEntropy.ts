@@ -1,45 +1,52 @@
-import type { Norm, Operand, PackedWeight } from '../../backend.js';
+import type { Head, Operand } from '../../backend.js';
+import { logitExpression } from '../../expression.js';
 import { crossEntropy as kernels } from '../kernels/logSumExp.js';
 import { crossEntropyColumns, crossEntropyRows } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
 import { perUnit, unitCount } from '../runtime/task.js';
-import { chunks, leftOf, project } from './linear.js';
-import { rightOf, stripeOf, type Left, type Right } from './operands.js';
+import { addBias, chunks, leftOf, project } from './linear.js';
+import { mapRows } from './map.js';
+import { rightOf, stripeOf, type Left } from './operands.js';
 
 /** Logits exist for a stripe of the vocabulary and some rows at a time; a running log-sum-exp goes over the stripes. */
-export function crossEntropy(
-  machine: Machine,
-  h: Operand,
-  head: PackedWeight,
-  targets: Int32Array,
-  norm: Norm | undefined,
-): Block {
+export function crossEntropy(machine: Machine, h: Operand, head: Head, targets: Int32Array): Block {
   const [rows, width] = h.shape;
   using results = machine.memory.frame();
   const output = results.block(4 * rows);
   chunks(rows, crossEntropyRows, (row, count) => {
     using frame = machine.memory.frame();
-    const left = leftOf(machine, frame, addressOf(h) + 4 * row * width, count, width, norm);
-    const losses = lossesOf(machine, left, rightOf(head), targets.subarray(row, row + count));
+    const left = leftOf(machine, frame, addressOf(h) + 4 * row * width, count, width, head.norm);
+    const losses = lossesOf(machine, left, head, targets.subarray(row, row + count));
     machine.memory.floats(output.address + 4 * row, count).set(losses);
   });
   return results.keep(output);
 }
 
-function lossesOf(machine: Machine, left: Left, head: Right, targets: Int32Array): Float64Array {
+/** Logits of columns [first, first + columns) of the vocabulary, scaled and softly capped, to [left.rows, columns]. */
+function logitsOf(machine: Machine, left: Left, head: Head, first: number, columns: number, logits: number): void {
+  const { weight, bias } = head;
+  project(machine, left, stripeOf(rightOf(weight), first, columns), logits);
+  addBias(machine, logits, left.rows, columns, bias, first);
+  const expression = logitExpression(head);
+  const all = { rows: left.rows, width: columns, rowStride: 0, columnStride: 0 } as const;
+  if (expression) mapRows(machine, expression, logits, logits, all);
+}
+
+function lossesOf(machine: Machine, left: Left, head: Head, targets: Int32Array): Float64Array {
   using frame = machine.memory.frame();
   const rows = targets.length;
+  const [vocabulary] = head.weight.shape;
   const [logits, maxima, sums] = [
-    frame.take(4 * rows * Math.min(crossEntropyColumns, head.rows)),
+    frame.take(4 * rows * Math.min(crossEntropyColumns, vocabulary)),
     frame.take(4 * rows),
     frame.take(8 * rows),
   ];
   machine.memory.floats(maxima, rows).fill(-Infinity);
   machine.memory.doubles(sums, rows).fill(0);
   const chosen = new Float64Array(rows);
-  chunks(head.rows, crossEntropyColumns, (first, columns) => {
-    project(machine, left, stripeOf(head, first, columns), logits);
+  chunks(vocabulary, crossEntropyColumns, (first, columns) => {
+    logitsOf(machine, left, head, first, columns, logits);
     const call = machine.calls(kernels).accumulate({
       logits: perUnit(logits, 4 * columns),
       maxima: perUnit(maxima, 4),
@@ -61,28 +68,22 @@ function lossesOf(machine: Machine, left: Left, head: Right, targets: Int32Array
 const divergenceRows = 32;
 
 /** KL = sum p (logit_p - logit_q) - log-sum-exp_p + log-sum-exp_q, a few whole rows of logits at a time. */
-export function divergence(
-  machine: Machine,
-  reference: Operand,
-  h: Operand,
-  head: PackedWeight,
-  norm: Norm | undefined,
-): Block {
+export function divergence(machine: Machine, reference: Operand, h: Operand, head: Head): Block {
   const [rows, width] = h.shape;
+  const [columns] = head.weight.shape;
   using results = machine.memory.frame();
   const output = results.block(4 * rows);
   chunks(rows, divergenceRows, (row, count) => {
     using frame = machine.memory.frame();
-    const logitsOf = (x: Operand): number => {
-      const logits = frame.take(4 * count * head.shape[0]);
+    const logitsFrom = (x: Operand): number => {
+      const logits = frame.take(4 * count * columns);
       using scratch = machine.memory.frame();
-      const left = leftOf(machine, scratch, addressOf(x) + 4 * row * width, count, width, norm);
-      project(machine, left, rightOf(head), logits);
+      const left = leftOf(machine, scratch, addressOf(x) + 4 * row * width, count, width, head.norm);
+      logitsOf(machine, left, head, 0, columns, logits);
       return logits;
     };
-    const [p, q] = [logitsOf(reference), logitsOf(h)];
+    const [p, q] = [logitsFrom(reference), logitsFrom(h)];
     const [y, ratios] = [output.address + 4 * row, frame.take(4 * count)];
-    const columns = head.shape[0];
     const call = machine.calls(kernels).divergence({
       p: perUnit(p, 4 * columns),
       q: perUnit(q, 4 * columns),

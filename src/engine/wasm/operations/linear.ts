@@ -11,6 +11,7 @@ import { addressOf, type Block, type Frame } from '../runtime/memory.js';
 import { endUnit, firstUnit, perUnit, plus, type Argument, type Call, type Task } from '../runtime/task.js';
 import { exactRowTasks, gatedRow, int4Tasks } from './int4/int4Product.js';
 import { dequantize } from './int4/packInt4.js';
+import { gatedCall } from './map.js';
 import { Left, isInt4Right, rightOf, type Right } from './operands.js';
 import { rowMajor, type MakeRows } from './packRows.js';
 
@@ -146,9 +147,16 @@ export function projectTasks(machine: Machine, left: Left, right: Right, c: numb
 export const project = (machine: Machine, left: Left, right: Right, c: number): void =>
   machine.run(projectTasks(machine, left, right, c));
 
-/** c += bias, for each row. */
-function addBias(machine: Machine, c: number, rows: number, width: number, bias: Operand | undefined): void {
-  if (bias) machine.kernels(elementwise).add({ a: c, b: addressOf(bias), y: c, rows, width });
+/** c += bias, for each row; c may be `width` columns of the product, from `first` on. */
+export function addBias(
+  machine: Machine,
+  c: number,
+  rows: number,
+  width: number,
+  bias: Operand | undefined,
+  first = 0,
+): void {
+  if (bias) machine.kernels(elementwise).add({ a: c, b: addressOf(bias) + 4 * first, y: c, rows, width });
 }
 
 /** y = x under the norm. */
@@ -219,8 +227,14 @@ export function linear(
   return outputs.map((output) => results.keep(output));
 }
 
-/** y [rows, D] = down(silu(gate(x)) * up(x)), with matrix `expert` of each weight. */
-export function gated(machine: Machine, left: Left, { gate, up, down }: GatedProjections, y: number, expert = 0): void {
+/** y [rows, D] = down(activation(gate(x)) * up(x)), with matrix `expert` of each weight. */
+export function gated(
+  machine: Machine,
+  left: Left,
+  { gate, up, down, activation = 'silu' }: GatedProjections,
+  y: number,
+  expert = 0,
+): void {
   using frame = machine.memory.frame();
   const { rows } = left;
   const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => rightOf(weight, expert));
@@ -228,7 +242,7 @@ export function gated(machine: Machine, left: Left, { gate, up, down }: GatedPro
   if (rows === 1 && !gate.bias && !up.bias && !machine.exactInt4) {
     if (isInt4Right(right) && isInt4Right(upRight) && isInt4Right(downRight) && inner % downRight.groupSize === 0) {
       const sides = [right, upRight].map((side) => ({ left: left.quantized(side.groupSize), right: side }));
-      machine.run(int4Tasks(machine, gatedRow(machine, frame, sides, downRight.groupSize), downRight, y));
+      machine.run(int4Tasks(machine, gatedRow(machine, frame, sides, activation, downRight.groupSize), downRight, y));
       return addBias(machine, y, rows, downRight.rows, down.bias);
     }
   }
@@ -236,12 +250,16 @@ export function gated(machine: Machine, left: Left, { gate, up, down }: GatedPro
   machine.run([...projectTasks(machine, left, right, g), ...projectTasks(machine, left, upRight, u)]);
   addBias(machine, g, rows, inner, gate.bias);
   addBias(machine, u, rows, inner, up.bias);
-  const { siluMultiply } = machine.calls(elementwise);
-  const silu: MakeRows = (from, height) => {
+  const activated: MakeRows = (from, height) => {
     const [gates, ups] = [g, u].map((address) => perUnit(address + 4 * inner * from, 4 * inner * height));
-    return siluMultiply({ gate: gates, up: ups, y: gates, count: { base: 0, count: inner * height } });
+    return gatedCall(machine, activation, {
+      gate: gates,
+      up: ups,
+      y: gates,
+      count: { base: 0, count: inner * height },
+    });
   };
-  project(machine, new Left(machine, frame, rowMajor(g, rows, inner, silu)), downRight, y);
+  project(machine, new Left(machine, frame, rowMajor(g, rows, inner, activated)), downRight, y);
   addBias(machine, y, rows, downRight.rows, down.bias);
 }
 

@@ -4,6 +4,7 @@ import { softmax } from '../kernels/softmax.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
 import { chunks, gated, normRows, project } from './linear.js';
+import { mapRows } from './map.js';
 import { Left, rightOf } from './operands.js';
 import { rowMajor } from './packRows.js';
 
@@ -14,7 +15,11 @@ export interface Visit {
 }
 
 /** Per expert the rows that visit it: the `topK` largest of each row's probabilities [rows, experts], ties to the lower index. */
-export function route(probabilities: Float32Array, experts: number, { topK, normalise }: MoeSpec): Visit[][] {
+export function route(
+  probabilities: Float32Array,
+  experts: number,
+  { topK, normalise, scale = 1 }: MoeSpec,
+): Visit[][] {
   const visits: Visit[][] = Array.from({ length: experts }, () => []);
   for (let row = 0; row * experts < probabilities.length; row++) {
     const of = probabilities.subarray(row * experts, (row + 1) * experts);
@@ -22,7 +27,7 @@ export function route(probabilities: Float32Array, experts: number, { topK, norm
       .sort((a, b) => of[b] - of[a] || a - b)
       .slice(0, topK);
     const total = normalise ? chosen.reduce((sum, expert) => sum + of[expert], 0) : 1;
-    for (const expert of chosen) visits[expert].push({ row, weight: of[expert] / total });
+    for (const expert of chosen) visits[expert].push({ row, weight: (of[expert] / total) * scale });
   }
   return visits;
 }
@@ -45,8 +50,6 @@ export function moe(
     const source = addressOf(x) + 4 * row * width;
     const input = norm ? frame.take(4 * count * width) : source;
     if (norm) normRows(machine, source, input, count, width, norm);
-    // The host decides what is computed next.
-    machine.memory.arena?.spoil();
     const visits = probabilities(machine, input, count, router, spec);
     machine.memory.floats(y, count * width).fill(0);
     visits.forEach((of, expert) => {
@@ -63,7 +66,10 @@ function probabilities(machine: Machine, x: number, rows: number, router: Packed
   const right = rightOf(router);
   const logits = frame.take(4 * rows * right.rows);
   project(machine, new Left(machine, frame, rowMajor(x, rows, right.depth)), right, logits);
-  machine.kernels(softmax).softmax({ x: logits, y: logits, rows, width: right.rows });
+  if (spec.scoring === 'sigmoid') {
+    const all = { rows, width: right.rows, rowStride: 0, columnStride: 0 } as const;
+    mapRows(machine, ['sigmoid', 'x'], logits, logits, all);
+  } else machine.kernels(softmax).softmax({ x: logits, y: logits, rows, width: right.rows });
   return route(machine.memory.floats(logits, rows * right.rows), right.rows, spec);
 }
 

@@ -1,5 +1,5 @@
 /** A backend over as many memories as its weights and caches need: the addresses of one end at 4 GiB. */
-import type { Backend, Recording } from '../../backend.js';
+import type { AttentionInputs, Backend, Recording } from '../../backend.js';
 import { UserError } from '../../errors.js';
 import { isInt4, type Int4Source } from '../../int4.js';
 import { KvCache, type CacheSpec } from '../../kvCache.js';
@@ -29,7 +29,7 @@ const operations: Readonly<Record<Operation, true>> = {
   matmul: true,
   add: true,
   multiply: true,
-  siluMultiply: true,
+  map: true,
   softmax: true,
   reduce: true,
   argmax: true,
@@ -82,7 +82,10 @@ export function overMemories(first: Home, pages: number): Backend {
   const homeOf = (operation: Operation, values: readonly unknown[]): Home => {
     const [fixed, moving] = [new Set<Block>(), new Set<Block>()];
     collect(values, fixed, moving);
-    if (operation === 'attention' && values[3]) fixed.add((values[3] as KvCache).storage(values[4] as number) as Block);
+    if (operation === 'attention') {
+      const { cache, layer } = values[0] as AttentionInputs;
+      if (cache) fixed.add(cache.storage(layer) as Block);
+    }
     const [deciding, left] = fixed.size > 0 ? [fixed, spare] : [moving, 0];
     const coming = ({ memory }: Home): number =>
       [...deciding].reduce((sum, block) => sum + (block.memory === memory ? 0 : block.bytes), 0);

@@ -3,15 +3,9 @@ import type { Storage } from '../../tensor.js';
 import { mostPages, webAssembly, type WasmMemory } from '../compiler/webAssembly.js';
 import { Allocator } from './allocator.js';
 import type { Arena } from './arena.js';
+import { Views } from './views.js';
 
 const pageBytes = 65536;
-
-interface Views {
-  readonly buffer: SharedArrayBuffer;
-  readonly floats: Float32Array;
-  readonly ints: Int32Array;
-  readonly bytes: Uint8Array;
-}
 
 /** A block of a memory. */
 export class Block implements Storage {
@@ -62,11 +56,15 @@ export class Memory {
   arena: Arena | undefined;
   /** Blocks that have left for another memory. */
   moves = 0;
-  #views: Views;
+  /**
+   * Views that leave a recorded pass as it is: for what is the same whenever it runs, or is written anew before. All other
+   * views spoil it, as the host's part in a pass is not run again with it.
+   */
+  readonly replayable: Views;
 
   constructor(limitPages = mostPages) {
     this.wasm = new webAssembly.Memory({ initial: 1, maximum: limitPages, shared: true });
-    this.#views = this.#look();
+    this.replayable = new Views(this.wasm);
     this.allocator = new Allocator(pageBytes, limitPages * pageBytes, (bytes) => this.#grow(bytes));
   }
 
@@ -80,30 +78,24 @@ export class Memory {
   }
 
   floats(address: number, count: number): Float32Array {
-    return this.#current().floats.subarray(address / 4, address / 4 + count);
+    return this.#spoiling().floats(address, count);
   }
 
   ints(address: number, count: number): Int32Array {
-    return this.#current().ints.subarray(address / 4, address / 4 + count);
+    return this.#spoiling().ints(address, count);
   }
 
   doubles(address: number, count: number): Float64Array {
-    return new Float64Array(this.wasm.buffer, address, count);
+    return this.#spoiling().doubles(address, count);
   }
 
   bytes(address: number, count: number): Uint8Array {
-    return this.#current().bytes.subarray(address, address + count);
+    return this.#spoiling().bytes(address, count);
   }
 
-  /** A growth makes a new buffer: old views end where the memory ended. */
-  #current(): Views {
-    if (this.#views.buffer !== this.wasm.buffer) this.#views = this.#look();
-    return this.#views;
-  }
-
-  #look(): Views {
-    const { buffer } = this.wasm;
-    return { buffer, floats: new Float32Array(buffer), ints: new Int32Array(buffer), bytes: new Uint8Array(buffer) };
+  #spoiling(): Views {
+    this.arena?.spoil();
+    return this.replayable;
   }
 
   /** Grows by an eighth at least, so that many small growths do not become many copies of views. */
@@ -142,7 +134,6 @@ export class Frame {
 
   /** Address of a copy of `values`. */
   ints(values: Int32Array): number {
-    this.memory.arena?.spoil();
     const address = this.take(values.byteLength);
     this.memory.ints(address, values.length).set(values);
     return address;

@@ -38,7 +38,7 @@ export class Recorder {
   place(values: readonly number[], of: Numbers): number {
     const address = this.arena.reserve(4 * values.length);
     this.#numbers.push({ address, of });
-    this.memory.ints(address, values.length).set(values);
+    this.memory.replayable.ints(address, values.length).set(values);
     return address;
   }
 

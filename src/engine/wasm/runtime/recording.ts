@@ -10,8 +10,9 @@ import { ProgramState, type Program } from './program.js';
 import { Recorder } from './recorder.js';
 import { smallestJob } from './task.js';
 
-/** The floats of x, which may lie in another memory. */
-const floatsOf = (x: Operand): Float32Array => (x.storage as Block).memory.floats(addressOf(x), sizeOf(x.shape));
+/** The floats of x, which may lie in another memory: what a pass begins with, or ends. */
+const floatsOf = (x: Operand): Float32Array =>
+  (x.storage as Block).memory.replayable.floats(addressOf(x), sizeOf(x.shape));
 
 export class WasmRecording implements Recording {
   readonly #arena: Arena;
@@ -30,7 +31,7 @@ export class WasmRecording implements Recording {
     const { memory } = this.machine;
     const block = memory.allocate(4 * sizeOf(x.shape));
     this.#input = block.address;
-    memory.floats(block.address, sizeOf(x.shape)).set(floatsOf(x));
+    memory.replayable.floats(block.address, sizeOf(x.shape)).set(floatsOf(x));
     return block;
   }
 

@@ -1,5 +1,5 @@
+import type { Activation } from '../../../expression.js';
 import type { Int4Format } from '../../../int4.js';
-import { elementwise } from '../../kernels/elementwise.js';
 import { int4Exact } from '../../kernels/int4/int4Exact.js';
 import { int4Gemm } from '../../kernels/int4/int4Gemm.js';
 import { int4Quantize } from '../../kernels/int4/int4Quantize.js';
@@ -20,6 +20,7 @@ import {
   type Call,
   type Task,
 } from '../../runtime/task.js';
+import { gatedCall } from '../map.js';
 import { making, type Matrix } from '../packRows.js';
 
 /** Kernels, made once a process for each key. */
@@ -91,13 +92,14 @@ export function quantizeRows(
 }
 
 /**
- * silu(gate x) * up x of one row, as integers for the projection after it: each group of that is a unit of work, from
+ * activation(gate x) * up x of one row, as integers for the projection after it: each group of that is a unit of work, from
  * the products to the integers.
  */
 export function gatedRow(
   machine: Machine,
   frame: Frame,
   [gate, up]: readonly { readonly left: QuantizedRows; readonly right: Int4Panels }[],
+  activation: Activation,
   groupSize: Int4Format['groupSize'],
 ): QuantizedRows {
   const { rows: width, depth, address, stride } = gate.right;
@@ -121,9 +123,7 @@ export function gatedRow(
       calls: [
         ...product(gate, g),
         ...product(up, u),
-        machine
-          .calls(elementwise)
-          .siluMultiply({ gate: gates, up: ups, y: gates, count: { base: 0, count: groupSize } }),
+        gatedCall(machine, activation, { gate: gates, up: ups, y: gates, count: { base: 0, count: groupSize } }),
         machine.calls(quantizeOf(machine.int4)).quantize({
           source: gates,
           tiles: 1,

@@ -1,0 +1,28 @@
+/** Tensors and kernels for experiments: `llm-drop/engine`. Knows nothing of models or files. */
+export {
+  Accumulator,
+  CacheError,
+  Engine,
+  KvCache,
+  ShapeError,
+  Tensor,
+  UnsupportedOpError,
+  UseAfterFreeError,
+  UserError,
+  Weight,
+  arraySource,
+  backendNames,
+  bytesPerElement,
+  createBatch,
+  createEngine,
+  decodeFloats,
+  dequantizeRows,
+  dequantized,
+  encodeFloats,
+  float16ToFloat32,
+  float32ToFloat16,
+  fromNdarray,
+  lastRows,
+  toNdarray,
+} from './index.js';
+export type * from './index.js';

@@ -1,0 +1,215 @@
+/** What `Engine` refuses before any backend sees it: shapes and types that do not fit an operation. */
+import type { Accumulator } from './accumulator.js';
+import type { AttentionInputs, Fusion, GatedProjections, Head, MoeSpec, Norm, Projection } from './backend.js';
+import { lastRows } from './batch.js';
+import { broadcastOf } from './broadcast.js';
+import { ShapeError, type Shape } from './errors.js';
+import { mentions, type Expression } from './expression.js';
+import { sizeOf, type Tensor } from './tensor.js';
+import type { Weight } from './weight.js';
+
+type Named = Record<string, Tensor>;
+
+const shapesOf = (tensors: Named): Record<string, Shape> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]));
+
+export function floats(op: string, tensors: Named): void {
+  for (const [name, { dtype }] of Object.entries(tensors))
+    if (dtype !== 'float32')
+      throw new ShapeError(op, shapesOf(tensors), `${name} is ${dtype}, but float32 is needed (use cast)`);
+}
+
+export function rank(op: string, axes: number, tensors: Named): void {
+  for (const [name, { shape }] of Object.entries(tensors))
+    if (shape.length !== axes)
+      throw new ShapeError(op, shapesOf(tensors), `${name} has ${shape.length} axes, but ${axes} are needed`);
+}
+
+/** b has a's last sizes, or one element. */
+export function broadcast(op: string, a: Tensor, b: Tensor): void {
+  floats(op, { lhs: a, rhs: b });
+  const tail = a.shape.slice(a.shape.length - b.shape.length);
+  if (b.size === 1 || (b.shape.length <= a.shape.length && b.shape.every((size, i) => size === tail[i]))) return;
+  throw new ShapeError(op, { lhs: a.shape, rhs: b.shape }, "rhs is neither one element nor the lhs's last sizes");
+}
+
+/** The sizes before, at and after an axis; a negative axis counts from the last. */
+export function around(op: string, x: Tensor, axis: number): [number, number, number] {
+  floats(op, { x });
+  const at = axis < 0 ? x.shape.length + axis : axis;
+  if (!(at >= 0 && at < x.shape.length)) throw new ShapeError(op, { x: x.shape }, `there is no axis ${axis}`, axis);
+  return [sizeOf(x.shape.slice(0, at)), x.shape[at], sizeOf(x.shape.slice(at + 1))];
+}
+
+export const without = (shape: Shape, axis: number): Shape =>
+  shape.filter((_, i) => i !== (axis < 0 ? shape.length + axis : axis));
+
+export function norm(op: string, x: Tensor, { gain }: Norm<Tensor>): void {
+  floats(op, { x, gain });
+  rank(op, 2, { x });
+  if (gain.size !== x.shape[1])
+    throw new ShapeError(op, { x: x.shape, gain: gain.shape }, `the gain needs ${x.shape[1]} elements`);
+}
+
+export function fusion(op: string, x: Tensor, { norm: before, add }: Fusion<Tensor>, out: number): void {
+  floats(op, { x });
+  rank(op, 2, { x });
+  if (before) norm(op, x, before);
+  if (add && (add.dtype !== 'float32' || add.shape[0] !== x.shape[0] || add.shape[1] !== out))
+    throw new ShapeError(op, { x: x.shape, add: add.shape }, `what is added must be float32 [${x.shape[0]},${out}]`);
+}
+
+export function projection(op: string, inner: number, { weight, bias }: Projection<Tensor, Weight>): void {
+  const [out, width] = weight.shape.slice(-2);
+  if (width !== inner)
+    throw new ShapeError(
+      op,
+      { x: [-1, inner], [weight.name]: weight.shape },
+      `inner sizes ${inner} and ${width} differ`,
+    );
+  if (bias && bias.size !== out)
+    throw new ShapeError(op, { [weight.name]: weight.shape, bias: bias.shape }, `the bias needs ${out} elements`);
+}
+
+export function gated(op: string, x: Tensor, { gate, up, down }: GatedProjections<Tensor, Weight>): void {
+  projection(op, x.shape[1], gate);
+  projection(op, x.shape[1], up);
+  projection(op, up.weight.shape.at(-2)!, down);
+  if (gate.weight.shape.at(-2) !== up.weight.shape.at(-2) || down.weight.shape.at(-2) !== x.shape[1])
+    throw new ShapeError(
+      op,
+      { gate: gate.weight.shape, up: up.weight.shape, down: down.weight.shape },
+      'gate and up must agree, and down must lead back',
+    );
+}
+
+export function map(x: Tensor, expression: Expression, y: Tensor | undefined): void {
+  floats('map', y ? { x, y } : { x });
+  if (mentions(expression, 'y') !== Boolean(y))
+    throw new ShapeError(
+      'map',
+      shapesOf(y ? { x, y } : { x }),
+      y ? 'the expression has no use for y' : 'the expression needs y',
+    );
+  if (!broadcastOf(x.shape, y?.shape))
+    throw new ShapeError(
+      'map',
+      { x: x.shape, y: y!.shape },
+      "y has neither x's shape nor its last sizes, nor is it one number a row or for all",
+    );
+}
+
+export function moe(
+  x: Tensor,
+  router: Weight,
+  experts: GatedProjections<Tensor, Weight>,
+  { topK }: MoeSpec,
+  around: Fusion<Tensor>,
+): void {
+  projection('moe', x.shape[1], { weight: router });
+  gated('moe', x, experts);
+  fusion('moe', x, around, x.shape[1]);
+  const [count] = router.shape;
+  if (experts.gate.weight.shape[0] !== count || !(topK >= 1 && topK <= count))
+    throw new ShapeError(
+      'moe',
+      { router: router.shape, experts: experts.gate.weight.shape },
+      `top ${topK} of ${count} experts cannot be chosen`,
+      0,
+    );
+}
+
+export function attention({ q, k, v, cache, batch, spec }: AttentionInputs<Tensor>): void {
+  floats('attention', { q, k, v });
+  const { heads, keyValueHeads, headDim, rotary, slopes } = spec;
+  const tokens = batch.tokens.length;
+  const shapes = { q: q.shape, k: k.shape, v: v.shape };
+  const fits = (t: Tensor, rows: number, count: number): boolean =>
+    t.shape.length === 2 && t.shape[0] === rows && t.shape[1] === count * headDim;
+  const asking = q.shape[0] === tokens ? tokens : batch.sequences.length;
+  if (heads % keyValueHeads !== 0)
+    throw new ShapeError('attention', shapes, `${heads} heads do not divide by ${keyValueHeads} key-value heads`);
+  if (!fits(q, asking, heads) || !fits(k, tokens, keyValueHeads) || !fits(v, tokens, keyValueHeads))
+    throw new ShapeError(
+      'attention',
+      shapes,
+      `expected q [${tokens},${heads * headDim}], k and v [${tokens},${keyValueHeads * headDim}]`,
+    );
+  if (asking < tokens) lastRows(batch); // refuses a sequence that has none
+  const last = batch.positions.reduce((most, position) => Math.max(most, position), 0);
+  if (rotary && (last >= rotary.cos.shape[0] || headDim < 2 * rotary.cos.shape[1]))
+    throw new ShapeError(
+      'attention',
+      { cos: rotary.cos.shape },
+      `position ${last} and head size ${headDim} need at least ${last + 1} rows and at most ${headDim / 2} columns`,
+    );
+  if (slopes && (slopes.dtype !== 'float32' || slopes.size !== heads))
+    throw new ShapeError('attention', { slopes: slopes.shape }, `${heads} heads need a float32 slope each`);
+  if (cache) cache.check(batch);
+  else if (batch.sequences.some(({ start }) => start !== 0))
+    throw new ShapeError('attention', shapes, 'a sequence that continues an earlier one needs a cache');
+}
+
+/** Streams [T, D], of equal shapes, that enter a head. */
+export function head(op: string, streams: Named, into: Head<Tensor, Weight>): void {
+  floats(op, streams);
+  rank(op, 2, streams);
+  const [first, ...others] = Object.values(streams);
+  if (others.some(({ shape }) => shape.join() !== first.shape.join()))
+    throw new ShapeError(op, shapesOf(streams), 'the shapes differ');
+  projection(op, first.shape[1], into);
+  for (const x of Object.values(streams)) if (into.norm) norm(op, x, into.norm);
+}
+
+export function targets(h: Tensor, { weight }: Head<Tensor, Weight>, ids: Int32Array): void {
+  const [vocabulary] = weight.shape;
+  const bad = ids.find((target) => !(target >= -1 && target < vocabulary));
+  if (ids.length !== h.shape[0] || bad !== undefined)
+    throw new ShapeError(
+      'crossEntropy',
+      { h: h.shape, head: weight.shape, targets: [ids.length] },
+      bad === undefined ? 'one target a row is needed' : `target ${bad} is not within -1 to ${vocabulary - 1}`,
+      0,
+    );
+}
+
+export function embed(weight: Weight, ids: Int32Array): void {
+  const [vocabulary] = weight.shape;
+  const bad = ids.find((token) => !(token >= 0 && token < vocabulary));
+  if (bad !== undefined)
+    throw new ShapeError(
+      'embed',
+      { [weight.name]: weight.shape },
+      `token ${bad} is not within 0 to ${vocabulary - 1}`,
+      0,
+    );
+}
+
+export function gather(x: Tensor, indices: Int32Array): void {
+  floats('gather', { x });
+  rank('gather', 2, { x });
+  const [rows] = x.shape;
+  const bad = indices.find((index) => !(index >= 0 && index < rows));
+  if (bad !== undefined) throw new ShapeError('gather', { x: x.shape }, `row ${bad} is not within 0 to ${rows - 1}`, 0);
+}
+
+export function cosine(a: Tensor, b: Tensor, into: Accumulator, index: number): void {
+  floats('cosine', { a, b });
+  rank('cosine', 2, { a, b });
+  if (a.shape[0] !== b.shape[0] || a.shape[1] !== b.shape[1])
+    throw new ShapeError('cosine', { a: a.shape, b: b.shape }, 'the shapes differ');
+  if (!(index >= 0 && index < into.length))
+    throw new ShapeError('cosine', { into: [into.length] }, `there is no element ${index}`, 0);
+}
+
+/** Sums [A, B] of products of a [T, A] and b [T, B]. */
+export function crossGram(op: string, a: Tensor, b: Tensor, into: Accumulator): void {
+  floats(op, { a, b });
+  rank(op, 2, { a, b });
+  if (a.shape[0] !== b.shape[0] || into.length !== a.shape[1] * b.shape[1])
+    throw new ShapeError(
+      op,
+      { a: a.shape, b: b.shape, into: [into.length] },
+      `as many rows, and ${a.shape[1] * b.shape[1]} elements are needed`,
+    );
+}
