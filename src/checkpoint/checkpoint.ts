@@ -10,7 +10,7 @@ import type { TensorInfo } from './safetensorsHeader.js';
 import { indexFile, singleFile } from './shards.js';
 import type { ModelSource, SideFiles } from './modelSource.js';
 import { copySideFiles } from './sideFiles.js';
-import { loadTokenizer, type Tokenizer } from './tokenizer.js';
+import { loadTokenizer, type Tokenizer } from './tokenizer/index.js';
 
 /** Weights of 4-bit integers, by the names that they would have as floats. */
 interface Quantized {

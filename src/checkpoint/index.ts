@@ -48,7 +48,8 @@ export {
   type WriteOptions,
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
-export { loadTokenizer, type Tokenizer } from './tokenizer.js';
+export { shownValue } from './shownValue.js';
+export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
 export { writeFolderAtomically } from './writeFolder.js';

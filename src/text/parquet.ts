@@ -1,0 +1,32 @@
+import { decompress } from 'fzstd';
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type Compressors } from 'hyparquet';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { fileError } from '../checkpoint/index.js';
+import { UserError } from '../engine/index.js';
+
+const compressors: Compressors = {
+  GZIP: (bytes) => gunzipSync(bytes),
+  BROTLI: (bytes) => brotliDecompressSync(bytes),
+  ZSTD: (bytes, length) => decompress(bytes, new Uint8Array(length)),
+};
+
+/** The rows of a parquet file, in order, a group of rows in memory at a time. UserError where it cannot be read. */
+export async function* parquetRows(path: string): AsyncGenerator<Record<string, unknown>> {
+  try {
+    const file = await asyncBufferFromFile(path);
+    const metadata = await parquetMetadataAsync(file);
+    let rowStart = 0;
+    for (const { num_rows: rows } of metadata.row_groups) {
+      const rowEnd = rowStart + Number(rows);
+      yield* await parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors });
+      rowStart = rowEnd;
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const known = fileError(error, 'cannot read', path);
+    if (known !== error) throw known;
+    throw new UserError(`${path} is not a parquet file that can be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
