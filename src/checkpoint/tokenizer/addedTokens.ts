@@ -8,6 +8,8 @@ export interface AddedToken {
   readonly special: boolean;
   /** Looked for in normalized text, by its own content normalized. */
   readonly normalized: boolean;
+  /** Looked for in normalized text, but as it is written: SentencePiece's own, which no `tokenizer.json` has. */
+  readonly verbatim: boolean;
   /** Counts only where no letter or digit stands beside it. */
   readonly singleWord: boolean;
   /** Takes the white space before or behind it along. */
@@ -23,6 +25,7 @@ export function addedTokenOf(json: JsonObject): AddedToken {
     content: json.content as string,
     special,
     normalized: json.normalized === undefined ? !special : json.normalized === true,
+    verbatim: json.verbatim === true,
     singleWord: json.single_word === true,
     leftStrip: json.lstrip === true,
     rightStrip: json.rstrip === true,

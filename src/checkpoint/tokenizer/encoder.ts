@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonObject } from '../jsonFile.js';
 import { AddedTokenSplitter, addedTokenOf } from './addedTokens.js';
 import type { LibraryTokenizer } from './library.js';
+import { normalizerOf } from './normalizer.js';
 import { PieceMerges } from './pieceMerges.js';
 import { preTokenizerOf } from './preTokenizer.js';
 
@@ -9,13 +10,13 @@ export type Encoder = (text: string) => string[];
 
 /** The normalizer and the model of `library`, and around them what it does otherwise than the Rust library. */
 export function encoderOf(json: JsonObject, library: LibraryTokenizer): Encoder {
-  const { normalizer } = library;
+  const normalize = normalizerOf(json.normalizer as JsonObject | null, library.normalizer);
   const added = (json.added_tokens as JsonObject[]).map(addedTokenOf);
   const asIs = new AddedTokenSplitter(added.filter((t) => !t.normalized).map((token) => [token.content, token]));
   const inNormalized = new AddedTokenSplitter(
     added
       .filter((t) => t.normalized)
-      .map((token) => [normalizer ? normalizer.normalize(token.content) : token.content, token]),
+      .map((token) => [token.verbatim ? token.content : normalize(token.content), token]),
   );
   const words = preTokenizerOf(json.pre_tokenizer as JsonObject | null);
   const pieces = pieceModel(json.model as JsonObject, library);
@@ -26,8 +27,7 @@ export function encoderOf(json: JsonObject, library: LibraryTokenizer): Encoder 
         tokens.push(part.token.content);
         continue;
       }
-      const normalized = normalizer ? normalizer.normalize(part.text) : part.text;
-      for (const inner of inNormalized.split(normalized)) {
+      for (const inner of inNormalized.split(normalize(part.text))) {
         if (inner.token) tokens.push(inner.token.content);
         else
           for (const word of words(inner.text, part.first && inner.first))

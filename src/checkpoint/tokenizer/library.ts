@@ -3,11 +3,17 @@ import type { JsonObject } from '../jsonFile.js';
 
 /** What is used of `@huggingface/tokenizers`, whose own types cannot be resolved from an ES module. */
 export interface LibraryTokenizer {
-  readonly normalizer: { normalize(text: string): string } | null;
+  readonly normalizer: LibraryNormalizer | null;
   readonly model: LibraryModel;
   readonly post_processor: ((tokens: string[], pair: null, addSpecialTokens: boolean) => { tokens: string[] }) | null;
   decode(ids: number[], o: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
   id_to_token(id: number): string | undefined;
+}
+
+export interface LibraryNormalizer {
+  normalize(text: string): string;
+  /** Of a sequence: its steps. */
+  readonly normalizers: readonly LibraryNormalizer[];
 }
 
 export interface LibraryModel {

@@ -21,6 +21,8 @@ export interface SentencePieceModel {
   /** -1 where there is none. */
   readonly bosId: number;
   readonly eosId: number;
+  /** What characters are folded into (see `CharacterMap`). */
+  readonly characterMap?: Uint8Array;
   /** Characters that are no piece become their bytes. */
   readonly byteFallback: boolean;
   /** A space before every text. */
@@ -33,7 +35,7 @@ export interface SentencePieceModel {
 const model = { pieces: 1, trainer: 2, normalizer: 3 } as const;
 const piece = { text: 1, score: 2, type: 3 } as const;
 const trainer = { kind: 3, asSuffix: 24, byteFallback: 35, unknownId: 40, bosId: 41, eosId: 42 } as const;
-const normalizer = { name: 1, characters: 2, addDummyPrefix: 3, removeExtraWhitespaces: 4, escape: 5 } as const;
+const normalizer = { characters: 2, addDummyPrefix: 3, removeExtraWhitespaces: 4, escape: 5 } as const;
 const kinds: Readonly<Record<number, string>> = { 1: 'unigram', 2: 'bpe', 3: 'word', 4: 'char' };
 
 /** Reads the bytes of a `tokenizer.model`. UserError that names `path` where it is none, or of a kind that is not read. */
@@ -47,7 +49,7 @@ export function readSentencePiece(bytes: Uint8Array, path: string): SentencePiec
   if (begin.startsWith('version https://git-lfs')) fail('is a pointer of git-lfs, not the file', 'run git lfs pull');
   const pieces: Piece[] = [];
   const of = { trainer: new Map<number, number>(), normalizer: new Map<number, number>() };
-  let [normalization, characters] = ['', 0];
+  let characterMap: Uint8Array | undefined;
   try {
     for (const field of protobufFields(bytes)) {
       if (field.number === model.pieces) pieces.push(pieceOf(field.bytes));
@@ -56,8 +58,7 @@ export function readSentencePiece(bytes: Uint8Array, path: string): SentencePiec
       if (field.number === model.normalizer)
         for (const { number, value, bytes: text } of protobufFields(field.bytes)) {
           of.normalizer.set(number, value);
-          if (number === normalizer.name) normalization = new TextDecoder().decode(text);
-          if (number === normalizer.characters) characters = text.length;
+          if (number === normalizer.characters && text.length) characterMap = text;
         }
     }
   } catch (error) {
@@ -67,11 +68,6 @@ export function readSentencePiece(bytes: Uint8Array, path: string): SentencePiec
   if (pieces.length === 0) fail('is not a SentencePiece model: it has no pieces');
   const kind = kinds[of.trainer.get(trainer.kind) ?? 1];
   if (kind !== 'bpe' && kind !== 'unigram') fail(`is a SentencePiece model of the kind ${kind}, which is not read`);
-  if (characters)
-    fail(
-      `folds characters (${normalization || 'without a name'}), which is not read from a SentencePiece model`,
-      'save the tokenizer as tokenizer.json with transformers',
-    );
   if (of.trainer.get(trainer.asSuffix))
     fail('puts spaces behind words (treat_whitespace_as_suffix), which is not read');
   if (of.normalizer.get(normalizer.escape) === 0)
@@ -84,6 +80,7 @@ export function readSentencePiece(bytes: Uint8Array, path: string): SentencePiec
     unknownId,
     bosId: of.trainer.get(trainer.bosId) ?? 1,
     eosId: of.trainer.get(trainer.eosId) ?? 2,
+    characterMap,
     byteFallback: of.trainer.get(trainer.byteFallback) === 1,
     addDummyPrefix: of.normalizer.get(normalizer.addDummyPrefix) !== 0,
     removeExtraWhitespaces: of.normalizer.get(normalizer.removeExtraWhitespaces) !== 0,

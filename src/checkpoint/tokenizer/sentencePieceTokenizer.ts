@@ -14,23 +14,22 @@ export function sentencePieceTokenizer(model: SentencePieceModel, config: JsonOb
   const special = ofType(pieceTypes.control, pieceTypes.unknown);
   const userDefined = ofType(pieceTypes.userDefined);
   const added = [...special, ...userDefined].sort((a, b) => a - b);
-  // Where a text is cut at pieces that a user defined, only its beginning gets the space.
-  const firstOnly = config.legacy === false || userDefined.length > 0;
-  const spaces = [
+  const firstOnly = config.legacy === false;
+  const characters = model.characterMap && Buffer.from(model.characterMap).toString('base64');
+  const normalizers = [
+    ...(characters ? [{ type: 'Precompiled', precompiled_charsmap: characters }] : []),
     ...(model.removeExtraWhitespaces ? [replace({ Regex: String.raw`\A +| +\z|(?<= ) +` }, '')] : []),
     ...(addDummyPrefix && !firstOnly ? [{ type: 'Prepend', prepend: mark }] : []),
     replace({ String: ' ' }, mark),
   ];
   return {
-    added_tokens: added.map((id) => ({
-      id,
-      content: pieces[id].type === pieceTypes.userDefined ? pieces[id].text.replaceAll(mark, ' ') : pieces[id].text,
-      special: pieces[id].type !== pieceTypes.userDefined,
-      normalized: false,
-    })),
-    normalizer: { type: 'Sequence', normalizers: spaces },
+    added_tokens: added.map((id) => {
+      const user = pieces[id].type === pieceTypes.userDefined;
+      return { id, content: pieces[id].text, special: !user, normalized: user, verbatim: user };
+    }),
+    normalizer: { type: 'Sequence', normalizers },
     pre_tokenizer: addDummyPrefix && firstOnly ? { type: 'Metaspace', prepend_scheme: 'first', split: false } : null,
-    post_processor: null,
+    post_processor: addedEnds(model, config),
     decoder: {
       type: 'Sequence',
       decoders: [
@@ -42,6 +41,19 @@ export function sentencePieceTokenizer(model: SentencePieceModel, config: JsonOb
     },
     model: model.kind === 'bpe' ? pieceMerges(model) : unigram(model),
   };
+}
+
+/** As Llama's tokenizer, which puts the beginning-of-text token before a text unless the config says otherwise. */
+function addedEnds({ pieces, bosId, eosId }: SentencePieceModel, config: JsonObject): JsonObject | null {
+  const token = (key: string, id: number): JsonObject[] => {
+    const named = config[key] as string | { content: string } | null | undefined;
+    const text = (typeof named === 'string' ? named : named?.content) ?? pieces[id]?.text;
+    return text === undefined ? [] : [{ SpecialToken: { id: text, type_id: 0 } }];
+  };
+  const before = config.add_bos_token === false ? [] : token('bos_token', bosId);
+  const behind = config.add_eos_token === true ? token('eos_token', eosId) : [];
+  if (before.length + behind.length === 0) return null;
+  return { type: 'TemplateProcessing', single: [...before, { Sequence: { id: 'A', type_id: 0 } }, ...behind] };
 }
 
 const replace = (pattern: JsonObject, content: string): JsonObject => ({ type: 'Replace', pattern, content });
