@@ -30,7 +30,7 @@ const kindsInFolder = [['txt', 'jsonl'], ['parquet'], ['json']];
 export async function* readDocuments(path: string, o: RecordOptions = {}): AsyncGenerator<string> {
   for (const file of await textFiles(path)) {
     if (formOf(file).ending === 'txt') yield* separated(file);
-    else for await (const { record, place } of recordsOf(file)) yield documentOf(record, o, place);
+    else for await (const { record, place } of recordsOf(file, o.field ?? 'text')) yield documentOf(record, o, place);
   }
 }
 
@@ -78,11 +78,11 @@ async function* separated(path: string): AsyncGenerator<string> {
   }
 }
 
-async function* recordsOf(path: string): AsyncGenerator<PlacedRecord> {
+async function* recordsOf(path: string, field: string): AsyncGenerator<PlacedRecord> {
   switch (formOf(path).ending) {
     case 'parquet': {
       let number = 0;
-      for await (const record of parquetRows(path)) yield { record, place: `${path}, row ${++number}` };
+      for await (const record of parquetRows(path, field)) yield { record, place: `${path}, row ${++number}` };
       return;
     }
     case 'json':

@@ -1,9 +1,10 @@
 import { Template } from '@huggingface/jinja';
-import { readFile, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UserError } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
+import { readWhole } from '../readWhole.js';
 import { shownValue } from '../shownValue.js';
 import { withinDeadline } from './deadline.js';
 
@@ -51,11 +52,11 @@ async function templateFiles(folder: string): Promise<ChatTemplates> {
   ];
   const texts = await Promise.all(
     paths.map(async ([name, path]) => {
-      const text = await readFile(path, 'utf8').catch((error: unknown) => {
+      const bytes = await readWhole(path).catch((error: unknown) => {
         if (systemErrorCode(error) === 'ENOENT') return undefined;
         throw fileError(error, 'cannot read', path);
       });
-      return text === undefined ? [] : [[name, text] as const];
+      return bytes === undefined ? [] : [[name, bytes.toString('utf8')] as const];
     }),
   );
   return Object.fromEntries(texts.flat());

@@ -1,8 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
+import { readWhole } from '../readWhole.js';
 import { shownValue } from '../shownValue.js';
 import { readChatTemplates, type ChatTemplates } from './chatTemplate.js';
 import { mergesTokenizer } from './mergesTokenizer.js';
@@ -137,14 +137,9 @@ function missing(tokens: readonly JsonObject[], listed: readonly JsonObject[], {
     .map((token) => ({ ...token, id: ids.get(token.content as string) ?? token.id }));
 }
 
-/** Vocabularies are some megabytes. */
-const largest = 1 << 28;
-
 async function readIfPresent(path: string): Promise<Uint8Array | undefined> {
   try {
-    const { size } = await stat(path);
-    if (size > largest) throw new UserError(`${path} has ${size} bytes, more than any tokenizer`);
-    return await readFile(path);
+    return await readWhole(path);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw fileError(error, 'cannot read', path);
