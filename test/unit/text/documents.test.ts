@@ -22,6 +22,9 @@ const documents = async (path: string, field?: string, chat?: RecordOptions['cha
   return all;
 };
 
+/** Made by test/oracle/make_parquet.py. */
+const fixture = (name: string): string => join(import.meta.dirname, '../../fixtures/text', name);
+
 /** A zstd frame that stores bytes as they are (RFC 8878): one segment, one raw block. */
 function zstdStored(bytes: Uint8Array): Buffer {
   const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0, 0, 0, 0]);
@@ -108,6 +111,20 @@ describe('documents', () => {
       ),
       { numRuns: 30 },
     );
+  });
+
+  it('of a .parquet file are its rows, whatever their compression', async () => {
+    const rows = Array.from({ length: 6 }, (_, i) => `stóry ${i} 漢字\n`);
+    for (const name of ['none', 'snappy', 'gzip', 'zstd', 'brotli'])
+      expect(await documents(fixture(`${name}.parquet`)), name).toEqual(rows);
+    const chat: RecordOptions['chat'] = (messages) => messages.map(({ content }) => content).join();
+    const chats = rows.map((_, i) => `q${i},a${i}`);
+    expect(await documents(fixture('chats.parquet'), undefined, chat)).toEqual(chats);
+    expect(await documents(fixture('zstd.parquet'), 'messages', chat)).toEqual(chats);
+    await expect(documents(fixture('chats.parquet'))).rejects.toThrow(
+      /row 1: holds a chat.*its fields are id, messages/,
+    );
+    await expect(documents(fixture('lz4.parquet'))).rejects.toThrow(/lz4\.parquet is not a parquet file .*LZ4/);
   });
 
   it('of chats are what the template makes of them', async () => {
