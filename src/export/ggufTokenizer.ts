@@ -146,12 +146,13 @@ function sentencePiece(
   const ranks = new Map<string, number>();
   for (const [rank, [left, right]] of merges.entries()) if (!ranks.has(left + right)) ranks.set(left + right, rank);
   const { unk_token: unknown, scores, unused } = tokenizer.model as ScoredModel;
+  const unusedPieces = new Set(unused);
   const score = (token: string, id: number): number =>
     scores ? (scores[id] ?? 0) : -(ranks.get(token) ?? (token.length > 1 ? merges.length : 0));
   for (const [id, token] of text.entries()) {
     if (token === unknown) types[id] = tokenTypes.unknown;
     else if (/^<0x[0-9A-F]{2}>$/.test(token)) types[id] = tokenTypes.byte;
-    else if (unused?.includes(token)) types[id] = tokenTypes.unused;
+    else if (unusedPieces.has(token)) types[id] = tokenTypes.unused;
   }
   return {
     metadata: {
