@@ -1,5 +1,11 @@
 import { decompress } from 'fzstd';
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema, type Compressors } from 'hyparquet';
+import {
+  asyncBufferFromFile,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+  type Compressors,
+} from 'hyparquet';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { fileError } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
