@@ -80,6 +80,7 @@ export {
   tensorOfSource,
   writeSafetensors,
   writeWeights,
+  type ChatMessage,
   type Int4Method,
   type JsonObject,
   type ModelSource,

@@ -9,7 +9,7 @@ import type { RawTensor, SafetensorsFile } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
 import type { ModelSource, SideFiles } from './modelSource.js';
 import { copySideFiles } from './sideFiles.js';
-import { loadTokenizer, type Tokenizer } from './tokenizer.js';
+import { loadTokenizer, type Tokenizer } from './tokenizer/index.js';
 import { openWeightFiles, type WeightFiles } from './weightFiles.js';
 
 /**

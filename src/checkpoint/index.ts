@@ -49,8 +49,10 @@ export {
   type WriteOptions,
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
+export { readWhole } from './readWhole.js';
+export { shownValue } from './shownValue.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
-export { loadTokenizer, type Tokenizer } from './tokenizer.js';
+export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
 export { writeFolderAtomically } from './writeFolder.js';

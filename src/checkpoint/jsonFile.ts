@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { UserError } from '../engine/index.js';
 import { fileError, systemErrorCode } from './fileError.js';
 import { parseJson } from './jsonText.js';
 import { otherKind } from './otherKinds.js';
+import { readWhole } from './readWhole.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -13,7 +13,7 @@ export const isJsonObject = (value: unknown): value is JsonObject =>
 export async function readJsonObject(path: string): Promise<JsonObject | undefined> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readWhole(path)).toString('utf8');
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw fileError(error, 'cannot read', path);

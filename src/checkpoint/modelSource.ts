@@ -2,7 +2,7 @@ import type { WeightSource, Shape } from '../engine/index.js';
 import type { Quantization, StoredInt4 } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { RawTensor } from './safetensorsFile.js';
-import type { Tokenizer } from './tokenizer.js';
+import type { Tokenizer } from './tokenizer/index.js';
 
 /** What stands beside a model's weights and may go along with them: see `copyAlong`. */
 export type SideFiles =

@@ -1,8 +1,9 @@
-import { copyFile, readdir } from 'node:fs/promises';
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, systemErrorCode } from './fileError.js';
 import { quantizationFiles } from './int4/quantizationFiles.js';
 import type { SideFiles } from './modelSource.js';
+import { moreTemplates } from './tokenizer/index.js';
 
 /** The files of a model folder that depend on the vocabulary only, not on the layers. */
 export const tokenizerFiles = [
@@ -13,7 +14,10 @@ export const tokenizerFiles = [
   'vocab.json',
   'merges.txt',
   'added_tokens.json',
+  'vocab.txt',
+  'tekken.json',
   'chat_template.jinja',
+  'chat_template.json',
   'generation_config.json',
 ] as const;
 
@@ -24,12 +28,20 @@ const dropFiles = ['reserved_layers.json', 'layer_mapping.json', 'drop_report.js
 export async function copySideFiles(what: SideFiles, from: string, to: string): Promise<string[]> {
   switch (what) {
     case 'tokenizer':
-      return copyPresent(from, to, tokenizerFiles);
+      return [...(await copyPresent(from, to, tokenizerFiles)), ...(await copyTemplates(from, to))];
     case 'quantization':
       return copyPresent(from, to, Object.keys(quantizationFiles));
     case 'drops':
       return copyPresent(from, to, [...dropFiles, ...(await readdir(from)).filter((name) => name.endsWith('.py'))]);
   }
+}
+
+/** Chat templates beside the default one, as `additional_chat_templates/tool_use.jinja`. */
+async function copyTemplates(from: string, to: string): Promise<string[]> {
+  const names = await readdir(join(from, moreTemplates)).catch(() => []);
+  const templates = names.filter((name) => name.endsWith('.jinja')).map((name) => join(moreTemplates, name));
+  if (templates.length) await mkdir(join(to, moreTemplates), { recursive: true });
+  return copyPresent(from, to, templates);
 }
 
 async function copyPresent(from: string, to: string, names: readonly string[]): Promise<string[]> {

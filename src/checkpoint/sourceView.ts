@@ -3,7 +3,7 @@ import type { Quantization, StoredInt4 } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 import type { RawTensor } from './safetensorsFile.js';
-import type { Tokenizer } from './tokenizer.js';
+import type { Tokenizer } from './tokenizer/index.js';
 
 /** How a view differs from its source. */
 export interface SourceChanges {

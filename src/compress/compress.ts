@@ -39,6 +39,7 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
   using computing = await engineFor(o);
   const { engine } = computing;
   await using source = await openModel(folder);
+  source.notes.forEach((note) => o.onNote?.(note));
   using model = new Model(engine, source.description, source.source);
   if (recipe.quantize) checkShapes(source, model, recipe.quantize, 'leave quantize.head out of the recipe');
   const inputs = await inputsOf(folder, model, recipe);

@@ -22,7 +22,8 @@ export async function inputsOf(folder: string, model: Model, { calibration }: Re
 /** Of all documents, each ended by a zero byte: the same for a .txt file and a .jsonl file of the same texts. */
 async function documentsDigest(file: string, field: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const document of readDocuments(file, { field })) hash.update(document).update('\0');
+  for await (const document of readDocuments(file, { field, chat: (messages) => JSON.stringify(messages) }))
+    hash.update(document).update('\0');
   return hash.digest('hex');
 }
 

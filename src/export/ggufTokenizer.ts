@@ -1,22 +1,21 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { UserError } from '../engine/index.js';
 import {
   bool,
+  createTokenizer,
   f32s,
   i32s,
-  loadTokenizer,
-  readJsonObject,
+  pieceTypes as tokenTypes,
+  readTokenizerFiles,
   string,
   strings,
   u32,
+  type ChatTemplates,
   type GgufMetadata,
   type JsonObject,
+  type TokenizerFiles,
 } from '../checkpoint/index.js';
 import type { ModelConfig } from '../models/index.js';
-
-/** `tokenizer.ggml.token_type` (spec 2.7). */
-const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+import { addedTokens, flagNotes, normalizerNotes, stepsOf, templateNotes } from './ggufTokenizerNotes.js';
 
 export interface GgufTokenizer {
   readonly metadata: GgufMetadata;
@@ -25,23 +24,36 @@ export interface GgufTokenizer {
 
 /** The tokenizer of a model folder as llama.cpp wants it (spec 2.7): a byte-level BPE as `gpt2`, a SentencePiece-like one as `llama`. */
 export async function ggufTokenizer(folder: string, config: ModelConfig): Promise<GgufTokenizer> {
-  const tokenizer = await readJsonObject(join(folder, 'tokenizer.json'));
-  if (!tokenizer)
+  const files = await readTokenizerFiles(folder);
+  if (!files)
     return {
       metadata: { 'tokenizer.ggml.model': string('none') },
-      notes: [`${folder} has no tokenizer.json, so the file takes token ids only`],
+      notes: [`${folder} has no tokenizer, so the file takes token ids only`],
     };
-  const model = (tokenizer.model ?? {}) as JsonObject;
-  const vocab = model.vocab as Record<string, number> | undefined;
-  if ((model.type ?? 'BPE') !== 'BPE' || !vocab || typeof vocab !== 'object' || Array.isArray(vocab))
-    throw new UserError(
-      `${folder}/tokenizer.json is a ${String(model.type)} tokenizer, and only BPE ones are written to GGUF`,
-    );
-  const merges = mergesOf(model);
-  const tokens = tokensOf(tokenizer, vocab, config.vocabSize, `${folder}/tokenizer.json`);
+  const { tokenizer, path, templates } = files;
+  const model = tokenizer.model as JsonObject;
+  if (model.type !== 'BPE')
+    throw new UserError(`${path} is a ${String(model.type)} tokenizer, and only BPE ones are written to GGUF`);
+  const merges = model.merges as [string, string][];
+  const tokens = tokensOf(tokenizer, model.vocab as Record<string, number>, config.vocabSize, path);
   const { metadata, notes } =
-    model.byte_fallback === true ? sentencePiece(tokenizer, tokens, merges) : byteLevel(tokenizer, tokens, merges);
-  return { metadata: { ...metadata, ...(await specialTokens(folder, tokenizer, config)) }, notes };
+    model.byte_fallback === true || model.scores
+      ? sentencePiece(tokenizer, tokens, merges)
+      : byteLevel(tokenizer, tokens, merges);
+  return {
+    metadata: { ...metadata, ...specialTokens(files, config), ...templateKeys(templates) },
+    notes: [...notes, ...flagNotes(tokenizer), ...templateNotes(templates)],
+  };
+}
+
+/** llama.cpp's names of the templates beside the default one. */
+function templateKeys(templates: ChatTemplates): GgufMetadata {
+  const names = Object.keys(templates).filter((name) => name !== 'default');
+  return {
+    ...(templates.default === undefined ? {} : { 'tokenizer.chat_template': string(templates.default) }),
+    ...(names.length ? { 'tokenizer.chat_templates': strings(names) } : {}),
+    ...Object.fromEntries(names.map((name) => [`tokenizer.chat_template.${name}`, string(templates[name])])),
+  };
 }
 
 interface Tokens {
@@ -67,26 +79,6 @@ function tokensOf(tokenizer: JsonObject, vocab: Record<string, number>, size: nu
   return { text, types };
 }
 
-interface AddedToken {
-  readonly content: string;
-  readonly id: number;
-  readonly special: boolean;
-}
-
-const addedTokens = (tokenizer: JsonObject): AddedToken[] =>
-  Array.isArray(tokenizer.added_tokens) ? (tokenizer.added_tokens as AddedToken[]) : [];
-
-/** `a b`, or as newer files have it `['a', 'b']`. */
-function mergesOf({ merges }: JsonObject): [left: string, right: string][] {
-  return (Array.isArray(merges) ? merges : []).map((merge: unknown) => {
-    if (Array.isArray(merge)) return merge as [string, string];
-    const text = String(merge);
-    // A space may only stand between the two: bytes and SentencePiece write their own otherwise.
-    const space = text.indexOf(' ', 1);
-    return [text.slice(0, space), text.slice(space + 1)];
-  });
-}
-
 function byteLevel(tokenizer: JsonObject, { text, types }: Tokens, merges: readonly [string, string][]): GgufTokenizer {
   const pre = preTokenizerName(tokenizer.pre_tokenizer as JsonObject | null);
   return {
@@ -97,9 +89,12 @@ function byteLevel(tokenizer: JsonObject, { text, types }: Tokens, merges: reado
       'tokenizer.ggml.token_type': i32s(types),
       'tokenizer.ggml.merges': strings(merges.map((pair) => pair.join(' '))),
     },
-    notes: pre
-      ? []
-      : ['llama.cpp knows no name for how this tokenizer cuts text into words: tokens of some texts may differ'],
+    notes: [
+      ...(pre
+        ? []
+        : ['llama.cpp knows no name for how this tokenizer cuts text into words: tokens of some texts may differ']),
+      ...normalizerNotes(tokenizer.normalizer as JsonObject | null, false),
+    ],
   };
 }
 
@@ -133,9 +128,15 @@ export function preTokenizerName(given: JsonObject | null | undefined): string |
   return undefined;
 }
 
+/** A BPE of a SentencePiece model. */
+interface ScoredModel extends JsonObject {
+  readonly scores?: readonly (number | null)[];
+  readonly unused?: readonly string[];
+}
+
 /**
- * llama.cpp joins the pair whose joined piece has the highest score. SentencePiece's scores are gone from a
- * tokenizer.json, but its merges were sorted by them, so minus a piece's first rank orders pieces the same.
+ * llama.cpp joins the pair whose joined piece has the highest score, which a SentencePiece model has. They are gone from
+ * a tokenizer.json, but its merges were sorted by them, so minus a piece's first rank orders pieces the same.
  */
 function sentencePiece(
   tokenizer: JsonObject,
@@ -144,10 +145,14 @@ function sentencePiece(
 ): GgufTokenizer {
   const ranks = new Map<string, number>();
   for (const [rank, [left, right]] of merges.entries()) if (!ranks.has(left + right)) ranks.set(left + right, rank);
-  const unknown = (tokenizer.model as JsonObject).unk_token;
+  const { unk_token: unknown, scores, unused } = tokenizer.model as ScoredModel;
+  const unusedPieces = new Set(unused);
+  const score = (token: string, id: number): number =>
+    scores ? (scores[id] ?? 0) : -(ranks.get(token) ?? (token.length > 1 ? merges.length : 0));
   for (const [id, token] of text.entries()) {
     if (token === unknown) types[id] = tokenTypes.unknown;
     else if (/^<0x[0-9A-F]{2}>$/.test(token)) types[id] = tokenTypes.byte;
+    else if (unusedPieces.has(token)) types[id] = tokenTypes.unused;
   }
   return {
     metadata: {
@@ -156,32 +161,27 @@ function sentencePiece(
       'tokenizer.ggml.tokens': strings(
         text.map((token, id) => (types[id] === tokenTypes.userDefined ? token.replaceAll('▁', ' ') : token)),
       ),
-      'tokenizer.ggml.scores': f32s(text.map((token) => -(ranks.get(token) ?? (token.length > 1 ? merges.length : 0)))),
+      'tokenizer.ggml.scores': f32s(text.map(score)),
       'tokenizer.ggml.token_type': i32s(types),
       'tokenizer.ggml.add_space_prefix': bool(prependsSpace(tokenizer)),
     },
-    notes: [],
+    notes: normalizerNotes(tokenizer.normalizer as JsonObject | null, true),
   };
 }
 
 function prependsSpace({ normalizer, pre_tokenizer: pre }: JsonObject): boolean {
-  const steps = (value: unknown, key: string): JsonObject[] => {
-    const step = value as JsonObject | null | undefined;
-    return !step ? [] : step.type === 'Sequence' ? (step[key] as JsonObject[]) : [step];
-  };
   return (
-    steps(normalizer, 'normalizers').some(({ type }) => type === 'Prepend') ||
-    steps(pre, 'pretokenizers').some(
+    stepsOf(normalizer, 'normalizers').some(({ type }) => type === 'Prepend') ||
+    stepsOf(pre, 'pretokenizers').some(
       (step) => step.type === 'Metaspace' && (step.prepend_scheme ?? 'always') !== 'never',
     )
   );
 }
 
-async function specialTokens(folder: string, tokenizer: JsonObject, config: ModelConfig): Promise<GgufMetadata> {
-  const known = await loadTokenizer(folder);
-  const own = (await readJsonObject(join(folder, 'tokenizer_config.json'))) ?? {};
+function specialTokens(files: TokenizerFiles, config: ModelConfig): GgufMetadata {
+  const known = createTokenizer(files);
   const id = (key: 'unk_token' | 'pad_token'): number | undefined => {
-    const token = own[key] as string | { content?: string } | null | undefined;
+    const token = files.config[key] as string | { content?: string } | null | undefined;
     const text = typeof token === 'string' ? token : token?.content;
     return text === undefined ? undefined : known.idOf(text);
   };
@@ -191,9 +191,7 @@ async function specialTokens(folder: string, tokenizer: JsonObject, config: Mode
     unknown: id('unk_token'),
     padding: id('pad_token'),
   };
-  const template =
-    known.chatTemplate ?? (await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined));
-  const adds = templateEnds(tokenizer.post_processor as JsonObject | null | undefined);
+  const adds = templateEnds(files.tokenizer.post_processor as JsonObject | null | undefined);
   return {
     ...Object.fromEntries(
       Object.entries(ids).flatMap(([name, value]) =>
@@ -202,7 +200,6 @@ async function specialTokens(folder: string, tokenizer: JsonObject, config: Mode
     ),
     'tokenizer.ggml.add_bos_token': bool(adds.first !== undefined && adds.first === known.bosToken),
     'tokenizer.ggml.add_eos_token': bool(adds.last !== undefined && adds.last === known.eosToken),
-    ...(template === undefined ? {} : { 'tokenizer.chat_template': string(template) }),
   };
 }
 

@@ -91,6 +91,7 @@ async function dropUnmeasured(
   o: DropModulesOptions,
 ): Promise<DropResult> {
   await using source = await openModel(folder);
+  source.notes.forEach((note) => o.onNote?.(note));
   const scores = await givenScores(o, source);
   const named = method ? undefined : namedModules(source, o);
   const task = { source, method, importance: scores?.importance, named, versions: { ...programVersions() } };

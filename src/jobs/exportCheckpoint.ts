@@ -29,6 +29,7 @@ export interface ExportRecord extends ExportResult {
  */
 export async function exportCheckpoint(folder: string, o: ExportCheckpointOptions): Promise<ExportRecord> {
   await using opened = await openModel(folder);
+  opened.notes.forEach((note) => o.onNote?.(note));
   const { importance, report, onProgress: _told, onNote: _noted, signal: _stop, ...options } = o;
   const layers = opened.config.numHiddenLayers;
   const result = await exportModel(opened, {

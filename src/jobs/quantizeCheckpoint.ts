@@ -66,6 +66,7 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   const { out, overwrite, onProgress, onNote, signal } = o;
   if (!overwrite) await checkVacant(out);
   await using source = await openModel(folder);
+  source.notes.forEach((note) => onNote?.(note));
   using computing = await engineFor(o);
   const { engine } = computing;
   using model = new Model(engine, source.description, source.source);

@@ -54,6 +54,7 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   const { out, overwrite, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
   if (!overwrite) await checkVacant(out);
   await using dropped = await openModel(folder);
+  dropped.notes.forEach((note) => onNote?.(note));
   await using base = await openModel(o.base ?? folder);
   const pair: RefitPair = { dropped, base, folder, baseFolder: o.base };
   checkPair(pair);

@@ -13,6 +13,7 @@ export async function loadTextModel(path: string, o: Omit<LoadOptions, 'onProgre
   await (await openCheckpoint(path)).close();
   const tokenizer = await loadTokenizer(path);
   const model = await loadModel(path, { ...o, onProgress: stageOf(o, 'loading') });
+  model.notes.forEach((note) => o.onNote?.(note));
   const { decoded } = model.source;
   if (decoded.length)
     o.onNote?.(

@@ -5,7 +5,7 @@ import type { CalibrationTokenizer } from '../text/index.js';
 export function watched(tokenizer: CalibrationTokenizer, needed: number, progress: Progress): CalibrationTokenizer {
   let tokens = 0;
   return {
-    eosId: tokenizer.eosId,
+    ...tokenizer,
     encode: (document, o) => {
       const ids = tokenizer.encode(document, o);
       progress(Math.min((tokens += ids.length), needed), needed, 'tokens');

@@ -11,7 +11,7 @@ export interface CalibrationOptions {
   maxLength?: number;
   /** Rows to leave out at the beginning: with the number used for calibration the rows are held out from it. */
   skip?: number;
-  /** The text's field in .jsonl files; default `text`. */
+  /** The field of records that holds the text, or a chat; default `text`, else what records of chats have. */
   field?: string;
 }
 
@@ -27,8 +27,9 @@ export interface CalibrationRows {
   available?: number;
 }
 
-/** What packing needs of a tokenizer. */
-export type CalibrationTokenizer = Pick<Tokenizer, 'encode' | 'eosId'>;
+/** What packing needs of a tokenizer; without a chat template, records of chats are refused. */
+export type CalibrationTokenizer = Pick<Tokenizer, 'encode' | 'eosId'> &
+  Partial<Pick<Tokenizer, 'chatTemplate' | 'applyChatTemplate'>>;
 
 /**
  * Packs texts into rows of equal length as LLM-Drop does (spec 1.5): every document is tokenized without special
@@ -93,7 +94,9 @@ class PackedText {
 
   async *rows(): AsyncGenerator<Int32Array> {
     let row = new Int32Array(this.length);
-    for await (const document of readDocuments(this.file, { field: this.field })) {
+    const { chatTemplate, applyChatTemplate: chat } = this.tokenizer;
+    const o = { field: this.field, chat: chatTemplate === undefined ? undefined : chat };
+    for await (const document of readDocuments(this.file, o)) {
       for (const id of [...this.tokenizer.encode(document), this.eos]) {
         row[this.tokens++ % this.length] = id;
         if (this.tokens % this.length) continue;

@@ -1,127 +1,126 @@
-import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileError } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
+import { parquetRows } from './parquet.js';
+import { documentOf, type RecordOptions } from './records.js';
+import { formOf, readText } from './textFile.js';
+import { arrayElements, splitText, stripped } from './textParts.js';
 
 /** Stands between the documents of a .txt file. */
 export const documentSeparator = '<|endoftext|>';
 
-/** A document may have this many UTF-16 units; V8's longest string has about twice as many. */
-const longestDocument = 1 << 28;
+/** What is read, in words. */
+const readForms = 'a .txt, .jsonl, .json or .parquet file, plain or as .gz or .zst (not parquet)';
+
+/** Of a folder the files of the first kinds that it has are read: a .json file beside texts says something about them. */
+const kindsInFolder = [['txt', 'jsonl'], ['parquet'], ['json']];
 
 /**
- * The documents of a text, in order, read as a stream:
+ * The documents of a text, in order, read as a stream, as Python's text mode reads it:
  * - `.txt`: documents between `<|endoftext|>`, stripped; empty ones are left out. Without the mark the file is one;
- * - `.jsonl`: one object a line, the text in `field` (default `text`), as it is; blank lines are left out;
- * - a folder: its .txt and .jsonl files in the order of their names.
+ * - `.jsonl`: one record a line (see `documentOf`); blank lines are left out;
+ * - `.json`: an array of records, or the same as `.jsonl`;
+ * - `.parquet`: one record a row;
+ * - each but the last also behind `.gz` or `.zst`; endings count in any case;
+ * - a folder: its .txt and .jsonl files in the order of their names; without any its .parquet, else its .json files.
  *
- * Throws UserError for anything else; a bad line is named by file and number.
+ * Throws UserError for anything else; a bad record is named by file and number.
  */
-export async function* readDocuments(path: string, o: { field?: string } = {}): AsyncGenerator<string> {
+export async function* readDocuments(path: string, o: RecordOptions = {}): AsyncGenerator<string> {
   for (const file of await textFiles(path)) {
-    if (extname(file) === '.jsonl') yield* jsonLines(file, o.field ?? 'text');
-    else yield* separated(file);
+    if (formOf(file).ending === 'txt') yield* separated(file);
+    else for await (const { record, place } of recordsOf(file, o.field ?? 'text')) yield documentOf(record, o, place);
   }
+}
+
+interface PlacedRecord {
+  readonly record: unknown;
+  /** For messages. */
+  readonly place: string;
 }
 
 async function textFiles(path: string): Promise<string[]> {
   try {
-    const isText = (name: string): boolean => ['.txt', '.jsonl'].includes(extname(name));
     if (!(await stat(path)).isDirectory()) {
-      if (!isText(path)) throw new UserError(`${path}: expected a .txt or a .jsonl file, or a folder of them`);
+      checkForm(path);
       return [path];
     }
     const names = (await readdir(path, { withFileTypes: true }))
-      .filter((entry) => !entry.isDirectory() && isText(entry.name))
-      .map((entry) => entry.name);
-    if (!names.length) throw new UserError(`${path} holds no .txt or .jsonl file`);
-    return names.sort().map((name) => join(path, name));
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => entry.name)
+      .sort();
+    for (const kinds of kindsInFolder) {
+      const found = names.filter((name) => kinds.includes(formOf(name).ending));
+      if (found.length) return found.map((name) => join(path, name));
+    }
+    throw new UserError(`${path} holds no .txt, .jsonl, .json or .parquet file`);
   } catch (error) {
     throw fileError(error, 'cannot read', path);
   }
 }
 
+function checkForm(path: string): void {
+  const { ending, compression } = formOf(path);
+  if (ending === 'parquet' && compression)
+    throw new UserError(`${path}: a parquet file compresses itself`, { hint: 'decompress it first' });
+  if (kindsInFolder.flat().includes(ending)) return;
+  const hint = ['csv', 'tsv'].includes(ending)
+    ? `a ${ending} file is not read: save its column of texts as .jsonl`
+    : undefined;
+  throw new UserError(`${path}: expected ${readForms}, or a folder of them`, { hint });
+}
+
 async function* separated(path: string): AsyncGenerator<string> {
-  for await (const part of splitFile(path, documentSeparator)) {
-    const document = part.trim();
+  for await (const part of splitText(readText(path), documentSeparator, path)) {
+    const document = stripped(part);
     if (document) yield document;
   }
 }
 
-async function* jsonLines(path: string, field: string): AsyncGenerator<string> {
+async function* recordsOf(path: string, field: string): AsyncGenerator<PlacedRecord> {
+  switch (formOf(path).ending) {
+    case 'parquet': {
+      let number = 0;
+      for await (const record of parquetRows(path, field)) yield { record, place: `${path}, row ${++number}` };
+      return;
+    }
+    case 'json':
+      if (await isArray(path)) {
+        let number = 0;
+        for await (const text of arrayElements(readText(path), path)) {
+          const place = `${path}, record ${++number}`;
+          yield { record: parsed(text, place, 'a .json file holds an array of records'), place };
+        }
+        return;
+      }
+      yield* lineRecords(path, 'a .json file holds an array of records, or one record a line');
+      return;
+    default:
+      yield* lineRecords(path, 'a .jsonl file holds one object a line');
+  }
+}
+
+async function* lineRecords(path: string, hint: string): AsyncGenerator<PlacedRecord> {
   let number = 0;
-  for await (const line of splitFile(path, '\n')) {
-    number++;
-    if (!line.trim()) continue;
-    yield textOf(line, field, `${path}, line ${number}`);
+  for await (const line of splitText(readText(path), '\n', path)) {
+    const place = `${path}, line ${++number}`;
+    if (line.trim()) yield { record: parsed(line, place, hint), place };
   }
 }
 
-function textOf(line: string, field: string, place: string): string {
-  let value: unknown;
+async function isArray(path: string): Promise<boolean> {
+  for await (const chunk of readText(path)) {
+    const [first] = chunk.trimStart();
+    if (first !== undefined) return first === '[';
+  }
+  return false;
+}
+
+function parsed(text: string, place: string, hint: string): unknown {
   try {
-    value = JSON.parse(line);
+    return JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${place}: not valid JSON: ${(error as Error).message}`, {
-      hint: 'a .jsonl file holds one object a line',
-      cause: error,
-    });
+    throw new UserError(`${place}: not valid JSON: ${(error as Error).message}`, { hint, cause: error });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new UserError(`${place}: expected an object, found ${line.slice(0, 40)}`);
-  const text = (value as Record<string, unknown>)[field];
-  if (typeof text === 'string') return text;
-  if (text !== undefined)
-    throw new UserError(
-      `${place}: expected a string in the field ${field}, found ${JSON.stringify(text).slice(0, 40)}`,
-    );
-  throw new UserError(`${place}: there is no field ${field}`, {
-    hint: `its fields are ${Object.keys(value).join(', ') || 'none'}`,
-  });
-}
-
-/** The parts of a UTF-8 file between separators, the last one included even when it is empty. */
-async function* splitFile(path: string, separator: string): AsyncGenerator<string> {
-  const keep = separator.length - 1;
-  /** The part so far; only `tail` can still hold the beginning of a separator. */
-  let parts: string[] = [];
-  let size = 0;
-  let tail = '';
-  for await (const chunk of decoded(path)) {
-    const pieces = (tail + chunk).split(separator);
-    for (const piece of pieces.slice(0, -1)) {
-      parts.push(piece);
-      yield parts.join('');
-      parts = [];
-      size = 0;
-    }
-    const rest = pieces[pieces.length - 1];
-    const cut = Math.max(0, rest.length - keep);
-    parts.push(rest.slice(0, cut));
-    tail = rest.slice(cut);
-    size += cut;
-    if (size > longestDocument)
-      throw new UserError(`${path} holds a document of more than ${longestDocument} characters`, {
-        hint: `part documents by ${documentSeparator} in a .txt file, by lines in a .jsonl file`,
-      });
-  }
-  yield parts.join('') + tail;
-}
-
-async function* decoded(path: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  const decode = (chunk?: Uint8Array): string => {
-    try {
-      return decoder.decode(chunk, { stream: chunk !== undefined });
-    } catch (error) {
-      throw new UserError(`${path} is not UTF-8 text`, { cause: error });
-    }
-  };
-  try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 })) yield decode(chunk as Uint8Array);
-  } catch (error) {
-    throw fileError(error, 'cannot read', path);
-  }
-  yield decode();
 }

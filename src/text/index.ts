@@ -2,6 +2,7 @@
 export type { CalibrationRecord } from './calibrationRecord.js';
 export * from './calibrationRows.js';
 export * from './documents.js';
+export type { RecordOptions } from './records.js';
 export { drawRows, type DrawnRows } from './drawRows.js';
 export { splitRows, type SplitRows } from './heldOut.js';
 export { sweepRows, type HeldOutText, type SweepRows, type SweepRowsOptions } from './heldOutTexts.js';

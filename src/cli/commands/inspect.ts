@@ -1,3 +1,4 @@
+import type { Ui } from '../ui.js';
 import { createEngine, type Abilities } from '../../engine/index.js';
 import { modelSize, openModel, type Drops, type ModelSize } from '../../models/index.js';
 import { command } from '../command.js';
@@ -43,16 +44,16 @@ export const inspect = command(
       ['inspect Llama-3.2-1B --json', 'the same facts for a program'],
       ['inspect Llama-3.2-1B --backend tfjs', 'which TensorFlow.js backend would compute'],
     ],
-    run: async (o, ui) => ui.show(await inspectModel(o), describe),
+    run: async (o, ui) => ui.show(await inspectModel(o, ui), describe),
   },
 );
 
-async function inspectModel(o: {
-  model: string;
-  backend: Parameters<typeof createEngine>[0];
-  threads?: number;
-}): Promise<Inspection> {
+async function inspectModel(
+  o: { model: string; backend: Parameters<typeof createEngine>[0]; threads?: number },
+  ui: Ui,
+): Promise<Inspection> {
   await using source = await openModel(o.model);
+  source.notes.forEach((note) => ui.note(note));
   using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
   const { source: checkpoint, config, description } = source;
   const drop = { attention: config.dropAttention, mlp: config.dropMlp };

@@ -26,6 +26,7 @@ export const logits = command('logits', 'Write the logits of given tokens, for c
       ...loadOptionsOf(o),
       onProgress: ui.progress('loading'),
     });
+    model.notes.forEach((note) => ui.note(note));
     const { shape, logits: values } = await computeLogits(model, sequences, {
       onProgress: ui.progress('computing'),
       signal: ui.signal,

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { copySideFiles, loadTokenizer } from '../../../src/checkpoint/index.js';
@@ -89,27 +89,38 @@ describe('a tokenizer', () => {
   it('knows its chat template', async () => {
     const template = async (files: Record<string, unknown>): Promise<unknown> =>
       (await loadTokenizer(folderOf({ 'tokenizer.json': tinyTokenizer, ...files }))).chatTemplate;
+    // As transformers: the file of its own comes first.
     expect(await template({ 'tokenizer_config.json': { chat_template: 'one' }, 'chat_template.jinja': 'two' })).toBe(
-      'one',
+      'two',
     );
+    expect(await template({ 'tokenizer_config.json': { chat_template: 'one' } })).toBe('one');
     expect(await template({ 'chat_template.jinja': 'two' })).toBe('two');
+    expect(await template({ 'chat_template.json': { chat_template: 'three' } })).toBe('three');
+    const named = [
+      { name: 'tool_use', template: 'tools' },
+      { name: 'default', template: 'four' },
+    ];
+    expect(await template({ 'tokenizer_config.json': { chat_template: named } })).toBe('four');
+    expect(await template({ 'tokenizer_config.json': { chat_template: named.slice(0, 1) } })).toBeUndefined();
     expect(await template({})).toBeUndefined();
   });
 
   it('that is absent or broken is a clear error', async () => {
     await expect(loadTokenizer(folderOf({}))).rejects.toThrow(
-      'has no tokenizer.json (copy it from the original model)',
+      'has no tokenizer.json, no tokenizer.model, and no vocab.json with merges.txt (copy them from the original model)',
     );
-    await expect(loadTokenizer(folderOf({ 'tokenizer.model': '' }))).rejects.toThrow('tokenizer.model is not read');
+    await expect(loadTokenizer(folderOf({ 'tokenizer.model': '' }))).rejects.toThrow(
+      'tokenizer.model is not a SentencePiece model',
+    );
     await expect(loadTokenizer(folderOf({ 'tokenizer.json': '{' }))).rejects.toThrow(
       'tokenizer.json is not valid JSON',
     );
     await expect(loadTokenizer(folderOf({ 'tokenizer.json': {} }))).rejects.toThrow(
-      'is not a tokenizer that can be used',
+      'tokenizer.json.model must be an object, found nothing',
     );
     await expect(
       loadTokenizer(folderOf({ 'tokenizer.json': { ...tinyTokenizer, model: { type: 'Odd' } } })),
-    ).rejects.toThrow('is not a tokenizer that can be used');
+    ).rejects.toThrow('tokenizer.json.model.type must be BPE, Unigram, WordPiece, found "Odd"');
   });
 
   it('is copied by its files, whichever there are', async () => {
@@ -123,6 +134,12 @@ describe('a tokenizer', () => {
     mkdirSync(to);
     expect(await copySideFiles('tokenizer', from, to)).toEqual(['tokenizer.json', 'merges.txt']);
     expect(readdirSync(to).sort()).toEqual(['merges.txt', 'tokenizer.json']);
+    mkdirSync(join(from, 'additional_chat_templates'));
+    writeFileSync(join(from, 'additional_chat_templates', 'tool_use.jinja'), 'tools');
+    writeFileSync(join(from, 'chat_template.json'), '{}');
+    const more = ['chat_template.json', join('additional_chat_templates', 'tool_use.jinja')];
+    expect(await copySideFiles('tokenizer', from, to)).toEqual(['tokenizer.json', 'merges.txt', ...more]);
+    expect(readFileSync(join(to, more[1]), 'utf8')).toBe('tools');
   });
 });
 

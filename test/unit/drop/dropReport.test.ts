@@ -34,7 +34,7 @@ function source(o: Partial<PartialConfig> = {}): OpenedModel {
     tensorNames: () => [...shapes.keys()],
     info: (name: string) => ({ shape: shapes.get(name)!, bytes: 2 * sizeOf(shapes.get(name)!) }),
   };
-  return { config: description.config, description, source: listed as unknown as ModelSource };
+  return { config: description.config, description, source: listed as unknown as ModelSource, notes: [] };
 }
 
 /** Hidden size 8, of 2 heads of 4 one for keys and values; each with its norm. */

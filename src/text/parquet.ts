@@ -1,0 +1,43 @@
+import { decompress } from 'fzstd';
+import {
+  asyncBufferFromFile,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+  type Compressors,
+} from 'hyparquet';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { fileError } from '../checkpoint/index.js';
+import { UserError } from '../engine/index.js';
+
+const compressors: Compressors = {
+  GZIP: (bytes) => gunzipSync(bytes),
+  BROTLI: (bytes) => brotliDecompressSync(bytes),
+  ZSTD: (bytes, length) => decompress(bytes, new Uint8Array(length)),
+};
+
+/**
+ * The rows of a parquet file, in order, a group of rows in memory at a time; of its columns only `field` where it has
+ * it. UserError where the file cannot be read.
+ */
+export async function* parquetRows(path: string, field: string): AsyncGenerator<Record<string, unknown>> {
+  try {
+    const file = await asyncBufferFromFile(path);
+    const metadata = await parquetMetadataAsync(file);
+    const columns = parquetSchema(metadata).children.map(({ element }) => element.name);
+    const wanted = columns.includes(field) ? [field] : columns;
+    let rowStart = 0;
+    for (const { num_rows: rows } of metadata.row_groups) {
+      const rowEnd = rowStart + Number(rows);
+      yield* await parquetReadObjects({ file, metadata, columns: wanted, rowStart, rowEnd, compressors });
+      rowStart = rowEnd;
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const known = fileError(error, 'cannot read', path);
+    if (known !== error) throw known;
+    // What the library stumbles over is a broken structure; what it says itself is worth telling.
+    const why = error instanceof TypeError || error instanceof RangeError ? 'it is broken' : (error as Error).message;
+    throw new UserError(`${path} is not a parquet file that can be read: ${why}`, { cause: error });
+  }
+}
