@@ -17,7 +17,7 @@ export interface BenchCell {
   readonly variant: Required<BenchVariant>;
   readonly test: BenchTest;
   readonly samples: number[];
-  /** Filled to the test's depth, for all samples. */
+  /** A cache filled to the test's depth, which all samples use. */
   cache?: KvCache;
   peakBytes: number;
   residentBytes: number;
@@ -39,7 +39,7 @@ export function newCell(variant: Required<BenchVariant>, test: BenchTest, kv: 'f
   };
 }
 
-/** Of one of several variants that take turns; with `keep`, the cache that is filled for it serves the next one too. */
+/** Takes one sample of one variant. With `keep`, the cache filled for it stays for the next sample. */
 export async function sample(
   cell: BenchCell,
   cells: readonly BenchCell[],
@@ -62,7 +62,10 @@ export async function sample(
   }
 }
 
-/** Whether a filled cache for each variant at a time leaves the process within its memory. An empty one is made in no time. */
+/**
+ * Whether filled caches of all variants fit in memory together. Without a depth there is nothing to fill, so caches are
+ * not kept.
+ */
 export function cachesFit(cells: readonly BenchCell[], maxMemory = defaultMaxMemory()): boolean {
   const { depth, tokens, batch } = cells[0].test;
   const engines = new Set(cells.map(({ variant }) => variant.model.engine));

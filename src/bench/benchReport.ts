@@ -20,7 +20,7 @@ export interface BenchResult {
   readonly kvBytesPerToken: number;
   /** The most that the engine held during a sample: weights (of skipped modules too, while loaded), cache, activations. */
   readonly peakBytes: number;
-  /** The process's resident memory behind the samples, the largest; with every variant's cache where these are kept. */
+  /** The process's resident memory after a sample, the largest; with every variant's cache where these are kept. */
   readonly residentBytes: number;
 }
 
@@ -30,7 +30,7 @@ export interface BenchVariantFacts {
   readonly backend: string;
   /** Bytes of weights that a decoding step reads. */
   readonly weightBytes: number;
-  /** Of its engine, measured behind the samples. */
+  /** How fast its engine reads and multiplies, measured after the samples. */
   readonly rates: Rates;
 }
 
@@ -48,5 +48,5 @@ export interface BenchReport extends BenchMachine {
   readonly results: readonly BenchResult[];
 }
 
-/** What no sample holds. */
+/** What the timed part of a sample leaves out. */
 export const excluded = ['loading', 'tokenizing', 'sampling', 'filling the cache to the depth'] as const;

@@ -17,7 +17,7 @@ export interface BenchOptions extends MeasureOptions {
   readonly repeats?: number;
   /** Bytes that the process may take: as long as they fit, filled caches are kept from sample to sample. @defaultValue 80% of the machine's */
   readonly maxMemory?: number;
-  /** Of the result. */
+  /** Name of the model in the report. @defaultValue the first model's folder */
   readonly model?: string;
   readonly onProgress?: Progress;
 }
@@ -62,7 +62,7 @@ export async function benchmark(variants: readonly BenchVariant[], options: Benc
       }
       measured.push(cells);
     }
-    // Last, so that what is read for it is not in any sample's memory.
+    // Measured last, so that the memory it takes is counted in no sample.
     const rates = await ratesOf(complete);
     const results = measured.flatMap((cells) => cells.map((cell) => resultOf(cell, cells[0], rates)));
     return { ...describe(complete, options, rates), results };
@@ -71,7 +71,7 @@ export async function benchmark(variants: readonly BenchVariant[], options: Benc
   }
 }
 
-/** Of each model's engine. */
+/** The rates of each model's engine. */
 async function ratesOf(variants: readonly Required<BenchVariant>[]): Promise<ReadonlyMap<Model, Rates>> {
   const rates = new Map<Model, Rates>();
   const meter = new RateMeter();

@@ -18,7 +18,7 @@ export interface Comparison {
 /** What a comparison reads of a report. */
 export type Comparable = Pick<BenchReport, 'results'>;
 
-/** Of a median of n samples that are normally distributed, over that of their mean: sqrt(pi / 2). */
+/** The standard error of a median over that of a mean, for normally distributed samples: sqrt(pi / 2). */
 const medianError = Math.sqrt(Math.PI / 2);
 
 /** Tests that both reports have, in the new one's order. Only reports of one machine say something about the code. */

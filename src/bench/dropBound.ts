@@ -32,7 +32,7 @@ const chosenShare = (module: ModuleDescription): number =>
 const visitedShare = (module: ModuleDescription, tokens: number): number =>
   module.kind === 'mixture' ? 1 - (1 - Math.min(1, chosenShare(module))) ** tokens : 1;
 
-/** Elements of a module's weights, each as often as `times` says. */
+/** Elements of a module's weights, each weight counted `times(path)` times. */
 const elements = (
   { weights }: ModuleDescription,
   expertShare: number,
@@ -43,7 +43,7 @@ const elements = (
     0,
   );
 
-/** What reads all tokens in the last attention still: its norm, keys and values. */
+/** Weights of the last attention that all tokens still need: its norm, keys and values. */
 const readsAll = (weight: WeightSpec): boolean => ['norm', 'key', 'keyNorm', 'value'].includes(matrixRole(weight));
 
 /**
@@ -72,7 +72,7 @@ export function workOf(model: Model, test: BenchTest, kv: 'float32' | 'float16')
   const { kind, tokens, batch } = test;
   const passes = kind === 'prefill' ? 1 : tokens;
   const all = batch * tokens;
-  // Of a prefill the last token of each sequence alone is asked for.
+  // A prefill asks for the last token of each sequence only.
   const asked = kind === 'prefill' ? batch : all;
   const weights = weightBytes(model, all / passes, asked / passes);
   const products = model.layers.reduce((sum, layer) => {

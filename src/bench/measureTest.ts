@@ -4,9 +4,9 @@ import { uniform, type Model } from '../models/index.js';
 import type { BenchTest } from './benchTest.js';
 
 export interface MeasureOptions {
-  /** Of keys and values. @defaultValue 'float32' */
+  /** Type of the cached keys and values. @defaultValue 'float32' */
   readonly kv?: 'float32' | 'float16';
-  /** Of the random tokens. @defaultValue 0 */
+  /** Seed of the random tokens. @defaultValue 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
 }
@@ -33,10 +33,10 @@ export async function filledCache(model: Model, test: BenchTest, options: Measur
 }
 
 /**
- * One sample of a test, in tokens a second over all sequences. The tokens are random, also those that are decoded: what a
- * model likes to say must not decide which experts it visits. The clock runs over the forward pass and the logits of each
- * sequence's last token, through the head, until they are read; filling the cache to the depth comes before, or was done
- * for an earlier sample: `filled` serves any number of them.
+ * One sample of a test, in tokens a second over all sequences. All tokens are random, also those that are decoded, so
+ * that a model's taste does not decide which experts it visits. The clock runs over the forward passes and the logits
+ * of each sequence's last token, until these are read. Filling the cache to the depth is not timed; a cache that was
+ * `filled` for an earlier sample serves any number of them.
  */
 export async function measureTest(
   model: Model,
@@ -51,7 +51,7 @@ export async function measureTest(
   const draw = randomTokens(model, test, options.seed);
   const steps = kind === 'prefill' ? [draw(tokens)] : Array.from({ length: tokens }, () => draw(1));
   return await model.engine.exclusive(async () => {
-    await settle(model.engine); // what was enqueued before is done
+    await settle(model.engine); // so that work enqueued before is not timed
     const start = performance.now();
     for (const [i, step] of steps.entries()) await stepOf(model, cache, step, depth + i);
     return (batch * tokens * 1000) / (performance.now() - start);

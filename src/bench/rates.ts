@@ -3,15 +3,18 @@ import { modulesOf, packedSource, type Model } from '../models/index.js';
 
 /** How fast an engine reads and multiplies here, with the threads it has: what a test's time is held against. */
 export interface Rates {
-  /** Of a product of one row with float32 weights, which takes an operation for each two bytes that it reads. */
+  /**
+   * Measured on a product of one row with float32 weights: so little arithmetic for each byte that reading decides its
+   * speed.
+   */
   readonly bytesPerSecond: number;
-  /** Of a product of many rows with one of the model's matrices, in the form that the engine holds it. */
+  /** Measured on a product of many rows with one of the model's matrices, as the engine stores it. */
   readonly operationsPerSecond: number;
 }
 
-/** Rows that share a matrix: enough that reading it takes no time beside. */
+/** Rows of that product: enough that the time to read the matrix does not matter. */
 const manyRows = 256;
-/** What is read at most: more than caches of processors hold. */
+/** The most bytes that are read: more than processors' caches hold. */
 const mostBytes = 2 ** 28;
 /** Each product runs as often as fits in so many milliseconds; the best time counts, which other programs disturb least. */
 const duration = 150;
@@ -52,7 +55,7 @@ async function readingRate(engine: Engine, bytes: number): Promise<number> {
   return weight.bytes / (await bestSeconds(engine, weight, 1));
 }
 
-/** Of those that every token meets in the loaded layers. */
+/** The largest matrix of the loaded layers that every token is multiplied with (no expert). */
 async function largestMatrix({ layers, parameters, config }: Model): Promise<WeightSource | Int4Source> {
   const [largest] = layers
     .flatMap((layer) =>
@@ -63,7 +66,7 @@ async function largestMatrix({ layers, parameters, config }: Model): Promise<Wei
         .map((weight) => ({ weight, size: sizeOf(weight.shape) })),
     )
     .sort((a, b) => b.size - a.size);
-  // Where all is dropped but the head, one of its shape.
+  // If every module is dropped, a matrix of the head's shape.
   return largest ? packedSource(parameters, largest.weight) : ones([config.vocabSize, config.hiddenSize]);
 }
 

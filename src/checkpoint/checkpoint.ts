@@ -55,7 +55,10 @@ export class Checkpoint implements ModelSource {
     return this.held.files.reduce((sum, file) => sum + file.bytesRead, 0);
   }
 
-  /** Quantized weights that were found to fit no groups of the engine, so that they run as floats, and why. */
+  /**
+   * Quantized weights whose groups the engine does not have, so that they run as floats, and why. Known once they were
+   * asked for.
+   */
   get decoded(): { readonly name: string; readonly reason: string }[] {
     return [...this.quantized.weights.values()].flatMap(({ stored: { name, reason } }) =>
       reason === undefined ? [] : [{ name, reason }],
@@ -70,7 +73,10 @@ export class Checkpoint implements ModelSource {
     return this.held.places.has(name) || this.quantized.weights.has(name);
   }
 
-  /** Of a quantized weight: the type of the words that hold it, its own shape, and the bytes of all its tensors. */
+  /**
+   * Type, shape and bytes of a tensor. A quantized weight has the type of the words that hold it, the weight's own
+   * shape, and the bytes of all its tensors.
+   */
   info(name: string): TensorInfo {
     const quantized = this.quantized.weights.get(name);
     if (!quantized) return this.#file(name).info(name);
@@ -80,8 +86,8 @@ export class Checkpoint implements ModelSource {
   }
 
   /**
-   * A tensor of F32, F16 or BF16 as a weight, or what a quantized one stands for, in float32. UserError for a tensor
-   * that is absent or of another dtype.
+   * A tensor of F32, F16 or BF16 as a weight; a quantized weight as float32. UserError for a tensor that is absent or
+   * of another dtype.
    */
   source(name: string): WeightSource {
     return this.quantized.weights.get(name)?.stored.floats() ?? this.#file(name).source(name);

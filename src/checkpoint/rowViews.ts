@@ -42,7 +42,10 @@ export function castSource(source: WeightSource, dtype: WeightDType): WeightSour
 /** Pairs of a rotary head lie d / 2 apart in Hugging Face's order (`halves`) and beside each other in llama.cpp's (`pairs`). */
 export type RotaryOrder = 'halves' | 'pairs';
 
-/** In a head of `size`: the row of the other order that comes to stand at `row` of order `to` (spec 2.3). */
+/**
+ * The row of a head of `size` rows, in the other order, that comes to be row `row` in the order `to`
+ * (docs/formats.md, 'GGUF rotary order').
+ */
 export function rotaryRow(row: number, size: number, to: RotaryOrder): number {
   const half = size / 2;
   return to === 'pairs' ? (row % 2) * half + Math.floor(row / 2) : (row % half) * 2 + Math.floor(row / half);

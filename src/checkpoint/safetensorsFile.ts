@@ -25,7 +25,7 @@ export interface RawTensor {
 /** One system call reads or writes at most this many bytes (Node's own limit is 2 GiB). */
 const largestCall = 1 << 30;
 const pieceBytes = 4 << 20;
-/** A source keeps its buffer between calls when the buffer is not larger. */
+/** Sources keep buffers of up to this size from one read to the next (bytes). */
 const largestKeptBuffer = 16 << 20;
 
 /**

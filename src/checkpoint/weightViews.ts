@@ -12,7 +12,7 @@ import { castSource } from './rowViews.js';
 const rowsOf = ({ shape }: WeightSource): number => shape.slice(0, -1).reduce((product, size) => product * size, 1);
 const rowBytesOf = ({ shape, dtype }: WeightSource): number => (shape[shape.length - 1] ?? 1) * bytesPerElement[dtype];
 
-/** Reads pieces of `source` that are given as [first row, row behind the last]; one piece costs no copy. */
+/** Reads rows [start, end) of each piece, one piece after the other; a single piece is not copied. */
 async function gather(pieces: readonly { source: WeightSource; start: number; end: number }[]): Promise<Uint8Array> {
   if (pieces.length === 1) return pieces[0].source.readRows(pieces[0].start, pieces[0].end);
   const out = new Uint8Array(
@@ -26,7 +26,10 @@ async function gather(pieces: readonly { source: WeightSource; start: number; en
   return out;
 }
 
-/** The pieces of rows [start, end) when every block of `blockRows` rows lies in a place of its own. */
+/**
+ * Rows [start, end) of a view as pieces of the sources it is made of: each block of `blockRows` rows lies where `place`
+ * says.
+ */
 function cut(
   start: number,
   end: number,
@@ -75,8 +78,8 @@ export function stackedSource(sources: readonly WeightSource[], name = sources[0
 }
 
 /**
- * Int4 sources of one shape [out, in] and group size as [sources, out, in]; undefined where these differ. Where one has
- * zero points, so have all.
+ * Int4 sources of one shape [out, in] and group size as [sources, out, in]; undefined where these differ. If one source
+ * has zero points, the result has them throughout.
  */
 export function stackedInt4(sources: readonly Int4Source[], name = sources[0].name): Int4Source | undefined {
   const [first] = sources;

@@ -23,7 +23,7 @@ export async function writeFolderAtomically<T>(
   }
 }
 
-/** Hidden folders that a run of this process uses: never stale. */
+/** Hidden folders that this process is writing: not remains, and not to be removed. */
 const active = new Set<string>();
 
 async function writeAndSwap<T>(
@@ -157,7 +157,8 @@ async function flushEntry(path: string): Promise<void> {
     await handle.sync();
   } catch (error) {
     const code = systemErrorCode(error);
-    // Not every system can flush a folder, or a file that is open for reading only; losing power is then the user's risk.
+    // Not every system can flush a folder, or a file that is open for reading only; there, a loss of power may cost the
+    // result.
     if (code !== 'EPERM' && code !== 'EACCES' && code !== 'EISDIR' && code !== 'EINVAL' && code !== 'EBADF')
       throw error;
   } finally {

@@ -16,9 +16,9 @@ interface Definition<O extends Options> {
   readonly description?: string;
   /** The model folder when none is given; without it, MODEL must be given. */
   readonly defaultModel?: () => string;
-  /** What a command takes that takes files and no model. */
+  /** For a command that takes files instead of a model: what they are. */
   readonly inputs?: string;
-  /** False where it only reads and writes files. @defaultValue true */
+  /** False for a command that only reads and writes files and needs no engine. @defaultValue true */
   readonly computes?: boolean;
   readonly options: O;
   /** Options that the library calls by another name: its name -> the one here. */
@@ -31,7 +31,7 @@ interface Definition<O extends Options> {
   ): Promise<void>;
 }
 
-/** A command as the program registers it; the types of its options are known to itself alone. */
+/** A command as the program registers it, whatever the types of its options. */
 export interface Command extends Omit<Definition<Options>, 'run'> {
   readonly name: string;
   readonly summary: string;
@@ -58,7 +58,7 @@ export interface LoadValues extends Pick<
   readonly memory?: MemoryLimit;
 }
 
-/** What `loadModel` is to do. */
+/** The options of `loadModel` from a command's values. */
 export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
   backend: o.backend,
   threads: o.threads,

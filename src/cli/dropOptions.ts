@@ -1,7 +1,10 @@
 import { metricNames, searches, type MetricName, type Search } from '../drop/index.js';
 import { choice, flag, int } from './options.js';
 
-/** How `drop` chooses, beside the target and the count. None has a default here, so that what is given is known. */
+/**
+ * Options of how `drop` chooses, beside target and count. They have no defaults here, so that commands can tell which
+ * were given.
+ */
 export const methodOptions = {
   metric: choice<MetricName>('what to score by (default: cosine)', metricNames),
   search: choice<Search>('score at once, or drop one by one what costs least (default: score)', searches),

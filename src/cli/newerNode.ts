@@ -1,11 +1,14 @@
-/** What a newer Node computes faster, said once on a machine to who sits at its terminal. */
+/** A notice that a newer Node is faster: shown once a machine, on terminals only. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** V8 pairs vectors of WebAssembly from here on, and has the dot products of bytes and fused multiply-adds of Node 24. */
+/**
+ * The fastest version of Node: its V8 pairs WebAssembly vectors to 256 bits, and has the byte products and fused
+ * multiply-adds that Node 24 brought.
+ */
 const fastest = 26;
-/** Set to anything, nothing is said. */
+/** The environment variable that, set to anything, keeps the notice away. */
 const silence = 'LLM_DROP_NO_NOTICE';
 
 /** Tokens a second on Node 26 over those on Node 20, rounded down: medians of bench/RESULTS.md's 135m, two threads. */
@@ -45,7 +48,7 @@ function isFirstTime(folder: string): boolean {
   }
 }
 
-/** Of this program, where each system keeps what may be lost. */
+/** This program's cache folder, where the operating system keeps caches. */
 export function cacheFolder(env: NodeJS.ProcessEnv, platform: NodeJS.Platform): string {
   const home = env.HOME ?? homedir();
   const ofSystem = {

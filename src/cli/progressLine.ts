@@ -7,7 +7,10 @@ export interface Output {
   readonly columns?: number;
 }
 
-/** Milliseconds: what is over sooner shows nothing; a terminal's line and plain lines come at most this often. */
+/**
+ * Milliseconds. Work that is over before `first` shows nothing; after that, a line is shown at most this often, on a
+ * terminal and elsewhere.
+ */
 const timing = { first: 2000, terminal: 100, plain: 10_000 };
 
 const eraseLine = '\r\u001b[K';

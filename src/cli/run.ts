@@ -114,7 +114,7 @@ function register(program: Program, command: Command, execute: Execute): void {
   for (const [name, option] of options) sub.addOption(programOption(name, option));
 }
 
-/** Commander would name a missing option before one that it does not know. */
+/** Checked here because Commander would complain about a missing option before one that it does not know. */
 function checkRequired({ name, options }: Command, values: Record<string, unknown>): void {
   const missing = Object.entries(options).find(([key, { required }]) => required && values[key] === undefined);
   if (missing)

@@ -11,7 +11,7 @@ interface Level {
   readonly count: number;
   readonly layers: readonly number[];
   readonly loss: number;
-  /** To the whole model, paired over the rows. */
+  /** Loss less the whole model's, paired over the rows. */
   readonly difference: number;
   readonly standardError: number | null;
   readonly tokensPerSecond: number;

@@ -1,6 +1,6 @@
 import type { Tokenizer } from '../checkpoint/index.js';
 
-/** Tokens of the prompt that give the first ones their context. */
+/** How many tokens of the prompt are decoded together with the first new ones, as their context. */
 const context = 8;
 
 /**
@@ -11,7 +11,7 @@ export class TextStream {
   readonly #ids: number[];
   /** Both decodings begin here. */
   #from = 0;
-  /** Tokens whose text is out. */
+  /** How many tokens the text returned so far covers. */
   #told: number;
 
   constructor(

@@ -9,11 +9,11 @@ export interface CompressReport {
   readonly schema: 'llm-drop/compress-report/1';
   /** The name of the model's folder. */
   readonly model: string;
-  /** In the end, by original layer. */
+  /** What is dropped in the end, by original layer. */
   readonly drop: Drops;
   /** `whole` first, then the stages in their order. */
   readonly stages: readonly StageReport[];
-  /** `out` from the result's folder on. */
+  /** `out` is relative to the result's folder. */
   readonly exports: readonly Pick<ExportResult, 'architecture' | 'bytes' | 'out' | 'proof' | 'to' | 'type' | 'zero'>[];
   readonly notes: readonly string[];
   readonly versions: NonNullable<Recipe['versions']>;
@@ -22,7 +22,7 @@ export interface CompressReport {
 export interface StageReport {
   readonly stage: StageName;
   readonly parameters: number;
-  /** Of the weights, and of them for each parameter; headers of files do not count. */
+  /** Bytes of the weights, and bits for each parameter. Headers of files do not count. */
   readonly bytes: number;
   readonly bitsPerWeight: number;
   /** On held-out rows, in nats a token; null where it was not measured. */

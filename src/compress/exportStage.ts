@@ -3,7 +3,7 @@ import { exportCheckpoint } from '../jobs/index.js';
 import { exportName, type RecipeExport } from './recipe.js';
 import type { Job, StageState } from './stage.js';
 
-/** In an export's stage, the folder that holds it. */
+/** Folder of an export stage's result that holds the exported model. */
 export const exported = 'export';
 
 /** Writes the model for another engine; its card tells the loss that `drop_report.json` has. */

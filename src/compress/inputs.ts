@@ -19,7 +19,10 @@ export async function inputsOf(folder: string, model: Model, { calibration }: Re
   };
 }
 
-/** Of all documents, each ended by a zero byte: the same for a .txt file and a .jsonl file of the same texts. */
+/**
+ * A digest of all documents, each ended by a zero byte, so that a .txt file and a .jsonl file of the same texts have
+ * the same.
+ */
 async function documentsDigest(file: string, field: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const document of readDocuments(file, { field, chat: (messages) => JSON.stringify(messages) }))

@@ -11,10 +11,10 @@ import { measureWhole } from './wholeStage.js';
 export class Pipeline {
   readonly models: StageState[] = [];
   readonly exports: StageState[] = [];
-  /** Of every finished export, the folder that holds it. */
+  /** The folders of the finished exports. */
   readonly #exported: string[] = [];
   #from: string;
-  /** The last stage that an interrupted run has finished, until that is told. */
+  /** The last stage that an interrupted run had finished, until a note has said so. */
   #behind: string | undefined;
 
   constructor(
@@ -37,7 +37,7 @@ export class Pipeline {
     }
   }
 
-  /** What goes where in the folder to be written. */
+  /** What is copied, and where to, in the folder to be written. */
   results(target: string): [from: string, to: string][] {
     const changed = this.#from !== this.around.base;
     const exports = this.#exported.map((folder): [string, string] => [join(folder, exported), join(target, 'exports')]);

@@ -47,16 +47,16 @@ export interface RecipeQuantization extends Required<Omit<GroupOptions, 'range'>
 
 export interface RecipeExport {
   readonly format: ExportFormat;
-  /** Of the weights; null: as they are. */
+  /** Type of the weights; null leaves them as they are. */
   readonly type: ExportType | null;
   readonly zero: boolean;
 }
 
 /** What a recipe was run on: digests (SHA-256, hexadecimal). Another run on anything else is refused. */
 export interface RecipeInputs {
-  /** `weights`: of names, shapes, types and both ends of each tensor. */
+  /** `weights` is a digest of names, shapes, types and both ends of each tensor. */
   readonly model: { readonly name: string; readonly configuration: string; readonly weights: string };
-  /** Of the documents of each calibration file. */
+  /** A digest of each calibration file's documents. */
   readonly calibration: readonly { readonly file: string; readonly documents: string }[];
 }
 
@@ -69,9 +69,9 @@ export interface Recipe {
   readonly compensate: RecipeCompensation | null;
   readonly quantize: RecipeQuantization | null;
   readonly export: readonly RecipeExport[];
-  /** Of a recipe that was run. */
+  /** What the recipe was run on; null before that. */
   readonly inputs: RecipeInputs | null;
-  /** Of a recipe that was run: llm-drop, node, backend, and the backend's instructions. */
+  /** What the recipe was run with: llm-drop, node, backend, and the backend's instructions; null before that. */
   readonly versions: Readonly<Record<'llm-drop' | 'node' | 'backend' | 'tier', string>> | null;
 }
 

@@ -24,7 +24,7 @@ export interface Surroundings extends JobOptions {
   readonly memory: MemoryLimit;
 }
 
-/** One stage: from which model folder, and behind which models. */
+/** What one stage gets: the model folder to start from, and the states of the stages before. */
 export interface Job extends Surroundings {
   readonly from: string;
   readonly done: readonly StageState[];
@@ -41,15 +41,16 @@ export interface StageState {
   /** Null where it was not measured. */
   readonly loss: LossResult | null;
   readonly notes: readonly string[];
-  /** Of an export. */
+  /** The result of an export stage. */
   readonly exported?: ExportResult;
 }
 
 const stateFile = 'stage.json';
 
 /**
- * Where a stage's result lies until the whole is done: a folder of the work folder, named after all that the result
- * depends on. So a run goes on from what is there, and one whose recipe has changed from where it changed.
+ * Where a stage's result is kept until all are done: a folder in the work folder, named by a digest of everything that
+ * the result depends on. So an interrupted run goes on with what is there, and after a change of the recipe the stages
+ * before the change are still found.
  */
 export class StagePlace implements Resume {
   readonly #opened: ProgressFile<unknown>[] = [];
@@ -60,7 +61,7 @@ export class StagePlace implements Resume {
     readonly stage: StageName | 'inputs',
   ) {}
 
-  /** A stage behind this one. */
+  /** The place of the stage after this one. */
   next(stage: StageName, settings: unknown): StagePlace {
     const key = createHash('sha256').update(`${this.key} ${stage} ${JSON.stringify(settings)}`);
     return new StagePlace(this.work, key.digest('hex'), stage);

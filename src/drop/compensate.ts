@@ -26,18 +26,18 @@ export interface Compensation extends AsyncDisposable {
   readonly mode: CompensationMode;
   readonly alpha: number;
   readonly refits: readonly Refit[];
-  /** Dropped modules of which nothing is given back by what stays right before them. */
+  /** Dropped modules that no refit projection comes right before, so that nothing of them is given back. */
   readonly leftAlone: readonly ModuleAt[];
   /** The refit tensors, in the types that the checkpoint has them in. */
   readonly weights: RefitWeights;
 }
 
 /**
- * Gives back part of what dropped modules added to the residual stream: output projections that stay are refit in closed
- * form, one after the other in running order, each on the inputs that the dropped model has by then, so that earlier
- * errors are seen and corrected. `model` is the whole model, whose own skip flags and loaded weights are neither used
- * nor changed; what its config drops is no part of it. A single module's weights are in memory at a time, and two
- * streams of hidden states of all rows.
+ * Gives back part of what dropped modules added to the residual stream: output projections that stay are refit in
+ * closed form, one after the other in running order. Each is fitted on the inputs that it gets in the dropped model as
+ * refit so far, so that earlier errors are corrected too. `model` is the whole model; its own skip flags and loaded
+ * weights are neither used nor changed, and what its config drops does not belong to it. One module's weights are in
+ * memory at a time, and two streams of hidden states of all rows.
  *
  * Related: ReplaceMe (Shopkhoev et al., 2025) estimates one linear map for a run of dropped blocks.
  */
@@ -71,7 +71,7 @@ export async function compensate(
   }
 }
 
-/** Fails before the work where a projection cannot be refit. */
+/** Fails before any work if a projection cannot be refit. */
 function checkRefits(model: Model, parameters: Parameters, stretches: readonly Stretch[]): void {
   for (const { refit, stays } of stretches) {
     if (!refit) continue;
@@ -91,7 +91,10 @@ function checkRefits(model: Model, parameters: Parameters, stretches: readonly S
   }
 }
 
-/** Streams that wait at a time: what enters a stretch, a module and the next, and what enters and leaves in the other. */
+/**
+ * Streams kept at a time by both models together: in the whole one those that enter the stretch, the current module and
+ * the next; in the dropped one those that enter and leave the refit module.
+ */
 const waitingStreams = 5;
 
 /** In memory where they are small; a run that is to be continued later keeps them on the disk. */

@@ -14,8 +14,9 @@ export interface FitResult {
 
 /**
  * Least squares for an output projection W: the D that minimises the sum over tokens of |R - D z|^2 + lambda |D|^2,
- * which is R'Z (Z'Z + lambda I)^-1, with lambda = alpha * mean diag(Z'Z). z is what enters W, R what the stream behind it
- * lacks. Only Z'Z and Z'R are kept, summed in float64 where the backend has it: memory does not grow with the rows.
+ * which is R'Z (Z'Z + lambda I)^-1, with lambda = alpha * mean diag(Z'Z). z is the input of W, R what is missing in the
+ * stream after it. Only Z'Z and Z'R are kept, summed in float64 where the backend has it: memory does not grow with the
+ * rows.
  */
 export class ProjectionFit implements Disposable {
   readonly #gram: Accumulator;
@@ -49,7 +50,7 @@ export class ProjectionFit implements Disposable {
     const mean = diagonalMean(gram, n);
     if (!Number.isFinite(mean) || !Number.isFinite(this.#squares))
       throw new UserError(`${name}: what reaches it on the calibration rows is not finite, so it cannot be refit`);
-    // Nothing reaches it: any D gives the same.
+    // All inputs are zero: any D gives the same.
     if (mean === 0) return { weight: weight.slice(), lambda: 0, errorBefore: this.#squares, errorAfter: this.#squares };
     const { factor, damping } = dampedCholesky(gram, n, alpha);
     const solution = cross.slice(); // D', [in, out]

@@ -11,11 +11,11 @@ export interface ModuleAt {
 }
 
 /**
- * A module that stays and those behind it, up to the next that stays, which were dropped. In the dropped model nothing
- * happens between the two, so that what the first leaves should be what the last left in the whole model.
+ * A module that stays, and the dropped ones after it, up to the next that stays. Between these two the dropped model
+ * does nothing, so the first should leave what the last of them left in the whole model.
  */
 export interface Stretch {
-  /** None where the whole model begins with dropped modules: nothing before them can make up for them. */
+  /** Undefined if the model begins with dropped modules: nothing comes before them to make up for them. */
   readonly stays?: ModuleAt;
   readonly dropped: readonly ModuleAt[];
   /** Whether the output projection of what stays is refit. */
@@ -25,14 +25,14 @@ export interface Stretch {
 export interface CompensationPlan {
   /** In running order, up to the last that is refit. */
   readonly stretches: readonly Stretch[];
-  /** Dropped modules of which nothing is given back by what stays right before them. */
+  /** Dropped modules that no refit projection comes right before, so that nothing of them is given back. */
   readonly leftAlone: readonly ModuleAt[];
 }
 
 /** What the plan knows of a model. */
 export interface PlannedModel {
   readonly layers: number;
-  /** Gone before the drop, too: no part of the whole model. */
+  /** Modules that were dropped before: they do not belong to the whole model. */
   readonly missing: Drops;
   /** Whether a module has one output projection: of a mixture each token's output comes from several experts. */
   canRefit(module: ModuleAt): boolean;

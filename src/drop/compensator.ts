@@ -47,15 +47,16 @@ export interface CompensatorOptions extends Omit<WalkOptions, 'observer'> {
 }
 
 /**
- * Two models that run side by side, a stretch at a time: the whole one, and the dropped one with what has been refit so
- * far. The streams between modules wait in hidden states, the dropped model's only once the two differ.
+ * Runs two models side by side, one stretch at a time: the whole one, and the dropped one with what has been refit so
+ * far. The streams between modules are kept as hidden states; those of the dropped model only from where the two
+ * differ.
  */
 export class Compensator implements Disposable {
   readonly #whole: ModuleRows;
   readonly #dropped: ModuleRows;
   readonly #alpha: number;
   readonly #tokens: number;
-  /** Rows that have passed a module, and will have in the end. */
+  /** Rows that have passed a module so far, and the total. */
   #passed = 0;
   #total = 0;
 
@@ -111,7 +112,7 @@ export class Compensator implements Disposable {
     }
   }
 
-  /** Both models through one stretch: the whole one first, since what it leaves is what the other is fitted to. */
+  /** Runs both models through one stretch: the whole one first, since the other is fitted to its output. */
   async #stretch(stretch: Stretch, end: number, state: CompensationState): Promise<CompensationState> {
     const { stays, refit } = stretch;
     const start = startOf(stretch);
@@ -121,7 +122,7 @@ export class Compensator implements Disposable {
     for (const [at, module] of modules.entries()) {
       const next = at + 1 < modules.length ? streamOf(modules[at + 1]) : end;
       await this.#advance(this.#whole, module, next);
-      this.#whole.states.keep([start, next]); // the first is what an interrupted run continues from
+      this.#whole.states.keep([start, next]); // an interrupted run continues from `start`
     }
     const made = refit ? [await this.#refit(stays!, end)] : [];
     if (apart && stays) await this.#advance(this.#dropped, stays, end);
@@ -129,7 +130,9 @@ export class Compensator implements Disposable {
     return { next: state.next + 1, apart, refits: [...state.refits, ...made] };
   }
 
-  /** Fits a module's output projection, so that it leaves the stream of the whole model that is named `target`. */
+  /**
+   * Fits a module's output projection, so that the stream after it is near the whole model's stream number `target`.
+   */
   async #refit(module: ModuleAt, target: number): Promise<Refit> {
     const { layer, kind } = module;
     const { model } = this.#dropped;
@@ -182,7 +185,10 @@ export class Compensator implements Disposable {
   }
 }
 
-/** A refit weight as the file holds it, which is what the rest of the fit sees: rounding is corrected like all else. */
+/**
+ * A refit weight, rounded to the file's type. The rest of the fit sees it so, and corrects the rounding like any other
+ * error.
+ */
 async function encoded(weight: Float32Array, { name, shape, dtype }: WeightSource): Promise<WeightSource> {
   const source = arraySource(weight, shape, { name, dtype });
   const values = decodeFloats(await source.readRows(0, shape[0]), dtype);
@@ -195,7 +201,7 @@ async function encoded(weight: Float32Array, { name, shape, dtype }: WeightSourc
 export const outputOf = ({ layers }: ModelDescription, { layer, kind }: ModuleAt): WeightSpec | undefined =>
   outputWeight(layers[layer][kind]);
 
-/** Where both models do the same. */
+/** Whether both models compute the same in a stretch. */
 const isShared = ({ dropped, refit }: Stretch): boolean => dropped.length === 0 && !refit;
 
 const streamOf = ({ layer, kind }: ModuleAt): number => moduleStream(layer, kind);

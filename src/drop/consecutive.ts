@@ -5,8 +5,8 @@ import type { Constraints } from './select.js';
 
 export interface WindowOptions extends Constraints {
   /**
-   * Choose as LLM-Drop does, whose selection reads the column of windows one block longer than what it drops (spec
-   * 1.7, point 1). @defaultValue false
+   * Choose as LLM-Drop's code does, which reads the scores of windows one block longer than what it drops
+   * (docs/formats.md, 'Differences from LLM-Drop'). @defaultValue false
    */
   readonly compat?: boolean;
 }

@@ -10,7 +10,7 @@ import type { Choice, DropMethod } from './method.js';
  */
 export interface DropRecord extends DropReport, Omit<Choice, 'drops'> {
   readonly schema: 'llm-drop/drop-report/1';
-  /** Of llm-drop. */
+  /** Version of llm-drop. */
   readonly version: string;
   /** ISO 8601. */
   readonly date: string;
@@ -20,7 +20,7 @@ export interface DropRecord extends DropReport, Omit<Choice, 'drops'> {
   readonly method: 'lists' | 'scores' | 'consecutive' | 'iterative' | 'greedy';
   readonly target: DropMethod['target'] | null;
   readonly count: number | null;
-  /** Of the scores, also those of a file. */
+  /** Metric of the scores, also if they came from a file; null without scores. */
   readonly metric: string | null;
   readonly search: DropMethod['search'] | null;
   readonly iterations: number | null;
@@ -40,7 +40,7 @@ export type MethodRecord = Pick<
   'method' | 'target' | 'count' | 'metric' | 'search' | 'iterations' | 'compat' | 'seed' | 'keepLayers'
 >;
 
-/** Of a method, or of modules that were named; `metric` is that of the scores where they came from a file. */
+/** The record of a method, or of modules that were named; `metric` is that of scores that came from a file. */
 export function methodRecord(method: DropMethod | undefined, metric?: string): MethodRecord {
   if (!method)
     return {

@@ -35,7 +35,7 @@ export async function gateNormImportance(model: GateSource): Promise<Importance>
   return { ...blank, similarity: { ...blank.similarity, attention: await gateNormScores(model) } };
 }
 
-/** Scores of nothing. */
+/** Scores that were measured on no token: the same `score` for every module, by default null. */
 export function blankImportance(metric: string, layers: number, score: number | null = null): Importance {
   const scores = Array.from({ length: layers }, () => score);
   return {
@@ -55,7 +55,7 @@ async function coupling({ engine, description, parameters }: GateSource, layer: 
     const rows = await source.readRows(0, sizeOf(source.shape.slice(0, -1)));
     return { shape: source.shape, floats: decodeFloats(rows, source.dtype) };
   };
-  // Before its turn of the engine, so that nobody waits for the disk.
+  // Read before it takes a turn of the engine, so that nobody else waits for the disk.
   const weights = [await read('query'), await read('key')];
   return engine.exclusive(async () => {
     const [q, k] = weights.map(({ floats, shape }) => engine.tensor(floats, shape));

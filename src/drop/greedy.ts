@@ -45,7 +45,7 @@ export async function searchGreedily(
   const kept = checkedIndices(keep, model.layers.length, '`keep`');
   checkCount(count, target, candidates(model, target, kept).length);
   checkPredictable(rows, 'a search');
-  // The whole model's, which the search is to stay near.
+  // The whole model's outputs, which the search is to stay near.
   using references = objective === 'kl' ? await KeptOutputs.of(model, rows, { signal }) : undefined;
   const steps = [...(options.done ?? [])].slice(0, count);
   for (const { dropped } of steps) model.setDrops(mergeDrops(model.drops, dropped));
@@ -67,7 +67,10 @@ export async function searchGreedily(
   return { drops: model.drops, steps };
 }
 
-/** The objective's sum over one row's predictions, for each candidate. Nobody else sees a candidate's flags. */
+/**
+ * The objective's sum over one row's predictions, for each candidate. One turn of the engine, so that no other pass
+ * runs under a candidate's skip flags.
+ */
 const candidateCosts = (
   model: Model,
   row: Int32Array,

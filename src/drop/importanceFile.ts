@@ -51,7 +51,7 @@ export function parseImportance(value: unknown, layers: number, where: string): 
   };
 }
 
-/** What the scores of a shard hold besides: JSON keeps numbers to the last bit. */
+/** What a shard's result has beside scores, for the merge. JSON keeps numbers to the last bit. */
 export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'> {
   readonly sums: ScoreSums;
 }

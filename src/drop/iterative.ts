@@ -15,15 +15,15 @@ export interface IterativeOptions extends ScoreOptions, Constraints {
 }
 
 export interface IterativeResult {
-  /** All that is dropped in the end, what was before included. */
+  /** Everything that is dropped in the end, also what was dropped before. */
   readonly drops: Drops;
   /** What each round scored and dropped. */
   readonly rounds: readonly { readonly importance: Importance; readonly drops: Drops }[];
 }
 
 /**
- * Drops in rounds, each scored on the model as dropped so far, running what remains of a layer (LLM-Drop's loop skips
- * such a layer whole: spec 1.7, point 2). The model is left with the drops skipped.
+ * Drops in rounds, each scored on the model as dropped so far, running what is left of a layer (LLM-Drop's loop skips
+ * such a layer whole: docs/formats.md, 'Differences from LLM-Drop'). The model is left with the drops skipped.
  */
 export async function dropIteratively(
   model: Model,

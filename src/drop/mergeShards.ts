@@ -11,7 +11,7 @@ export interface Shard {
 /** What a scoring of one shard hands to the merge. */
 export interface ShardSums {
   readonly shard: Shard;
-  /** Of all shards' rows together, the same in each. */
+  /** Fingerprint of all shards' rows together, the same in each shard. */
   readonly fingerprint: Fingerprint;
   readonly scored: ScoreSums;
   /** For messages: the file. */

@@ -45,7 +45,7 @@ export interface DropMethod {
   /** One window of blocks. */
   readonly consecutive: boolean;
   readonly compat: 'llm-drop' | null;
-  /** Of random choices. */
+  /** Seed of random choices; null for all others. */
   readonly seed: number | null;
   readonly keep: readonly number[];
 }
@@ -100,13 +100,13 @@ export const objectiveOf = (search: Exclude<Search, 'score'>): SearchObjective =
 
 /** What was chosen, and why. */
 export interface Choice {
-  /** All that is dropped in the end, what was before included. */
+  /** Everything that is dropped in the end, also what was dropped before. */
   readonly drops: Drops;
-  /** Of a choice by scores, unless it was random. */
+  /** The scores that decided; undefined for searches and random choices. */
   readonly importance?: Importance;
-  /** Of several rounds. */
+  /** The rounds, where there were several. */
   readonly rounds?: IterativeResult['rounds'];
-  /** Of a greedy search. */
+  /** The steps of a greedy search. */
   readonly steps?: readonly GreedyStep[];
 }
 
@@ -144,11 +144,11 @@ export async function chooseWithoutText(model: GateSource, method: DropMethod): 
   return method.metric === 'random' ? { drops: choice.drops } : choice;
 }
 
-/** Gate-Norm's scores; for chance the same for all, since only which modules there are counts. */
+/** Gate-Norm's scores. For random choices, the same score for every module: only which modules exist matters. */
 export const scoresWithoutText = async (model: GateSource, metric: MetricName | null): Promise<Importance> =>
   metric === 'gate-norm' ? gateNormImportance(model) : blankImportance('random', model.description.layers.length, 0);
 
-/** Chooses by scores that are there, what was dropped before left out and merged in. */
+/** Chooses by given scores. Modules that were dropped before cannot be chosen, and are part of the result. */
 export function chooseByScores(importance: Importance, method: DropMethod, earlier: Drops): Choice {
   const { target, count, keep, seed } = method;
   const open = withoutDropped(importance, earlier);

@@ -2,12 +2,12 @@ import type { Accumulator, Engine, Tensor } from '../engine/index.js';
 import type { Metric } from './metric.js';
 
 /**
- * Sums of a metric over tokens, by element: each row's on the device where the metric is one kernel there, and all rows'
- * here in float64, in the order of the rows. So an element's sum is the same to the last bit whether rows or layers run
- * first, and when a run continues where another was interrupted.
+ * Sums of a metric over tokens, by element. A row's tokens are summed on the device if the metric has a kernel there;
+ * rows are summed here, in float64 and in their order. So an element's sum is the same to the last bit whether rows or
+ * layers run first, and whether a run was interrupted.
  */
 export class MetricSums implements Disposable {
-  /** Of the rows that have ended. */
+  /** Totals of the rows that have ended. */
   readonly sums: Float64Array;
   #row: Accumulator | undefined;
   #waiting: { index: number; products: Tensor[] }[] = [];
@@ -35,7 +35,7 @@ export class MetricSums implements Disposable {
     this.#waiting.push({ index, products });
   }
 
-  /** Takes in what the row has added. */
+  /** Adds the row's sums to the totals. */
   async endRow(): Promise<void> {
     const added = this.#row ? await this.engine.readAccumulator(this.#row) : await this.#similarities();
     this.#forget();

@@ -118,7 +118,7 @@ async function scoreStreamed(
   const saver = new PeriodicSaver(progress, () => states.sync());
   const onRow = async (next: StreamPosition): Promise<void> => {
     await observer.endRow();
-    // A layer's inputs go when it is done: what would still need them must not be the last state saved.
+    // After a layer, its inputs are freed. Saved at once, so that the last saved state does not need them.
     await saver.reached(stateOf(observer, next), next.row === 0);
   };
   const recall = (layer: number, hidden: Tensor): void => observer.recall(layer, hidden);
@@ -155,7 +155,7 @@ function roomForStates(
       },
     );
   return waitingStates(rows, model.config.hiddenSize, {
-    // What enters the layer, what leaves it, and what longer windows recall.
+    // Streams kept at a time: what enters the layer, what leaves it, and what longer windows still need.
     streams: 2 + Math.max(...gaps) - 1,
     most: spill === 'always' ? 0 : maxMemory - least,
     kept: progress?.folder,

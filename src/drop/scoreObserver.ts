@@ -25,7 +25,7 @@ export class ScoreObserver implements Observer, Disposable {
     this.#sums = new MetricSums(model.engine, metric, sumsLength(this.#layers, gaps.length), from);
   }
 
-  /** Over the rows that have ended. */
+  /** Sums over the rows that have ended. */
   get sums(): Float64Array {
     return this.#sums.sums;
   }
@@ -47,7 +47,7 @@ export class ScoreObserver implements Observer, Disposable {
     this.#streams.delete(over);
   }
 
-  /** Takes in a stream that has been measured before. */
+  /** Keeps a stream that was measured before, for windows that begin with it. */
   recall(layer: number, hidden: Tensor): void {
     this.#streams.get(layer)?.dispose();
     this.#streams.set(layer, hidden.detach());

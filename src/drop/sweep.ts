@@ -35,7 +35,7 @@ export async function sweep(model: LoadedModel, rows: SweepRows, options: SweepO
   }
 }
 
-/** Fails before the work where a point could not be made. */
+/** Fails before any work if a point could not be made. */
 function checkSweep(model: LoadedModel, { targets, counts, ...method }: SweepOptions): void {
   if (targets.length === 0 || counts.length === 0) throw new UserError('a sweep needs a target and a count');
   for (const target of targets)

@@ -3,7 +3,7 @@ import type { MethodRequest } from './method.js';
 import type { Target } from './select.js';
 import type { SweepState } from './sweepResult.js';
 
-/** How a sweep chooses: as `drop` does, of which it is all but the target and the count. */
+/** How a sweep chooses: the options of `drop` that do not depend on target and count. */
 export type SweepMethod = Pick<MethodRequest, 'metric' | 'search' | 'seed' | 'keep'>;
 
 /** What a sweep does goes in stages: choosing by scores, searching, measuring a point. */

@@ -44,9 +44,9 @@ export interface SweepPoint extends MeasuredModel {
 /** All that a sweep has found so far: enough to go on from. */
 export interface SweepState {
   readonly whole?: WholeModel;
-  /** Of a choice by scores: one scoring serves all points. */
+  /** The scores of a choice by scores: one scoring serves all points. */
   readonly importance?: Importance;
-  /** Of greedy searches: one for each target, whose prefixes are the choices of all counts. */
+  /** The steps of greedy searches: one search for each target, of which the choice for every count is the beginning. */
   readonly steps: Readonly<Partial<Record<Target, readonly GreedyStep[]>>>;
   /** By target and count. */
   readonly points: readonly SweepPoint[];

@@ -24,9 +24,9 @@ export interface WriteDroppedOptions {
 export const dropRecordFile = 'drop_report.json';
 
 /**
- * Writes a checkpoint in LLM-Drop's format (spec 1.2, 1.3, 1.6): the lists as indices in `config.json`, the weights of
- * dropped modules left out, all names and numbers as in the original. What was dropped before stays dropped. The
- * folder appears whole or not at all.
+ * Writes a checkpoint in LLM-Drop's format (docs/formats.md, 'LLM-Drop'): the lists as indices in `config.json`, the
+ * weights of dropped modules left out, all names and numbers as in the original. What was dropped before stays dropped.
+ * The folder appears whole or not at all.
  */
 export async function writeDropped(
   { source, config, description }: OpenedModel,

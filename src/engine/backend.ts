@@ -130,21 +130,23 @@ export interface Abilities {
   readonly [detail: string]: string | number | boolean;
 }
 
-/** A pass that is noted down while it runs. */
+/** A pass that is being recorded while it runs. */
 export interface Recording {
   /** A copy of x, for the pass to begin with. */
   begin(x: Operand): Storage;
-  /** Ends it with `output`: a copy of that, and how to get it again where that is possible. */
+  /**
+   * Ends the recording with the output of the pass. Gives a copy of that and, if the pass can be repeated, its replay.
+   */
   finish(output: Operand): { readonly result: Storage; readonly replay?: Replay };
-  /** Ends it after a failure. */
+  /** Ends the recording after a failure. */
   cancel(): void;
 }
 
-/** A pass that was noted down. */
+/** A recorded pass. */
 export interface Replay {
-  /** Whether it may no longer be run: what it used lies elsewhere now. */
+  /** True once it can no longer run, because memory that it uses has moved. */
   readonly stale?: boolean;
-  /** What the pass gives for another x and another batch of the same shape, perhaps with another cache. */
+  /** Runs the pass for another x and another batch of the same shape, maybe with another cache. */
   run(x: Operand, batch: Batch, cache: KvCache): Storage;
   free(): void;
 }
@@ -209,7 +211,7 @@ export interface Backend {
   crossGram(a: Operand, b: Operand, into: Storage): void;
   readAccumulator(accumulator: Storage, length: number): Promise<Float64Array>;
 
-  /** Notes down what is computed from now on; undefined where that cannot be done. */
+  /** Records what is computed from now on; undefined if that is not possible. */
   record?(): Recording | undefined;
 
   dispose(): void;

@@ -33,7 +33,10 @@ export function createBatch(
   };
 }
 
-/** Those tokens of a sequence that query its keys, of which q has `rows` for the whole batch: all, or its last alone. */
+/**
+ * The tokens of a sequence whose queries q holds. q has `rows` rows for the whole batch: one for each token, or one for
+ * each sequence's last token.
+ */
 export const asking = ({ tokens }: Batch, sequence: Sequence, rows: number): Sequence =>
   rows === tokens.length ? sequence : { ...sequence, start: sequence.start + sequence.length - 1, length: 1 };
 

@@ -38,16 +38,17 @@ export class Engine {
   // Lifetimes
 
   /**
-   * Tensors made until the scope closes are freed with it, except `scope.keep(t)`. Scopes nest: what holds one open over
-   * an `await` belongs in `exclusive` where others may use the engine meanwhile.
+   * Tensors made until the scope closes are freed with it, except `scope.keep(t)`. Scopes nest. One that stays open
+   * over an `await` belongs in `exclusive`, if others may use the engine meanwhile.
    */
   scope(): Scope {
     return this.#ledger.open();
   }
 
   /**
-   * Runs `work` in a scope of its own once all that was given before has ended, so that what it does over an `await` stays
-   * apart from others'. Generating, losses and scores take such a turn for each pass. Within `work`, another runs at once.
+   * Runs `work` in a scope of its own, once all work given before has ended: so what it makes over an `await` stays
+   * apart from what others make. Generation, losses and scores take such a turn for each pass. A call from within
+   * `work` runs at once.
    */
   exclusive<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
     return this.#exclusive.run(async () => {
@@ -243,8 +244,8 @@ export class Engine {
   }
 
   /**
-   * Rotates, appends to the cache's `layer`, attends: q [T, H d], k and v [T, K d] -> [T, H d]. Where only the last token
-   * of each of S sequences asks, q and the result are [S, H d].
+   * Rotates q and k, appends k and v to the cache's `layer`, attends: q [T, H d], k and v [T, K d] -> [T, H d]. If only
+   * the last token of each of S sequences attends, q and the result are [S, H d].
    */
   attention(inputs: AttentionInputs<Tensor>): Tensor {
     check.attention(inputs);
@@ -275,7 +276,7 @@ export class Engine {
 
   // Passes that repeat
 
-  /** None recorded yet. The memory of those to come counts as the backend's own; free it with `dispose`. */
+  /** A store for recorded passes, empty. Their memory counts as the backend's own; free it with `dispose`. */
   createReplays(): Replays {
     return new Replays(this.#ledger);
   }

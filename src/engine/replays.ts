@@ -4,34 +4,36 @@ import type { KvCache } from './kvCache.js';
 import type { Ledger } from './ledger.js';
 
 interface Recorded {
-  /** Undefined where the pass cannot be run again. */
+  /** Undefined if the pass cannot be replayed. */
   readonly replay?: Replay;
   readonly uses: readonly unknown[];
-  /** Of the weights that were loaded then. */
+  /** The ledger's count of changes to weights when the pass was recorded. */
   readonly weightChanges: number;
 }
 
-/** Programs kept at a time, of all that were recorded. */
+/** The most recordings kept. */
 const mostKept = 8;
 
 /** What a recorded pass depends on. */
 export interface Repeated {
-  /** Tells passes apart that compute other things. */
+  /** The same for passes that compute the same, such as the drops. */
   readonly key: string;
-  /** What a pass reads besides weights and cache; another object is another pass. */
+  /** Objects that a pass reads besides weights and cache; with other objects it is another pass. */
   readonly uses: readonly unknown[];
   readonly cache: KvCache;
   readonly batch: Batch;
 }
 
-/** Recorded passes of one model, which continue the sequences of its caches by a token each; the last few that were used. */
+/**
+ * Recorded passes of one model, each of which appends a token to every sequence of a batch. Keeps the ones used last.
+ */
 export class Replays {
-  /** The one used last at the end. */
+  /** In order of use, the latest at the end. */
   readonly #byKey = new Map<string, Recorded>();
 
   constructor(private readonly ledger: Ledger) {}
 
-  /** Undefined where none was recorded yet, or with other weights or `uses`. */
+  /** The recording of a pass; undefined if there is none, or weights or `uses` have changed since. */
   find(pass: Repeated): Recorded | undefined {
     const key = keyOf(pass);
     const found = this.#byKey.get(key);

@@ -135,7 +135,7 @@ export function attention({ q, k, v, cache, batch, spec }: AttentionInputs<Tenso
       shapes,
       `expected q [${tokens},${heads * headDim}], k and v [${tokens},${keyValueHeads * headDim}]`,
     );
-  if (asking < tokens) lastRows(batch); // refuses a sequence that has none
+  if (asking < tokens) lastRows(batch); // throws if a sequence has no last token
   const last = batch.positions.reduce((most, position) => Math.max(most, position), 0);
   if (rotary && (last >= rotary.cos.shape[0] || headDim < 2 * rotary.cos.shape[1]))
     throw new ShapeError(

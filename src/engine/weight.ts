@@ -18,8 +18,8 @@ export interface WeightSource {
   /** Rows [start, end) in little-endian `dtype`, row-major; the bytes are the caller's until the next call. */
   readRows(start: number, end: number): Promise<Uint8Array>;
   /**
-   * The same into exactly as many bytes, which may be shared memory; several may go on at a time. Who makes a view of
-   * another source must not pass its `readInto` on.
+   * As `readRows`, into a buffer of exactly that length, which may be shared memory; several reads may be under way. A
+   * view of another source must not take over that source's `readInto`.
    */
   readInto?(start: number, end: number, into: Uint8Array): Promise<void>;
 }

@@ -9,7 +9,7 @@ export interface ComparedLoss extends LossResult {
   readonly divergence: number;
   /** Share of all positions whose likeliest token is the reference's. */
   readonly agreement: number;
-  /** The same by row. */
+  /** Divergence and agreement by row. */
   readonly rowDivergences: readonly number[];
   readonly rowAgreements: readonly number[];
 }
@@ -30,7 +30,7 @@ export class ReferenceOutputs implements Disposable {
     private readonly likeliest: readonly Int32Array[],
   ) {}
 
-  /** Of the model under its present skip flags. */
+  /** Runs the model under its present skip flags, and keeps its outputs. */
   static async of(model: Model, rows: readonly Int32Array[], options: Options = {}): Promise<ReferenceOutputs> {
     checkPredictable(rows, 'a comparison');
     const likeliest: Int32Array[] = [];
@@ -40,7 +40,7 @@ export class ReferenceOutputs implements Disposable {
     return new ReferenceOutputs(model, rows, kept, likeliest);
   }
 
-  /** The model under its present skip flags, in one pass over the rows. */
+  /** Compares the model under its present skip flags, in one pass over the rows. */
   async compare(options: Options = {}): Promise<ComparedLoss> {
     const { model, rows } = this;
     const nats: number[] = [];

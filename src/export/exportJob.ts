@@ -5,14 +5,14 @@ import type { ExportPlan } from './exportPlan.js';
 import { floatTypes, type ExportOptions } from './exportOptions.js';
 import { PlannedWeights } from './plannedWeights.js';
 
-/** What a format's part says of what it wrote. */
+/** What the writer of a format says of its result. */
 export interface Written {
-  /** As the consumer calls it. */
+  /** Name of the architecture in the program that reads the result. */
   readonly architecture: string;
   readonly plan: ExportPlan;
   /** Whether every weight is stored as it was, or wider. */
   readonly exact: boolean;
-  /** Whether integers that the checkpoint stores are integers still. */
+  /** Whether the checkpoint's integers are still stored as integers. */
   readonly packed?: boolean;
   readonly remoteCode?: boolean;
   readonly notes: readonly string[];

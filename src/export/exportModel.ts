@@ -10,8 +10,9 @@ import type { ExportResult } from './provedResult.js';
 export type ExportSource = string | OpenedModel | (OpenedModel & { readonly drops: Drops; readonly engine: Engine });
 
 /**
- * Writes a model for another engine (spec 0). The result is read back from the disk, compared with the model that it
- * was made from over a few tokens, and only then appears under its name, with a model card.
+ * Writes a model for another engine (docs/formats.md, 'Which export runs where'). The result is read back from the
+ * disk, compared with the model that it was made from over a few tokens, and only then appears under its name, with a
+ * model card.
  */
 export async function exportModel(model: ExportSource, options: ExportOptions): Promise<ExportResult> {
   if (typeof model === 'string') {

@@ -12,7 +12,7 @@ export type ExportType = GgufType;
 
 export interface ExportOptions extends Evidence {
   readonly to: ExportFormat;
-  /** Of matrices. @defaultValue as the checkpoint stores them */
+  /** Type of the matrices. @defaultValue as the checkpoint stores them */
   readonly type?: ExportType;
   /** A folder; for `gguf` a file. */
   readonly out: string;
@@ -22,7 +22,7 @@ export interface ExportOptions extends Evidence {
   readonly overwrite?: boolean;
   /** Dropped besides what the checkpoint has dropped and what the model skips. */
   readonly drops?: Partial<Drops>;
-  /** What runs the check. @defaultValue the model's engine, or a new one of `backend` */
+  /** Engine that runs the check. @defaultValue the model's engine, or a new one of `backend` */
   readonly engine?: Engine;
   readonly backend?: BackendName;
   readonly threads?: number;

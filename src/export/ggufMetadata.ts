@@ -4,10 +4,13 @@ import type { AttentionDescription, ModelConfig, ModelDescription } from '../mod
 import type { ExportPlan } from './exportPlan.js';
 import { zeroMlpWidth, type GgufType } from './ggufTensors.js';
 
-/** `general.file_type` (spec 2.2). */
+/** `general.file_type` (docs/formats.md, 'GGUF blocks'). */
 const fileTypes: Readonly<Record<GgufType, number>> = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, bf16: 32 };
 
-/** `deci` alone can leave out a module; everything else is what llama.cpp calls the family (spec 2.2, 2.4, 2.9). */
+/**
+ * `deci` alone can leave out a module; everything else is what llama.cpp calls the family
+ * (docs/formats.md, 'GGUF dropped modules').
+ */
 export const architectureOf = ({ conventions }: ModelDescription, { layers }: ExportPlan): string =>
   layers.some(({ attention, mlp }) => attention === 'absent' || mlp === 'absent')
     ? 'deci'
@@ -50,7 +53,10 @@ const layerCounts = (config: ModelConfig): GgufMetadata => ({
   'attention.head_count_kv': u32(config.numKeyValueHeads),
 });
 
-/** A number a layer: heads 0 for a dropped attention, but for layer 0, which keeps its head count without keys and values. */
+/**
+ * Counts by layer, for `deci`. A dropped attention has no heads; in layer 0 it keeps its heads, without keys and
+ * values.
+ */
 function layerLists(description: ModelDescription, { layers }: ExportPlan): GgufMetadata {
   const own = layers.map((planned) => ({ ...planned, is: description.layers[planned.original] }));
   return {
@@ -75,7 +81,7 @@ function ropeKeys({ rope, headDim }: AttentionDescription): GgufMetadata {
   const plain: GgufMetadata = { 'rope.dimension_count': u32(headDim), 'rope.freq_base': f32(rope.theta) };
   switch (rope.type) {
     case 'default':
-    // Its divisors are a tensor, rope_freqs.
+    // Llama 3: frequencies are divided by the tensor rope_freqs.
     case 'llama3':
       return plain;
     case 'linear':

@@ -28,7 +28,7 @@ export async function ggufModel(file: GgufFile, engine: Engine, rope: RopeParame
   return new Model(engine, description, ggufParameters(file, description));
 }
 
-/** What stands for a dropped module must add nothing. */
+/** Checks that what stands for a dropped module adds nothing. */
 async function checkDropped(file: GgufFile, { config, layers }: ModelDescription): Promise<void> {
   const dropped = { attention: config.dropAttention, mlp: config.dropMlp };
   const stand = layers.flatMap((layer, i) =>

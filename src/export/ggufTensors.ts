@@ -25,7 +25,10 @@ import { neutralValue, type PlannedWeight, type PlannedWeights } from './planned
 /** The `type` of a GGUF export: of its matrices. */
 export type GgufType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1';
 
-/** Width of the all-zero MLP that stands for a dropped one in `deci`: one block of the quantized types (spec 2.4), and no wider than a real one. */
+/**
+ * Width of the all-zero MLP that stands for a dropped one in `deci`: one block of the quantized types
+ * (docs/formats.md, 'GGUF dropped modules'), and no wider than a real one.
+ */
 export const zeroMlpWidth = ({ mlp }: LayerDescription): number => Math.min(32, mlp.intermediateSize);
 
 /**
@@ -73,13 +76,19 @@ export function deciPlan({ layers }: ExportPlan): ExportPlan {
 /** A weight of zeros, or of a norm's ones, that no checkpoint holds. */
 type Make = (spec: WeightSpec, layer: number, shape: readonly number[]) => GgufTensor;
 
-/** llama.cpp takes the head size from layer 0, so a dropped attention there is a zero projection without keys and values (spec 2.4, workaround B). */
+/**
+ * llama.cpp takes the head size from layer 0, so a dropped attention there becomes a zero projection without keys and
+ * values (docs/formats.md, 'GGUF dropped modules').
+ */
 const linearAttention = ({ attention: { weights } }: LayerDescription, D: number, made: Make): GgufTensor[] => [
   made(theWeight(weights, 'norm'), 0, [D]),
   made(theWeight(weights, 'output'), 0, [D, D]),
 ];
 
-/** A dropped MLP is an all-zero one: without any, `deci` would lose the attention too (spec 2.4). */
+/**
+ * A dropped MLP is an all-zero one: without any, `deci` would lose the attention too
+ * (docs/formats.md, 'GGUF dropped modules').
+ */
 function zeroMlp(own: LayerDescription, layer: number, made: Make): GgufTensor[] {
   const narrow = zeroMlpWidth(own);
   const sized = (size: number): number => (size === own.mlp.intermediateSize ? narrow : size);
@@ -102,7 +111,8 @@ const fileTypes: Readonly<Record<GgufType, GgmlType>> = {
 
 function ggufTypeOf(spec: WeightSpec, { shape }: Pick<WeightSource, 'shape'>, type: GgufType): GgmlType {
   if (shape.length === 1 || spec.role === 'router') return 'F32';
-  // Embedding and head suffer most; llama-quantize gives them 6 bits beside 4, of which 8 is the next that is written here.
+  // Embedding and head lose most by rounding. llama-quantize gives them 6 bits beside 4; the next type that is written
+  // here has 8.
   const wanted = isTable(spec) && type.startsWith('q4') ? 'Q8_0' : fileTypes[type];
   return widthOf({ shape }) % ggmlTypes[wanted].block === 0 ? wanted : 'F16';
 }
@@ -111,7 +121,7 @@ function ggufTypeOf(spec: WeightSpec, { shape }: Pick<WeightSource, 'shape'>, ty
 const ownType = (spec: WeightSpec, { dtype }: WeightSource, type: GgufType): GgufType =>
   isTable(spec) && type.startsWith('q4') ? type : ggufTypeOfDType[dtype];
 
-/** llama3's stretching as one divisor a frequency (spec 2.3). */
+/** llama3's rotary scaling, as what each frequency is divided by (docs/formats.md, 'GGUF tensors'). */
 function ropeDivisors({ layers }: ModelDescription): GgufTensor[] {
   const { rope, headDim } = layers[0].attention;
   if (rope?.type !== 'llama3') return [];

@@ -22,7 +22,10 @@ export interface GgufTokenizer {
   readonly notes: readonly string[];
 }
 
-/** The tokenizer of a model folder as llama.cpp wants it (spec 2.7): a byte-level BPE as `gpt2`, a SentencePiece-like one as `llama`. */
+/**
+ * The tokenizer of a model folder as llama.cpp wants it (docs/formats.md, 'GGUF tokenizer'): a byte-level BPE as
+ * `gpt2`, a SentencePiece-like one as `llama`.
+ */
 export async function ggufTokenizer(folder: string, config: ModelConfig): Promise<GgufTokenizer> {
   const files = await readTokenizerFiles(folder);
   if (!files)

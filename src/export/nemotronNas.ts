@@ -1,6 +1,6 @@
 /**
- * `nemotron-nas` (DeciLM), the architecture of vLLM whose layers may lack an attention or an MLP (spec 3). D hidden, I
- * intermediate, H heads, K key-value heads.
+ * `nemotron-nas` (DeciLM; docs/formats.md, 'nemotron-nas'), the architecture of vLLM whose layers may lack an attention
+ * or an MLP. D hidden, I intermediate, H heads, K key-value heads.
  */
 import { UserError, type Shape, type WeightDType } from '../engine/index.js';
 import { formatJson, paddedInt4, paddedSource, type JsonObject } from '../checkpoint/index.js';
@@ -18,7 +18,10 @@ import type { ExportPlan, PlannedLayer } from './exportPlan.js';
 
 export const configModule = 'configuration_nemotron_nas.py';
 
-/** vLLM reads `block_configs` by attribute, so it needs a config class; this is all it needs (spec 3.2). */
+/**
+ * vLLM reads `block_configs` by attribute, so it needs a config class; this is all it needs
+ * (docs/formats.md, 'nemotron-nas in vLLM').
+ */
 export const configModuleText = `"""Config of a model whose layers may lack an attention or an MLP, for vLLM (trust_remote_code)."""
 from types import SimpleNamespace
 
@@ -46,21 +49,21 @@ class DeciLMConfig(PretrainedConfig):
         return made
 `;
 
-/** The engine makes the MLP's width of `ffn_mult` and rounds it up to this. */
+/** vLLM computes the width of an MLP from `ffn_mult`, and rounds it up to a multiple of this. */
 const widthStep = 256;
 
-/** I rounded up to what `ffn_mult` can say. */
+/** I, rounded up to a width that `ffn_mult` can express. */
 export const paddedWidth = ({ intermediateSize }: ModelConfig): number =>
   Math.ceil(intermediateSize / widthStep) * widthStep;
 
-/** What an engine makes of `ffn_mult` (spec 3.1). */
+/** The width that an engine computes from `ffn_mult` (docs/formats.md, 'nemotron-nas config'). */
 export const widthOfMultiplier = (multiplier: number, hidden: number): number =>
   Math.ceil(Math.trunc((2 * multiplier * hidden) / 3) / widthStep) * widthStep;
 
-/** `ffn_mult` of six decimals. */
+/** The `ffn_mult` of six decimals that gives a width. */
 export function multiplierOf(config: ModelConfig): number {
   const [D, width] = [config.hiddenSize, paddedWidth(config)];
-  // The middle of the last step where the width itself, rounded, would fall into the next.
+  // The multiplier of the width itself may round up into the next step; that of the middle of the step does not.
   for (const aim of [width, width - widthStep / 2]) {
     const multiplier = Math.round(((1.5 * aim) / D) * 1e6) / 1e6;
     if (widthOfMultiplier(multiplier, D) === width) return multiplier;
@@ -68,7 +71,10 @@ export function multiplierOf(config: ModelConfig): number {
   throw new UserError(`an MLP of ${width} beside a hidden size of ${D} cannot be said as an ffn_mult`);
 }
 
-/** A zero attention stands in layer 0, whose normalisation vLLM would otherwise take apart wrongly (spec 3.2). */
+/**
+ * A dropped attention of layer 0 becomes a zeroed one, since vLLM's norm fails without
+ * (docs/formats.md, 'nemotron-nas in vLLM').
+ */
 export const nemotronPlan = ({ layers }: ExportPlan): ExportPlan => ({
   layers: layers.map((layer, i) => (i === 0 && layer.attention === 'absent' ? { ...layer, attention: 'zero' } : layer)),
 });
@@ -118,7 +124,10 @@ function ropeKeys(raw: JsonObject): JsonObject {
   return { rope_theta: theta, rope_scaling: isPlain ? null : scaling };
 }
 
-/** The config as text, `ffn_mult` as a float even where it is whole: some readers want one (spec 2.5). */
+/**
+ * The config as text, with `ffn_mult` as a float even where it is whole, as some readers insist
+ * (docs/formats.md, 'nemotron-nas config').
+ */
 export const nemotronText = (config: JsonObject, original: JsonObject): string =>
   `${formatJson(config, original)}\n`.replace(/("ffn_mult": \d+)(?=,?\n)/g, '$1.0');
 

@@ -20,9 +20,9 @@ export interface PlannedWeight {
   /** Its layer is that of the result. */
   readonly spec: WeightSpec;
   readonly source: WeightSource;
-  /** The same as the integers that the checkpoint stores, where it does. */
+  /** The integers that the checkpoint stores for it, if it does. */
   readonly int4?: () => Promise<Int4Source | undefined>;
-  /** Its names in the checkpoint, one or one an expert; of made weights none. */
+  /** Its names in the checkpoint, for experts one each; undefined for weights that are made up. */
   readonly tensors?: readonly string[];
   /** Whether the checkpoint stores all of it as integers. */
   readonly packed?: boolean;
@@ -37,7 +37,7 @@ type Stored = Omit<PlannedWeight, 'spec'>;
  * does not hold them (LLM-Drop leaves them out) zeros, and ones for norms.
  */
 export class PlannedWeights {
-  /** Of the checkpoint's embedding: what made weights are stored as. */
+  /** Type of the checkpoint's embedding, which weights that are made up get too. */
   readonly dtype: WeightDType;
 
   constructor(

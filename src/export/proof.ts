@@ -17,7 +17,10 @@ export interface Proof {
   /** The likeliest next token, of the result and of the model that was exported. */
   readonly token: number;
   readonly sourceToken: number;
-  /** Of the next token's logits: between the two, and the source's largest magnitude. */
+  /**
+   * The largest difference between the two models' logits of the next token, and the largest magnitude of the
+   * original's.
+   */
   readonly largestDifference: number;
   readonly largestLogit: number;
 }
@@ -41,7 +44,7 @@ export async function nextLogits(
       for (const layer of model.layers) {
         await layer.load();
         hidden = model.runLayer(layer.index, hidden, batch);
-        // Work on the weights may only be enqueued so far.
+        // Waits until the layer is computed, and not only enqueued, before its weights are freed.
         await engine.readFloats(hidden);
         layer.unload();
         onLayer();

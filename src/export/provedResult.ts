@@ -8,12 +8,12 @@ import { proveRun, type Proof } from './proof.js';
 export interface ExportResult {
   readonly to: ExportFormat;
   readonly out: string;
-  /** Names of the files written, and of their bytes the sum. */
+  /** Names of the files written, and the sum of their bytes. */
   readonly files: readonly string[];
   readonly bytes: number;
   /** `as stored`, or the type asked for. */
   readonly type: string;
-  /** As the consumer calls it. */
+  /** Name of the architecture in the program that reads the result. */
   readonly architecture: string;
   /** Original numbers of the layers that the result has. */
   readonly layers: readonly number[];

@@ -68,7 +68,7 @@ async function search(
   rows: readonly Int32Array[],
   o: ChooseModulesOptions,
 ): Promise<Choice> {
-  // The count is no part of what was searched: a search for more begins with the steps of one for fewer.
+  // Without the count: a search for more modules begins with the steps of a search for fewer.
   const settings = { search: method.search, target: method.target, keep: method.keep };
   const progress = await o.resume.open<GreedyStep[]>('search', () => inputsOf(model, rows, settings));
   const steps = [...(progress?.previous ?? [])];

@@ -84,7 +84,7 @@ async function dropMeasured(
   return await write(folder, { ...task, named, versions: versionsOf(model.engine) }, rows.notes, o);
 }
 
-/** Reads no weight but to copy it, or as Gate-Norm looks at it. */
+/** Reads weights only to copy them, or for Gate-Norm. */
 async function dropUnmeasured(
   folder: string,
   method: DropMethod | undefined,

@@ -17,7 +17,7 @@ export interface ExportCheckpointOptions
 
 /** What was written, and how near its logits are to the model's. */
 export interface ExportRecord extends ExportResult {
-  /** Of llm-drop. */
+  /** Version of llm-drop. */
   readonly version: string;
   /** The model's folder, as it was named. */
   readonly model: string;

@@ -4,7 +4,7 @@ import { llmDropVersion } from './version.js';
 
 /** What a result came from, beside its own numbers. */
 export interface Provenance {
-  /** Of llm-drop. */
+  /** Version of llm-drop. */
   readonly version: string;
   /** ISO 8601. */
   readonly date: string;

@@ -88,7 +88,8 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
 function settingsOf(o: QuantizeCheckpointOptions): QuantizeSettings {
   const { method = 'gptq', format = 'compressed-tensors', groupSize = 128, clip = 'none', head = false } = o;
   const { damping = 0.01, expertFloor = 128 } = o;
-  // Files of AWQ have zero points in any case; vLLM runs the others symmetric only.
+  // Whether weights are symmetric by default: AWQ files always have zero points, and vLLM runs the other formats only
+  // without.
   const symmetric = o.symmetric ?? format !== 'awq';
   return { groupSize, symmetric, clip, method, format, damping, expertFloor, head };
 }

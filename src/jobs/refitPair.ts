@@ -18,7 +18,7 @@ export interface RefitPair {
   readonly baseFolder?: string;
 }
 
-/** Fails before the work where there is nothing to give back, or the two models are not of one kind. */
+/** Fails before any work if nothing was dropped, or if the two models do not belong together. */
 export function checkPair({ dropped, base, folder, baseFolder }: RefitPair): void {
   const drops = { attention: dropped.config.dropAttention, mlp: dropped.config.dropMlp };
   const count = drops.attention.length + drops.mlp.length;
@@ -47,7 +47,7 @@ function missingTensor({ description, source }: OpenedModel, drops: Drops): stri
   return lost && tensorNames(lost)[0];
 }
 
-/** What of a config does not decide shapes and arithmetic. */
+/** Fields of a config that change neither shapes nor arithmetic. */
 const incidental = ['dropAttention', 'dropMlp', 'dtype', 'bosTokenId', 'eosTokenIds', 'maxPositionEmbeddings'];
 
 const differences = (a: ModelConfig, b: ModelConfig): string[] =>

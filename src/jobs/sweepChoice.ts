@@ -23,5 +23,5 @@ function dropCommand(model: string, { target, count, drops }: SweepPoint): strin
   return `llm-drop drop ${quoted(model)}${attention && ` --drop-attn ${attention}`}${mlp && ` --drop-mlp ${mlp}`} --out ${quoted(out)}`;
 }
 
-/** As a shell takes it. */
+/** A word, quoted for a shell where it needs that. */
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`);

@@ -10,7 +10,7 @@ export interface SweepFile extends SweepState, Provenance {
   readonly schema: 'llm-drop/sweep/1';
   /** The model's folder, as it was named. */
   readonly model: string;
-  /** What the numbers depend on, but for targets and counts: more of these go on in the same file. */
+  /** What the numbers depend on, without targets and counts: a sweep with more of those goes on in the same file. */
   readonly fingerprint: Fingerprint;
   readonly calibration: readonly string[];
   /** Rows that were chosen on, and tokens a row. */

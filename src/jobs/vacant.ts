@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { UserError } from '../engine/index.js';
 
-/** Fails before the work where the library would refuse the folder behind it. */
+/** Fails before any work if the library would refuse to write this folder after it. */
 export async function checkVacant(out: string): Promise<void> {
   const held = await readdir(out).catch(() => []);
   if (held.length)

@@ -1,7 +1,7 @@
 import type { Progress } from '../progress/index.js';
 import type { CalibrationTokenizer } from '../text/index.js';
 
-/** A tokenizer that tells how many tokens of those needed it has made. */
+/** A tokenizer that reports its progress, in tokens of those needed. */
 export function watched(tokenizer: CalibrationTokenizer, needed: number, progress: Progress): CalibrationTokenizer {
   let tokens = 0;
   return {

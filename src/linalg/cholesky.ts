@@ -12,7 +12,7 @@ export class NotPositiveDefinite extends Error {
   }
 }
 
-/** Columns that are factored together: what lies left of them is subtracted as one product. */
+/** Columns factored at a time; the part of all columns to their left is subtracted as one matrix product. */
 const panel = 64;
 
 /**
@@ -24,8 +24,8 @@ export function cholesky(a: Float64Array, n: number, into = new Float64Array(n *
   for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) l[i * n + j] = j <= i ? a[i * n + j] : 0;
   for (let first = 0; first < n; first += panel) {
     const last = Math.min(n, first + panel);
-    // Rows from `first` on, of this panel's columns, less what the columns on the left explain. The square at the top
-    // has an upper half too, which is cleared below.
+    // Subtracts the part of the columns to the left from this panel's columns, in the rows from `first` on. That also
+    // fills the upper half of the square at the panel's top, which is cleared below.
     const left = transposed(viewOf(l, n, first));
     subtractProduct(viewOf(l, n, first, first), viewOf(l, n, first), left, n - first, last - first, first);
     for (let i = first; i < n; i++) {
@@ -109,16 +109,16 @@ export function choleskyInverse(l: Float64Array, n: number): Float64Array {
 
 export interface Damped {
   readonly factor: Float64Array;
-  /** The multiple of the diagonal's mean that was added to it. */
+  /** What was added to the diagonal, as a multiple of its mean. */
   readonly damping: number;
 }
 
-/** How far damping may grow: beyond it the matrix is not what a sum of squares gives. */
+/** The most damping that is tried: a matrix that still has no factor then is not a sum of squares. */
 const mostDamping = 1;
 
 /**
- * The lower factor of A + damping * mean(diag A) I. Where float64 finds none, the damping grows by itself or 0.01,
- * whichever is more, until it does.
+ * The lower factor of A + damping * mean(diag A) I. While float64 finds none, damping doubles, or grows by 0.01 if that
+ * is more.
  */
 export function dampedCholesky(a: Float64Array, n: number, damping: number): Damped {
   const mean = diagonalMean(a, n);

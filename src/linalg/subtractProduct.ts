@@ -21,7 +21,7 @@ export const transposed = ({ data, offset, rowStride, columnStride }: MatrixView
   columnStride: rowStride,
 });
 
-/** Rows, columns and inner elements that are copied side by side at a time: both copies stay in a core's own cache. */
+/** Size of the blocks that are copied at a time: the copies of both sides fit in a core's own cache. */
 const block = { rows: 64, columns: 64, inner: 256 };
 /** Rows and columns whose 16 sums stay in registers. */
 const tile = 4;

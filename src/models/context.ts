@@ -54,7 +54,7 @@ export interface Pass {
   readonly rotaries: Rotaries;
   readonly cache?: KvCache;
   readonly observer?: Observer;
-  /** Whether the last token of each sequence alone goes on after the last attention. */
+  /** Whether only the last token of each sequence goes on after the last attention. */
   readonly last?: boolean;
 }
 
@@ -67,7 +67,7 @@ export class Context {
     private readonly pass: Pass,
     /** Original index of the layer that runs. */
     readonly layer: number,
-    /** Whether the last token of each sequence alone asks in this layer's attention, and goes on after it. */
+    /** Whether only the last token of each sequence attends in this layer, and goes on after it. */
     private readonly narrows = false,
   ) {}
 
@@ -119,7 +119,7 @@ export class Context {
     return this.engine.moe(input, router, experts, spec, rest);
   }
 
-  /** Shows an observer what projections read; the norm, where there is one, is then done. */
+  /** Shows an observer the input of projections. For that, the norm is computed here and left out of the rest. */
   #observed(x: Tensor, paths: readonly string[], fusion: Fusion<Tensor>): { input: Tensor; rest: Fusion<Tensor> } {
     if (!this.#observer?.input) return { input: x, rest: fusion };
     const input = fusion.norm ? this.engine.rmsNorm(x, fusion.norm) : x;
@@ -127,7 +127,7 @@ export class Context {
     return { input, rest: { add: fusion.add } };
   }
 
-  /** Queries of the tokens that ask, keys and values of all: [T, H d] (or [S, H d]), [T, K d], [T, K d]. */
+  /** Queries of the tokens that attend, keys and values of all: [T, H d] (or [S, H d]), [T, K d], [T, K d]. */
   queriesKeysValues(x: Tensor, { q, k, v }: Queried, fusion: Fusion<Tensor>): Tensor[] {
     const [queries, others] = [{ 'attention.q': q }, { 'attention.k': k, 'attention.v': v }];
     if (!this.narrows) return this.linear(x, { ...queries, ...others }, fusion);
@@ -139,7 +139,7 @@ export class Context {
     return this.engine.gather(x, lastRows(this.pass.batch));
   }
 
-  /** Rotates, appends to the cache, attends: as q. */
+  /** Rotates q and k, appends k and v to the cache, attends. The result has the shape of q. */
   attend(
     { heads, keyValueHeads, headDim, scale, window, softCap, rope }: AttentionDescription,
     q: Tensor,
@@ -153,8 +153,8 @@ export class Context {
   }
 
   /**
-   * hidden + delta, of the tokens that go on. Unobserved, the sub-layer adds the residual itself (`delta(hidden)`); the
-   * sum is rounded once either way.
+   * hidden + delta, for the tokens that go on. Without an observer, the sub-layer adds the residual itself
+   * (`delta(hidden)`); the sum is rounded once either way.
    */
   add(hidden: Tensor, kind: ModuleKind, norm: Norm<Tensor> | undefined, delta: (add?: Tensor) => Tensor): Tensor {
     using scope = this.engine.scope();

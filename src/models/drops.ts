@@ -7,8 +7,8 @@ export interface Drops {
 }
 
 /**
- * LLM-Drop's lists (spec 1.2): layer indices, or booleans by position, or a mixture; null or missing drops nothing,
- * duplicates are harmless. Returns ascending original indices.
+ * LLM-Drop's lists (docs/formats.md, 'Drop lists'): layer indices, or booleans by position, or a mixture; null or
+ * missing drops nothing, duplicates are harmless. Returns ascending original indices.
  */
 export function parseDropList(list: unknown, layers: number, where: string): number[] {
   if (list === undefined || list === null) return [];

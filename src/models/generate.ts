@@ -21,7 +21,7 @@ export interface Generation {
   readonly stoppedBy: 'stop token' | 'length' | 'signal';
 }
 
-/** Logits [V] of the token behind `tokens`, which come behind those in the cache. */
+/** Logits [V] of the token after `tokens`, which follow those in the cache. */
 const logitsBehind = (
   model: Model,
   tokens: readonly number[],

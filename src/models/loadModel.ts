@@ -17,7 +17,10 @@ export interface LoadOptions extends EngineOptions {
   readonly drops?: Partial<Drops>;
   /** Holds matrices in another form, e.g. `rtnQuantizer({ groupSize: 32 })` for int4. @defaultValue as they are stored */
   readonly quantize?: Quantize;
-  /** Where the weights do not fit, they stay on the disk (`isLoaded` is false), to be streamed. @defaultValue load all */
+  /**
+   * The memory that weights may take. If they do not fit, they stay on the disk, to be streamed (`isLoaded` is false).
+   * @defaultValue load all
+   */
   readonly memory?: MemoryLimit;
   readonly onProgress?: (done: number, total: number, unit: string) => void;
 }

@@ -26,7 +26,7 @@ export async function loadModule<W extends object>(
     spec.use === 'vector'
       ? readVector(engine, weightSource(parameters, spec))
       : engine.pack(await packedSource(parameters, spec), spec.use);
-  // At the same time, so that one is read while another is packed.
+  // All at once, so that one is read while another is packed.
   const outcomes = await Promise.allSettled(specs.map(load));
   const loaded = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   const dispose = (): void => loaded.forEach((item) => item.dispose());

@@ -23,20 +23,20 @@ import { kvBytesPerToken } from './size.js';
 import type { ModuleKind } from './weights.js';
 
 export interface PassOptions {
-  /** Holds what came before in each sequence, and takes what comes. */
+  /** The tokens that came before in each sequence; the new ones are appended. */
   readonly cache?: KvCache;
   readonly observer?: Observer;
   /**
-   * Only each of S sequences' last token is asked for: the result is [S, D]. No token reads another after the last
-   * attention that is not skipped, so the others end there, their keys and values cached like all.
+   * Ask only for the last token of each of S sequences: the result is [S, D]. After the last attention that is not
+   * skipped, no token reads another, so the other tokens end there; their keys and values are cached like all.
    * @defaultValue false
    */
   readonly last?: boolean;
-  /** Ends `forwardYielding` where it gives way; the pass throws the signal's reason. */
+  /** Ends `forwardYielding` the next time it yields; it throws the reason of the signal. */
   readonly signal?: AbortSignal;
 }
 
-/** Milliseconds for which `forwardYielding` computes before others have their turn. */
+/** Milliseconds that `forwardYielding` computes before it yields to others. */
 const longestTurn = 10;
 
 const isSingle = ({ sequences }: Batch): boolean => sequences.every(({ length }) => length === 1);
@@ -124,12 +124,15 @@ export class Model {
     return { attention: where('attention'), mlp: where('mlp') };
   }
 
-  /** Tells drops apart. */
+  /** A text that tells drops apart. */
   get #dropped(): string {
     return (this.#dropsKey ??= JSON.stringify(this.drops));
   }
 
-  /** Skips these modules as well. Takes microseconds; a live cache is refused until what is skipped is as it was again. */
+  /**
+   * Skips these modules as well. Takes microseconds. A key-value cache is refused until exactly those modules are
+   * skipped again that were when it was made.
+   */
   skip({ attention = [], mlp = [] }: Partial<Drops>): void {
     for (const i of checkedIndices(attention, this.layers.length, 'the attention drop list'))
       this.layers[i].skipAttention = true;
@@ -185,9 +188,9 @@ export class Model {
   }
 
   /**
-   * The same bits as `forward`. Between layers of a pass that takes longer than some milliseconds, timers, signals and
-   * sockets of this process have their turn; nothing else may use the engine meanwhile (`engine.exclusive`). Throws a
-   * CacheError where skip flags change before it ends. A pass that ends early leaves the cache as long as it was.
+   * Gives the same bits as `forward`, but yields every few milliseconds, between layers, so that timers, signals and
+   * sockets of this process have their turn. Nothing else may use the engine meanwhile (`engine.exclusive`). Throws a
+   * CacheError if skip flags change before it ends. A pass that ends early leaves the cache as long as it was.
    */
   async forwardYielding(batch: Batch, options: PassOptions = {}): Promise<Tensor> {
     if (options.cache && isSingle(batch)) return this.forward(batch, options);
@@ -209,7 +212,7 @@ export class Model {
         since = performance.now();
       }
     } finally {
-      passing.return(undefined as never); // where it has not ended, what it holds is freed
+      passing.return(undefined as never); // frees what the pass holds, if it has not ended
     }
   }
 
@@ -248,7 +251,7 @@ export class Model {
     }
   }
 
-  /** One layer after the other, with a yield behind each. Where it ends early, it frees the stream. */
+  /** Runs one layer after the other, and yields after each. If it is ended early, it frees the stream. */
   *#layersFrom(first: number, hidden: Tensor, pass: Pass): Generator<undefined, Tensor> {
     const narrowing = pass.last ? this.lastAttention : undefined;
     if (narrowing !== undefined && narrowing < first) {

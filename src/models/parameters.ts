@@ -8,11 +8,11 @@ export interface Parameters {
   /** For messages: a folder, or what made them. */
   readonly folder: string;
   has(name: string): boolean;
-  /** Floats, also of a weight that is stored as integers. */
+  /** A tensor as floats, also if it is stored as integers. */
   source(name: string): WeightSource;
-  /** The integers of a weight that is stored as such; it is packed in no other form. */
+  /** The integers of a weight that is stored so; these are then what is packed. */
   int4?(name: string): StoredInt4 | undefined;
-  /** Another form of a weight, which is packed instead: see `Quantize`. */
+  /** Turns weights into another form before they are packed: see `Quantize`. */
   readonly quantize?: Quantize;
 }
 
@@ -34,11 +34,14 @@ export async function packedSource(parameters: Parameters, weight: WeightSpec): 
   return parameters.quantize?.(floats, weight) ?? floats;
 }
 
-/** Whether a weight is stored as integers, all experts' if it has such. */
+/** Whether a weight is stored as integers; of a stack of experts, whether all are. */
 export const isStoredInt4 = (parameters: Parameters, weight: WeightSpec): boolean =>
   tensorNames(weight).every((name) => parameters.int4?.(name));
 
-/** A weight's stored integers in groups of the engine's; undefined where it is floats or these cannot hold it. */
+/**
+ * A weight's stored integers in the engine's groups; undefined if it is stored as floats, or if these groups cannot
+ * hold it.
+ */
 export async function storedInt4(parameters: Parameters, weight: WeightSpec): Promise<Int4Source | undefined> {
   if (!isStoredInt4(parameters, weight)) return undefined;
   const stored = tensorNames(weight).map((name) => parameters.int4!(name)!.int4());
@@ -104,7 +107,7 @@ export function randomParameters(weights: readonly WeightSpec[], seed: number): 
           { name },
         );
       };
-      // Drawn when first read: what a quantizer replaces is never made.
+      // Drawn when first read, so that a weight that a quantizer replaces is never made.
       let drawn: WeightSource | undefined;
       return { name, shape, dtype: 'float32', readRows: (start, end) => (drawn ??= draw()).readRows(start, end) };
     },

@@ -191,7 +191,7 @@ class RotaryTable {
     const rows = Math.max(64, 2 ** Math.ceil(Math.log2(positions)));
     const half = this.headDim / 2;
     const { inverse, factor } = ropeFrequencies(this.rope, this.headDim);
-    // Rounded where transformers rounds, whose angles are float32 products.
+    // Angles are rounded to float32, as in transformers.
     const angles = Float32Array.from(
       { length: rows * half },
       (_, i) => Math.floor(i / half) * Math.fround(inverse[i % half]),

@@ -12,7 +12,7 @@ export interface FingerprintInput {
   readonly rows: Readonly<Record<string, readonly Int32Array[]>>;
   /** Anything that JSON holds. What is undefined does not count. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Of llm-drop. */
+  /** Version of llm-drop. */
   readonly version: string;
 }
 

@@ -1,6 +1,6 @@
 import type { SavedProgress } from './progressFile.js';
 
-/** Between states saved pass so many milliseconds, and so many times what saving takes. */
+/** Time from one save to the next: at least so many milliseconds, and so many times what saving takes. */
 const interval = { least: 500, times: 20 };
 
 /** Saves now and then how far a run has come, and once more when it is interrupted. */

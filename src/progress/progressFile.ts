@@ -33,7 +33,7 @@ export class ProgressFile<T> implements SavedProgress<T> {
     readonly path: string,
     private readonly fingerprint: Fingerprint,
     readonly previous: T | undefined,
-    /** Why what lay there is not continued, as a sentence. */
+    /** Why progress that was found is not continued, as a sentence. */
     readonly changed: string | undefined,
   ) {}
 

@@ -1,4 +1,4 @@
-/** AWQ's search of the clip (spec 4.2). */
+/** AWQ's search for where to cut weights (docs/formats.md, 'AWQ algorithm'). */
 import { decodeFloats, type WeightSource } from '../engine/index.js';
 import { fitGrid, snapToGrid, type GroupOptions } from './groupQuantizer.js';
 import type { RowMap } from './rowMap.js';
@@ -9,9 +9,9 @@ const shares = Array.from({ length: 10 }, (_, i) => 1 - i / 20);
 const rowsAtOnce = 256;
 
 /**
- * For every row and group the magnitude beyond which weights are cut, [out, groups]: the one that makes the group's own
- * part of the outputs differ least, |X_g (q(cut(w)) - w)|^2 over a sample [tokens, in] of the inputs. The squares are
- * those of the sample's Gram matrix G_g of the group's columns: (w' - w)^T G_g (w' - w).
+ * For every row and group the magnitude beyond which weights are cut, [out, groups]: the one that changes the group's
+ * own part of the outputs least, |X_g (q(cut(w)) - w)|^2 over a sample X [tokens, in] of the inputs. With the Gram
+ * matrix G_g of the group's columns of X, that is (w' - w)^T G_g (w' - w).
  */
 export async function clipLimits(
   source: WeightSource,

@@ -1,10 +1,13 @@
 /**
- * AWQ (Lin et al., 2023; spec 4.2), one module at a time, on what the full-precision modules before it give. Groups:
+ * AWQ (Lin et al., 2023; docs/formats.md, 'AWQ algorithm'), one module at a time, on the outputs of the full-precision
+ * modules before it. Groups:
  *
  * - norm -> q, k, v and norm -> gate, up (of a mixture, of all experts): scales by the module's output;
- * - v -> o where both have the same shape, so not with grouped heads; up -> down: scales by the output of o and of down.
+ * - v -> o where both have the same shape, so not with grouped heads; up -> down: scales by the output of o and of
+ *   down.
  *
- * Unlike AutoAWQ, a mixture's router is multiplied with the scales too, so that tokens go where they went.
+ * Unlike AutoAWQ, a mixture's router is multiplied with the scales too, so that tokens go to the same experts as
+ * before.
  */
 import { capturedInputs, moduleStream, type ModuleRows } from '../walk/index.js';
 import {
@@ -38,13 +41,13 @@ export interface AwqModulesOptions extends GroupOptions {
   readonly expertFloor: number;
 }
 
-/** Tokens, in whole rows, on which a module's output is looked at for each of the scales that are tried. */
+/** Tokens (in whole rows) on which a module's output is compared for each of the scales tried. */
 const inspectedTokens = 1024;
 
 /** A module in full precision: what its projections read, and what leaves it. */
 interface Observed {
   readonly inputs: ReadonlyMap<string, InputStatistics>;
-  /** Of the first rows. */
+  /** Outputs of the first rows, [T, D] each. */
   readonly outputs: readonly Float32Array[];
 }
 
@@ -132,7 +135,7 @@ export class AwqModules {
     }
   }
 
-  /** The rest of a gated MLP when the scales at its entrance are there. */
+  /** Quantizes a gated MLP, once the scales of its input are known. */
   async #finishGated(
     module: ModuleDescription,
     [gate, up, down]: readonly ProjectionAt[],
@@ -236,8 +239,8 @@ export class AwqModules {
   }
 
   /**
-   * Divides a module's norm by scales, and gives the scales that its rounding to 16 bits has left: with these the weights
-   * behind it are multiplied, so that without int4 nothing would have changed.
+   * Divides a module's norm by scales. Returns what it was really divided by, after rounding to 16 bits: multiplied by
+   * these, the weights after it give the same outputs as before.
    */
   async #foldIntoNorm({ weights }: ModuleDescription, scales: Float64Array): Promise<Float64Array> {
     const { projections } = this;
@@ -281,7 +284,7 @@ export class AwqModules {
     const { groupSize } = options;
     const scaled = mapRows(projections.source(at), ...maps);
     const [out, width] = scaled.shape;
-    // A whole row as a group is not searched: its Gram matrix would be as large as the weight.
+    // Not searched where a group is a whole row: its Gram matrix would be as large as the weight.
     const cut =
       clip && groupSize !== -1
         ? mapRows(scaled, clipGroups(await clipLimits(scaled, sample, { ...options, groupSize }), groupSize))
@@ -294,7 +297,9 @@ export class AwqModules {
     projections.replace(at, rows, meant, difference / whole);
   }
 
-  /** What enters an expert's `down` for the tokens that visit it; `own` is told what enters the expert. */
+  /**
+   * The inputs of an expert's `down`, for the tokens that visit it; the inputs of the expert itself are added to `own`.
+   */
   async #expertHidden(
     [gateAt, upAt]: readonly ProjectionAt[],
     inputs: readonly Float32Array[],

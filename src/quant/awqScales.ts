@@ -1,6 +1,6 @@
 /**
- * AWQ's scales (Lin et al., 2023; spec 4.2): inputs that are large on average are divided, and the weights' columns that
- * read them multiplied, so that rounding harms these columns less.
+ * AWQ's scales (Lin et al., 2023; docs/formats.md, 'AWQ algorithm'): inputs that are large on average are divided, and
+ * the weights' columns that read them multiplied, so that rounding harms these columns less.
  */
 import { decodeFloats, type WeightSource } from '../engine/index.js';
 

@@ -6,9 +6,9 @@ import type { ModuleNames } from '../models/index.js';
 export interface AlgorithmDetails {
   /** Program and version: `llm-drop:0.1.0`. */
   readonly quantizer?: string;
-  /** Of GPTQ: the share of the mean diagonal that is added to it. */
+  /** GPTQ's damping, as a share of the diagonal's mean. */
   readonly dampPercent?: number;
-  /** Of GPTQ: columns by descending curvature. Groups stay where they are, so that readers need not know. */
+  /** Whether GPTQ took columns by descending curvature. Groups are in order either way, so readers need not know. */
   readonly actOrder?: boolean;
   readonly trueSequential?: boolean;
 }
@@ -40,11 +40,11 @@ export function quantizationConfig(config: FormatConfig): JsonObject {
   }
 }
 
-/** What is written beside config.json for older readers, as texts by their names. */
+/** Files that are written beside config.json for older readers: texts by file name. */
 export const sideConfigs = (quantization: JsonObject): Record<string, string> =>
   quantization.quant_method === 'gptq' ? { 'quantize_config.json': `${JSON.stringify(quantization, null, 2)}\n` } : {};
 
-/** Spec 4.1. Always with zero points: of symmetric weights they are 8. */
+/** See docs/formats.md, 'AWQ files'. Always with zero points: of symmetric weights they are 8. */
 function awqConfig(config: FormatConfig): JsonObject {
   if (config.groupSizes)
     throw new UserError("AWQ's config has one group size, but the model's weights have several", {
@@ -57,12 +57,14 @@ function awqConfig(config: FormatConfig): JsonObject {
     zero_point: true,
     version: 'gemm',
     lm_head: config.quantized.includes(config.names.head),
-    // A part of a name stands for all modules that have it.
+    // Readers take each as a part of names: all modules that contain it stay floats.
     modules_to_not_convert: shortNames(config),
   };
 }
 
-/** Spec 5.1. Version 1 cannot say a zero point of 0, so asymmetric weights are of version 2. */
+/**
+ * See docs/formats.md, 'GPTQ files'. Version 1 cannot say a zero point of 0, so asymmetric weights are of version 2.
+ */
 function gptqConfig(config: FormatConfig): JsonObject {
   const { groupSize, symmetric, names, quantized, algorithm = {} } = config;
   const kept = shortNames(config).filter((name) => name !== names.head);
@@ -89,7 +91,10 @@ function gptqConfig(config: FormatConfig): JsonObject {
   };
 }
 
-/** Spec 6. Modules whose groups differ in size are named, each under the scheme of its own. */
+/**
+ * See docs/formats.md, 'compressed-tensors files'. Modules whose groups differ in size are named, each under the scheme
+ * of its own.
+ */
 const compressedTensorsConfig = ({ groupSize, groupSizes, symmetric, kept }: FormatConfig): JsonObject => ({
   quant_method: 'compressed-tensors',
   format: 'pack-quantized',
@@ -129,7 +134,10 @@ const compressedTensorsGroup = (targets: readonly string[], groupSize: number, s
   output_activations: null,
 });
 
-/** Names that lack the layer's number where a module stays a float in every layer that has it. */
+/**
+ * Names of modules that stay floats: without the layer's number, if the module stays a float in every layer that has
+ * it.
+ */
 function shortNames({ kept, quantized, names }: FormatConfig): string[] {
   const mixed = new Set(quantized.map((name) => names.short(name)));
   return [...new Set(kept.map((name) => (mixed.has(names.short(name)) ? name : names.short(name))))];

@@ -1,6 +1,7 @@
 /**
- * GPTQ (Frantar et al., 2022; spec 5.2): a weight [out, in] is rounded column by column, and what a column's rounding
- * does to the outputs is made good by the columns that are still free, as well as the inputs' Gram matrix G allows.
+ * GPTQ (Frantar et al., 2022; docs/formats.md, 'GPTQ algorithm'): a weight [out, in] is rounded column by column, and
+ * what rounding a column does to the outputs is made up for by the columns not yet rounded, as well as the inputs' Gram
+ * matrix G allows.
  */
 import {
   NotPositiveDefinite,
@@ -23,7 +24,9 @@ export interface GptqOptions extends GroupOptions {
   readonly actOrder?: boolean;
 }
 
-/** Columns whose rounding is spread among themselves at once, and over the rest as one product. */
+/**
+ * Columns of a block: within it, errors are spread column by column; over the columns after it, as one matrix product.
+ */
 const blockSize = 128;
 
 export interface GptqResult extends Int4Rows {
@@ -53,10 +56,10 @@ function columnOrder(gram: Float64Array, n: number, actOrder: boolean): Uint32Ar
 }
 
 /**
- * The inverse of the lower factor of G, damped, its columns in reverse order. The upper factor U of G^-1 = U^T U that GPTQ
- * is written with is this matrix read backwards, U[i, j] = X[n - 1 - i, n - 1 - j]: one factorization and one triangular
- * inverse in place of two and an inverse. An input that never came (zero on the diagonal) gets the mean: its column is
- * rounded to nearest, and nothing else changes with it.
+ * The inverse X of the lower Cholesky factor of G, damped, with its columns in reverse order. GPTQ is written with the
+ * upper factor U of G^-1 = U^T U, which is X read backwards: U[i, j] = X[n - 1 - i, n - 1 - j]. That takes one
+ * factorization and one triangular inverse instead of two and an inverse. An input that is always zero (zero on the
+ * diagonal) gets the mean: its column is rounded to nearest, and changes no other.
  */
 function inverseFactor(
   gram: Float64Array,
@@ -114,7 +117,7 @@ function roundColumns(
   return integers;
 }
 
-/** One row's columns of a block: each is rounded, and its error spread over those behind it. */
+/** One row of a block: each column is rounded, and its error spread over the block's columns after it. */
 function roundBlock(
   left: Float64Array,
   at: number,

@@ -11,13 +11,18 @@ export interface GptqModulesOptions extends GptqOptions {
   readonly expertFloor: number;
 }
 
-/** Subsets of a module in running order; all of one read the same input, and each sees the earlier ones quantized. */
+/**
+ * Projections of a module in running order. Those of a subset read the same input; each subset sees the earlier ones
+ * quantized.
+ */
 const sequence: Readonly<Record<ModuleKind, readonly (readonly WeightRole[])[]>> = {
   attention: [['key', 'value', 'query'], ['output']],
   mlp: [['up', 'gate'], ['output']],
 };
 
-/** GPTQ in true-sequential order (spec 5.2), on what the quantized modules before give. */
+/**
+ * GPTQ in true-sequential order (docs/formats.md, 'GPTQ algorithm'), on the outputs of the quantized modules before.
+ */
 export class GptqModules {
   constructor(
     private readonly rows: ModuleRows,
@@ -52,7 +57,7 @@ export class GptqModules {
     for (const at of subset) await this.#replace(at, gram);
   }
 
-  /** Rounds one projection; gives what it became, [out, in]. */
+  /** Rounds one projection. Returns its new values, [out, in]. */
   async #replace(at: ProjectionAt, gram: Float64Array): Promise<Float32Array> {
     const { projections, options } = this;
     const weight = await projections.read(at);
@@ -66,7 +71,7 @@ export class GptqModules {
     return values;
   }
 
-  /** Each expert on the tokens that visit it, its `down` behind its own quantized `gate` and `up`. */
+  /** Quantizes each expert on the tokens that visit it; `down` sees the outputs of the quantized `gate` and `up`. */
   async #quantizeExperts(layer: number, mixture: MixtureDescription): Promise<void> {
     const router = theWeight(mixture.weights, 'router');
     const inputs = await this.#expertInputs(layer, router.projection!);

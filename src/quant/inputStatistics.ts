@@ -1,4 +1,4 @@
-/** Tokens that are kept whole. */
+/** The most tokens that are kept whole. */
 const sampled = 1024;
 
 /** What AWQ needs to know of a projection's inputs: the mean magnitude of every column, and some tokens as they were. */
@@ -11,7 +11,7 @@ export class InputStatistics {
 
   constructor(
     readonly width: number,
-    /** That will come: every so many is kept. */
+    /** Tokens that will be added; evenly spaced ones are kept whole. */
     total: number,
   ) {
     this.#stride = Math.max(1, Math.ceil(total / sampled));
@@ -19,7 +19,7 @@ export class InputStatistics {
     this.#kept = new Float32Array(Math.ceil(total / this.#stride) * width);
   }
 
-  /** Of [tokens, width]. */
+  /** Adds inputs [tokens, width]. */
   add(input: Float32Array): void {
     const { width } = this;
     for (let at = 0; at < input.length; at += width, this.#tokens++) {

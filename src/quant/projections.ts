@@ -44,13 +44,13 @@ export const projectionsOf = ({ weights }: ModuleDescription): ProjectionAt[] =>
       weight.use === 'experts' ? tensorNames(weight).map((_, expert) => ({ weight, expert })) : [{ weight }],
     );
 
-/** The projections of a model, as they are stored and as they become. */
+/** The projections of a model, before and after they are quantized. */
 export class Projections {
   readonly results: ProjectionResult[] = [];
 
   constructor(
     private readonly description: ModelDescription,
-    /** As `separateExperts` names it. */
+    /** The weights as they are stored, under the names of `separateExperts`. */
     readonly stored: Parameters,
     readonly replaced: QuantizedTensors,
     readonly options: GroupOptions,

@@ -50,7 +50,7 @@ export interface QuantizeModelOptions extends GroupOptions, Omit<WalkOptions, 'o
 export interface QuantizedModel extends AsyncDisposable {
   /** What takes a tensor's place; undefined where nothing does. */
   readonly replaced: (tensor: string) => Replacement | undefined;
-  /** The whole checkpoint, int4 weights as the floats that they stand for. */
+  /** The whole checkpoint as floats, also where weights were quantized. */
   readonly parameters: Parameters;
   readonly results: readonly ProjectionResult[];
   readonly warnings: readonly string[];
@@ -89,7 +89,7 @@ export const projectionTensors = ({ layers }: Pick<Model, 'layers'>): string[] =
   );
 
 interface ModuleQuantizer {
-  /** Replaces a module's projections, and writes the stream behind it. */
+  /** Quantizes a module's projections, and writes the stream after the module. */
   quantize(layer: number, kind: ModuleKind): Promise<void>;
 }
 

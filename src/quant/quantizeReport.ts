@@ -25,9 +25,9 @@ export interface QuantizeLoss {
 }
 
 export interface QuantizedSize {
-  /** Of the int4 weights, with scales and zero points. */
+  /** Bits of an int4 weight, its share of scales and zero points included. */
   readonly bitsPerWeight: number;
-  /** Of all weights that stay in the model. */
+  /** Bytes of all weights that stay in the model. */
   readonly bytes: { readonly before: number; readonly after: number };
   /** How many weights became integers, and how many there are. */
   readonly weights: { readonly int4: number; readonly all: number };

@@ -52,7 +52,7 @@ export const replacedParameters = (
   },
 });
 
-/** The tensors that a quantization replaces; a layer that is done goes from memory to a file, if there is a folder. */
+/** The tensors that a quantization replaces. With a folder, a finished layer's go from memory to a file. */
 export class QuantizedTensors implements AsyncDisposable {
   readonly #tensors = new Map<string, Replacement>();
   readonly #files: SafetensorsFile[] = [];

@@ -15,7 +15,7 @@ export function mapRows(source: WeightSource, ...maps: readonly RowMap[]): Weigh
   return { name, shape, dtype: 'float32', readRows };
 }
 
-/** Every row times `factors`, element by element: what a linear layer needs when its inputs are divided by them. */
+/** Multiplies every row by `factors`, element by element: makes up for inputs that are divided by them. */
 export const scaleColumns =
   (factors: ArrayLike<number>): RowMap =>
   (values, _, width) => {
@@ -23,14 +23,14 @@ export const scaleColumns =
       for (let column = 0; column < width; column++) values[at + column] *= factors[column];
   };
 
-/** Each row divided by its divisor: a linear layer whose outputs are. */
+/** Divides each row by its divisor, and so the output that the row computes. */
 export const divideRows =
   (divisors: ArrayLike<number>): RowMap =>
   (values, firstRow, width) => {
     for (let i = 0; i < values.length; i++) values[i] /= divisors[firstRow + Math.floor(i / width)];
   };
 
-/** Rows as they become by maps, less what they were. */
+/** The change that maps make: the new rows less the old ones. */
 export const change =
   (...maps: readonly RowMap[]): RowMap =>
   (values, firstRow, width) => {

@@ -11,8 +11,8 @@ import {
 } from '../models/index.js';
 
 /**
- * A checkpoint under the first names of its weight map, which are those of files of 4-bit integers: what newer files of
- * floats hold in one tensor for all experts is one tensor an expert, `gate` apart from `up`.
+ * A checkpoint under the first names of its weight map, as files of 4-bit integers have them: experts are a tensor
+ * each, and `gate` is apart from `up`, also where a newer file holds all of them in one tensor.
  */
 export function separateExperts(parameters: Parameters, weights: readonly WeightSpec[]): Parameters {
   const places = tensorPlaces(weights);

@@ -50,9 +50,9 @@ export interface WriteQuantizedOptions {
 }
 
 /**
- * Writes a checkpoint with its linear layers in a 4-bit format of transformers and vLLM (spec 4.1, 5.1, 6). What the
- * config drops stays dropped. The folder appears whole or not at all; what the format cannot hold is refused by name
- * before anything is written.
+ * Writes a checkpoint with its linear layers in a 4-bit format of transformers and vLLM
+ * (docs/formats.md, 'Weights of 4 bits in files'). What the config drops stays dropped. The folder appears whole or not
+ * at all; what the format cannot hold is refused by name before anything is written.
  */
 export async function writeQuantized(model: OpenedModel, out: string, o: WriteQuantizedOptions): Promise<void> {
   const { source: checkpoint } = model;

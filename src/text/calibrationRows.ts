@@ -32,10 +32,11 @@ export type CalibrationTokenizer = Pick<Tokenizer, 'encode' | 'eosId'> &
   Partial<Pick<Tokenizer, 'chatTemplate' | 'applyChatTemplate'>>;
 
 /**
- * Packs texts into rows of equal length as LLM-Drop does (spec 1.5): every document is tokenized without special
- * tokens and followed by EOS, all are concatenated and cut into rows; the remainder is discarded. Of several files
- * (or folders) one row is taken from each in turn, and one that runs out is passed over. Only as much is tokenized as
- * the rows need. Gives rows [skip, skip + samples), fewer when the text is shorter; UserError when there is none.
+ * Packs texts into rows of equal length as LLM-Drop does (docs/formats.md, 'Calibration rows'): every document is
+ * tokenized without special tokens and followed by EOS; all are joined and cut into rows, and the remainder is
+ * discarded. Several files (or folders) take turns, one row each; one that has run out is left out. Only as much text
+ * is tokenized as the rows need. Gives rows [skip, skip + samples), fewer when the text is shorter; UserError when
+ * there is none.
  */
 export async function calibrationRows(
   tokenizer: CalibrationTokenizer,

@@ -17,8 +17,8 @@ export interface SweepRows {
 
 export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip'> {
   /**
-   * Rows of each of `texts` to pass over: methods that look at different numbers of rows are measured on the same ones
-   * where it is at least the largest. @defaultValue 0
+   * Rows of each of `texts` to leave out at the beginning. With the largest number of rows that any of several methods
+   * looks at, all are measured on the same rows. @defaultValue 0
    */
   readonly skipRows?: number;
   /** Rows of each text to measure on. */

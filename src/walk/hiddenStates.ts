@@ -13,17 +13,17 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileError } from '../checkpoint/index.js';
 
-/** The residual streams of rows that wait for the next layer: stream `layer` is what enters it, [T, D] a row. */
+/** The residual streams of rows between two layers: stream `layer` is what enters that layer, [T, D] for each row. */
 export interface HiddenStates extends Disposable {
   read(layer: number, row: number): Float32Array;
   write(layer: number, row: number, values: Float32Array): void;
   /** Frees all streams but these. */
   keep(layers: readonly number[]): void;
-  /** What is written so far outlives a loss of power, where it outlives the process at all. */
+  /** Makes what was written so far survive a loss of power, if it is kept beyond the process at all. */
   sync(): void;
 }
 
-/** In memory. */
+/** Hidden states in memory. */
 export class MemoryStates implements HiddenStates {
   readonly #streams = new Map<number, Float32Array[]>();
 
@@ -49,10 +49,10 @@ export class MemoryStates implements HiddenStates {
 }
 
 /**
- * On the disk in float32, a file a stream. Temporary files lose their names as soon as they are open, so that they go
- * with the process however it ends; in a folder of `kept` states they stay for a run that continues this one. Reads
- * and writes do not wait in line with the read-ahead of weights, which fills Node's pool of threads: they are made at
- * once.
+ * Hidden states on the disk in float32, one file for each stream. Temporary files are unlinked as soon as they are
+ * open, so that they disappear with the process however it ends; in a folder of `kept` states they stay, for a run that
+ * continues this one. Reads and writes are synchronous: asynchronous ones would queue behind the read-ahead of weights,
+ * which fills Node's thread pool.
  */
 export class DiskStates implements HiddenStates {
   readonly #files = new Map<number, number>();

@@ -1,7 +1,7 @@
 import type { Accumulator, Engine, Tensor } from '../engine/index.js';
 import type { Observer } from '../models/index.js';
 
-/** X^T X of what enters projections, summed in float64 over all tokens that pass; X is [tokens, in]. */
+/** X^T X of projections' inputs X [tokens, in], summed in float64 over all tokens that pass. */
 export class InputGrams implements Disposable {
   readonly #sums = new Map<string, Accumulator>();
   readonly observer: Observer = {
@@ -12,7 +12,7 @@ export class InputGrams implements Disposable {
 
   constructor(
     private readonly engine: Engine,
-    /** As the weight map names them; of those that read the same input, one is enough. */
+    /** Paths of the projections, as the weight map names them; of projections with the same input, one is enough. */
     private readonly paths: readonly string[] = [],
   ) {}
 

@@ -2,7 +2,10 @@ import type { Tensor } from '../engine/index.js';
 import type { Model } from '../models/index.js';
 import { walkRows, type OnRow, type WalkOptions } from './walk.js';
 
-/** Last hidden states of rows, 4 x hidden size bytes a token in the backend's memory: for whoever is held against them often. */
+/**
+ * The last hidden states of rows, kept in the backend's memory (4 x hidden size bytes a token) to compare other models
+ * with, again and again.
+ */
 export class KeptOutputs implements Disposable {
   private constructor(
     /** [T, D] of each row. */

@@ -3,7 +3,10 @@ import { createBatch, type Tensor } from '../engine/index.js';
 import type { Model, ModuleKind, Observer } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 
-/** The number of the residual stream [T, D] that enters a module, in hidden states that wait before every module. */
+/**
+ * Number of the residual stream [T, D] that enters a module, where streams are kept before every module instead of
+ * every layer.
+ */
 export const moduleStream = (layer: number, kind: ModuleKind): number => 2 * layer + (kind === 'mlp' ? 1 : 0);
 
 /** Runs rows through one module at a time: its weights are all that is loaded. */
@@ -60,14 +63,14 @@ export class ModuleRows {
     }
   }
 
-  /** Hands the stream before a module that is dropped on to the one behind it. */
+  /** Passes by a dropped module: the stream before it becomes the stream after it. */
   passOn(layer: number, kind: ModuleKind): void {
     const stream = moduleStream(layer, kind);
     for (const row of this.rows.keys()) this.states.write(stream + 1, row, this.states.read(stream, row));
   }
 }
 
-/** What has entered projections since it was last asked, by their paths; those that read the same share it. */
+/** The inputs of projections since the last `take`, by path; projections that read the same input share it. */
 export interface CapturedInputs extends Disposable {
   readonly observer: Observer;
   take(): Promise<ReadonlyMap<string, Float32Array>>;

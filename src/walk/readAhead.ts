@@ -1,13 +1,13 @@
 import { bytesPerElement, sizeOf } from '../engine/index.js';
 import { fusedNames, modulesOf, tensorNames, type Model } from '../models/index.js';
 
-/** Bytes of one read, and of the buffers of all tensors, one each. */
+/** Most bytes of one read, and of all buffers together (one for each tensor). */
 const most = { piece: 1 << 20, buffers: 32 << 20 };
 
 /**
- * Reads a layer's tensors for the system's cache only: the reads wait in Node's pool of threads, which works through
- * them while the main thread computes, and all pieces of a tensor land in one buffer. Nothing is held in memory when
- * it is done, and a failure is left for the real read to report.
+ * Reads a layer's tensors only to bring them into the operating system's cache. The reads run on Node's thread pool
+ * while the main thread computes, and all pieces of a tensor go to the same buffer, so that nothing stays in memory. A
+ * failure is left for the real read to report.
  */
 export async function readAhead(model: Model, layer: number): Promise<void> {
   if (layer >= model.layers.length) return;
@@ -24,11 +24,11 @@ export async function readAhead(model: Model, layer: number): Promise<void> {
   await Promise.allSettled(reads);
 }
 
-/** What the checkpoint has of a layer that is not skipped. */
+/** The checkpoint's tensors of a layer's modules that are not skipped. */
 function layerTensors({ layers, parameters }: Model, layer: number): string[] {
   const { description } = layers[layer];
   const used = modulesOf(description).flatMap(([kind, { weights }]) => (layers[layer].skips(kind) ? [] : weights));
   const names = used.flatMap((weight) => [...tensorNames(weight), ...fusedNames(weight)]);
-  // What is stored as int4 is small, and to read it would be to decode it.
+  // Not weights stored as int4: they are small, and reading them here would decode them.
   return [...new Set(names)].filter((name) => parameters.has(name) && !parameters.int4?.(name));
 }

@@ -5,18 +5,21 @@ import type { HiddenStates } from './hiddenStates.js';
 import { readAhead } from './readAhead.js';
 import type { WalkOptions } from './walk.js';
 
-/** The next to run: rows before `row` have passed `layer`, all rows the layers before it. */
+/** Where to go on: rows before `row` have passed `layer`, and all rows have passed the layers before it. */
 export interface StreamPosition {
   readonly layer: number;
   readonly row: number;
 }
 
 export interface StreamOptions extends WalkOptions {
-  /** Where the rows wait between layers. */
+  /** Where the rows' hidden states are kept between layers. */
   readonly states: HiddenStates;
-  /** Continue here: the states before are those of the run that came so far. @defaultValue from the embedding */
+  /** Where to continue, with the `states` that an interrupted run left. @defaultValue from the embedding */
   readonly from?: StreamPosition;
-  /** Windows of so many layers, of which the stream that entered the first is recalled before the last runs. */
+  /**
+   * Lengths of windows, in layers: before a window's last layer runs, `recall` is given the stream that entered its
+   * first.
+   */
   readonly gaps?: readonly number[];
   readonly recall?: (layer: number, hidden: Tensor) => void;
   /** After a row has left a layer; `next` is where a later run would continue. */
@@ -25,8 +28,9 @@ export interface StreamOptions extends WalkOptions {
 
 /**
  * Runs all rows through one layer after the other, with a single layer's weights in memory. While a layer computes, the
- * next one is read from the disk into the system's cache. An observer sees what `walkRows` would show it, layers
- * outside and rows inside, but for the stream that enters the first layer, which is recalled.
+ * next one is read from the disk into the system's cache. An observer sees what `walkRows` would show it, but in
+ * another order (all rows of a layer, then the next layer), and without the stream that enters the first layer, which
+ * it gets by `recall`.
  */
 export async function streamRows(model: Model, rows: readonly Int32Array[], options: StreamOptions): Promise<void> {
   const { states, gaps = [], signal, onProgress, onRow } = options;
@@ -89,7 +93,10 @@ function wanted(layer: number, gaps: readonly number[], layers: number): number[
   );
 }
 
-/** [T, D]: the embedding's rows of these tokens, read one by one: the whole may be larger than a layer. */
+/**
+ * The embedding's rows of these tokens, [T, D]. They are read one by one, as the whole table may be larger than a
+ * layer.
+ */
 export async function embedded({ parameters, description, config }: Model, tokens: Int32Array): Promise<Float32Array> {
   const { weight } = description.embedding;
   const stored = weightSource(parameters, weight);

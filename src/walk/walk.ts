@@ -9,7 +9,7 @@ export interface WalkOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Gets a row's last hidden states, [T, D], which are freed behind it. */
+/** Called with a row's last hidden states [T, D], which are freed when it returns. */
 export type OnRow = (hidden: Tensor, row: number) => void | Promise<void>;
 
 /**

@@ -28,7 +28,7 @@ CHARACTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)] + list(" .,\n")
 
 
 def text_rows(folder, text):
-    """Rows as LLM-Drop packs them: documents without special tokens, EOS after each, cut (spec 1.5)."""
+    """Rows as LLM-Drop packs them: documents without special tokens, EOS after each, cut (docs/formats.md, 'Calibration rows')."""
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     eos = json.loads((folder / "tokenizer_config.json").read_text())["eos_token"]
     eos = tokenizer.token_to_id(eos if isinstance(eos, str) else eos["content"])

@@ -2,7 +2,7 @@
 
 usage: python make_quantized_goldens.py > test/fixtures/quantized/goldens.json      (needs numpy)
 
-Written from the formats' descriptions alone (spec/interop.md 4.1, 5.1, 6), one integer at a time, and shares nothing
+Written from the formats' descriptions alone (docs/formats.md, 'Weights of 4 bits in files'), one integer at a time, and shares nothing
 with the TypeScript. A case gives the integers q [out, in], the scales [out, groups] and the zero points [out, groups],
 and each layout's tensors as they lie in a file: dtype, shape, and the data in hexadecimal, little-endian.
 """

@@ -4,7 +4,7 @@ import { ShapeError, decodeFloats, encodeFloats, type WeightDType } from '../../
 export type GgmlType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1';
 
 interface Layout {
-  /** ggml's number of the type (spec 2.1). */
+  /** ggml's number of the type (docs/formats.md, 'GGUF blocks'). */
   readonly id: number;
   /** Elements and bytes of a block: along the input dimension. */
   readonly block: number;
@@ -31,8 +31,8 @@ export const ggmlBytes = (type: GgmlType, elements: number): number =>
 const fround = Math.fround;
 
 /**
- * Floats as blocks, rounded as ggml's reference quantizers do (`quantize_row_*_ref`; spec 2.8): every operation in
- * float32, scales by their float32 value although float16 is stored.
+ * Floats as blocks, rounded as ggml's reference quantizers do (`quantize_row_*_ref`; docs/formats.md, 'GGUF blocks'):
+ * every operation in float32, scales by their float32 value although float16 is stored.
  */
 export function encodeGgml(values: Float32Array, type: GgmlType): Uint8Array {
   const dtype = plain[type];
@@ -157,7 +157,10 @@ function takeHalves(bytes: Uint8Array, blocks: number, blockBytes: number, offse
   return decodeFloats(halves, 'float16');
 }
 
-/** How far a stored value may be from the value given, for a block (or a value) of largest magnitude `most`: the format's own rounding. */
+/**
+ * The most that a stored value may be off by its format's own rounding, in a block (or a value) of largest magnitude
+ * `most`.
+ */
 export function roundingBound(type: GgmlType, most: number): number {
   // The float16 of a scale is off by 2^-11 of itself, or by 2^-25 where it is subnormal; q multiplies that.
   const scale = (share: number, largest: number): number => most * (share + 2 ** -10) + largest * 2 ** -25;

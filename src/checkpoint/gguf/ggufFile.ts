@@ -27,7 +27,7 @@ export class GgufFile implements AsyncDisposable {
     });
     try {
       const { size } = await handle.stat();
-      // The length of the head is known only behind it.
+      // How long the head is turns out only at its end, so it is read in ever longer pieces.
       for (let length = 1 << 20; ; length *= 4) {
         const bytes = await readAt(handle, path, 0, Math.min(length, size));
         try {

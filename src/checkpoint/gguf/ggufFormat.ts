@@ -1,6 +1,6 @@
 import { UserError } from '../../engine/index.js';
 
-/** Metadata values with their types (spec 2.1). */
+/** Metadata values with their types (docs/formats.md, 'GGUF container'). */
 export type GgufValue =
   | { readonly type: 'u32' | 'i32' | 'f32'; readonly value: number }
   | { readonly type: 'bool'; readonly value: boolean }
@@ -134,7 +134,7 @@ export class ByteWriter {
   }
 }
 
-/** Reads from the bytes at the beginning of a file; a value that they do not hold whole is a `ShortRead`. */
+/** Reads from the first bytes of a file. Throws `ShortRead` for a value that goes beyond them. */
 export class ByteReader {
   #at = 0;
   readonly #view: DataView;

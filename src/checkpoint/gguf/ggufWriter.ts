@@ -17,7 +17,7 @@ export interface GgufTensor {
   readonly name: string;
   readonly type: GgmlType;
   readonly source: WeightSource;
-  /** The same as integers, where these are what is stored: blocks of 4 bits take them over. */
+  /** The same weight as integers, if it is stored so: blocks of 4 bits take them over unchanged. */
   readonly int4?: () => Promise<Int4Source | undefined>;
 }
 
@@ -95,7 +95,10 @@ function encodeHead(metadata: GgufMetadata, tensors: readonly GgufTensor[]): Uin
   return out.bytes(alignment);
 }
 
-/** What stock llama.cpp reads wrongly or crashes on (spec 2.4), whoever made the metadata. */
+/**
+ * Refuses what llama.cpp reads wrongly or crashes on (docs/formats.md, 'GGUF dropped modules'), whoever made the
+ * metadata.
+ */
 function checkLayers(metadata: GgufMetadata): void {
   const named = metadata['general.architecture'];
   const architecture = named?.type === 'string' ? named.value : '';

@@ -8,7 +8,10 @@ import {
 } from '../../engine/index.js';
 import { ggmlTypes, type GgmlType } from './ggmlBlocks.js';
 
-/** Whether blocks of a type take int4 groups as they are: those of Q4_0 have their zero in the middle (spec 2.8). */
+/**
+ * Whether blocks of a type can hold a source's integers: Q4_0 has no zero points but a fixed one of 8
+ * (docs/formats.md, 'GGUF blocks').
+ */
 export const takesInt4 = (type: GgmlType, { format }: Int4Source): boolean =>
   type === 'Q4_1' || (type === 'Q4_0' && !format.zeroPoints);
 

@@ -27,8 +27,8 @@ import { StoredInt4, turnedScales, wholeMatrix } from './storedInt4.js';
 export const awqOrder: Order = [0, 2, 4, 6, 1, 3, 5, 7];
 
 /**
- * AutoAWQ's `gemm` (spec 4.1): `qweight` [in, out / 8], eight outputs a word in AWQ's order; `qzeros` [groups, out / 8]
- * likewise; `scales` [groups, out].
+ * AutoAWQ's `gemm` (docs/formats.md, 'AWQ files'): `qweight` [in, out / 8], eight outputs a word in AWQ's order;
+ * `qzeros` [groups, out / 8] likewise; `scales` [groups, out].
  */
 export const awqLayout = ({ groupSizes }: { groupSizes: readonly number[] }): Int4Layout => ({
   parts: ['qweight', 'qzeros', 'scales'],

@@ -27,10 +27,10 @@ import {
 import { StoredInt4, unordered, type StoredGroups } from './storedInt4.js';
 
 /**
- * compressed-tensors' `pack-quantized` (spec 6): `weight_packed` [out, ceil(in / 8)], eight inputs a word, which is our
- * own order; `weight_scale` [out, groups]; `weight_shape`, [out, in] as numbers; of asymmetric weights
- * `weight_zero_point` [ceil(out / 8), groups], eight outputs a word. `groupSizes` are those that the config names, -1
- * for a whole row.
+ * compressed-tensors' `pack-quantized` (docs/formats.md, 'compressed-tensors files'): `weight_packed` [out, ceil(in /
+ * 8)], eight inputs a word, the order that the engine has too; `weight_scale` [out, groups]; `weight_shape`, [out, in]
+ * as numbers; of asymmetric weights `weight_zero_point` [ceil(out / 8), groups], eight outputs a word. `groupSizes` are
+ * those that the config names, -1 for a whole row.
  */
 export const compressedTensorsLayout = ({ groupSizes }: { groupSizes: readonly number[] }): Int4Layout => ({
   parts: ['weight_packed', 'weight_scale', 'weight_shape', 'weight_zero_point', 'weight_g_idx'],
@@ -73,7 +73,9 @@ async function open(parts: Parts, groupSizes: readonly number[]): Promise<Stored
   });
 }
 
-/** The sizes are a tensor's values, since a row's last word may not be full. */
+/**
+ * The width that `weight_shape` states: the number of words does not tell it, since a row's last word may not be full.
+ */
 async function storedWidth(parts: Parts, out: number, across: number): Promise<number> {
   const { dtype, shape } = parts.info('weight_shape')!;
   const bytes = await parts.read('weight_shape');
@@ -118,7 +120,7 @@ function packedZeros(zeros: Uint8Array, out: number, count: number): Uint32Array
 async function columnGroups(parts: Parts, size: number, count: number): Promise<StoredGroups['groupOf']> {
   if (!parts.info('weight_g_idx')) return undefined;
   const groupOf = new Int32Array((await parts.read('weight_g_idx')).slice().buffer);
-  // Not set yet, as the library writes it, is all -1.
+  // The library writes -1 throughout for groups that are not set.
   if (groupOf.every((group) => group === -1)) return undefined;
   if (groupOf.some((group) => !(group >= 0 && group < count)))
     throw new UserError(`tensor ${partName(parts.name, 'weight_g_idx')} names a group beyond its ${count}`);

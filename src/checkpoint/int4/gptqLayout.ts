@@ -24,8 +24,9 @@ import {
 import { StoredInt4, turnedScales, unordered, wholeMatrix } from './storedInt4.js';
 
 /**
- * GPTQ (spec 5.1): `qweight` [in / 8, out], eight inputs a word; `qzeros` [groups, out / 8]; `scales` [groups, out];
- * `g_idx` [in], each input's group. Version 1 stores zero points less one, version 2 as they are.
+ * GPTQ (docs/formats.md, 'GPTQ files'): `qweight` [in / 8, out], eight inputs a word; `qzeros` [groups, out / 8];
+ * `scales` [groups, out]; `g_idx` [in], each input's group. Version 1 stores zero points less one, version 2 as they
+ * are.
  */
 export const gptqLayout = ({ version, groupSizes, symmetric = false }: GptqStorage): Int4Layout => ({
   parts: ['qweight', 'qzeros', 'scales', 'g_idx'],

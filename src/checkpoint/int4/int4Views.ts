@@ -9,14 +9,14 @@ import {
 } from '../../engine/index.js';
 import { rotaryRow, rowsOf, widthOf, type RotaryOrder } from '../rowViews.js';
 
-/** Int4 sources made of other sources, as those of floats in `rowViews.ts`; undefined stays undefined. */
+/** Int4 sources made of other int4 sources, as `rowViews.ts` does with floats. Undefined stays undefined. */
 
 type Values = Uint8Array | Uint16Array;
 
 const ofSize = <T extends Values>(values: T, length: number): T =>
   new (values.constructor as new (length: number) => T)(length);
 
-/** Applies one change to each array of rows, which it is told the elements of a row of. */
+/** Applies a change to each of the arrays, which gets the number of elements in a row. */
 function mapped(
   { quants, scales, zeros }: Int4Rows,
   width: number,

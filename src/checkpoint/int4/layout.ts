@@ -11,25 +11,31 @@ import { weightDTypes, type TensorInfo } from '../safetensorsHeader.js';
 import type { TensorToWrite } from '../safetensorsWriter.js';
 import type { StoredInt4 } from './storedInt4.js';
 
-/** The tensors of a weight `X.weight` by the ends of their names: `X.qweight` is `qweight`. */
+/** Reads the tensors of a quantized weight `X.weight`, each named by the end of its name: `X.qweight` is `qweight`. */
 export interface Parts {
-  /** Of the weight. */
+  /** Name of the weight. */
   readonly name: string;
   info(part: string): TensorInfo | undefined;
-  /** Bytes [start, end) of one's data. @defaultValue all of it */
+  /** Bytes [start, end) of a tensor's data. @defaultValue all of it */
   read(part: string, start?: number, end?: number): Promise<Uint8Array>;
 }
 
-/** How a format lays weights of 4-bit integers out in tensors: what it stores for `X.weight`. */
+/** How a format stores weights of 4-bit integers: the tensors that stand for `X.weight`. */
 export interface Int4Layout {
-  /** The tensors' ends, those first that every weight has; the very first tells that it is quantized. */
+  /**
+   * Ends of the tensors' names, those that every weight has first. A tensor with the very first end tells that a weight
+   * is quantized.
+   */
   readonly parts: readonly string[];
-  /** How many of them every weight has. */
+  /** How many of `parts` every weight has. */
   readonly required: number;
   open(parts: Parts): Promise<StoredInt4>;
   /** What is stored otherwise than the config says, by one weight of the file. */
   oddity?(parts: Parts): Promise<string | undefined>;
-  /** Columns that share a scale in the file may be several groups of the source. UserError for what it cannot hold. */
+  /**
+   * The tensors to write for a source. A group of the file may span several of the source. UserError for what the
+   * format cannot hold.
+   */
   write(source: Int4Source, groupSize: number): TensorToWrite[];
 }
 
@@ -43,7 +49,7 @@ export function wordsShape(parts: Parts, part: string): Shape {
   return shape;
 }
 
-/** Fails where a tensor's shape is not what those of the others make it. */
+/** Fails where a tensor has another shape than the weight's other tensors imply. */
 export function expectShape(parts: Parts, part: string, wanted: Shape): void {
   const { shape } = parts.info(part)!;
   if (shape.join() !== wanted.join())
@@ -68,7 +74,10 @@ export function scaleType(parts: Parts, part: string): WeightDType {
   return type;
 }
 
-/** Groups of a layout that stores inputs first: `scales` [groups, out] and `qzeros` [groups, out / 8] beside [out, in]. */
+/**
+ * The groups of a layout that stores inputs first, checked: `scales` [groups, out] and `qzeros` [groups, out / 8] for a
+ * weight [out, in].
+ */
 export function turnedGroups(
   parts: Parts,
   [out, width]: readonly [number, number],
@@ -98,10 +107,13 @@ export function groupSizeOf(groupSizes: readonly number[], width: number, count:
 /** `X.weight` -> `X.qweight` */
 export const partName = (weight: string, part: string): string => weight.replace(/weight$/, part);
 
-/** Zero points of `count` groups that have none of their own. */
+/** The zero point 8 for `count` groups that store none. */
 export const middles = (count: number): Uint8Array => new Uint8Array(count).fill(middle);
 
-/** All rows of a source, with the file's groups: those of the source which a file's group covers must be alike. */
+/**
+ * All rows of a source in the file's groups. Groups of the source that one of the file spans must have the same scale
+ * and zero point.
+ */
 export async function allRows(source: Int4Source, groupSize: number): Promise<Int4Rows> {
   const [out, width] = source.shape;
   const rowBytes = Math.ceil(width / 2);
@@ -144,7 +156,7 @@ function merged<T extends Uint8Array | Uint16Array>(
   return out;
 }
 
-/** Fails unless the integers, and the groups, come out even in a format's words. */
+/** Fails unless a weight's sizes are multiples of what a format packs together: groups, words, tiles. */
 export function checkDivides(
   format: string,
   { name, shape, format: { groupSize: own } }: Int4Source,
@@ -166,7 +178,10 @@ export function checkDivides(
 /** What a part of a weight is stored as. */
 type PartToWrite = Omit<TensorToWrite, 'name' | 'read'> & { readonly part: string; readonly large?: boolean };
 
-/** A weight's tensors, made together when the first of them is read; what is small stays until it is written. */
+/**
+ * A weight's tensors, all made when the first of them is read. Large ones are made again when needed later; small ones
+ * stay in memory until they are written.
+ */
 export function madeTensors(
   weight: string,
   make: () => Promise<Readonly<Record<string, Uint8Array>>>,

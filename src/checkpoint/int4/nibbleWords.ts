@@ -14,7 +14,7 @@ export const wordsAcross = (width: number): number => Math.ceil(width / 8);
 /** A matrix [rows, columns] of words as [columns, rows]. */
 export function transposedWords(words: Uint32Array, rows: number, columns: number): Uint32Array {
   const out = new Uint32Array(words.length);
-  // 16 words are a line of the processor's cache: a strip of such lines is read while it is still there.
+  // A cache line holds 16 words: columns go by strips of 16, so that each line is used up while it is cached.
   for (let first = 0; first < columns; first += 16) {
     const last = Math.min(columns, first + 16);
     for (let column = first; column < last; column++) {
@@ -26,9 +26,9 @@ export function transposedWords(words: Uint32Array, rows: number, columns: numbe
 }
 
 /**
- * A matrix of 4-bit integers [rows, 8 * across], packed along its rows, as [8 * across, ceil(rows / 8)] words, packed
- * along what were the columns; what lacks behind the last row is 0. `given` is the order of every eight rows, `taken`
- * that of every eight columns: column 8 c + i becomes row 8 c + taken[i].
+ * Transposes a matrix of 4-bit integers [rows, 8 * across], packed along its rows, to [8 * across, ceil(rows / 8)]
+ * words, packed along what were the columns; rows missing in the last word are 0. `given` is the order of every eight
+ * rows, `taken` that of every eight columns: column 8 c + i becomes row 8 c + taken[i].
  */
 export function transposedNibbles(
   words: Uint32Array,

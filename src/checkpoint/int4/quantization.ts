@@ -85,7 +85,7 @@ function allGroupSizes(raw: JsonObject, key: string, where: string, usual: numbe
   return [...new Set([usual, ...sizes])];
 }
 
-/** Spec 4.1; `w_bit` and `q_group_size` are older names. */
+/** See docs/formats.md, 'AWQ files'; `w_bit` and `q_group_size` are older names. */
 function parseAwq(raw: JsonObject, where: string): Quantization {
   checkBits(where, raw.bits ?? raw.w_bit);
   const format = text(raw.version ?? raw.format) || 'gemm';
@@ -94,7 +94,7 @@ function parseAwq(raw: JsonObject, where: string): Quantization {
   return { method: 'awq', format, groupSizes, symmetric: isFalse(raw.zero_point), layout: awqLayout({ groupSizes }) };
 }
 
-/** Spec 5.1; `dynamic` is GPTQModel's. */
+/** docs/formats.md, 'GPTQ files'; `dynamic` is GPTQModel's. */
 function parseGptq(raw: JsonObject, where: string): Quantization {
   checkBits(where, raw.bits);
   const format = text(raw.checkpoint_format ?? raw.format) || 'gptq';
@@ -140,7 +140,7 @@ function parseAutoRound(raw: JsonObject, where: string): Quantization {
   }
 }
 
-/** Spec 6. */
+/** See docs/formats.md, 'compressed-tensors files'. */
 function parseCompressedTensors(raw: JsonObject, where: string): Quantization {
   const groups = Object.values(isJsonObject(raw.config_groups) ? raw.config_groups : {}).filter(isJsonObject);
   const packed = 'pack-quantized';

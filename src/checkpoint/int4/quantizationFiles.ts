@@ -1,4 +1,4 @@
-/** Files beside config.json in which older programs name the quantization, and the method that they go with. */
+/** Side files in which older programs describe the quantization, each with its method. */
 export const quantizationFiles: Readonly<Record<string, string>> = {
   'quantize_config.json': 'gptq',
   'quant_config.json': 'awq',

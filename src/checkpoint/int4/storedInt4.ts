@@ -12,9 +12,9 @@ import { transposed } from './nibbleWords.js';
 
 /** Scales and zero points of a weight [out, in], and which columns share them. */
 export interface StoredGroups {
-  /** Groups of a row. */
+  /** Number of groups in a row. */
   readonly count: number;
-  /** Columns of a group, the last perhaps of fewer. */
+  /** Columns of a group; the last one may have fewer. */
   readonly size: number;
   /** The group of each column, where they do not simply follow each other (GPTQ's act-order). */
   readonly groupOf?: Int32Array;
@@ -52,7 +52,7 @@ export class StoredInt4 {
     return new StoredInt4(name, this.shape, this.reads, this.found);
   }
 
-  /** Why the engine's groups cannot hold it, where `int4` has found that they cannot. */
+  /** Why the engine's groups cannot hold it, once `int4` was called; undefined if they can. */
   get reason(): string | undefined {
     return this.found.reason;
   }
@@ -69,7 +69,7 @@ export class StoredInt4 {
     return typeof found === 'string' ? undefined : found;
   }
 
-  /** Or why not. */
+  /** The integers in the engine's groups, or the reason why these cannot hold them. */
   async #inGroups(): Promise<Int4Source | string> {
     const groups = await this.reads.groups();
     const groupSize = engineGroup(groups);
@@ -106,13 +106,13 @@ export class StoredInt4 {
   }
 }
 
-/** The largest group of the engine of which a file's groups are made; a row's only one may end before it does. */
+/** The engine's largest group size of which the file's is a multiple; a row with a single group takes any. */
 function engineGroup({ count, size }: StoredGroups): Int4Format['groupSize'] | undefined {
   const sizes = [128, 64, 32] as const;
   return count === 1 ? (sizes.find((engine) => size === engine) ?? 128) : sizes.find((engine) => size % engine === 0);
 }
 
-/** The file's group of each of the engine's. */
+/** For each of the engine's groups, the group of the file that it is a part of. */
 const spread = ({ count, size }: StoredGroups, groups: number, engine: number): Int32Array =>
   Int32Array.from({ length: groups }, (_, group) => (count === 1 ? 0 : Math.floor((group * engine) / size)));
 
@@ -125,7 +125,7 @@ function perGroup<T extends Uint8Array | Uint16Array>(values: T, count: number, 
   return out;
 }
 
-/** Scales as float16 bits; undefined where one is none. */
+/** Scales as float16 bits; undefined if one of them is no float16. */
 function exactHalves({ scales, scaleDType }: StoredGroups): Uint16Array | undefined {
   if (scaleDType === 'float16') return scales as Uint16Array;
   const floats = floatScales(scales, scaleDType);
@@ -159,7 +159,7 @@ function decoded(
   return values;
 }
 
-/** Reads that serve rows of a matrix which can only be read as a whole; it is let go with its last row. */
+/** Reads rows of a matrix that can only be decoded as a whole: it stays in memory until its last row is read. */
 export function wholeMatrix(
   rows: number,
   rowBytes: number,
@@ -173,7 +173,7 @@ export function wholeMatrix(
   };
 }
 
-/** The columns' groups of a `g_idx`, undefined where they follow each other. */
+/** The group of each column by `g_idx`; undefined if they simply follow each other. */
 export const unordered = (groupOf: Int32Array, size: number): Int32Array | undefined =>
   groupOf.some((group, column) => group !== Math.floor(column / size)) ? groupOf : undefined;
 

@@ -44,7 +44,7 @@ export const node: Host = {
   },
 };
 
-/** Of a file of the system's; empty where there is none. */
+/** The text of a system file; empty if there is none. */
 function textOf(path: string): string {
   try {
     return readFileSync(path, 'latin1');
@@ -74,7 +74,7 @@ function spawn(code: string, data: object, failed: (error: unknown) => void): Wo
     eval: true,
     workerData: { port: port2, data },
     transferList: [port2],
-    // No flags of the process: a loader of TypeScript, say, would only take time.
+    // Without the process's flags: a TypeScript loader, say, would only cost time.
     execArgv: [],
   });
   worker.on('error', failed);

@@ -116,7 +116,10 @@ function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number,
   return tf.reshape(tf.transpose(mixed, [2, 0, 1, 3]), [length, heads * headDim]);
 }
 
-/** [length, count]: what is added to a score, 0 where the query sees the key and so little elsewhere that nothing is left of it. */
+/**
+ * A mask [length, count] to add to scores: 0 where the query sees the key, elsewhere a number so low that its
+ * exponential is 0.
+ */
 function hidden(tf: Tf, start: number, length: number, from: number, count: number, window: number): Tensor {
   const [query, key] = [places(tf, start, length, 0), places(tf, from, count, 1)];
   const later = tf.greater(key, query);

@@ -26,7 +26,7 @@ export function softmax(tf: Tf, x: Tensor): Tensor {
 export const marked = (tf: Tf, index: Tensor, size: number): Tensor =>
   tf.cast(tf.equal(index, tf.range(0, size, 1, 'int32')), 'float32');
 
-/** Index of the largest along an axis, the first of equals: which of them a backend's own argMax takes is its secret. */
+/** Index of the largest along an axis, the first of equals. A backend's own argMax may take any of them. */
 export function firstLargest(tf: Tf, x: Tensor, axis: number): Tensor {
   const size = x.shape[axis];
   const along = x.shape.map((_, i) => (i === axis ? size : 1));

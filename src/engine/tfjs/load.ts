@@ -20,7 +20,7 @@ export interface Tfjs {
 
 interface Choice {
   readonly registered: string;
-  /** Alternatives: the first package of a group exports the functions, all of it are imported. */
+  /** Alternatives, each a list of packages: all are imported, and the first exports the functions. */
   readonly packages: readonly (readonly string[])[];
 }
 
@@ -59,7 +59,7 @@ export async function loadTfjs(
   const ready = await tf.setBackend(registered).catch((cause: unknown) => fail(name, cause));
   if (!ready) throw new UserError(`the TensorFlow.js backend '${registered}' of ${name} does not start here`);
   const backend = tf.backend() as { firstUse?: boolean; isUsingGpuDevice?: boolean };
-  if (registered === 'cpu') backend.firstUse = false; // it was chosen: no advice to choose another
+  if (registered === 'cpu') backend.firstUse = false; // silences its advice to use another backend: this one was chosen
   const used = native ? (threads ?? host.cores()) : 1;
   return {
     tf,

@@ -49,7 +49,7 @@ class TfjsBackend implements Backend {
     this.abilities = { tier: registered, threads, package: tfjs.package, version, gpu };
   }
 
-  /** TensorFlow.js has one current backend for all: another engine may have changed it since. */
+  /** TensorFlow.js has one current backend for the whole process: another engine may have changed it since. */
   #current(): Tf {
     if (this.#tf.getBackend() !== this.tfjs.registered) void this.#tf.setBackend(this.tfjs.registered);
     return this.#tf;
@@ -73,7 +73,7 @@ class TfjsBackend implements Backend {
     const tf = this.#current();
     const tensor = tf.tidy(() => view(tf, t));
     try {
-      const values = await tensor.data(); // the JavaScript backend's own, and integers yet after a cast to float32
+      const values = await tensor.data(); // the JavaScript backend's own array, even integers after a cast to float32
       return t.dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values);
     } finally {
       tensor.dispose();

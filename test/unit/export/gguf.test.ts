@@ -145,7 +145,7 @@ describe('a dense model', () => {
     expect(floatsOf(tensors['blk.0.ffn_down.bias'])).toEqual(await floats(folder, 'model.layers.0.mlp.down_proj.bias'));
   });
 
-  it('is a deci without the dropped sub-layers, by the rules of spec 2.4', async () => {
+  it('is a deci without the dropped sub-layers, in a form that llama.cpp reads right', async () => {
     const { out } = await exported({ ...llama, numHiddenLayers: 5 }, { attention: [0, 3, 4], mlp: [1, 3] });
     const { metadata, types, tensors } = readMiniGguf(out);
     expect(metadata).toMatchObject({

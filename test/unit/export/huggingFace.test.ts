@@ -245,7 +245,7 @@ describe('nemotron-nas', () => {
   it('any width of an MLP can be said as ffn_mult', async () => {
     const { multiplierOf, paddedWidth } = await import('../../../src/export/nemotronNas.js');
     const { completeConfig } = await import('../../../src/models/index.js');
-    // The engine's rule, spec 3.1.
+    // How an engine computes the width (docs/formats.md, 'nemotron-nas config').
     const widthOf = (multiplier: number, hidden: number): number => {
       const size = Math.trunc((2 * multiplier * hidden) / 3);
       return size % 256 === 0 ? size : size + 256 - (size % 256);

@@ -46,7 +46,7 @@ export class Kernel {
     return variable;
   }
 
-  /** Computes `value` for what it does. */
+  /** Computes `value` for its side effect, and drops the result. */
   do(value: Value<Kind>): void {
     value.emit(this.code);
     this.code.op('drop');
@@ -118,7 +118,7 @@ export class Kernel {
     );
   }
 
-  /** Ends the call as a failure. */
+  /** Ends the call with a trap, which JavaScript sees as an exception. */
   fail(): void {
     this.code.op('unreachable');
   }
@@ -180,7 +180,7 @@ export type Launch<E> = {
 /** Kernels that are compiled together. */
 export interface KernelModule<E = unknown> {
   readonly name: string;
-  /** Never there: carries the type. */
+  /** Never set: it only carries the type. */
   readonly exports?: E;
   readonly emit: (memory?: MemoryImport) => {
     bytes: Uint8Array;

@@ -216,7 +216,7 @@ export function choose<K extends Kind>(mask: Value<'i32' | 'i32x4'>, yes: Value<
   return new Value(yes.kind, (code) => (yes.emit(code), otherwise.emit(code), mask.emit(code), code.op(op)));
 }
 
-/** a b + c rounded once, or twice: as the machine likes it. Relaxed SIMD. */
+/** a b + c, rounded once or twice, whichever the processor does (relaxed SIMD). */
 export const multiplyAdd = (a: Value<'f32x4'>, b: Value<'f32x4'>, c: Value<'f32x4'>): Value<'f32x4'> =>
   new Value('f32x4', (code) => (a.emit(code), b.emit(code), c.emit(code), code.op('f32x4.relaxed_madd')));
 

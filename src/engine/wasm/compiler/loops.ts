@@ -5,7 +5,7 @@
 import type { Kernel, Variable } from './kernel.js';
 import { constant, bytesOf, load, type Arg, type Float, type Int, type Value } from './language.js';
 
-/** The four floats, or the one, that a loop stands at. */
+/** Where a loop stands: at four floats, or at a single one. */
 export class Cursor {
   constructor(
     private readonly k: Kernel,

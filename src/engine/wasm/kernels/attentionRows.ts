@@ -66,10 +66,10 @@ export const putHalf: Put = {
   },
 };
 
-/** Where element i of a key's row lies in its head's panels, in elements. */
+/** Where element i of a key's (or value's) row lies in its head's panels, in elements. */
 export interface Place {
   readonly at: (key: Int, i: Int, size: Int, capacity: Int) => Int;
-  /** How far apart neighbouring elements of four are. */
+  /** The distance between neighbouring elements of such four. */
   readonly apart: number;
 }
 

@@ -7,24 +7,30 @@ import { eachPanel, panelSums, reader, touch, unitOf, type DecodeShape } from '.
 import { weigh, type Slope } from './softmax.js';
 
 /**
- * Keys that one unit of work takes, by position: enough that a thread is worth it, few enough that a long context keeps
- * all threads busy. As it depends on nothing else, results do not depend on the number of threads.
+ * Keys of one unit of work, split at fixed positions: so many that a thread is worth it, so few that a long context
+ * keeps all threads busy. The number depends on nothing, so results do not depend on the number of threads.
  */
 export const splitKeys = 256;
-/** Below so many keys, the caches may well hold them still. */
+/** With fewer keys than this, caches probably still hold them, and they are not fetched in advance. */
 const touchedKeys = 512;
 /** Elements of the largest head that these kernels take. */
 export const mostHeadDim = 256;
-/** Bytes from query to query, and from one's weights to the next one's, in scratch; a split may begin within a panel. */
+/**
+ * In scratch, bytes from one query to the next, and from one query's weights to the next one's; 8 more of these since a
+ * split may begin within a panel.
+ */
 const queryStride = 4 * mostHeadDim;
 const weightStride = 4 * (splitKeys + 8);
-/** Queries that share what is loaded: their sums stay in registers. */
+/** Queries that are computed together on the same loads: as many as have their sums in registers. */
 const mostRows = 4;
 
 /** Scratch of each thread, in bytes. */
 export const decodeScratch = (group: number): number => group * (queryStride + weightStride);
 
-/** Floats that a unit leaves: per query a sum of values, then its largest score, then the sum of its weights. */
+/**
+ * Floats of a unit's partial result: for each query a sum of values, then for each its largest score and the sum of its
+ * weights.
+ */
 export const partFloats = (group: number, padded: number): number => group * (padded + 2);
 
 const makeModule = (shape: DecodeShape) =>
@@ -57,7 +63,7 @@ const makeModule = (shape: DecodeShape) =>
       (k, p) => emitAttend(k, shape, p),
     ),
 
-    /** The parts of one token, joined: `target` is its row [heads group size]. */
+    /** Combines the partial results of one token; `target` is the token's row [heads group size]. */
     combine: kernel(
       { parts: 'i32', where: 'i32', heads: 'i32', size: 'i32', padded: 'i32', window: 'i32', target: 'i32' },
       (k, p) => emitCombine(k, shape, p),
@@ -101,7 +107,8 @@ function emitAttend(
   );
   const { begin, end } = seen(k, p.where, p.window);
   const exp = exponential(k, shape.plan.fused);
-  // Queries and the scale share it, so that neither leaves the range of float32; weights are at most 1.
+  // The square root of it goes to the queries and to the scale each, so that neither leaves the range of float32.
+  // Weights are at most 1 and take it whole.
   const bias = unitOf(stored);
   const scale = k.let(p.scale.times(Math.sqrt(bias)));
   const half = k.let(shape.rotated === undefined ? size.shiftRight(1) : constant('i32', shape.rotated));
@@ -145,7 +152,7 @@ function emitAttend(
         line.add(capacity.times(8 * bytes));
       });
     });
-    // From the first panel on, whatever key of it is the first.
+    // The panel that holds the first key, also where that is not the panel's first.
     const aligned = k.let(from.shiftRight(3));
     for (let row = 0; row < group; row += mostRows) {
       const rows = Math.min(mostRows, group - row);
@@ -233,7 +240,7 @@ function emitCombine(
       const most = k.let(constant('f32', -Infinity));
       forSplits((at) => most.set(most.orLarger(load.f32(at))));
       const total = k.let(constant('f32', 0));
-      // Each split's weights become relative to the largest score of all.
+      // Each split's weights are relative to its own largest score: this makes them relative to the largest of all.
       forSplits((at) => {
         const factor = k.let(exp(load.f32(at).minus(most)) as Value<'f32'>);
         total.set(total.plus(factor.times(load.f32(at, 4))));

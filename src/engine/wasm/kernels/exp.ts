@@ -14,18 +14,18 @@ const magic = toInteger + 127;
 const coefficients = [
   1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
 ];
-/** -127 ln 2: the power of it and of less has no exponent, which makes it 0. */
+/** -127 ln 2: from here down, the exponent bits come out as 0, and so does the result. */
 const smallest = -127 * Math.LN2;
-/** Above, 2^n is no number. */
+/** Above it, the power of two would be infinite. */
 const largest = 88.376;
 
 /** e^x for one float or four. */
 export type Exponential = (x: Float) => Float;
 
 /**
- * e^x within 2 ulp where it is a normal number (from -87.336 on), 0 below -87.69 and subnormal in between, e^88.376 = 2.4e38
- * for all that is larger, NaN for NaN. One float is computed as four are. Declares its constants, as compilers would make
- * them anew in each turn of a loop: call it before any.
+ * e^x within 2 ulp where it is a normal number (from -87.336 on), 0 below -87.69 and subnormal in between, e^88.376 =
+ * 2.4e38 for all larger x, NaN for NaN. One float gives the same bits as four. Declares constants, which compilers
+ * would make anew in each turn of a loop: call it before any loop.
  */
 export function exponential(k: Kernel, fused: boolean): Exponential {
   const sumUp = multiplyAddIf(fused);

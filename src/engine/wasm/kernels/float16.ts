@@ -2,7 +2,10 @@ import type { Code } from '../compiler/assembler.js';
 import { kernel, kernelModule, type Kernel } from '../compiler/kernel.js';
 import { choose, constant, load, Value, type Int } from '../compiler/language.js';
 
-/** The exponents' biases of float16 and float32 differ by 112: bits moved to where a float32 has them stand for so much less. */
+/**
+ * The exponent biases of float16 and float32 differ by 112. So a float16 whose bits are only moved to where a float32
+ * has them is too small by this factor.
+ */
 export const halfUnit = 2 ** 112;
 
 /** float32 to float16 bits, one or four, to nearest, ties to even; overflows to infinity. */
@@ -40,12 +43,12 @@ function fromHalf(k: Kernel, halves: Value<'i32x4'>): Value<'f32x4'> {
 }
 
 /**
- * Reads four finite float16 as float32 divided by `halfUnit`, in three instructions: the sign and, three bits lower, exponent
- * and mantissa are moved where a float32 has them, which leaves the exponent with float16's bias. Exact, also for
- * subnormal numbers. Infinity would be a number. Declares a constant: call it before any loop.
+ * Reads four finite float16 as float32 divided by `halfUnit`, in three instructions: sign, exponent and mantissa are
+ * moved to where a float32 has them, and the exponent keeps float16's bias. Exact, also for subnormal numbers; an
+ * infinity would become a finite number. Declares a constant: call it before any loop.
  */
 export function scaledHalves(k: Kernel): (address: Int, offset: number) => Value<'f32x4'> {
-  // A local: within a loop, compilers would make the constant anew.
+  // In a local: compilers would make the constant anew in each turn of a loop.
   const kept = k.let(constant('i32x4', 0x8fffe000 | 0));
   return (address, offset) => load.i16x4Signed(address, offset).shiftLeft(13).and(kept).asFloat();
 }

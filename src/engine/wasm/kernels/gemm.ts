@@ -18,17 +18,18 @@ const rowBytes = (stored: WeightDType): number => bytesPerElement[stored] * pane
 
 /** How a kernel reads a panel's row of elements as vectors of floats. */
 interface Reader {
-  /** As they are, divided by `unit` squared. */
+  /** The row's elements, divided by `unit` squared. */
   readonly row: (address: Int, offset?: number) => Value<'f32x4'>[];
   readonly unit: number;
 }
 
 /**
- * A bfloat16 is the upper half of a float32: zeros come below it. Where vectors are paired, a widening load does that
- * for eight at once; else one load and two shuffles are fewer instructions.
+ * How a panel's row is read. A bfloat16 is the upper half of a float32, so zeros go below it: where vectors are paired,
+ * a widening load does that for eight at once; else one load and two shuffles are fewer instructions.
  *
- * A float16 is exact but for the exponent's bias (see `scaledHalves`), which whoever uses them makes up for: inputs and
- * sums take half of it each, so that neither leaves the range of float32. Infinity and NaN are not among weights.
+ * A float16 is read with its own exponent bias (see `scaledHalves`), which makes it too small by `unit` squared. Inputs
+ * and sums are multiplied by `unit` each to make up for that, so that neither leaves the range of float32. Weights hold
+ * no infinity and no NaN.
  */
 function reader(k: Kernel, plan: TilePlan, stored: WeightDType): Reader {
   const vectors = Array.from({ length: panelRows / 4 }, (_, j) => j);
@@ -57,7 +58,7 @@ function reader(k: Kernel, plan: TilePlan, stored: WeightDType): Reader {
   return { row, unit: 1 };
 }
 
-/** Bytes of two vectors, two from each by turns, from byte `from` on. */
+/** Places of bytes that take two from each of two vectors in turn, from byte `from` on. */
 const interleaved = (from: number): number[] =>
   [0, 2, 4, 6].flatMap((at) => [0, 1, 16, 17].map((byte) => from + at + byte));
 
@@ -78,9 +79,9 @@ interface Tile {
 }
 
 /**
- * C [rows, panels x 8] = or += A B over `depth`: A as [depth][rows], each panel of B as [depth][8]. One sum a result, in
- * order of depth, which joins C where it lies. Where compilers move a loop's loads to its top, it is rolled: they would spill
- * the sums.
+ * C [rows, panels x 8] = or += A B over `depth`: A as [depth][rows], each panel of B as [depth][8]. Each result is a
+ * single sum in order of depth, which is then added to C. Not unrolled for compilers that load everything at the top of
+ * a loop: they would have no registers left for the sums.
  */
 const multiply = (
   scope: ModuleScope,
@@ -100,14 +101,15 @@ const multiply = (
     const { row, unit } = reader(k, plan, stored);
     const scale = unit === 1 ? undefined : k.let(constant('f32x4', unit));
     const scaled = (value: Value<'f32x4'>): Value<'f32x4'> => (scale ? value.times(scale) : value);
-    /** `count` steps a turn, to `until`. */
+    /** Loops until `a` is at `until`, `count` steps of the depth a turn. */
     const steps = (count: number, until: Int): void =>
       k.while(
         () => a.differs(until),
         () => {
           for (let step = 0; step < count; step++) {
             const loads = panel.flatMap((at) => row(at, step * rowBytes(stored)));
-            // What several rows use is loaded once; what one row uses, where it is used: the registers go to sums.
+            // Columns for several rows are loaded once; for a single row they are loaded where they are used, which
+            // leaves registers to sums.
             const columns = rows === 1 ? loads : loads.map((column) => k.let(column));
             for (let i = 0; i < rows; i++) {
               const x = k.let(scaled(load.f32Splat(a, 4 * i)));
@@ -145,10 +147,11 @@ const widen = (scope: ModuleScope, plan: TilePlan, stored: WeightDType): KernelF
 
 /**
  * C [rows, panels x 8] = A B. A is packed in tiles of `plan.rows` rows, [depth][rows] each, the last narrower; B in
- * panels [depth][8], as `stored`. The depth is summed in parts of `part`, the first `phase` shorter, which then join the
- * result in order. `sums` has room for a tile, `wide` for a part of a panel in float32.
+ * panels [depth][8], as `stored`. The depth is summed in parts of `part` elements, the first shorter by `phase`, which
+ * are added to the result in order. `wide` has room for a part of a tile's panels in float32.
  *
- * Many rows use a 16-bit panel widened; one row widens as it goes, since it reads each element once.
+ * Many rows use a 16-bit panel that was widened there first; one row widens as it goes, since it reads each element
+ * once.
  */
 const makeGemm = (plan: TilePlan, stored: WeightDType) =>
   kernelModule(`gemm of ${stored}`, (scope) => {
@@ -220,7 +223,7 @@ const makeGemm = (plan: TilePlan, stored: WeightDType) =>
             );
         };
 
-        /** All rows of a tile's panels. */
+        /** Computes all rows for the panels of one tile. */
         const block = (sizes: readonly Tile[], panel: Variable<'i32'>): void => {
           const { panels } = sizes[0];
           const right = widened ? wide : k.let(panelAt(panel));

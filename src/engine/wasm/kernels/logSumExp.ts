@@ -27,8 +27,8 @@ export const crossEntropy = fusibleModule('crossEntropy', (fused) => ({
   ),
 
   /**
-   * Of rows of `columns` logits, P and Q their exponentials less the largest: y[r] = sum(P (p - max p - q + max q)) /
-   * sum(P), and ratios[r] = sum(Q) / sum(P). KL(softmax(p) || softmax(q)) = y + log(ratio).
+   * For rows of `columns` logits p and q, with P = exp(p - max p) and Q = exp(q - max q): y[r] = sum(P (p - max p - q +
+   * max q)) / sum(P), and ratios[r] = sum(Q) / sum(P). KL(softmax(p) || softmax(q)) = y + log(ratio).
    */
   divergence: kernel(
     { p: 'i32', q: 'i32', y: 'i32', ratios: 'i32', rows: 'i32', columns: 'i32' },
@@ -39,7 +39,7 @@ export const crossEntropy = fusibleModule('crossEntropy', (fused) => ({
         const [sumP, sumQ] = [k.let(constant('f32', 0)), k.let(constant('f32', 0))];
         sumP.set(sum(k, columns, [p], (at) => exp(at.load().minus(mostP))));
         sumQ.set(sum(k, columns, [q], (at) => exp(at.load().minus(mostQ))));
-        // Differences to the maxima, so that nothing large cancels.
+        // Differences from the maxima, so that no two large numbers are subtracted.
         const mean = sum(k, columns, [p, q], (a, b) => {
           const shifted = k.let(a.load().minus(mostP));
           return exp(shifted).times(shifted.minus(b.load().minus(mostQ)));

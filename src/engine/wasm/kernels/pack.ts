@@ -65,7 +65,7 @@ const packFloats =
     });
   };
 
-/** Groups of rows that lie one behind another, to groups at `target`. */
+/** Packs groups of `width` rows that follow each other in memory. */
 const packRows = (width: number) =>
   kernel({ ...groupParameters, groups: 'i32' }, (k, { source, target, groups, depth, stride }) =>
     k.repeat(groups, () => {
@@ -116,8 +116,8 @@ const packHalves: PackGroup = (k, { source, target, depth, stride }) => {
 };
 
 /**
- * Panels of 8 rows, made of the rows where they lie: a panel takes as much memory as its rows. Each is first laid out in
- * `scratch`. `rowBytes` is a row's length.
+ * Turns rows into panels of 8 rows in place: a panel takes as much memory as its rows. Each is first laid out in
+ * `scratch`. `rowBytes` is the length of a row.
  */
 const panelsInPlace = (scope: ModuleScope, pack: PackGroup) => {
   const packGroup = scope.function(groupParameters, pack);
@@ -140,7 +140,10 @@ const panelsInPlace = (scope: ModuleScope, pack: PackGroup) => {
   );
 };
 
-/** A float16's exponent, in both halves of a word, and what carries into the sign's place where it is that of NaN. */
+/**
+ * For the two float16 of a word: the bits of their exponents, what to add so that exponents of all ones (infinity, NaN)
+ * carry into the sign, and the signs.
+ */
 const exponents = 0x7c007c00;
 const oneMore = 0x04000400;
 const signs = 0x80008000 | 0;
@@ -178,7 +181,7 @@ export const pack = kernelModule('pack', (scope) => ({
   packRows6: packRows(6),
   packRows8: packRows(8),
 
-  /** As above for any strides (bytes) and width; rows that lack in the last group are zeros. */
+  /** The same for any strides (bytes) and width; missing rows of the last group are zeros. */
   packStrided: kernel(
     { source: 'i32', target: 'i32', count: 'i32', width: 'i32', depth: 'i32', rowStride: 'i32', depthStride: 'i32' },
     (k, { source, target, count, width, depth, rowStride, depthStride }) =>

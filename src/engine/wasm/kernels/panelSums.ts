@@ -20,7 +20,10 @@ export interface DecodeShape {
 
 type Row = (address: Int, offset: number) => Value<'f32x4'>;
 
-/** By how much elements are read too small (see `scaledHalves`), which who meets them makes up for. Infinities read as 65536. */
+/**
+ * The factor by which elements are read too small (see `scaledHalves`); what they are multiplied with makes up for it.
+ * Infinities read as 65536.
+ */
 export const unitOf = (stored: DecodeShape['stored']): number => (stored === 'float16' ? halfUnit : 1);
 
 /** Reads four elements of a panel. */
@@ -43,7 +46,7 @@ export function panelSums(
 ): Variable<'f32x4'>[][] {
   const sumUp = multiplyAddIf(plan.fused);
   const sums = grid(rows, 2 * panels.length, () => k.let(constant('f32x4', 0)));
-  // A pointer a row: compilers then share what leads from step to step.
+  // One pointer for each row: compilers then share the address arithmetic of all steps.
   const values = sums.map((_, row) => k.let(x.plus(row * rowStride)));
   const pointers = panels.map((panel) => k.let(panel));
   const vectorBytes = stored === 'float16' ? 8 : 16;
@@ -66,8 +69,8 @@ export function panelSums(
 }
 
 /**
- * Brings `bytes` to a cache near by, many lines at a time: the products, which read less for what they compute, would wait
- * for them one by one.
+ * Fetches `bytes` to a near cache, many lines at a time. The products, which compute more for each line, would wait for
+ * one line after the other.
  */
 export function touch(k: Kernel, from: Int, bytes: Int): void {
   const at = k.let(from);

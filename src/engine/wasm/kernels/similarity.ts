@@ -2,7 +2,9 @@ import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/ke
 import { constant, load, type Int, type Value } from '../compiler/language.js';
 import { grid } from '../compiler/loops.js';
 
-/** Pairs of elements that a step of a row's loop takes: sums of their own, so that additions need not wait for each other. */
+/**
+ * Pairs of elements in one step of the loop. Each has sums of its own, so that additions need not wait for each other.
+ */
 const pairs = 2;
 
 /** Sums over a row, in float64 throughout, of products of a and b: a b, a a and b b. */

@@ -83,8 +83,9 @@ const causalParameters = {
 } as const;
 
 /**
- * Scores of attention to weights, in place: rows of `width` columns, column 0 being key `firstKey`; row r is the query
- * at position + r / group and sees itself and the `window` - 1 keys before. Unnormalised: 1 / sum goes to `inverses`.
+ * Turns scores of attention into weights, in place: rows of `width` columns, column 0 being key `firstKey`. Row r is
+ * the query at position + r / group, which sees itself and the `window` - 1 keys before. Weights are not normalised: 1
+ * / sum goes to `inverses`.
  */
 function emitCausalWeights(
   k: Kernel,

@@ -5,8 +5,8 @@ import { roundUp } from './roundUp.js';
 export const panelRows = 8;
 
 /**
- * A matrix [rows, depth] as panels of 8 rows, [depth][8] elements each; rows that lack in the last are zeros. One layout
- * serves products with many rows, with one, and look-ups of a row.
+ * A matrix [rows, depth] as panels of 8 rows, [depth][8] elements each; missing rows of the last panel are zeros. One
+ * layout serves products with many rows, with one, and look-ups of a row.
  */
 export interface Panels {
   readonly address: number;

@@ -1,6 +1,6 @@
 /** Which tiles the matrix kernels compute with: data, apart from the code that emits and launches them. */
 export interface TilePlan {
-  /** Rows of a tile: each loads once what all its columns use. */
+  /** Rows of a tile: an element of a row is loaded once for all columns of the tile. */
   readonly rows: 4 | 6;
   /** Panels of a tile of several rows. */
   readonly panels: 1 | 2;
@@ -10,18 +10,21 @@ export interface TilePlan {
   readonly fused: boolean;
   /** Panels that a single row (a token being decoded) takes at once, to have enough independent sums. */
   readonly rowPanels: number;
-  /** Inner size, at most, whose products are summed before they join the result: keeps a panel in a near cache. */
+  /**
+   * How much of the inner axis is summed, at most, before sums are added to the result: so little that a panel stays in
+   * a near cache.
+   */
   readonly depth: number;
-  /** Rows of activations that are met by a pair of panels before the next pair comes. */
+  /** Rows of activations that are multiplied with the panels of a tile before the next panels are read. */
   readonly block: number;
   /** Rows for which intermediate results are held at a time. */
   readonly chunk: number;
 }
 
 /**
- * 4 x 8: eight sums, two columns and four splats fit the 16 vector registers of x86-64, with one left for the product, as
- * strict SIMD has no fused multiply-add. A panel's 640 x 8 floats and a tile's 640 x 4 are 30 KiB; 64 x 640 activations
- * 160 KiB. A row's four panels are eight sums and as many columns.
+ * Tiles of 4 x 8: eight sums, two columns and four copies of a row's element fit the 16 vector registers of x86-64. One
+ * is left for the product, as strict SIMD has no fused multiply-add. A panel's 640 x 8 floats and a tile's 640 x 4 are
+ * 30 KiB; 64 x 640 activations are 160 KiB. A single row takes four panels: eight sums and as many columns.
  */
 export const strictTile: TilePlan = {
   rows: 4,
@@ -34,16 +37,25 @@ export const strictTile: TilePlan = {
   chunk: 512,
 };
 
-/** The same with fused multiply-adds, for compilers that hoist a loop's loads: more rows would leave no registers for them. */
+/**
+ * The same with fused multiply-adds, for compilers that load everything at the top of a loop, where more rows would
+ * leave no registers for loads.
+ */
 export const hoistedTile: TilePlan = { ...strictTile, fused: true };
 
-/** 6 x 8: with fused multiply-adds, twelve sums that do not wait for each other. Branches would be a sixth of what it does. */
+/**
+ * Tiles of 6 x 8 with fused multiply-adds: twelve sums that do not wait for each other. Unrolled, as branches would be
+ * a sixth of the instructions.
+ */
 export const relaxedTile: TilePlan = { ...hoistedTile, rows: 6, rowPanels: 8, block: 60, unroll: 4 };
 
-/** 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. */
+/** Tiles of 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. */
 export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, depth: 512 };
 
-/** The same for a second-level cache of 1 MiB or more: results are visited less often, panels fetched less often. As measured. */
+/**
+ * A plan for a second-level cache of 1 MiB or more: with larger parts and blocks, results are updated and panels read
+ * less often. The sizes are the best of those measured.
+ */
 export const forLargeCache = (plan: TilePlan): TilePlan => ({
   ...plan,
   depth: 4 * plan.depth,
@@ -57,7 +69,10 @@ export const forLargeCache = (plan: TilePlan): TilePlan => ({
 export const partOf = (depth: number, { depth: most }: TilePlan): number =>
   Math.max(1, Math.ceil(depth / Math.ceil(depth / most)));
 
-/** Keys whose values attention sums before they join the result: by position, whatever the block. */
+/**
+ * Keys whose values attention sums before it adds them to the result: split at fixed positions, whatever the block of
+ * queries.
+ */
 export const attentionKeys = 512;
 
 /** Rows of queries (tokens times heads that share keys) that attention scores at once. */
@@ -67,7 +82,7 @@ export const attentionRows = 48;
 export const crossEntropyColumns = 1024;
 export const crossEntropyRows = 256;
 
-/** Rows of an int4 weight that are float32 at a time, where they are multiplied as such. */
+/** Rows of an int4 weight that are dequantized at a time, where products are in float32 (`--int4-exact`). */
 export const exactColumns = 256;
 
 /** Bytes of a weight decoded to float32 at once while it is packed. */

@@ -1,4 +1,7 @@
-/** Attention of one token a sequence, whose addresses do not depend on how many came before. */
+/**
+ * Attention where each sequence has one new token (decoding). Addresses do not depend on how many tokens came before,
+ * so that a recorded pass can be replayed.
+ */
 import type { AttentionInputs, AttentionSpec, Operand } from '../../backend.js';
 import type { Batch, Sequence } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
@@ -16,7 +19,7 @@ import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block } from '../runtime/memory.js';
 import { firstUnit, unitCount, type Task } from '../runtime/task.js';
 
-/** Whether these kernels serve a batch. */
+/** Whether these kernels can compute a batch. */
 export const isDecode = ({ sequences }: Batch, { headDim }: AttentionSpec): boolean =>
   sequences.every(({ length }) => length === 1) && headDim <= mostHeadDim;
 

@@ -23,10 +23,10 @@ import { attendTokens, isDecode, partOfHead } from './attendTokens.js';
 import { chunks, productCalls } from './linear.js';
 import { packLeftCalls } from './packRows.js';
 
-/** A right side that begins at `at`, for each head or thread. */
+/** The right side of a product; its address `at` may differ by head or thread. */
 type Side = Omit<Panels, 'address'> & { readonly at: Argument };
 
-/** Keys and values of one head as float32 panels: those from some key on. */
+/** Keys and values of one head as float32 panels, from some first key on. */
 interface Span {
   readonly keys: Side;
   readonly values: Side;
@@ -132,8 +132,8 @@ function append(
 }
 
 /**
- * Each block of queries and each head is a unit of work. Keys and values of a 16-bit cache become float32 on the way:
- * before all blocks where there are several, else by the thread that computes a head.
+ * Attention of one sequence. A unit of work is one head of a block of queries. Keys and values of a 16-bit cache become
+ * float32 first: once before all blocks if there are several, else by the thread that computes the head.
  */
 function attend(
   machine: Machine,
@@ -150,13 +150,13 @@ function attend(
   const group = spec.heads / spec.keyValueHeads;
   const { size, heads } = layout;
   const window = Math.min(spec.window ?? 0x7fffffff, 0x7fffffff);
-  /** The first key that a query sees, down to a panel's first. */
+  /** The first key that a query sees, rounded down to its panel's first. */
   const firstKey = (position: number): number => Math.max(0, (position + 1 - window) & -panelRows);
   const queries = rotated(machine, frame, q, length, spec.heads, group, positions, spec);
   const step = Math.max(1, Math.floor(attentionRows / group));
   const [from, to] = [firstKey(start), start + length];
   const scratch = scratchOf(machine, frame, Math.min(step, length) * group, to - from, layout);
-  /** All blocks; the units of each are the heads. */
+  /** A task for each block of queries, whose units are the heads; each unit makes the calls `before` first. */
   const blocks = (span: Span, before: readonly Call[]): Task[] => {
     const tasks: Task[] = [];
     chunks(length, step, (token, tokens) => {
@@ -174,7 +174,7 @@ function attend(
       const calls = [...before, ...blockCalls(machine, scratch, at, block, span, window, spec, target)];
       tasks.push({ units: heads, chunk: 1, work: 2 * heads * tokens * group * block.count * size, calls });
     });
-    // The later a block, the more keys it has: the long ones come first, so that threads end together.
+    // Later blocks have more keys. The long ones come first, so that threads end at about the same time.
     return tasks.reverse();
   };
   if (layout.bytes === 4) return machine.run(blocks(spanInPlace(memory, layout, from, to), []));
@@ -198,7 +198,7 @@ function attend(
   machine.run(blocks(span, []));
 }
 
-/** What a thread needs for a block of queries, for all blocks in turn. */
+/** Scratch of a thread for one block of queries; the next block uses it again. */
 interface Scratch {
   readonly left: Argument;
   readonly scores: Argument;
@@ -272,16 +272,18 @@ interface QueryBlock {
   readonly tokens: number;
   /** Query heads that share the keys. */
   readonly group: number;
-  /** Of the first token. */
+  /** Position of the first token. */
   readonly position: number;
   /** The first key that any of its queries sees, and how many follow. */
   readonly first: number;
   readonly count: number;
-  /** Keys of the span before the first. */
+  /** Keys of the span that come before `first`. */
   readonly skipped: number;
 }
 
-/** Scores, weights and their sum of values for a block of queries [tokens x group, d], which all fit the caches. */
+/**
+ * Scores, weights and weighted sums of values for a block of queries [tokens x group, d]. All of them fit the caches.
+ */
 function blockCalls(
   machine: Machine,
   { scores, inverses, sums, left: packed }: Scratch,
@@ -295,7 +297,7 @@ function blockCalls(
   const { tokens, group, position, first, count, skipped } = block;
   const rows = tokens * group;
   const size = spec.headDim;
-  // Columns beyond the last key are computed with the last panel and cleared with what lies in the future.
+  // Whole panels: columns beyond the last key are computed too, and cleared together with keys that lie in the future.
   const width = roundUp(count, panelRows);
   const { scale, softCap = 0, slopes } = spec;
   const weighing = { scores, inverses, rows, width, group, position, firstKey: first, window, scale, softCap };
@@ -323,7 +325,8 @@ function blockCalls(
       address: plus(values.at, 4 * panelRows * skipped),
       c: sums,
       rowStride: 4 * values.rows,
-      // Keys are split where their positions say, not where the block starts: a query's sum is the same in any block.
+      // Sums are split at fixed positions of keys and not counted from the block's first key, so that a query's sum is
+      // the same in any block.
       split: { part: attentionKeys, phase: first % attentionKeys },
     }),
     machine.calls(kernels).finish({

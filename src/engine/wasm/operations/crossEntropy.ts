@@ -9,7 +9,9 @@ import { addBias, chunks, leftOf, project } from './linear.js';
 import { mapRows } from './map.js';
 import { rightOf, stripeOf, type Left } from './operands.js';
 
-/** Logits exist for a stripe of the vocabulary and some rows at a time; a running log-sum-exp goes over the stripes. */
+/**
+ * Computes logits for a stripe of the vocabulary and some rows at a time; a running log-sum-exp goes over the stripes.
+ */
 export function crossEntropy(machine: Machine, h: Operand, head: Head, targets: Int32Array): Block {
   const [rows, width] = h.shape;
   using results = machine.memory.frame();
@@ -64,7 +66,7 @@ function lossesOf(machine: Machine, left: Left, head: Head, targets: Int32Array)
   return chosen.map((logit, row) => (targets[row] < 0 ? 0 : Math.log(total[row]) + most[row] - logit));
 }
 
-/** Rows of which divergence holds both whole distributions. */
+/** Rows whose two whole distributions divergence holds at a time. */
 const divergenceRows = 32;
 
 /** KL = sum p (logit_p - logit_q) - log-sum-exp_p + log-sum-exp_q, a few whole rows of logits at a time. */

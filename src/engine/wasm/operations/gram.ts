@@ -5,7 +5,7 @@ import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Frame } from '../runtime/memory.js';
 import { perUnit, type Varying } from '../runtime/task.js';
 
-/** A unit is a group of columns. */
+/** A unit is a group of columns: its first column, and the one after its last. */
 const from: Varying = { base: 0, unit: gramTile };
 const to: Varying = { base: 0, unit: gramTile, count: gramTile };
 

@@ -34,7 +34,7 @@ interface Product {
   readonly split: Split;
 }
 
-/** Of a product, `rows` rows from `row` on for panels [from, to). */
+/** The call that computes rows [row, row + rows) of a product for panels [from, to). */
 function gemmCall(
   machine: Machine,
   { left, right, address, c, rowStride, split }: Product,
@@ -108,7 +108,8 @@ export function productTasks(
         calls: [gemmCall(machine, product, row, count, firstUnit, endUnit)],
       });
     if (rest === 0) return;
-    // A panel that is not full is written beside the result, whose rows it would overrun.
+    // The last panel is not full: written to the result, it would reach into the next row. It goes to scratch, and its
+    // columns are copied.
     const { stripe } = machine.scratch;
     const beside = { ...product, rowStride: 4 * panelRows };
     const target = c + row * rowStride + 4 * panelRows * full;
@@ -131,7 +132,10 @@ export function productTasks(
   return tasks;
 }
 
-/** c [rows, right.rows] = left right^T for a weight of either kind, as tasks; what has to come before them is done. */
+/**
+ * Tasks for c [rows, right.rows] = left right^T, for a weight of either kind. What they depend on, such as packing, is
+ * run at once.
+ */
 export function projectTasks(machine: Machine, left: Left, right: Right, c: number): Task[] {
   if (!isInt4Right(right)) return productTasks(machine, left.floats, left.rows, right, c);
   if (!machine.exactInt4) return int4Tasks(machine, left.quantized(right.groupSize), right, c);
@@ -159,7 +163,7 @@ export function addBias(
   if (bias) machine.kernels(elementwise).add({ a: c, b: addressOf(bias) + 4 * first, y: c, rows, width });
 }
 
-/** y = x under the norm. */
+/** Computes y = norm(x), by rows. */
 const normCall = (machine: Machine, x: number, y: number, width: number, { gain, epsilon }: Norm): MakeRows => {
   const { rmsNorm: norm } = machine.calls(rmsNorm);
   return (from, height) => {
@@ -168,7 +172,7 @@ const normCall = (machine: Machine, x: number, y: number, width: number, { gain,
   };
 };
 
-/** Rows [rows, width] at x under the norm, or as they are, for products. */
+/** Rows [rows, width] at x as the left side of products, under the norm if there is one. */
 export function leftOf(
   machine: Machine,
   frame: Frame,

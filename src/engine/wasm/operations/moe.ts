@@ -8,7 +8,7 @@ import { mapRows } from './map.js';
 import { Left, rightOf } from './operands.js';
 import { rowMajor } from './packRows.js';
 
-/** A row that visits an expert, and the weight of what comes back. */
+/** A row that visits an expert, and the weight that the expert's result gets. */
 export interface Visit {
   readonly row: number;
   readonly weight: number;

@@ -1,4 +1,4 @@
-/** The two sides of a product with a weight, of either kind. */
+/** The two sides of a product with a weight, be it floats or int4. */
 import type { PackedWeight } from '../../backend.js';
 import type { Int4Format } from '../../int4.js';
 import { int4Stripe, type Int4Panels } from '../layouts/int4/int4Panels.js';
@@ -31,7 +31,7 @@ export class Left {
     return (this.#floats ??= packLeft(this.machine, this.frame, this.#unmade()));
   }
 
-  /** As integers with a scale a group; for rows that lie one behind another. */
+  /** The rows as integers with a scale for each group; the rows must be contiguous. */
   quantized(groupSize: Int4Format['groupSize']): QuantizedRows {
     let found = this.#quantized.get(groupSize);
     if (!found) {
@@ -41,7 +41,7 @@ export class Left {
     return found;
   }
 
-  /** The rows, from now on taken to be made. */
+  /** The rows, with their pending computation; from then on without it. */
   #unmade(): Matrix {
     const matrix = this.#matrix;
     this.#matrix = { ...matrix, make: undefined };

@@ -6,7 +6,10 @@ import type { Machine } from '../runtime/machine.js';
 import type { Frame } from '../runtime/memory.js';
 import { perUnit, plus, unitCount, type Argument, type Call } from '../runtime/task.js';
 
-/** Rows that are not there yet: a call that writes, for each unit, `height` rows after the last unit's, from row `from` on. */
+/**
+ * A pending computation of rows, such as a norm: gives a call that writes `height` rows for each unit, one unit after
+ * the other, from row `from` on.
+ */
 export type MakeRows = (from: number, height: number) => Call;
 
 /** A matrix of which element (row, at) lies at `address` + row * rowStride + at * depthStride (bytes). */
@@ -16,7 +19,9 @@ export interface Matrix {
   readonly depth: number;
   readonly rowStride: number;
   readonly depthStride: number;
-  /** What comes before its rows are read: they are then still in the cache of the thread that reads them. */
+  /**
+   * Computes the rows right before they are read, so that they are still in the cache of the thread that reads them.
+   */
   readonly make?: MakeRows;
 }
 
@@ -29,7 +34,7 @@ export const rowMajor = (address: number, rows: number, depth: number, make?: Ma
   make,
 });
 
-/** Calls to be made before those that read the rows. */
+/** The calls that compute pending rows, to come before those that read them. */
 export const making = ({ make }: Matrix, from: number, height: number): Call[] => (make ? [make(from, height)] : []);
 
 function makeRows(machine: Machine, matrix: Matrix, from: number, count: number): void {
@@ -39,7 +44,10 @@ function makeRows(machine: Machine, matrix: Matrix, from: number, count: number)
 /** Which kernel packs groups of so many rows. */
 const packerOf = { 4: 'packRows4', 6: 'packRows6', 8: 'packRows8' } as const;
 
-/** Rows packed for products: groups of `width`, [depth][width] each; of the last group only what there is, or zeros. */
+/**
+ * Packs rows for products: in groups of `width` rows, [depth][width] each. The last group is narrower, or with `fill`
+ * padded with zeros.
+ */
 function packMatrix(
   machine: Machine,
   matrix: Matrix,
@@ -77,7 +85,10 @@ function packMatrix(
   if (rows > rest) strided(rest, rows - rest, rows - rest);
 }
 
-/** As `packLeft`, of rows that lie one behind another or `stride` bytes apart, as calls of one unit. Returns where it is. */
+/**
+ * As `packLeft`, for rows `stride` bytes apart, as calls of one unit. Gives the calls and the address of the packed
+ * rows.
+ */
 export function packLeftCalls(
   machine: Machine,
   source: Argument,
@@ -108,7 +119,10 @@ export function packLeftCalls(
   return { calls, left: target };
 }
 
-/** The left side of a product: tiles of 4 rows, the last narrower. A single row is its own tile. Returns its address. */
+/**
+ * Packs the left side of a product into tiles of `plan.rows` rows, the last one narrower; a single row is a tile as it
+ * is. Returns the address.
+ */
 export function packLeft(machine: Machine, frame: Frame, matrix: Matrix): number {
   if (isTile(matrix)) {
     makeRows(machine, matrix, 0, 1);
@@ -121,7 +135,7 @@ export function packLeft(machine: Machine, frame: Frame, matrix: Matrix): number
 
 const isTile = ({ rows, depthStride }: Matrix): boolean => rows === 1 && depthStride === 4;
 
-/** The right side of a product, for a matrix that is no weight. */
+/** Packs the right side of a product, for a matrix that is no weight. */
 export function packRight(machine: Machine, frame: Frame, matrix: Matrix): Panels {
   const { rows, depth } = matrix;
   const address = frame.take(4 * roundUp(rows, panelRows) * depth);

@@ -53,7 +53,7 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
   return result;
 }
 
-/** On this thread alone: more would take the cores from those that read. */
+/** Runs on this thread alone: other threads would take cores from those that read. */
 function makePanels(machine: Machine, stored: WeightDType, { address, bytes }: Piece, depth: number): void {
   using frame = machine.memory.frame();
   const { floatPanels, halfPanels } = machine.kernels(pack);

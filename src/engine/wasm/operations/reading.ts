@@ -4,9 +4,9 @@ import { panelRows } from '../layouts/panels.js';
 import { roundUp } from '../layouts/roundUp.js';
 import type { Machine } from '../runtime/machine.js';
 
-/** Bytes read at once: small enough for a piece to be in the second-level cache still when it has come. */
+/** Bytes of one read: so few that a piece is still in the second-level cache when it has arrived. */
 const pieceBytes = 1 << 20;
-/** Rows from `row` on of a weight's matrix, as they are in the file: a multiple of 8, the last of them perhaps zeros. */
+/** Rows of a weight's matrix from `row` on, as they are in the file, with zeros up to a multiple of 8 rows. */
 export interface Piece {
   readonly address: number;
   readonly bytes: number;
@@ -43,10 +43,10 @@ export async function readPieces(
         .catch((error: unknown) => void failures.push(error))
         .finally(() => machine.turns.give());
       pieces.push(piece);
-      // Rows given out are the caller's until the next call only.
+      // `readRows` may use its buffer again, so each piece is done before the next is read.
       if (!source.readInto) await piece;
     }
-  // Also after a failure: what is still being read must not come into memory that was freed.
+  // Also after a failure: reads still under way must not write to memory that was freed.
   await Promise.all(pieces);
   if (failures.length > 0) throw failures[0];
 }

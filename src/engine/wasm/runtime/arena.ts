@@ -12,7 +12,7 @@ export class Arena {
 
   constructor(private readonly parent: Allocator) {}
 
-  /** Whether the host took part in the pass: run again without it, it would give something else. */
+  /** Whether JavaScript took part in the pass, so that a replay without it would give something else. */
   get spoiled(): boolean {
     return this.#spoiled;
   }
@@ -28,7 +28,10 @@ export class Arena {
     return address;
   }
 
-  /** Memory that the pass has not used for anything else: what is written there before it begins is kept. */
+  /**
+   * Memory that nothing else in the pass uses, so that what is written there before a replay is still there when it is
+   * read.
+   */
   reserve(bytes: number): number {
     const size = Allocator.rounded(bytes);
     const address = this.parent.allocate(size);

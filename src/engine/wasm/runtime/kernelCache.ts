@@ -37,14 +37,17 @@ export type Calls<E> = {
     : never;
 };
 
-/** Kernels that threads know by number. */
+/** Gives kernels the numbers by which threads know them. */
 export class Numbering {
-  /** What other threads need for the same: modules in the order in which their kernels were numbered. */
+  /** What other threads need to have the same kernels: modules, in the order in which their kernels were numbered. */
   readonly modules: Delivery[] = [];
-  /** By their numbers; undefined those that are gone. */
+  /** Kernels by number; undefined for those that were removed. */
   readonly kernels: (BoundKernel | undefined)[] = [];
 
-  /** An instance on `memory`, whose kernels take the next numbers. It may call `imports`, kernels numbered before. */
+  /**
+   * Instantiates a module on `memory`; its kernels take the next numbers. It may call `imports`, kernels numbered
+   * before.
+   */
   add({ module, parameters }: Compiled, memory: WasmMemory, imports: readonly BoundKernel[] = []): Bound {
     const names = Object.keys(parameters);
     const { exports } = new webAssembly.Instance(module, {
@@ -64,7 +67,7 @@ export class Numbering {
     return bound;
   }
 
-  /** Lets go of kernels that are not called again; their numbers stay taken. */
+  /** Removes kernels that are not called again. Their numbers are not given to others. */
   remove(kernels: Bound): void {
     const ids = Object.values(kernels).map(({ id }) => id);
     for (const id of ids) this.kernels[id] = undefined;

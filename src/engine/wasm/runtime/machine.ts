@@ -13,10 +13,10 @@ import type { Numbers, Recorder } from './recorder.js';
 import { Scratch } from './scratch.js';
 import type { Call, Task } from './task.js';
 
-/** Pieces of weights being read at a time: as many as Node has threads that read. */
+/** Pieces of weights read at a time: as many as Node's thread pool has threads. */
 const piecesAhead = 4;
 
-/** Chunks of a task for each thread: some more than one, as another program may take a core away. */
+/** Chunks of a task for each thread: several, as another program may take a core away in the middle of a task. */
 const chunksPerThread = 4;
 
 /** What launching a kernel needs: the memory, the compiled kernels, the threads, and the plan for matrix products. */
@@ -50,7 +50,7 @@ export class Machine {
     this.scratch = new Scratch(memory, threads, plan, int4);
   }
 
-  /** Another with the same threads and plans, on a memory of its own. */
+  /** A machine with the same threads and plans on a memory of its own. */
   beside(memory: Memory): Machine {
     return new Machine(this.int4, this.exactInt4, this.threads, this.plan, memory, this.executor);
   }
@@ -81,13 +81,13 @@ export class Machine {
     this.executor.run(tasks);
   }
 
-  /** Address of numbers for kernels, which a recorded pass gets anew for each of its batches. */
+  /** Address of numbers that kernels read. When a recorded pass is replayed, they are computed anew for its batch. */
   numbers(frame: Frame, batch: Batch, cache: KvCache, of: Numbers): number {
     const values = of(batch, cache);
     return this.recorder?.place(values, of) ?? frame.ints(Int32Array.from(values));
   }
 
-  /** Into how many chunks work is divided. */
+  /** How many chunks work is divided into. */
   get chunks(): number {
     return this.threads === 1 ? 1 : this.threads * chunksPerThread;
   }

@@ -1,4 +1,4 @@
-/** A backend over as many memories as its weights and caches need: the addresses of one end at 4 GiB. */
+/** A backend over as many WebAssembly memories as its weights and caches need, since one memory ends at 4 GiB. */
 import type { AttentionInputs, Backend, Recording } from '../../backend.js';
 import { UserError } from '../../errors.js';
 import { isInt4, type Int4Source } from '../../int4.js';
@@ -15,7 +15,7 @@ import { Block, Memory } from './memory.js';
 export interface Home extends Backend {
   readonly memory: Memory;
   record(): Recording;
-  /** The same, with the same threads, on another. */
+  /** A backend with the same threads on another memory. */
   beside(memory: Memory): Home;
 }
 
@@ -49,23 +49,24 @@ const operations: Readonly<Record<Operation, true>> = {
   readAccumulator: true,
 };
 
-/** The part of a memory, an eighth, that weights and caches leave to what comes and goes. */
+/** The share of a memory that weights and caches leave free for tensors of passes. */
 const spareShare = 1 / 8;
 
 /**
- * Weights and caches go to the first memory with room. An operation runs where most of its weights are, if the rest has
- * room there; what else it takes moves there and stays, so that the residual stream changes memories once, and weights of a layer on the border
- * come together in the first pass. One memory costs nothing: calls go straight to it.
+ * Weights and caches go to the first memory with room. An operation runs in the memory that holds most of its weights,
+ * if the others fit there too; its other operands move there and stay. So the residual stream changes memories once a
+ * pass, and the weights of a layer that lies in two memories are together after the first pass. A single memory costs
+ * nothing: calls go straight to it.
  */
 export function overMemories(first: Home, pages: number): Backend {
   const homes = [first];
   const limit = pages * 65536;
   const spare = spareShare * limit;
 
-  /** One with room for so many bytes that leaves so many; a new one if there is none. */
+  /** A memory with room for `bytes`, and for `left` more besides; a new one if there is none. */
   const roomFor = (bytes: number, left: number): Home => {
     const found = homes.find(({ memory }) => memory.allocator.hasRoom(bytes, left));
-    // What no memory can hold is for the last to refuse.
+    // What no memory can hold goes to the last one, which refuses it.
     if (found || bytes > limit - 2 ** 20) return found ?? homes[homes.length - 1];
     const taken = homes.reduce((sum, { memory }) => sum + memory.allocator.live, 0);
     const most = systemMemory();

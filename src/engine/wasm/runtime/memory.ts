@@ -10,7 +10,7 @@ const pageBytes = 65536;
 /** A block of a memory. */
 export class Block implements Storage {
   #memory: Memory;
-  /** Where its address comes from. */
+  /** What its address was taken from, and goes back to. */
   #pool: Allocator | Arena;
   #address: number;
 
@@ -32,7 +32,7 @@ export class Block implements Storage {
     return this.#address;
   }
 
-  /** To another memory. */
+  /** Moves the block to another memory. */
   moveTo(memory: Memory): void {
     const address = memory.allocator.allocate(this.bytes);
     memory.bytes(address, this.bytes).set(this.#memory.bytes(this.#address, this.bytes));
@@ -52,7 +52,7 @@ export class Block implements Storage {
 export class Memory {
   readonly wasm: WasmMemory;
   readonly allocator: Allocator;
-  /** Where blocks come from instead while a pass is recorded. */
+  /** While a pass is recorded, blocks come from here and not from the allocator. */
   arena: Arena | undefined;
   /** Blocks that have left for another memory. */
   moves = 0;

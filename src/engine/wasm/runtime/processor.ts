@@ -1,6 +1,6 @@
 /**
- * What the processor has that plans depend on, where the system tells. A wrong guess costs speed; one of the cache's size
- * also splits sums of floats elsewhere, so that their last bits differ.
+ * What tile plans need to know of the processor, if the system tells. A wrong guess costs speed; a wrong size of the
+ * cache also splits sums of floats elsewhere, so that their last bits differ.
  */
 import type { Processor } from '../../host.js';
 import { host } from '../../hosts/index.js';
@@ -12,7 +12,10 @@ import { host } from '../../hosts/index.js';
 export const hasByteDots = (processor: Processor = host.processor): boolean =>
   processor.architecture === 'arm64' || processor.flags().has('avx_vnni');
 
-/** Whether a core's second-level cache holds 1 MiB or more. Where nobody tells, that goes with products of bytes. */
+/**
+ * Whether a core's second-level cache holds 1 MiB or more. If the system does not tell, processors that have products
+ * of bytes are taken to.
+ */
 export function hasLargeCache(processor: Processor = host.processor): boolean {
   const bytes = processor.secondLevelCacheBytes();
   return bytes ? bytes >= 2 ** 20 : hasByteDots(processor);

@@ -1,10 +1,11 @@
 /**
- * A recorded pass as a WebAssembly module: the calls of its kernels with their arguments as constants, and between its
- * phases barriers at which threads spin. A pass of small matrices costs little more than its kernels so.
+ * A recorded pass as a WebAssembly module: the calls of its kernels with constant arguments, and between its phases
+ * barriers at which threads spin. So a pass of small matrices costs little more than its kernels.
  *
- * Threads share words of memory: one that says that a thread failed, and for each phase, on cache lines of their own, the
- * chunks done, and the chunks taken with per task the end of its chunks. Threads take chunks by turns; a phase is over
- * when all its chunks are done. Nobody waits for a thread that comes late: it finds the phases over, and catches up.
+ * Threads share words of memory: one that says that a thread failed, and for each phase, on cache lines of its own, how
+ * many chunks are done, how many are taken, and for each task the end of its chunks. Each thread takes one chunk after
+ * another; a phase is over when all its chunks are done. Nobody waits for a thread that comes late: it finds phases
+ * over, and catches up.
  */
 import type { Batch } from '../../batch.js';
 import { atomicAdd, atomicLoad, atomicWait, lineBytes, touchLines } from '../compiler/atomics.js';
@@ -24,19 +25,19 @@ export type Phase = readonly Task[];
 
 /** A program's functions, on one memory. */
 export interface Program {
-  /** Takes part in it as thread number so much. */
+  /** Takes part in the program as thread `thread`. */
   readonly run: BoundKernel;
-  /** Makes the threads that wait for others fail. Its number is that of `run` plus one. */
+  /** Makes threads fail that wait for others. Its kernel number is that of `run` plus one. */
   readonly abort: BoundKernel;
 }
 
 const lineWords = lineBytes / 4;
-/** How much of the next weights a thread fetches while it waits, and lines at a time. */
+/** Bytes of the next phase's weights that a waiting thread fetches, and cache lines for each look. */
 const [fetchBytes, fetchLines] = [1 << 14, 4];
 const [done, taken, ends] = [0, lineWords, lineWords + 1];
 /**
- * Looks at a word before a waiting thread naps, some ten times what a phase takes: on a busy machine the thread that it
- * waits for may need its core.
+ * How often a waiting thread looks before it naps, some ten times what a phase takes: on a busy machine, the thread
+ * that it waits for may need its core.
  */
 const patience = 1 << 16;
 const napMicroseconds = 50;
@@ -52,7 +53,7 @@ function placesOf(phases: readonly Phase[]): { places: number[]; words: number }
   return { places, words };
 }
 
-/** The shared words as a program starts from, for one batch after another. */
+/** The shared words as they are when a program starts on a batch. */
 export class ProgramState {
   readonly words: Int32Array;
   readonly #places: readonly number[];
@@ -66,7 +67,7 @@ export class ProgramState {
     for (const at of phases.keys()) this.#write(at);
   }
 
-  /** For another batch of the same shape. */
+  /** The words for another batch of the same shape. */
   next(batch: Batch): Int32Array {
     for (const at of this.#varying) this.#write(at, batch);
     return this.words;
@@ -151,7 +152,7 @@ function emitPhase(
   );
 }
 
-/** A step towards having the first of some weights in a cache near by; threads share them out. */
+/** Emits a step that fetches some of the next weights into a near cache; each thread fetches a part of its own. */
 function fetching(k: Kernel, { address, bytes }: NonNullable<Task['weights']>, thread: Int): () => void {
   const at = k.let(thread.times(fetchBytes).plus(address));
   const step = fetchLines * lineBytes;

@@ -5,10 +5,13 @@ import type { Memory } from './memory.js';
 import type { Phase } from './program.js';
 import { smallestJob, type Argument, type Call, type Task } from './task.js';
 
-/** Numbers that kernels read, and that differ from batch to batch. */
+/** Computes the numbers that kernels read and that differ from batch to batch. */
 export type Numbers = (batch: Batch, cache: KvCache) => readonly number[];
 
-/** Notes what a pass computes, in phases. What one thread does after another phase of one thread joins that phase. */
+/**
+ * Records what a pass computes, in phases. Small steps that follow each other, each for a single thread, become one
+ * phase.
+ */
 export class Recorder {
   readonly #phases: Task[][] = [];
   readonly #numbers: { address: number; of: Numbers }[] = [];
@@ -29,12 +32,12 @@ export class Recorder {
     return this.#work;
   }
 
-  /** What to write where before the pass is run again. */
+  /** The numbers to write before the pass is replayed, and where to. */
   get numbers(): readonly { readonly address: number; readonly of: Numbers }[] {
     return this.#numbers;
   }
 
-  /** The address at which the pass finds such numbers. */
+  /** Reserves memory for such numbers, writes the first ones, and returns its address. */
   place(values: readonly number[], of: Numbers): number {
     const address = this.arena.reserve(4 * values.length);
     this.#numbers.push({ address, of });
@@ -53,7 +56,10 @@ export class Recorder {
     else this.#phases.push(some.map((task) => this.#chunked(task, work)));
   }
 
-  /** In chunks of about equal work for all tasks of a phase: each that is taken costs a word that threads contend for. */
+  /**
+   * A task in chunks of about the same work as those of the other tasks in its phase. They are few, since threads
+   * contend for the word that counts them.
+   */
   #chunked(task: Task, workOfPhase: number): Task {
     if (task.unitsOf) return task;
     const chunks = Math.max(1, Math.round((this.chunksPerPhase * task.work) / workOfPhase));
@@ -68,7 +74,7 @@ export class Recorder {
   }
 }
 
-/** A call for units 0 to `units` as one of a single unit. */
+/** A call for units 0 to `units`, as the call of a task with a single unit. */
 const forUnits = ({ kernel, values }: Call, units: number): Call => ({
   kernel,
   values: values.map((value) => fixed(value, units)),

@@ -1,4 +1,4 @@
-/** Passes that are noted down while they run, to run again without the host's part in them. */
+/** Records a pass while it runs, to replay it as one program without JavaScript between its kernels. */
 import type { Operand, Recording, Replay } from '../../backend.js';
 import type { Batch } from '../../batch.js';
 import type { KvCache } from '../../kvCache.js';
@@ -72,7 +72,7 @@ class WasmReplay implements Replay {
     private readonly machine: Machine,
     private readonly arena: Arena,
     { phases, work, numbers }: Recorder,
-    /** Addresses of what goes in and comes out, and the floats of the latter. */
+    /** Addresses of the input and the output of the pass, and the number of floats in the output. */
     private readonly ends: { readonly input: number; readonly output: number; readonly count: number },
   ) {
     this.#moves = machine.memory.moves;
@@ -80,7 +80,7 @@ class WasmReplay implements Replay {
     this.#control = machine.memory.allocate(this.#state.words.byteLength);
     this.#program = machine.executor.program(phases, this.#control.address, machine.memory);
     this.#numbers = numbers;
-    // Less than what a job is worth in each phase would leave threads waiting for each other.
+    // With less work in a phase than a job is worth, threads would mostly wait for each other.
     this.#alone = work < phases.length * smallestJob;
   }
 

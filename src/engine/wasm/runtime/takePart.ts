@@ -1,6 +1,7 @@
 /**
- * What a worker thread runs. Its source is the text of these functions, so that it needs no file of its own; hence they
- * use nothing but their parameters, and name no functions within (loaders of TypeScript wrap those in one of their own).
+ * What a worker thread runs. Workers are started from the source text of these functions, so that they need no file of
+ * their own. Hence the functions use nothing but their parameters, and have no named functions inside (TypeScript
+ * loaders wrap those in a helper that a worker lacks).
  */
 import type { WorkerSide } from '../../host.js';
 import type { WasmMemory, WasmModule } from '../compiler/webAssembly.js';
@@ -11,7 +12,7 @@ export const words = {
   epoch: 0,
   /** 1 while a job may be joined. */
   open: 1,
-  /** Workers within a job, or looking whether there is one. */
+  /** Workers that are in a job, or about to see whether there is one. */
   busy: 2,
   /** Chunks of the job that have been taken, and all there are. */
   taken: 3,
@@ -69,11 +70,14 @@ export interface Assignment {
   readonly patience: number;
 }
 
-/** A module, whose kernels take the next numbers in this order; or numbers of kernels that are gone. */
+/**
+ * A module, whose kernels take the next numbers in the order of their names; or numbers of kernels that are no longer
+ * needed.
+ */
 export interface Delivery {
   readonly module?: WasmModule;
   readonly names: readonly string[];
-  /** That its kernels work on. */
+  /** The memory that its kernels work on. */
   readonly memory?: WasmMemory;
   /** Numbers of the kernels that it calls. */
   readonly imports?: readonly number[];
@@ -100,7 +104,7 @@ export function serve(
       continue;
     }
     seen = Atomics.load(control, words.epoch);
-    // First announced, then looked whether the job is still open: it ends when it is closed and nobody is busy.
+    // Announce first, then look whether the job is still open: a job has ended when it is closed and nobody is busy.
     Atomics.add(control, words.busy, 1);
     try {
       if (Atomics.load(control, words.open) === 1)
@@ -108,7 +112,7 @@ export function serve(
           words,
           control,
           tasks,
-          // A busy thread gets no events: modules are fetched when a job first asks for one of their kernels.
+          // A thread in a job handles no events, so modules are fetched when a job first asks for one of their kernels.
           (id) => {
             while (id >= kernels.length) {
               const { module, names, memory, imports, removed } = worker.receive() as Delivery;
@@ -125,7 +129,7 @@ export function serve(
     } catch (error) {
       worker.send(String((error as Error).stack));
       Atomics.store(control, words.failed, 1);
-      // Others may be waiting for what this thread took.
+      // Others may wait for the chunk that this thread had taken, so it aborts the program.
       if (control[words.program] > 0) kernels[control[words.program]]!();
     }
     Atomics.sub(control, words.busy, 1);

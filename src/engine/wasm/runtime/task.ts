@@ -2,7 +2,10 @@
 import type { Batch } from '../../batch.js';
 import type { Parameters } from '../compiler/kernel.js';
 
-/** An argument of a call for some units on a thread: base + unit * (the first's index) + count * (how many) + thread * (its index). */
+/**
+ * An argument of a call, which may depend on where the call runs: base + unit * (index of the first unit) + count *
+ * (number of units) + thread * (index of the thread).
+ */
 export interface Varying {
   readonly base: number;
   readonly unit?: number;
@@ -13,11 +16,11 @@ export interface Varying {
 
 export type Argument = number | Varying;
 
-/** An argument `by` further. */
+/** The argument plus `by`. */
 export const plus = (argument: Argument, by: number): Argument =>
   typeof argument === 'number' ? argument + by : { ...argument, base: argument.base + by };
 
-/** `argument`, moving on by so much a unit. */
+/** The argument plus `unit` for each unit before. */
 export const perUnit = (argument: Argument, unit: number): Argument =>
   typeof argument === 'number' ? { base: argument, unit } : { ...argument, unit };
 
@@ -40,7 +43,10 @@ export interface Call {
   readonly values: readonly Argument[];
 }
 
-/** Units that depend neither on each other nor on those of other tasks in a job; each makes the same calls in order. */
+/**
+ * Work in units, which depend neither on each other nor on those of other tasks in the same job. Each unit makes the
+ * same calls in order.
+ */
 export interface Task {
   readonly units: number;
   /** How many units another batch of the same shape has, where that differs; `chunk` is 1 then. */
@@ -48,7 +54,7 @@ export interface Task {
   /** Units that a thread takes at once. */
   readonly chunk: number;
   readonly calls: readonly Call[];
-  /** The weights that it reads once, from end to end: whoever waits for it to begin can fetch them. */
+  /** The weights that it reads once, from end to end: threads that wait for it to begin can fetch them. */
   readonly weights?: { readonly address: number; readonly bytes: number };
   /** Roughly how many multiplications and additions: what is small is not worth another thread. */
   readonly work: number;

@@ -4,9 +4,12 @@ import type { Program } from './program.js';
 import { serve, takePart, words, type Assignment, type Delivery } from './takePart.js';
 import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
 
-/** Numbers that a job's description may take; what does not fit becomes another job. */
+/** The most numbers in a job's description; tasks that do not fit become another job. */
 const tasksLength = 1 << 16;
-/** Milliseconds. A kernel's launch follows the last within less, and mostly the next token too; waking takes a tenth of one. */
+/**
+ * Milliseconds that an idle worker looks out for work before it sleeps. The next kernel comes sooner, and mostly the
+ * next token too; waking takes a tenth of a millisecond.
+ */
 const patience = 1;
 
 const workerSource = `(worker) => (${serve.toString()})(worker, ${takePart.toString()}, WebAssembly)`;
@@ -46,7 +49,10 @@ export class ThreadPool {
     }
   }
 
-  /** A program, which shares its work out by itself; `alone` where that is not worth it. */
+  /**
+   * Runs a program, whose threads share its work out by themselves; `alone` on the main thread, if that is not worth
+   * it.
+   */
   runProgram({ run, abort }: Program, alone: boolean): void {
     if (this.threads === 1 || alone) return run.run(0);
     if (!this.#started) this.#start();
@@ -82,7 +88,7 @@ export class ThreadPool {
     this.#workers.push(host.spawn(workerSource, assignment, fallBack));
   }
 
-  /** Writes tasks from `from` on, as many as fit; where the rest begins, and how many chunks there are. */
+  /** Writes as many tasks as fit, from `from` on. Returns the first that did not, and the number of chunks. */
   #write(tasks: readonly Task[], from: number): [to: number, chunks: number] {
     const written = this.#tasks;
     let [at, chunks, to] = [0, 0, from];
@@ -117,7 +123,7 @@ export class ThreadPool {
     return at + 4;
   }
 
-  /** Opens a job to workers, of which `part` is the main thread's own. */
+  /** Opens a job to the workers; `part` is the main thread's share of it. */
   #job(chunks: number, part: () => void): void {
     const control = this.#control;
     for (; this.#delivered < this.modules.length; this.#delivered++)
@@ -136,7 +142,7 @@ export class ThreadPool {
     this.#close();
   }
 
-  /** Ends a job; throws what a worker says, which comes first: the main thread may have failed for want of it. */
+  /** Ends a job. Throws a worker's error rather than the main thread's, which may only follow from it. */
   #close(): void {
     Atomics.store(this.#control, words.open, 0);
     this.#join();
@@ -144,7 +150,7 @@ export class ThreadPool {
       throw new Error(`a thread of the wasm backend failed: ${this.#reason()}`);
   }
 
-  /** Until the last worker has left the job: a short time, unless the system has suspended it. */
+  /** Waits until the last worker has left the job: a short time, unless the system has suspended it. */
   #join(): void {
     const control = this.#control;
     for (let i = 0; ; i++) {

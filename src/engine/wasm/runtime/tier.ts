@@ -1,4 +1,4 @@
-/** Which instructions kernels use, by what the engine that runs them has and does right. */
+/** Which instructions kernels use: those that the JavaScript engine has, and gets right. */
 import type { EngineOptions } from '../../engineOptions.js';
 import { UserError } from '../../errors.js';
 import { host } from '../../hosts/index.js';
@@ -9,7 +9,10 @@ import { int4PlanFor, type Int4Plan } from '../layouts/int4/int4Plan.js';
 import { forLargeCache, hoistedTile, pairedTile, relaxedTile, strictTile, type TilePlan } from '../layouts/tilePlan.js';
 import { hasByteDots, hasLargeCache } from './processor.js';
 
-/** Best first. `relaxed`: fused multiply-adds and dot products of bytes; `revectorized`: these, in pairs. */
+/**
+ * Best first. `relaxed` has fused multiply-adds and dot products of bytes; `revectorized` has them on pairs of vectors,
+ * 256 bits at once.
+ */
 export const tiers = ['revectorized', 'relaxed', 'baseline'] as const;
 export type Tier = (typeof tiers)[number];
 
@@ -22,7 +25,10 @@ const relaxedVersion = 13.6;
 /** The first that has relaxed SIMD without being told (Node 22). */
 const shippedVersion = 12.4;
 
-/** Earlier versions move a loop's loads to its top, and use no instruction for products of bytes on x86-64. */
+/**
+ * Earlier versions load everything at the top of a loop, and have no single instruction for products of bytes on
+ * x86-64.
+ */
 const isOld = version < relaxedVersion;
 
 const tiles: Readonly<Record<Tier, TilePlan>> = {
@@ -72,7 +78,7 @@ const probe = kernelModule('probe', () => ({
   }),
 }));
 
-/** Whether V8 knows a tier's instructions, once `prepare`d for it. */
+/** Whether V8 knows a tier's instructions, after `prepare`. */
 export const isKnown = (tier: Tier): boolean => tier === 'baseline' || webAssembly.validate(probe.emit().bytes);
 
 let pairing = false;
@@ -86,8 +92,8 @@ export function prepare(tier: Tier): void {
 }
 
 /**
- * Old versions have relaxed SIMD right in the optimizing compiler alone: kernels are then never compiled by the other.
- * This stays, for kernels that another engine still has to compile.
+ * In old versions only the optimizing compiler gets relaxed SIMD right, so the other one is turned off. It stays off,
+ * since other engines may still have kernels to compile.
  */
 function allowRelaxed(): void {
   if (version < shippedVersion) host.v8?.setFlags('--experimental-wasm-relaxed-simd');

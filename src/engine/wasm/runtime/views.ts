@@ -31,7 +31,7 @@ export class Views {
     return this.#current().bytes.subarray(address, address + count);
   }
 
-  /** A growth makes a new buffer: old views end where the memory ended. */
+  /** Views of the whole memory. Growing gives it a new buffer, and views of the old one do not reach the new part. */
   #current(): Arrays {
     if (this.#arrays.buffer !== this.memory.buffer) this.#arrays = this.#look();
     return this.#arrays;

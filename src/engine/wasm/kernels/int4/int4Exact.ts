@@ -45,7 +45,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
         const totals = vectors.map(() => k.let(constant('f32x4', 0)));
         const [w, xAt] = [k.let(panel), k.let(x)];
         const [left, partLeft] = [k.let(depth), k.let(part)];
-        /** A part of the depth is summed. */
+        /** Adds a finished part of the depth to the results. */
         const join = (): void => {
           results.forEach((result, j) => {
             result.add(totals[j]);
@@ -91,7 +91,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
             k.if(partLeft.equals(0), join);
           };
 
-          /** One in which the depth or a part of it ends. */
+          /** A word within which the depth, or a part of it, ends. */
           const splitWord = (): void => {
             const count = k.let(inGroup.min(8));
             const q = words();

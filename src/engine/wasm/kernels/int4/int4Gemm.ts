@@ -22,7 +22,7 @@ import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nib
 
 const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
 
-/** `body` for each group of `blocks` blocks: how many of them it has. */
+/** Emits `body` for each group of a row of `blocks` blocks, with the number of blocks in it. */
 function eachGroup(k: Kernel, blocks: Int, group: number, body: (count: Int) => void): void {
   if (group === 1) return k.repeat(blocks, () => body(constant('i32', 1)));
   const left = k.let(blocks);
@@ -40,19 +40,20 @@ function eachGroup(k: Kernel, blocks: Int, group: number, body: (count: Int) => 
 const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
   sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
 
-/** Blocks, one at least, that a pointer passes: `count` of `group` or fewer. */
+/** Blocks that a pointer goes over: `count` of them, from 1 to `group`. */
 interface Stretch {
   readonly pointer: Variable<'i32'>;
   readonly count: Int;
   readonly group: number;
-  /** Bytes of a block, and of a turn. */
+  /** Bytes of a block, and bytes that one turn of the loop goes over. */
   readonly block: number;
   readonly step: number;
 }
 
 /**
- * `starts` and all products of `turn`, which moves `pointer`, until it is at `end`. Sums of 16 bits join their totals after
- * each block: they hold no more. Starts come after the first one, whose sums then have the registers to themselves.
+ * Sums: `starts` plus all products of `turn`, which moves `pointer`, over a stretch. Sums of 16 bits have room for one
+ * block, after which they are added to the totals. There the starts come after the first block, which has the registers
+ * to itself.
  */
 function sumUp(
   k: Kernel,
@@ -64,7 +65,7 @@ function sumUp(
 ): Variable<'i32x4'>[][] {
   const { short } = dot;
   const until = (end: Int, body: () => void): void => k.while(() => pointer.differs(end), body);
-  // Of one block there is nothing to loop over.
+  // A single block needs no loop.
   const end = group === 1 && (short || step === block) ? undefined : k.let(pointer.plus(count.times(block)));
   const running = (sum?: (i: number, j: number) => Variable<'i32x4'>): RunningSum[][] =>
     grid(height, width, (i, j) => new RunningSum(k, dot, sum?.(i, j)));
@@ -106,8 +107,8 @@ const oneRowParameters = {
 } as const;
 
 /**
- * y[16 panel + lane] for panels [from, to) and one row of activations. A group's integers are summed exactly, from the
- * zero point's share on; groups are added in order, in float32.
+ * y[16 panel + lane] for panels [from, to) and one row of activations. Within a group integers are summed exactly,
+ * beginning with the zero point's share; groups are added in order, in float32.
  */
 const oneRow = (plan: Int4Plan, group: number, withZeros: boolean) =>
   kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, groups }) => {
@@ -184,7 +185,7 @@ type Tile = KernelFunction<typeof tileParameters>;
 
 /**
  * C [rows, 4 x vectors] = or += A B over some groups of unpacked columns. The same sums in the same order as `oneRow`.
- * The registers are the integers'; the floats that they become are added to C where it lies.
+ * Integer sums have the registers; as floats they are added to C in memory.
  */
 const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, withZeros: boolean): Tile =>
   scope.function(
@@ -216,8 +217,8 @@ const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, w
         });
         const weights = offsets.map((at) => k.let(load.f32x4(weightScales, at)));
         const row = k.let(c);
-        // All are read before one is written: else the compiler would not pair them, and the processor would take rows a
-        // multiple of 4 KiB apart for one another.
+        // All results are read before any is written. Otherwise the compiler would not pair the vectors, and the
+        // processor would take rows a multiple of 4 KiB apart for the same address.
         const totals = accumulators.map((line, i) => {
           const scale = k.let(load.f32Splat(scales, 4 * i));
           if (i > 0) row.add(rowStride);
@@ -259,7 +260,7 @@ const unpack = (
     const { offsets, bytes } = columnsOf(plan);
     w.add(tile.times(bytes));
     z.add(tile.times(bytes / 4));
-    // Scales take half the bytes of words.
+    // A column has half as many bytes of scales as of words.
     const back = k.let(tile.times(bytes / 2));
     eachGroup(k, blocks, group, (count) => {
       const end = k.let(w.plus(count.times(blockBytes)));

@@ -11,8 +11,8 @@ const smallest = 2 ** -100;
 const roundedZero = new Int32Array(Float32Array.of(toInteger).buffer)[0];
 
 /**
- * The largest magnitude of `count` floats, a multiple of 8. NaN where one is: without their signs floats are ordered as
- * their bits are, and NaN is above all others.
+ * The largest magnitude of `count` floats, a multiple of 8; NaN if one of them is. Without signs, floats are in the
+ * order of their bits, and NaN is above all numbers.
  */
 function largest(k: Kernel, from: Int, count: Int, unsigned: Ints): Variable<'f32'> {
   const most = [0, 16].map(() => k.let(constant('i32x4', 0)));
@@ -80,7 +80,7 @@ export const int4Quantize = (plan: Int4Plan) =>
           const most = largest(k, from, count, unsigned);
           const tiny = k.let(most.less(smallest));
           const inverse = k.let(choose(tiny, constant('f32', 0), constant('f32', 127).over(most)));
-          // An infinite group has no integers: its scale is NaN, as that of one with a NaN.
+          // A group with an infinity or a NaN has no integers: its scale is NaN.
           const scale = most
             .over(127)
             .times(1 / dot.factor)

@@ -27,7 +27,10 @@ const pick = of('i8x16.relaxed_swizzle');
 export const widenLow = of('i32x4.extend_low_i16x8_u');
 export const widenHigh = of('i32x4.extend_high_i16x8_u');
 
-/** Nibble `at` of each lane. `mask`, 15 in all lanes, is declared before any loop, or compilers make it anew in each turn. */
+/**
+ * Nibble `at` of each lane. `mask`, 15 in all lanes, is declared before any loop, as compilers would make it anew in
+ * each turn.
+ */
 export const nibbleAt = (q: Ints, at: number, mask: Ints): Ints => {
   const low = at === 0 ? q : q.shiftRight(4 * at);
   return at === 7 ? low : low.and(mask);
@@ -46,13 +49,16 @@ const halves = (...values: readonly number[]): Ints =>
 export interface NibbleDot {
   /** Words of activations that meet 8 weights. */
   readonly words: number;
-  /** By how much a product comes out too large. */
+  /** The factor by which a product comes out too large. */
   readonly factor: number;
   /** The nibbles of a vector of weights, apart: one operand for each word. */
   parts(q: Ints): Ints[];
   /** sum + x part. */
   add(sum: Ints, x: Ints, part: Ints): Ints;
-  /** Where sums are of 16 bits, which hold a block's products: x part, and total + sum. Otherwise sums are totals. */
+  /**
+   * Only where sums are of 16 bits, which hold the products of one block: `start` is x part, `settle` is total + sum.
+   * Otherwise sums are totals.
+   */
   readonly short?: { start(x: Ints, part: Ints): Ints; settle(total: Ints, sum: Ints): Ints };
   /** 8 activations (the lower halves of two vectors, integers from -127 to 127) as `words` words, in the first lanes. */
   arrange(low: Ints, high: Ints): Ints;
@@ -96,7 +102,8 @@ function bytes(k: Kernel): NibbleDot {
  * instruction multiplies and adds bytes, this takes two in place of three.
  */
 function shorts(k: Kernel): NibbleDot {
-  // A product with ones is one instruction; `extadd_pairwise`, where vectors are paired, makes its ones anew each time.
+  // A dot product with ones adds pairs in one instruction; where vectors are paired, `extadd_pairwise` would make its
+  // ones anew each time.
   const ones = k.let(constant('i32x4', 0x10001));
   return {
     ...bytes(k),
@@ -105,7 +112,7 @@ function shorts(k: Kernel): NibbleDot {
   };
 }
 
-/** A sum of products, which a first one starts where there is none yet. */
+/** A running sum of products. If it has no value yet, the first product becomes it. */
 export class RunningSum {
   constructor(
     private readonly k: Kernel,
@@ -126,5 +133,5 @@ export class RunningSum {
 /** The plan's way to multiply. Declares its constants in the kernel: call it before any loop. */
 export const nibbleDot = (k: Kernel, { dot }: Int4Plan): NibbleDot => ({ pairs, bytes, shorts })[dot](k);
 
-/** What `nibbleDot` says about the layout of activations, for who launches. */
+/** Words of activations that meet 8 weights (`NibbleDot.words`), for code that launches kernels. */
 export const wordsOf = ({ dot }: Int4Plan): number => (dot === 'pairs' ? 4 : 2);

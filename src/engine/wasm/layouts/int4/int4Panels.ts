@@ -1,14 +1,17 @@
 import type { Shape } from '../../../errors.js';
 import { groupsOf, type Int4Format, type Int4Source } from '../../../int4.js';
 
-/** Rows of a panel. A single row of activations meets them all at once, so that weights are read strictly in order. */
+/**
+ * Rows of a panel. A single row of activations is multiplied with all of them at once, so that weights are read
+ * strictly in order.
+ */
 export const int4PanelRows = 16;
 
 /** Its vectors of 4 rows, and the bytes of a word of 8 weights of each row. */
 export const panelVectors = Array.from({ length: int4PanelRows / 4 }, (_, j) => j);
 export const stepBytes = 4 * int4PanelRows;
 
-/** Weights of a row that lie together, whatever the group: rows are padded to a multiple. */
+/** Weights of a row that lie side by side, whatever the group size; rows are padded to a multiple of it. */
 export const blockWidth = 32;
 
 /** Bytes of a block of a panel. */

@@ -6,22 +6,22 @@ export interface Int4Plan {
   readonly rows: number;
   /** Vectors of 4 columns of a tile: half a panel or all of it. */
   readonly tileVectors: 2 | 4;
-  /** Words of activations that a tile's inner loop takes before it branches: a divisor of a block's 8 (`pairs`: 16). */
+  /** Words of activations that a tile's inner loop takes in one turn: a divisor of a block's 8 (`pairs`: 16). */
   readonly tileUnroll: number;
-  /** Steps of 8 weights that the loop for a single row takes before it branches: 1, 2 or 4. */
+  /** Steps of 8 weights that the loop for a single row takes in one turn: 1, 2 or 4. */
   readonly rowUnroll: number;
-  /** Sums that a single row's products go to in turn, where one product would wait for the last. */
+  /** Sums that a single row's products are added to in turn, so that one need not wait for the one before. */
   readonly rowChains: 1 | 2;
-  /** Blocks of 32 weights along the depth of which a panel is unpacked at a time: whole groups. */
+  /** How much of the depth of a panel is unpacked at a time, in blocks of 32 weights: whole groups. */
   readonly depthBlocks: number;
   /** Rows of activations that stay in the second-level cache while the panels stream by: whole tiles. */
   readonly block: number;
 }
 
 /**
- * Strict SIMD. Loops are rolled and tiles 4 x 8: compilers that hoist all loads to a loop's top would spill, and the
- * others gain nothing. Neighbouring vectors do the same, so that a compiler which pairs them to 256 bits can. 32 blocks
- * unpack to 32 KiB.
+ * For strict SIMD. Loops are not unrolled and tiles are 4 x 8: compilers that load everything at the top of a loop
+ * would run out of registers, and the others gain nothing. Neighbouring vectors are treated alike, so that a compiler
+ * can pair them to 256 bits. 32 blocks unpack to 32 KiB.
  */
 export const pairsPlan: Int4Plan = {
   dot: 'pairs',
@@ -34,7 +34,10 @@ export const pairsPlan: Int4Plan = {
   block: 256,
 };
 
-/** Relaxed SIMD where one instruction multiplies and adds bytes, which takes it several cycles: hence two chains. */
+/**
+ * For relaxed SIMD on processors that multiply and add bytes in one instruction. It takes several cycles, hence two
+ * chains of sums.
+ */
 export const bytesPlan: Int4Plan = {
   dot: 'bytes',
   rows: 4,
@@ -46,7 +49,10 @@ export const bytesPlan: Int4Plan = {
   block: 64,
 };
 
-/** Relaxed SIMD where that is three instructions: sums of 16 bits save one of them. Unrolled, it gains nothing at 128 bits. */
+/**
+ * For relaxed SIMD on processors that take three instructions for that; sums of 16 bits save one of them. With 128-bit
+ * vectors, unrolling gains nothing.
+ */
 export const shortsPlan: Int4Plan = {
   dot: 'shorts',
   rows: 4,
@@ -58,18 +64,18 @@ export const shortsPlan: Int4Plan = {
   block: 64,
 };
 
-/** The same where vectors are paired to 256 bits, which leaves registers for more rows. */
+/** `bytesPlan` for vectors paired to 256 bits, which leaves registers for more rows. */
 export const wideBytesPlan: Int4Plan = { ...bytesPlan, rows: 6, tileVectors: 4, block: 258 };
 
 /**
- * The same, paired. 4 x 16 has eight sums of 16 bits; a whole block goes without a loop, so that none of them starts at
- * zero: 1.18 times as fast.
+ * `shortsPlan` for vectors paired to 256 bits. Tiles of 4 x 16 have eight sums of 16 bits. A block is computed without
+ * a loop, so that sums begin with a product and not with zero: 1.18 times as fast.
  */
 export const wideShortsPlan: Int4Plan = { ...shortsPlan, tileVectors: 4, tileUnroll: 8, rowUnroll: 4, block: 128 };
 
 /** What the plan depends on. */
 export interface Int4Machine {
-  /** Relaxed SIMD is there and right. */
+  /** Relaxed SIMD is there, and computes right. */
   readonly relaxed: boolean;
   /** The compiler pairs vectors to 256 bits. */
   readonly wide: boolean;

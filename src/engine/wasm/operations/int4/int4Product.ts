@@ -33,7 +33,7 @@ function once<K, M>(make: (key: K) => M): (key: K) => M {
   };
 }
 
-/** By plan and blocks of a group. */
+/** The kernels for a plan and a number of blocks in a group. */
 const gemmOf = once((plan: Int4Plan) => once((group: number) => int4Gemm(plan, group)));
 const quantizeOf = once(int4Quantize);
 
@@ -46,7 +46,7 @@ export interface QuantizedRows {
   readonly sums: number;
 }
 
-/** Room for `rows` rows of `width` floats as integers. */
+/** Memory for `rows` rows of `width` activations as integers. */
 function roomForRows(
   machine: Machine,
   frame: Frame,
@@ -60,7 +60,7 @@ function roomForRows(
   return { rows, groups, x, scales, sums, rowBytes };
 }
 
-/** Rows that lie one behind another. */
+/** Quantizes the rows of a contiguous matrix. */
 export function quantizeRows(
   machine: Machine,
   frame: Frame,
@@ -167,7 +167,7 @@ export function int4Tasks(
   const tasks: Task[] = [];
   for (let row = 0; row < left.rows; row += block) {
     const rows = Math.min(block, left.rows - row);
-    // A byte of weights is two products, which take a quarter of the time of float32's.
+    // The two products of a byte of weights together take a quarter of the time of one in float32.
     const work = 2 * rows * right.depth;
     tasks.push(
       ...panelTasks(machine, right, rows, c + row * rowStride, rowStride, work, (...where) =>
@@ -181,7 +181,7 @@ export function int4Tasks(
 /** Rows `rowStride` bytes apart at `c` and panels [from, to) of a weight that are computed for them. */
 type Where = readonly [c: Argument, rowStride: number, from: Argument, to: Argument];
 
-/** `rows` rows of a product with all panels of a weight; `work` is a panel's. */
+/** Tasks for `rows` rows of a product with all panels of a weight; `work` is the work of one panel. */
 function panelTasks(
   machine: Machine,
   right: Int4Panels,
@@ -203,7 +203,8 @@ function panelTasks(
       calls: calls(c, rowStride, firstUnit, endUnit),
     });
   if (columns === 0) return tasks;
-  // A panel that is not full is written beside the result, whose rows it would overrun.
+  // The last panel is not full: written to the result, it would reach into the next row. It goes to scratch, and its
+  // columns are copied.
   const { stripe } = machine.scratch;
   const copy = machine.calls(pack).copyColumns({
     source: stripe,
@@ -218,7 +219,7 @@ function panelTasks(
   return tasks;
 }
 
-/** One row of floats at `x`, as they are: the same bits as a product with the dequantized weight. */
+/** Tasks for one row of float activations at `x`: the same bits as a product with the dequantized weight. */
 export function exactRowTasks(machine: Machine, x: number, right: Int4Panels, c: number): Task[] {
   const { address: panels, zeros, stride, group, groups, depth } = right;
   const part = partOf(depth, machine.plan);
@@ -228,7 +229,7 @@ export function exactRowTasks(machine: Machine, x: number, right: Int4Panels, c:
   ]);
 }
 
-/** Panels [from, to) for `rows` rows from `row` on, at most a block. */
+/** Calls that compute panels [from, to) for rows [row, row + rows), at most a block of them. */
 function panelCalls(
   machine: Machine,
   left: QuantizedRows,

@@ -14,8 +14,8 @@ const activation = (row: number, i: number): number =>
 const nibble = (row: number, i: number): number => (row * 31 + i * 17 + (row ^ i)) & 15;
 
 /**
- * Whether a machine's plan computes what it should, here and now: products of integers, whose results are exact. For
- * tiers that a compiler has been known to get wrong; run it more often than once, since code is compiled again when hot.
+ * Whether a machine's plan computes right on this system. It multiplies integers, whose results are exact. For tiers
+ * that compilers have been known to get wrong. One run is not enough, since code is compiled again when it is hot.
  */
 export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
   const quants = new Uint8Array((out * width) / 2);

@@ -74,7 +74,7 @@ export async function packInt4(machine: Machine, source: Int4Source): Promise<In
   return storage;
 }
 
-/** Rows that lack in the last panel, and weights that lack in the last block, are zeros. */
+/** Packs some rows into panels. Missing rows of the last panel and missing weights of the last block are zeros. */
 function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: Int4Panels): void {
   using frame = machine.memory.frame();
   const { rows, depth, blocks, group, groups, address } = to;
