@@ -13,6 +13,7 @@ import {
 } from '../engine/index.js';
 import type { AttentionDescription, ModuleDescription } from './description.js';
 import type { Rotaries } from './rope.js';
+import type { Slopes } from './slopes.js';
 import type { ModuleKind } from './weights.js';
 
 /** A sub-layer that has run. The tensors belong to the pass: `detach` what must outlive it. */
@@ -52,6 +53,7 @@ export interface Pass {
   readonly batch: Batch;
   /** Of each way in which its layers turn queries and keys. */
   readonly rotaries: Rotaries;
+  readonly slopes: Slopes;
   readonly cache?: KvCache;
   readonly observer?: Observer;
   /** Whether only the last token of each sequence goes on after the last attention. */
@@ -82,13 +84,15 @@ export class Context {
 
   /** What `project` gives, as it leaves a module: normed once more where the model does, and added to `add`. */
   leave(
-    { postNorm }: Pick<ModuleDescription, 'postNorm'>,
+    { postNorm, multiplier }: Pick<ModuleDescription, 'multiplier' | 'postNorm'>,
     weights: { postNorm?: Tensor },
     project: (add?: Tensor) => Tensor,
     add?: Tensor,
   ): Tensor {
-    if (!postNorm) return project(add);
-    const left = this.engine.rmsNorm(project(), { gain: weights.postNorm!, epsilon: postNorm.epsilon });
+    if (!postNorm && multiplier === undefined) return project(add);
+    let left = project();
+    if (postNorm) left = this.engine.rmsNorm(left, { gain: weights.postNorm!, epsilon: postNorm.epsilon });
+    if (multiplier !== undefined) left = this.engine.map(left, ['multiply', 'x', multiplier]);
     return add ? this.engine.add(add, left) : left;
   }
 
@@ -141,14 +145,15 @@ export class Context {
 
   /** Rotates q and k, appends k and v to the cache, attends. The result has the shape of q. */
   attend(
-    { heads, keyValueHeads, headDim, scale, window, softCap, rope }: AttentionDescription,
+    { heads, keyValueHeads, headDim, scale, window, softCap, rope, ...d }: AttentionDescription,
     q: Tensor,
     k: Tensor,
     v: Tensor,
   ): Tensor {
     const { batch, rotaries, cache } = this.pass;
     const rotary = rope && rotaries.get(rope);
-    const spec = { heads, keyValueHeads, headDim, scale, rotary, window, softCap };
+    const slopes = d.slopes && this.pass.slopes.get(d.slopes);
+    const spec = { heads, keyValueHeads, headDim, scale, rotary, window, softCap, slopes };
     return this.engine.attention({ q, k, v, cache, layer: this.layer, batch, spec });
   }
 

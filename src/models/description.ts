@@ -62,8 +62,6 @@ export interface MixtureDescription extends SubLayerDescription {
   readonly activation: Activation;
   /** Divide the chosen experts' weights by their sum. */
   readonly normalise: boolean;
-  /** An expert that every token visits, and of which it takes all or a learned part. */
-  readonly shared?: { readonly intermediateSize: number; readonly gated: boolean };
 }
 
 export type MlpDescription = GatedMlpDescription | MixtureDescription;
@@ -141,17 +139,20 @@ export const hasExperts = ({ layers }: Pick<ModelDescription, 'layers'>): boolea
  * Whether every layer computes as Llama's do, all of one shape: what architectures whose layers may lack a module, such as
  * `deci` and `nemotron-nas`, are made of.
  */
-export const isLlamaLike = ({ layers, head }: ModelDescription): boolean =>
+export const isLlamaLike = ({ layers, head, embedding }: ModelDescription): boolean =>
+  embedding.scale === undefined &&
   head.softCap === undefined &&
   head.scale === undefined &&
   layers.every(
     ({ attention: a, mlp }) =>
       mlp.kind === 'gated' &&
       mlp.activation === 'silu' &&
-      [a, mlp].every(({ norm, postNorm }) => norm && !postNorm) &&
+      [a, mlp].every(({ norm, postNorm, multiplier }) => norm && !postNorm && multiplier === undefined) &&
       !a.queryKeyNorm &&
       a.rope === layers[0].attention.rope &&
       a.rope !== undefined &&
+      a.rotaryDim === undefined &&
+      a.slopes === undefined &&
       a.softCap === undefined &&
       a.scale === a.headDim ** -0.5,
   );

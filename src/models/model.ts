@@ -19,6 +19,7 @@ import { Layer } from './layer.js';
 import { loadModule, type LoadedModule } from './loadModule.js';
 import type { Parameters } from './parameters.js';
 import { RotaryTables, type Rotaries } from './rope.js';
+import { SlopeTables } from './slopes.js';
 import { kvBytesPerToken } from './size.js';
 import type { ModuleKind } from './weights.js';
 
@@ -51,6 +52,7 @@ interface GlobalWeights {
 export class Model {
   readonly layers: readonly Layer[];
   readonly #rotaries: RotaryTables;
+  readonly #slopes: SlopeTables;
   /** Which drops each cache was made for. */
   readonly #caches = new WeakMap<KvCache, string>();
   readonly #replays: Replays;
@@ -64,6 +66,10 @@ export class Model {
   ) {
     this.#replays = engine.createReplays();
     this.#rotaries = new RotaryTables(
+      engine,
+      description.layers.map(({ attention }) => attention),
+    );
+    this.#slopes = new SlopeTables(
       engine,
       description.layers.map(({ attention }) => attention),
     );
@@ -160,7 +166,11 @@ export class Model {
 
   /** The residual stream [T, D] that enters the first layer. */
   embed(batch: Batch): Tensor {
-    return this.engine.embed(this.embedding, batch);
+    const { scale } = this.description.embedding;
+    const rows = this.engine.embed(this.embedding, batch);
+    if (scale === undefined) return rows;
+    using _unscaled = rows;
+    return this.engine.map(rows, ['multiply', 'x', scale]);
   }
 
   /** An empty cache for the layers that attend now. `capacity` is tokens per slot. */
@@ -240,7 +250,14 @@ export class Model {
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',
       );
-    return { batch, rotaries: this.#rotariesOf(batch), cache, observer, last: last && !isSingle(batch) };
+    return {
+      batch,
+      rotaries: this.#rotariesOf(batch),
+      slopes: this.#slopes.all,
+      cache,
+      observer,
+      last: last && !isSingle(batch),
+    };
   }
 
   #runFrom(first: number, hidden: Tensor, pass: Pass): Tensor {
@@ -284,7 +301,11 @@ export class Model {
    * leaves it. No other layer need be loaded.
    */
   runLayer(index: number, hidden: Tensor, batch: Batch, { observer }: Pick<PassOptions, 'observer'> = {}): Tensor {
-    const context = new Context(this.engine, { batch, rotaries: this.#rotariesOf(batch), observer }, index);
+    const context = new Context(
+      this.engine,
+      { batch, rotaries: this.#rotariesOf(batch), slopes: this.#slopes.all, observer },
+      index,
+    );
     const after = this.#run(this.layers[index], hidden, context);
     observer?.stream?.(index + 1, after);
     return after;
@@ -329,6 +350,7 @@ export class Model {
     this.#globals?.dispose();
     this.#globals = undefined;
     this.#rotaries.dispose();
+    this.#slopes[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {

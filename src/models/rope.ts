@@ -220,6 +220,8 @@ export type Rotaries = ReadonlyMap<RopeParameters, Rotary<Tensor>>;
 export interface Turning {
   readonly rope?: RopeParameters;
   readonly headDim: number;
+  /** @defaultValue headDim */
+  readonly rotaryDim?: number;
 }
 
 /** The tables of all layers of a model: one for each way in which queries and keys turn, most often one. */
@@ -227,8 +229,8 @@ export class RotaryTables implements Disposable {
   readonly #tables = new Map<RopeParameters, RotaryTable>();
 
   constructor(engine: Engine, layers: readonly Turning[]) {
-    for (const { rope, headDim } of layers)
-      if (rope && !this.#tables.has(rope)) this.#tables.set(rope, new RotaryTable(engine, rope, headDim));
+    for (const { rope, headDim, rotaryDim = headDim } of layers)
+      if (rope && !this.#tables.has(rope)) this.#tables.set(rope, new RotaryTable(engine, rope, rotaryDim));
   }
 
   /** Tables of at least `positions` rows: made before a pass, since one that is recorded must not make any. */

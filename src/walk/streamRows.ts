@@ -98,7 +98,7 @@ function wanted(layer: number, gaps: readonly number[], layers: number): number[
  * layer.
  */
 export async function embedded({ parameters, description, config }: Model, tokens: Int32Array): Promise<Float32Array> {
-  const { weight } = description.embedding;
+  const { weight, scale = 1 } = description.embedding;
   const stored = weightSource(parameters, weight);
   const packed = parameters.quantize?.(stored, weight) ?? stored;
   const source = isInt4(packed) ? dequantized(packed) : packed;
@@ -111,5 +111,5 @@ export async function embedded({ parameters, description, config }: Model, token
     else values.set(decodeFloats(await source.readRows(token, token + 1), source.dtype), i * width);
     places.set(token, i);
   }
-  return values;
+  return scale === 1 ? values : values.map((value) => value * Math.fround(scale));
 }
