@@ -219,6 +219,9 @@ describe('GGUF exports in llama.cpp', () => {
     it(`mistral, random drops ${seed}, f32`, () => check('mistral', 'mistral', seed, 'f32'));
   for (let seed = 31; seed <= 36; seed++)
     it(`mixtral, random drops ${seed}, f32`, () => check('mixtral', 'mixtral', seed, 'f32'));
+  for (let seed = 81; seed <= 84; seed++)
+    it(`qwen3, random drops ${seed}, f32`, () => check('qwen3', 'qwen3', seed, 'f32'));
+  it('qwen3 q8_0', () => check('qwen3', 'qwen3', 85, 'q8_0'));
   for (const [i, type] of ['f16', 'bf16', 'q8_0', 'q4_0', 'q4_1'].entries()) {
     it(`llama ${type}`, () => check('llama', 'llama', 41 + i, type));
     it(`mixtral ${type}`, () => check('mixtral', 'mixtral', 51 + i, type));

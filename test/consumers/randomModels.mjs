@@ -33,7 +33,12 @@ function rawConfig(c) {
   };
   return {
     architectures: [
-      { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', mixtral: 'MixtralForCausalLM' }[c.modelType],
+      {
+        llama: 'LlamaForCausalLM',
+        mistral: 'MistralForCausalLM',
+        mixtral: 'MixtralForCausalLM',
+        qwen3: 'Qwen3ForCausalLM',
+      }[c.modelType],
     ],
     model_type: c.modelType,
     vocab_size: c.vocabSize,

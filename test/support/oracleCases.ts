@@ -37,7 +37,9 @@ export function oracleFolders(): { name: string; folder: string }[] {
   const cases = readdirSync(own).map((name) => ({ name: `fixtures/${name}`, folder: join(own, name) }));
   if (withoutShared('the larger set of conformance cases')) return cases;
   const folder = join(shared, 'oracle/cases');
-  const ours = readdirSync(folder).filter((name) => /^(llama|mistral|mixtral)/.test(name));
+  const ours = readdirSync(folder).filter((name) =>
+    /^(llama|mistral|mixtral|qwen3$|odd-llama-(v1|stored-head)$|odd-mistral$)/.test(name),
+  );
   return [...cases, ...ours.map((name) => ({ name: `oracle/${name}`, folder: join(folder, name) }))];
 }
 
