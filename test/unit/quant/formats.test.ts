@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -437,10 +437,12 @@ describe('is refused by name', () => {
     [{ quant_method: 'awq', bits: 4, group_size: 32, version: 'gemv' }, /AWQ's version gemv/],
     [{ quant_method: 'awq', bits: 4, group_size: 0 }, /group_size must be a whole number or -1, found 0/],
     [{ quant_method: 'compressed-tensors', format: 'float-quantized' }, /format "float-quantized"/],
-  ])('a config of %j', async (quantization, message) => {
-    const folder = place.folder();
-    await writeRandomFolder(folder, llama, { extra: { quantization_config: quantization } });
-    await expect(openCheckpoint(folder)).rejects.toThrow(message);
+  ])('a config of %j over packed weights', async (quantization, message) => {
+    const { out } = await written(llama, { format: 'gptq' });
+    const config = JSON.parse(await readFile(join(out, 'config.json'), 'utf8')) as JsonObject;
+    await writeFile(join(out, 'config.json'), JSON.stringify({ ...config, quantization_config: quantization }));
+    await rm(join(out, 'quantize_config.json'), { force: true });
+    await expect(openModel(out)).rejects.toThrow(message);
   });
 
   it('a folder that lacks a part of a weight', async () => {
