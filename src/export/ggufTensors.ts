@@ -1,4 +1,4 @@
-import { arraySource, type WeightDType, type WeightSource } from '../engine/index.js';
+import { UserError, arraySource, type WeightDType, type WeightSource } from '../engine/index.js';
 import {
   constantSource,
   ggmlTypes,
@@ -122,9 +122,11 @@ const ownType = (spec: WeightSpec, { dtype }: WeightSource, type: GgufType): Ggu
   isTable(spec) && type.startsWith('q4') ? type : ggufTypeOfDType[dtype];
 
 /** llama3's rotary scaling, as what each frequency is divided by (docs/formats.md, 'GGUF tensors'). */
-function ropeDivisors({ layers }: ModelDescription): GgufTensor[] {
+function ropeDivisors({ layers, conventions: { gguf } }: ModelDescription): GgufTensor[] {
   const { rope, headDim } = layers[0].attention;
   if (rope?.type !== 'llama3') return [];
+  if (!gguf.ropeDivisors)
+    throw new UserError(`llama.cpp's ${gguf.architecture} does not know Llama 3's scaling of rotary angles`);
   const plain = ropeFrequencies({ type: 'default', theta: rope.theta }, headDim).inverse;
   const stretched = ropeFrequencies(rope, headDim).inverse;
   const divisors = Float32Array.from(plain, (frequency, k) => frequency / stretched[k]);

@@ -101,6 +101,8 @@ export interface Conventions {
     readonly architecture: string;
     /** Whether rows that rotate lie in the order of llama.cpp's pairs of neighbours. */
     readonly rotaryPairs: boolean;
+    /** Whether a tensor may divide the rotary angles, which is how Llama 3's scaling is said. @defaultValue false */
+    readonly ropeDivisors?: boolean;
   };
 }
 

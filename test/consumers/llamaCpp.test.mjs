@@ -99,7 +99,8 @@ function randomCase(seed, modelType) {
     attentionBias: bias,
     mlpBias: bias,
     slidingWindow: modelType === 'mistral' && pick.chance(0.5) ? 64 : undefined,
-    rope: pick.of(ropes),
+    // llama.cpp knows Llama 3's scaling of the architecture llama alone.
+    rope: pick.of(modelType === 'qwen3' ? ropes.slice(0, 2) : ropes),
     ...(modelType === 'mixtral' ? { numLocalExperts: 4, numExpertsPerTok: 2 } : {}),
   };
   const some = (share) => Array.from({ length: layers }, (_, i) => i).filter(() => pick.chance(share));

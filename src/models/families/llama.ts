@@ -18,7 +18,11 @@ const describe =
         attention: groupedAttention(config, layer, { window }),
         mlp: gatedMlp(config, layer, activation),
       })),
-      conventions: { architecture, head: 'lm_head', gguf: { architecture: 'llama', rotaryPairs: true } },
+      conventions: {
+        architecture,
+        head: 'lm_head',
+        gguf: { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
+      },
     };
   };
 

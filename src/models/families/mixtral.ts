@@ -34,7 +34,7 @@ export const mixtral: Family = {
       conventions: {
         architecture: 'MixtralForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'llama', rotaryPairs: true },
+        gguf: { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
       },
     };
   },

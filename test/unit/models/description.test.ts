@@ -113,7 +113,7 @@ describe('llama', () => {
     expect(conventions).toEqual({
       architecture: 'LlamaForCausalLM',
       head: 'lm_head',
-      gguf: { architecture: 'llama', rotaryPairs: true },
+      gguf: { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
     });
   });
 
@@ -136,7 +136,7 @@ it('mistral is a llama whose attentions may see a window', () => {
   expect(mistral.conventions).toEqual({
     architecture: 'MistralForCausalLM',
     head: 'lm_head',
-    gguf: { architecture: 'llama', rotaryPairs: true },
+    gguf: { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
   });
 });
 
