@@ -115,6 +115,9 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     attentionBias: read.flag('attention_bias'),
     mlpBias: read.flag('mlp_bias'),
     slidingWindow: read.optionalCount('sliding_window'),
+    // Here, so that the order of keys, of which fingerprints are made, stays what it was.
+    numLocalExperts: own.numLocalExperts,
+    numExpertsPerTok: own.numExpertsPerTok,
     dtype: parseDType(read.value('dtype') ?? read.value('torch_dtype')),
     dropAttention: parseDropList(read.value('drop_attn_list'), numHiddenLayers, `drop_attn_list of ${read.where}`),
     dropMlp: parseDropList(read.value('drop_mlp_list'), numHiddenLayers, `drop_mlp_list of ${read.where}`),
