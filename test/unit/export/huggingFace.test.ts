@@ -308,6 +308,17 @@ it('any model with any drops computes the same from every folder', async () => {
   );
 });
 
+it('a mixture without any MLP holds fewer tensors than it has experts', async () => {
+  const config = { ...mixtral, numHiddenLayers: 1, numLocalExperts: 32 };
+  const folder = place.folder();
+  await writeRandomFolder(folder, config);
+  const [out, drops] = [place.folder('out'), { attention: [0], mlp: [0] }];
+  await exportModel(folder, { to: 'llm-drop', out, engine: place.engine(), drops });
+  expect(await folderLogits(place.engine(), out, tokens)).toEqual(
+    await folderLogits(place.engine(), folder, tokens, drops),
+  );
+});
+
 describe('the llm-drop format', () => {
   const lists: Record<string, [attention: unknown, mlp: unknown]> = {
     indices: [[1, 3], [2]],
