@@ -1,5 +1,6 @@
 import { UserError, type Shape, type WeightDType } from '../engine/index.js';
 import { isJsonObject } from './jsonFile.js';
+import { shownValue } from './shownValue.js';
 
 /** Bytes per element of every dtype that a safetensors file may hold here. */
 export const safetensorsBytes = {
@@ -58,8 +59,6 @@ export interface SafetensorsHeader {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-const show = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
-
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /**
@@ -78,10 +77,10 @@ export function parseSafetensorsHeader(path: string, json: Uint8Array, dataBytes
     });
   }
   if (!isJsonObject(header))
-    throw new UserError(`${path}: the header must be a JSON object, found ${show(header).slice(0, 60)}`);
+    throw new UserError(`${path}: the header must be a JSON object, found ${shownValue(header)}`);
   const { __metadata__: metadata = {}, ...entries } = header;
   if (!isJsonObject(metadata) || Object.values(metadata).some((value) => typeof value !== 'string'))
-    throw new UserError(`${path}: __metadata__ must be an object of strings, found ${show(metadata).slice(0, 60)}`);
+    throw new UserError(`${path}: __metadata__ must be an object of strings, found ${shownValue(metadata)}`);
   const tensors = Object.entries(entries).map(
     ([name, entry]) => [name, parseEntry(path, name, entry, dataBytes)] as const,
   );
@@ -92,7 +91,7 @@ export function parseSafetensorsHeader(path: string, json: Uint8Array, dataBytes
 
 function parseEntry(path: string, name: string, entry: unknown, dataBytes: number): TensorEntry {
   const fail = (expected: string, found: unknown): never => {
-    throw new UserError(`${path}: tensor ${name}: ${expected}, found ${show(found)}`);
+    throw new UserError(`${path}: tensor ${name}: ${expected}, found ${shownValue(found)}`);
   };
   if (!isJsonObject(entry)) return fail('expected an object with dtype, shape and data_offsets', entry);
   const { dtype, shape, data_offsets: offsets } = entry;
@@ -109,7 +108,7 @@ function parseEntry(path: string, name: string, entry: unknown, dataBytes: numbe
     safetensorsBytes[dtype as SafetensorsDType],
   );
   if (end - begin !== bytes)
-    return fail(`${dtype} ${show(shape)} takes ${bytes} bytes, expected data_offsets of that length`, offsets);
+    return fail(`${dtype} ${shownValue(shape)} takes ${bytes} bytes, expected data_offsets of that length`, offsets);
   return { dtype: dtype as SafetensorsDType, shape: shape as number[], bytes, begin };
 }
 

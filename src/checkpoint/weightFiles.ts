@@ -2,6 +2,7 @@ import { access, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UserError } from '../engine/index.js';
 import { isJsonObject, readJsonObject, type JsonObject } from './jsonFile.js';
+import { shownValue } from './shownValue.js';
 import { SafetensorsFile } from './safetensorsFile.js';
 import { indexFile, singleFile } from './shards.js';
 
@@ -100,7 +101,7 @@ function weightMap(path: string, index: JsonObject): [tensor: string, shard: str
   const map = index.weight_map;
   if (!isJsonObject(map) || !Object.keys(map).length)
     throw new UserError(
-      `${path}: expected a weight_map of tensor names to files, found ${JSON.stringify(map)?.slice(0, 60) ?? 'none'}`,
+      `${path}: expected a weight_map of tensor names to files, found ${map === undefined ? 'none' : shownValue(map)}`,
     );
   return Object.entries(map).map(([name, shard]) => {
     if (
@@ -111,7 +112,7 @@ function weightMap(path: string, index: JsonObject): [tensor: string, shard: str
       shard.includes('\\')
     )
       throw new UserError(
-        `${path}: weight_map of ${name}: expected the name of a file in the folder, found ${JSON.stringify(shard)}`,
+        `${path}: weight_map of ${name}: expected the name of a file in the folder, found ${shownValue(shard)}`,
       );
     return [name, shard];
   });

@@ -1,3 +1,4 @@
+import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';
@@ -30,7 +31,7 @@ export function parseImportance(value: unknown, layers: number, where: string): 
     const bad = part.find((score: unknown) => score !== null && !Number.isFinite(score));
     return bad === undefined
       ? (part as Scores)
-      : fail(`holds ${JSON.stringify(bad)} in '${name}', where a number or null belongs`);
+      : fail(`holds ${shownValue(bad)} in '${name}', where a number or null belongs`);
   };
   const all = object(value, 'of scores');
   // Gate-Norm's scores are of weights, not of tokens.

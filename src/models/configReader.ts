@@ -1,4 +1,4 @@
-import type { JsonObject } from '../checkpoint/index.js';
+import { shownValue, type JsonObject } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { mostHeld, type Held } from './held.js';
 
@@ -10,7 +10,7 @@ const largestCount = 2 ** 31 - 1;
  * nobody asked for must be harmless (see `harmlessKeys.ts`). A key that is null is one that is absent.
  */
 export class ConfigReader {
-  readonly #asked: Set<string>;
+  readonly #asked = new Set<string>();
 
   constructor(
     readonly raw: JsonObject,
@@ -18,10 +18,7 @@ export class ConfigReader {
     readonly where: string,
     /** What the file holds. */
     readonly held: Held = mostHeld,
-    asked = new Set<string>(),
-  ) {
-    this.#asked = asked;
-  }
+  ) {}
 
   /** The keys that have been asked for. */
   get asked(): ReadonlySet<string> {
@@ -41,7 +38,7 @@ export class ConfigReader {
   number(key: string, fallback?: number): number {
     const value = this.value(key) ?? fallback;
     if (typeof value !== 'number' || !Number.isFinite(value))
-      this.fail(value === undefined ? `${key} is missing` : `${key} must be a number, found ${shown(value)}`);
+      this.fail(value === undefined ? `${key} is missing` : `${key} must be a number, found ${shownValue(value)}`);
     return value;
   }
 
@@ -111,16 +108,4 @@ export function positive(where: string, key: string, value: number): number {
       hint: value > 0 ? 'it is computed with in float32' : undefined,
     });
   return value;
-}
-
-/** A value in a message, whatever its size. */
-export function shown(value: unknown): string {
-  if (typeof value === 'object' && value !== null) {
-    const within = Object.values(value);
-    const isSmall = within.length <= 4 && within.every((part) => typeof part !== 'object');
-    if (!isSmall) return Array.isArray(value) ? 'a list' : 'an object';
-  }
-  // A number too large for JSON is infinite once it is read.
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'nothing');
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

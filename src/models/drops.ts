@@ -1,3 +1,4 @@
+import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 /** Original layers whose attention or MLP is dropped. */
@@ -12,12 +13,11 @@ export interface Drops {
  */
 export function parseDropList(list: unknown, layers: number, where: string): number[] {
   if (list === undefined || list === null) return [];
-  if (!Array.isArray(list))
-    throw new UserError(`${where} must be a list of layer indices, found ${JSON.stringify(list)}`);
+  if (!Array.isArray(list)) throw new UserError(`${where} must be a list of layer indices, found ${shownValue(list)}`);
   const indices = list.flatMap((entry: unknown, position) => {
     if (typeof entry === 'boolean') return entry ? [position] : [];
     if (typeof entry === 'number' && Number.isInteger(entry)) return [entry];
-    throw new UserError(`${where} holds ${JSON.stringify(entry)}, which is neither a layer index nor a boolean`);
+    throw new UserError(`${where} holds ${shownValue(entry)}, which is neither a layer index nor a boolean`);
   });
   return checkedIndices(indices, layers, where);
 }

@@ -1,3 +1,4 @@
+import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { ConfigReader } from './configReader.js';
 
@@ -111,12 +112,7 @@ export function refuseUnknownKeys({ raw, asked, where }: ConfigReader): void {
   if (!unknown.length) return;
   const [key] = unknown;
   throw new UserError(
-    `${where}: ${key} (${brief(raw[key])}) is not known of model type ${JSON.stringify(raw.model_type)}, and may change what the model computes`,
+    `${where}: ${key} (${shownValue(raw[key], 40)}) is not known of model type ${shownValue(raw.model_type)}, and may change what the model computes`,
     { hint: `if it does not, remove ${unknown.length > 1 ? unknown.join(', ') : 'it'} from the config` },
   );
 }
-
-const brief = (value: unknown): string => {
-  const text = JSON.stringify(value);
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
-};

@@ -1,6 +1,5 @@
-import { weightDTypes, type ModelSource } from '../checkpoint/index.js';
+import { shownValue, weightDTypes, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import { shown } from './configReader.js';
 import { allWeights, modulesOf, type ModelDescription, type ModuleDescription } from './description.js';
 import { isLinear, tensorNames, type WeightSpec } from './weights.js';
 
@@ -106,7 +105,7 @@ function headAlone({ missing, source }: Question): Cause | undefined {
   if (missing.length > 1 || missing[0].role !== 'head') return undefined;
   const said = source.config.tie_word_embeddings;
   return {
-    why: `: tie_word_embeddings of config.json is ${said === undefined ? 'absent' : shown(said)}, so the head is no copy of the embedding`,
+    why: `: tie_word_embeddings of config.json is ${said === undefined ? 'absent' : shownValue(said)}, so the head is no copy of the embedding`,
     hint: 'set it to true if the model was trained so; a base model has no head',
   };
 }

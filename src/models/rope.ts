@@ -1,6 +1,6 @@
-import type { JsonObject } from '../checkpoint/index.js';
+import { shownValue, type JsonObject } from '../checkpoint/index.js';
 import { UserError, type Engine, type Rotary, type Tensor } from '../engine/index.js';
-import { positive, shown, type ConfigReader } from './configReader.js';
+import { positive, type ConfigReader } from './configReader.js';
 
 /** Rotary position embedding (Su et al., 2021) and how it is stretched for longer contexts. */
 export type RopeParameters =
@@ -34,7 +34,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
     const value = scaling[key] ?? fallback;
     if (typeof value !== 'number')
       throw new UserError(
-        `${where}: the rope scaling needs a number ${key}${value === undefined ? '' : `, found ${shown(value)}`}`,
+        `${where}: the rope scaling needs a number ${key}${value === undefined ? '' : `, found ${shownValue(value)}`}`,
       );
     return positive(where, key === 'rope_theta' ? key : `${key} of the rope scaling`, value);
   };
@@ -84,7 +84,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       throw new UserError(
         typeof type === 'string'
           ? `${where}: rope type '${type.slice(0, 60)}' is not supported`
-          : `${where}: rope_type must be a text, found ${shown(type)}`,
+          : `${where}: rope_type must be a text, found ${shownValue(type)}`,
         { hint: 'default, linear, llama3 and yarn are' },
       );
   }
@@ -95,7 +95,8 @@ const largestAttentionFactor = 1e6;
 
 function objectOf(read: ConfigReader, key: string): JsonObject {
   const value = read.value(key) ?? {};
-  if (typeof value !== 'object' || Array.isArray(value)) read.fail(`${key} must be an object, found ${shown(value)}`);
+  if (typeof value !== 'object' || Array.isArray(value))
+    read.fail(`${key} must be an object, found ${shownValue(value)}`);
   return value as JsonObject;
 }
 

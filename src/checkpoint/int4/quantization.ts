@@ -1,5 +1,6 @@
 import { UserError } from '../../engine/index.js';
 import { isJsonObject, type JsonObject } from '../jsonFile.js';
+import { shownValue } from '../shownValue.js';
 import { awqLayout } from './awqLayout.js';
 import { compressedTensorsLayout } from './compressedTensorsLayout.js';
 import { gptqLayout } from './gptqLayout.js';
@@ -37,7 +38,7 @@ export function parseQuantization(raw: JsonObject, where: string): Quantization 
     case 'intel/auto-round':
       return parseAutoRound(raw, where);
     default:
-      throw refused(where, `quant_method ${shown(raw.quant_method)}`);
+      throw refused(where, `quant_method ${shownValue(raw.quant_method)}`);
   }
 }
 
@@ -45,8 +46,6 @@ const refused = (where: string, what: string): UserError =>
   new UserError(`${where}: weights of ${what} are not read`, {
     hint: `4-bit ${int4Methods.join(', ')} are (gemm, gptq, gptq_v2 and pack-quantized)`,
   });
-
-const shown = (value: unknown): string => JSON.stringify(value)?.slice(0, 60) ?? 'none';
 
 const text = (value: unknown): string => (typeof value === 'string' ? value.toLowerCase() : '');
 
@@ -57,13 +56,13 @@ const isTrue = (value: unknown): boolean => value === true || text(value) === 't
 const isFalse = (value: unknown): boolean => value === false || text(value) === 'false';
 
 function checkBits(where: string, bits: unknown): void {
-  if (numberOf(bits) !== 4) throw refused(where, `${shown(bits)} bits`);
+  if (numberOf(bits) !== 4) throw refused(where, `${shownValue(bits)} bits`);
 }
 
 function groupSizeIn(where: string, value: unknown): number {
   const size = numberOf(value);
   if (typeof size !== 'number' || !Number.isInteger(size) || (size < 1 && size !== -1))
-    throw new UserError(`${where}: group_size must be a whole number or -1, found ${shown(value)}`);
+    throw new UserError(`${where}: group_size must be a whole number or -1, found ${shownValue(value)}`);
   return size;
 }
 
@@ -79,7 +78,7 @@ function allGroupSizes(raw: JsonObject, key: string, where: string, usual: numbe
     const bits = numberOf(rule.bits ?? 4);
     // Of AutoRound: floats.
     if (typeof bits === 'number' && bits >= 16) return [];
-    if (bits !== 4) throw refused(where, `${shown(rule.bits)} bits, as its ${key} says of ${shown(name)},`);
+    if (bits !== 4) throw refused(where, `${shownValue(rule.bits)} bits, as its ${key} says of ${shownValue(name)},`);
     return rule.group_size === undefined ? [] : [groupSizeIn(`${where}, ${key}`, rule.group_size)];
   });
   return [...new Set([usual, ...sizes])];
@@ -120,9 +119,10 @@ function parseAutoRound(raw: JsonObject, where: string): Quantization {
   checkBits(where, raw.bits);
   const packing = text(raw.packing_format) || 'auto_round:auto_gptq';
   const dataType = text(raw.data_type) || 'int';
-  if (dataType !== 'int') throw refused(where, `auto-round's data_type ${shown(raw.data_type)}`);
+  if (dataType !== 'int') throw refused(where, `auto-round's data_type ${shownValue(raw.data_type)}`);
   const actBits = numberOf(raw.act_bits ?? 16);
-  if (!(typeof actBits === 'number' && actBits >= 16)) throw refused(where, `auto-round's act_bits ${shown(actBits)}`);
+  if (!(typeof actBits === 'number' && actBits >= 16))
+    throw refused(where, `auto-round's act_bits ${shownValue(actBits)}`);
   const groupSizes = allGroupSizes(raw, 'extra_config', where, groupSizeIn(where, raw.group_size));
   switch (packing) {
     case 'auto_round:auto_gptq':
@@ -136,7 +136,7 @@ function parseAutoRound(raw: JsonObject, where: string): Quantization {
         layout: awqLayout({ groupSizes }),
       };
     default:
-      throw refused(where, `auto-round's packing_format ${shown(raw.packing_format)}`);
+      throw refused(where, `auto-round's packing_format ${shownValue(raw.packing_format)}`);
   }
 }
 
@@ -147,15 +147,16 @@ function parseCompressedTensors(raw: JsonObject, where: string): Quantization {
   // Since version 0.13 each group may have a format of its own.
   const apart = raw.format === undefined || raw.format === 'mixed-precision';
   const other = apart ? groups.find(({ format }) => format !== packed) : undefined;
-  if (other) throw refused(where, `compressed-tensors' format ${shown(raw.format)} with ${shown(other.format)}`);
-  if (!apart && raw.format !== packed) throw refused(where, `compressed-tensors' format ${shown(raw.format)}`);
+  if (other)
+    throw refused(where, `compressed-tensors' format ${shownValue(raw.format)} with ${shownValue(other.format)}`);
+  if (!apart && raw.format !== packed) throw refused(where, `compressed-tensors' format ${shownValue(raw.format)}`);
   if (isJsonObject(raw.transform_config) && Object.keys(raw.transform_config).length)
     throw refused(where, 'compressed-tensors with a transform_config');
   const schemes = groups.map(({ weights }) => (isJsonObject(weights) ? weights : {}));
   if (!schemes.length) throw new UserError(`${where}: expected config_groups that say how weights are quantized`);
   for (const { num_bits: bits, type } of schemes) {
     checkBits(where, bits);
-    if (type !== undefined && type !== 'int') throw refused(where, `type ${shown(type)}`);
+    if (type !== undefined && type !== 'int') throw refused(where, `type ${shownValue(type)}`);
   }
   const groupSizes = [
     ...new Set(

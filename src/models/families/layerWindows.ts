@@ -1,3 +1,4 @@
+import { shownValue } from '../../checkpoint/index.js';
 import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 
@@ -9,14 +10,12 @@ export function layerWindows(
   const types = read.value('layer_types');
   if (types === undefined) return Array.from({ length: numHiddenLayers }, () => slidingWindow);
   if (!Array.isArray(types) || types.length !== numHiddenLayers)
-    read.fail(
-      `layer_types must name the kind of each of the ${numHiddenLayers} layers, found ${JSON.stringify(types).slice(0, 60)}`,
-    );
+    read.fail(`layer_types must name the kind of each of the ${numHiddenLayers} layers, found ${shownValue(types)}`);
   return types.map((type: unknown, layer) => {
     if (type === 'full_attention') return undefined;
     if (type === 'sliding_attention') return slidingWindow;
     return read.fail(
-      `layer_types names ${JSON.stringify(type)} for layer ${layer}`,
+      `layer_types names ${shownValue(type)} for layer ${layer}`,
       'full_attention and sliding_attention are known',
     );
   });

@@ -2,6 +2,7 @@
  * The parts that most families are made of, with the names of their tensors. D hidden, I intermediate, H heads, K
  * key-value heads, d head size, V vocabulary, E experts.
  */
+import { shownValue } from '../../checkpoint/index.js';
 import type { Activation } from '../../engine/index.js';
 import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
@@ -232,6 +233,6 @@ export function readActivation(read: ConfigReader): Activation {
   const name = read.value('hidden_act') ?? read.value('hidden_activation') ?? 'silu';
   const found = typeof name === 'string' ? activations[name] : undefined;
   if (!found)
-    read.fail(`hidden_act ${JSON.stringify(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
+    read.fail(`hidden_act ${shownValue(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
   return found;
 }
