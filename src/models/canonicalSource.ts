@@ -58,12 +58,9 @@ const nameOf = (weight: WeightSpec): string => tensorNames(weight)[0];
 
 /** The first part of all names but the head's, where the tensors of the file do without. */
 function missingPrefix(source: ModelSource, description: ModelDescription): string | undefined {
-  const { embedding, head, layers } = description;
-  const names = [
-    embedding.weight,
-    head.norm.weight,
-    ...layers.flatMap(({ attention, mlp }) => [...attention.weights, ...mlp.weights]),
-  ].map(nameOf);
+  const names = allWeights(description)
+    .filter(({ role }) => role !== 'head')
+    .map(nameOf);
   const prefix = /^[^.]+\./.exec(names[0])?.[0];
   if (!prefix || names.some((name) => !name.startsWith(prefix))) return undefined;
   if (source.tensorNames().some((name) => name.startsWith(prefix))) return undefined;

@@ -6,7 +6,7 @@ import { isDropped } from './size.js';
 import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
 
 /** A file's tensors held against a description, by their headers. */
-export interface WeightReport {
+interface WeightReport {
   /** Weights of modules that are not dropped, of which the file lacks some tensor. */
   readonly missing: readonly WeightSpec[];
   /** What is wrong with tensors that are there: a sentence each. */
@@ -28,7 +28,7 @@ export function checkWeights(source: ModelSource, description: ModelDescription)
 
 const others = (count: number): string => (count > 0 ? ` (and ${count} more such tensors)` : '');
 
-export function compareWeights(source: ModelSource, description: ModelDescription): WeightReport {
+function compareWeights(source: ModelSource, description: ModelDescription): WeightReport {
   const { dropAttention, dropMlp } = description.config;
   const drops = { attention: dropAttention, mlp: dropMlp };
   const weights = allWeights(description);

@@ -52,7 +52,7 @@ export interface GatedMlpDescription extends SubLayerDescription {
   readonly activation: Activation;
 }
 
-/** Each token goes through the top experts of E gated ones, and perhaps through one that all share. */
+/** Each token goes through the top experts of E gated ones. */
 export interface MixtureDescription extends SubLayerDescription {
   readonly kind: 'mixture';
   readonly experts: number;

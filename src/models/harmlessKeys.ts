@@ -2,7 +2,7 @@ import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { ConfigReader } from './configReader.js';
 
-/** Keys of `config.json` that change nothing of what a model computes here, and why. */
+/** Keys of `config.json` that change nothing of what a model computes here, and why; those that all families read are not listed. */
 export const harmlessKeys: Readonly<Record<string, string>> = {
   architectures: 'names the class; the model type decides',
   is_llama_config: 'the model type decides',
@@ -11,15 +11,12 @@ export const harmlessKeys: Readonly<Record<string, string>> = {
   name_or_path: 'where it came from',
   model_name: 'where it came from',
   torch_dtype: 'tensors say their own types',
-  dtype: 'tensors say their own types',
   quantization_config: 'read by the checkpoint, with the tensors',
   'transformers.js_config': 'which files that program takes, and its types of caches',
   compression_config: 'read by the checkpoint, with the tensors',
   quantization: 'read by the checkpoint, with the tensors',
   use_cache: 'caches are asked for by whoever runs the model',
   cache_implementation: 'caches are asked for by whoever runs the model',
-  bos_token_id: 'text belongs to the tokenizer',
-  eos_token_id: 'text belongs to the tokenizer',
   pad_token_id: 'batches are ragged, without padding',
   sep_token_id: 'text belongs to the tokenizer',
   unk_token_id: 'text belongs to the tokenizer',
@@ -46,13 +43,7 @@ export const harmlessKeys: Readonly<Record<string, string>> = {
   pretraining_tp: 'splits products for the same sums',
   attn_implementation: 'which kernels transformers takes',
   use_flash_attention: 'which kernels transformers takes',
-  rope_parameters: 'read with the rotary angles',
-  rope_scaling: 'read with the rotary angles',
-  rope_theta: 'read with the rotary angles',
-  head_dim: 'follows from the shapes where a family does not read it',
-  sliding_window: 'read by the families whose classes apply one',
   max_window_layers: 'only with use_sliding_window',
-  max_position_embeddings: 'how long texts may be',
   max_sequence_length: 'how long texts may be',
   max_length: 'how long generated texts are',
   model_max_length: 'how long texts may be',
@@ -83,7 +74,6 @@ export const harmlessKeys: Readonly<Record<string, string>> = {
   add_cross_attention: 'of encoder-decoder models',
   cross_attention_hidden_size: 'of encoder-decoder models',
   tie_encoder_decoder: 'of encoder-decoder models',
-  tie_word_embeddings: 'read with the head',
   pruned_heads: 'of transformers before version 5; an empty object',
   finetuning_task: 'where it came from',
   license: 'not computed with',

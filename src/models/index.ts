@@ -17,7 +17,6 @@ export {
   type ModelDescription,
   type ModuleDescription,
 } from './description.js';
-export { checkWeights, compareWeights, type WeightReport } from './checkWeights.js';
 export { checkedIndices, parseDropList, type Drops } from './drops.js';
 export { describeConfig, describeModel, families, modelTypeOfGguf, modelTypes, type Family } from './families/index.js';
 export { ggufParameters } from './ggufParameters.js';

@@ -65,14 +65,9 @@ export class Model {
     readonly parameters: Parameters,
   ) {
     this.#replays = engine.createReplays();
-    this.#rotaries = new RotaryTables(
-      engine,
-      description.layers.map(({ attention }) => attention),
-    );
-    this.#slopes = new SlopeTables(
-      engine,
-      description.layers.map(({ attention }) => attention),
-    );
+    const attentions = description.layers.map(({ attention }) => attention);
+    this.#rotaries = new RotaryTables(engine, attentions);
+    this.#slopes = new SlopeTables(engine, attentions);
     const changed = (): void => void (this.#dropsKey = undefined);
     this.layers = description.layers.map((layer, i) => new Layer(i, engine, layer, parameters, changed));
     this.skip({ attention: this.config.dropAttention, mlp: this.config.dropMlp });
@@ -236,7 +231,7 @@ export class Model {
     if (cache && isSingle(batch) && first === 0 && !observer)
       hidden = this.engine.replay(
         this.#replays,
-        { key: this.#dropped, uses: [...pass.rotaries.values()], cache, batch },
+        { key: this.#dropped, uses: [pass.rotaries], cache, batch },
         hidden,
         (x) => this.#runFrom(0, x, pass),
       );

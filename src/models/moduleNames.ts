@@ -15,9 +15,9 @@ export function moduleNames(description: ModelDescription): ModuleNames {
   const of = (tensor: string): string => tensor.slice(0, tensor.lastIndexOf('.'));
   const short = new Map<string, string>();
   for (const weight of allWeights(description).filter(isLinear)) {
-    const { hf } = weight.names;
-    const inLayer = tensorNames({ ...weight, names: { ...weight.names, hf: hf.slice(hf.indexOf('*') + 2) } });
-    if (weight.layer !== undefined) tensorNames(weight).forEach((name, i) => short.set(of(name), of(inLayer[i])));
+    if (weight.layer === undefined) continue;
+    const behindLayer = weight.names.hf.indexOf('*') + `${weight.layer}.`.length;
+    for (const name of tensorNames(weight)) short.set(of(name), of(name.slice(behindLayer)));
   }
   return { head: description.conventions.head, of, short: (module) => short.get(module) ?? module };
 }

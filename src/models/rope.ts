@@ -175,43 +175,23 @@ function yarnFrequencies(plain: Float64Array, headDim: number, rope: RopeParamet
   });
 }
 
-/** Cosines and sines on the device, [positions, headDim / 2], grown as longer sequences come. */
-class RotaryTable {
-  #rotary: Rotary<Tensor> | undefined;
-
-  constructor(
-    private readonly engine: Engine,
-    private readonly rope: RopeParameters,
-    private readonly headDim: number,
-  ) {}
-
-  /** A table of at least `positions` rows. */
-  upTo(positions: number): Rotary<Tensor> {
-    if (this.#rotary && this.#rotary.cos.shape[0] >= positions) return this.#rotary;
-    this.dispose();
-    const rows = Math.max(64, 2 ** Math.ceil(Math.log2(positions)));
-    const half = this.headDim / 2;
-    const { inverse, factor } = ropeFrequencies(this.rope, this.headDim);
-    // Angles are rounded to float32, as in transformers.
-    const angles = Float32Array.from(
-      { length: rows * half },
-      (_, i) => Math.floor(i / half) * Math.fround(inverse[i % half]),
+/** Cosines and sines on the device, [rows, headDim / 2], one row a position. */
+function rotaryTable(engine: Engine, rope: RopeParameters, headDim: number, rows: number): Rotary<Tensor> {
+  const half = headDim / 2;
+  const { inverse, factor } = ropeFrequencies(rope, headDim);
+  // Angles are rounded to float32, as in transformers.
+  const angles = Float32Array.from(
+    { length: rows * half },
+    (_, i) => Math.floor(i / half) * Math.fround(inverse[i % half]),
+  );
+  const table = (f: (angle: number) => number): Tensor => {
+    using made = engine.tensor(
+      angles.map((angle) => f(angle) * factor),
+      [rows, half],
     );
-    const table = (f: (angle: number) => number): Tensor => {
-      using made = this.engine.tensor(
-        angles.map((angle) => f(angle) * factor),
-        [rows, half],
-      );
-      return made.detach();
-    };
-    return (this.#rotary = { cos: table(Math.cos), sin: table(Math.sin) });
-  }
-
-  dispose(): void {
-    this.#rotary?.cos.dispose();
-    this.#rotary?.sin.dispose();
-    this.#rotary = undefined;
-  }
+    return made.detach();
+  };
+  return { cos: table(Math.cos), sin: table(Math.sin) };
 }
 
 /** Cosines and sines by the way in which layers turn queries and keys. */
@@ -225,22 +205,31 @@ export interface Turning {
   readonly rotaryDim?: number;
 }
 
-/** The tables of all layers of a model: one for each way in which queries and keys turn, most often one. */
+/** The tables of all layers of a model, grown as longer sequences come: one for each way to turn, most often one. */
 export class RotaryTables implements Disposable {
-  readonly #tables = new Map<RopeParameters, RotaryTable>();
+  #tables: Rotaries = new Map();
+  #rows = 0;
 
-  constructor(engine: Engine, layers: readonly Turning[]) {
-    for (const { rope, headDim, rotaryDim = headDim } of layers)
-      if (rope && !this.#tables.has(rope)) this.#tables.set(rope, new RotaryTable(engine, rope, rotaryDim));
-  }
+  constructor(
+    private readonly engine: Engine,
+    private readonly layers: readonly Turning[],
+  ) {}
 
-  /** Tables of at least `positions` rows: made before a pass, since one that is recorded must not make any. */
+  /** Tables of at least `positions` rows: made before a pass, since one that is recorded must not make any. Other tables are another map. */
   upTo(positions: number): Rotaries {
-    return new Map([...this.#tables].map(([rope, table]) => [rope, table.upTo(positions)]));
+    if (positions <= this.#rows) return this.#tables;
+    this.dispose();
+    this.#rows = Math.max(64, 2 ** Math.ceil(Math.log2(positions)));
+    const tables = new Map<RopeParameters, Rotary<Tensor>>();
+    for (const { rope, headDim, rotaryDim = headDim } of this.layers)
+      if (rope && !tables.has(rope)) tables.set(rope, rotaryTable(this.engine, rope, rotaryDim, this.#rows));
+    return (this.#tables = tables);
   }
 
   dispose(): void {
-    for (const table of this.#tables.values()) table.dispose();
+    for (const { cos, sin } of this.#tables.values()) [cos, sin].forEach((table) => table.dispose());
+    this.#tables = new Map();
+    this.#rows = 0;
   }
 
   [Symbol.dispose](): void {

@@ -27,8 +27,6 @@ export type WeightRole =
   | 'output'
   /** Scores experts. */
   | 'router'
-  /** How much of the shared expert a token takes. */
-  | 'sharedGate'
   | 'bias';
 
 /** A part of a tensor that holds several weights: rows [from, to), of a stack of experts those of each expert. */
@@ -86,8 +84,8 @@ export const ggufName = ({ names, layer }: WeightSpec): string => inLayer(names.
 export const isLinear = ({ use }: WeightSpec): boolean => use === 'linear' || use === 'experts';
 
 /** Whether it is a matrix of a module that quantizers round: all but what routes tokens. */
-export const isProjection = ({ module, role, use }: WeightSpec): boolean =>
-  module !== undefined && isLinear({ use } as WeightSpec) && role !== 'router' && role !== 'sharedGate';
+export const isProjection = (weight: WeightSpec): boolean =>
+  weight.module !== undefined && isLinear(weight) && weight.role !== 'router';
 
 /** Whether tokens look rows up in it. */
 export const isTable = ({ role }: WeightSpec): boolean => role === 'embedding' || role === 'head';
