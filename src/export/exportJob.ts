@@ -1,6 +1,6 @@
 import type { Engine, WeightDType } from '../engine/index.js';
 import { mergeDrops } from '../drop/index.js';
-import type { Drops, Model, OpenedModel } from '../models/index.js';
+import type { Drops, OpenedModel } from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
 import { floatTypes, type ExportOptions } from './exportOptions.js';
 import { PlannedWeights } from './plannedWeights.js';
@@ -16,11 +16,6 @@ export interface Written {
   readonly packed?: boolean;
   readonly remoteCode?: boolean;
   readonly notes: readonly string[];
-}
-
-/** What was written, as the engine reads it back. Disposed with its files. */
-export interface ReadBack extends AsyncDisposable {
-  readonly model: Model;
 }
 
 /** One export: the model, what is dropped of it, and what is asked for. */

@@ -2,8 +2,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint, writeFolderAtomically } from '../checkpoint/index.js';
 import { writeDropped } from '../drop/index.js';
-import { Model, describeSource, isLlamaLike } from '../models/index.js';
-import type { ExportJob, ReadBack, Written } from './exportJob.js';
+import { Model, isLlamaLike, openModel, type OpenedModel } from '../models/index.js';
+import type { ExportJob, Written } from './exportJob.js';
 import { hasSubLayerDrops, zeroedPlan } from './exportPlan.js';
 import { writeText } from './huggingFaceFolder.js';
 import { findEvidence, modelCard } from './modelCard.js';
@@ -20,7 +20,8 @@ export async function exportFolder(job: ExportJob): Promise<ExportResult> {
     out,
     async (folder) => {
       const written = await writerOf(job)(job, folder);
-      const result = await provedResult(job, written, await reread(job, folder, written));
+      await using opened = await reread(job, folder, written);
+      const result = await provedResult(job, written, new Model(job.engine, opened.description, opened.source));
       await writeText(join(folder, 'README.md'), await modelCard(job.model, cardFacts(result, written), evidence));
       const files = (await readdir(folder)).sort();
       return { ...result, files, bytes: await sizeOfAll(files.map((name) => join(folder, name))) };
@@ -41,14 +42,16 @@ async function writeLlmDrop({ model, drops, options }: ExportJob, folder: string
   return { architecture: model.config.modelType, plan, exact: true, packed: true, notes: [] };
 }
 
-/** The model of a folder that was written. */
-async function reread({ engine, model }: ExportJob, folder: string, { architecture }: Written): Promise<ReadBack> {
+/** A folder that was written, as whoever reads it opens it. */
+async function reread(
+  { model }: ExportJob,
+  folder: string,
+  { architecture }: Written,
+): Promise<Pick<OpenedModel, 'description' | 'source'> & AsyncDisposable> {
+  if (architecture !== nemotronArchitecture) return openModel(folder);
   const source = await openCheckpoint(folder);
-  const description =
-    architecture === nemotronArchitecture
-      ? describeNemotron(source.config, model.config, join(folder, 'config.json'))
-      : describeSource(source);
-  return { model: new Model(engine, description, source), [Symbol.asyncDispose]: () => source.close() };
+  const description = describeNemotron(source.config, model.config, join(folder, 'config.json'));
+  return { source, description, [Symbol.asyncDispose]: () => source.close() };
 }
 
 async function sizeOfAll(paths: readonly string[]): Promise<number> {

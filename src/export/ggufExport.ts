@@ -43,9 +43,7 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
     async (path) => {
       await using file = await GgufFile.open(path);
       await proveTensors(file, tensors, onProgress);
-      const model = await ggufModel(file, job.engine, config.rope);
-      // The file is closed here, whether it is proved or not.
-      const result = await provedResult(job, written, { model, [Symbol.asyncDispose]: async () => undefined });
+      const result = await provedResult(job, written, await ggufModel(file, job.engine, config.rope));
       const card = cardBeside(out);
       const text = await modelCard(job.model, cardFacts(result, written), evidence);
       return {

@@ -1,7 +1,7 @@
 import { Model, type Drops, type Parameters } from '../models/index.js';
 import type { ModelSource } from '../checkpoint/index.js';
 import type { ExportFormat } from './exportOptions.js';
-import type { ExportJob, ReadBack, Written } from './exportJob.js';
+import type { ExportJob, Written } from './exportJob.js';
 import type { CardFacts } from './modelCard.js';
 import { proveRun, type Proof } from './proof.js';
 
@@ -26,17 +26,16 @@ export interface ExportResult {
 /** The largest relative difference of logits between a model and its copy with the same weights: only the order of sums may differ. */
 const sameWeights = 1e-4;
 
-/** Runs the source and what was written of it; the latter is closed. */
+/** Runs the source and `result`, a model of what was written of it. Both are disposed. */
 export async function provedResult(
   job: ExportJob,
   written: Written,
-  readBack: ReadBack,
+  result: Model,
 ): Promise<Omit<ExportResult, 'files' | 'bytes'>> {
-  await using result = readBack;
   const { source: stored, description } = job.model;
   const source = new Model(job.engine, description, written.packed ? stored : floatsOf(stored));
   source.skip(job.drops);
-  const proof = await proveRun(source, result.model, {
+  const proof = await proveRun(source, result, {
     relative: written.exact ? sameWeights : undefined,
     onProgress: job.options.onProgress,
   });

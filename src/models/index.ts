@@ -33,7 +33,7 @@ export {
 } from './memoryNeeds.js';
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
-export { describeSource, examineSource, openModel, type OpenedModel } from './openModel.js';
+export { examineSource, openModel, type OpenedModel } from './openModel.js';
 export {
   holdsWeight,
   isStoredInt4,

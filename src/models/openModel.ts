@@ -53,7 +53,3 @@ export async function examineSource(given: ModelSource): Promise<OpenedModel> {
     ],
   };
 }
-
-/** What a source's config describes. */
-export const describeSource = (source: ModelSource): ModelDescription =>
-  describeModel(source.config, `${source.folder}/config.json`, heldBy(source));

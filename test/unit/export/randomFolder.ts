@@ -16,7 +16,7 @@ import {
   Model,
   allWeights,
   describeConfig,
-  describeSource,
+  describeModel,
   loadModel,
   randomParameters,
   tensorNames,
@@ -112,7 +112,7 @@ export async function writeRandomFolder(
 /** The mixture of a folder with its experts as transformers v5 names them: in two tensors a layer, gate above up. */
 export async function writeFused(folder: string, out: string, extra: JsonObject = {}): Promise<void> {
   await using checkpoint = await openCheckpoint(folder);
-  const { config } = describeSource(checkpoint);
+  const { config } = describeModel(checkpoint.config, checkpoint.folder);
   await writeRandomFolder(out, config, { extra });
   const experts = Array.from({ length: config.numLocalExperts! }, (_, expert) => expert);
   const stacked = (names: readonly string[]): ReturnType<typeof stackedSource> =>

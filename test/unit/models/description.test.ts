@@ -10,7 +10,6 @@ import {
   completeConfig,
   describeConfig,
   describeModel,
-  describeSource,
   fusedNames,
   ggufName,
   globalWeights,
@@ -204,7 +203,7 @@ describe.each(['llama', 'llama-v4-bf16-sharded', 'mistral', 'mixtral'])("transfo
 
   it('holds the tensors that are described, in their shapes', async () => {
     await using source = await openCheckpoint(join(folder, name));
-    const weights = allWeights(describeSource(source));
+    const weights = allWeights(describeModel(source.config, source.folder));
     expect(weights.flatMap(tensorNames).sort()).toEqual(source.tensorNames().sort());
     for (const weight of weights)
       for (const tensor of tensorNames(weight))

@@ -26,7 +26,7 @@ import { readInt4Rows } from '../../../src/engine/int4.js';
 import {
   Model,
   allWeights,
-  describeSource,
+  describeModel,
   fitsMemory,
   isProjection,
   loadModel,
@@ -165,7 +165,7 @@ describe('a quantized folder', () => {
     it.each(kinds)('$format, symmetric: $symmetric: runs as its decoded weights do', async ({ format, symmetric }) => {
       const { out } = await written(config, { format, symmetric, extra: drops });
       await using checkpoint = await openCheckpoint(out);
-      const description = describeSource(checkpoint);
+      const description = describeModel(checkpoint.config, checkpoint.folder);
       const { folder } = checkpoint;
       const floats = {
         folder,
