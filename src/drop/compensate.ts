@@ -5,7 +5,7 @@ import { UserError } from '../engine/index.js';
 import {
   addressableBytes,
   defaultMaxMemory,
-  tensorNames,
+  tensorName,
   type Drops,
   type Model,
   type Parameters,
@@ -76,7 +76,7 @@ function checkRefits(model: Model, parameters: Parameters, stretches: readonly S
   for (const { refit, stays } of stretches) {
     if (!refit) continue;
     const spec = outputOf(model.description, stays!)!;
-    const [tensor] = tensorNames(spec);
+    const tensor = tensorName(spec);
     if (parameters.int4?.(tensor))
       throw new UserError(`${parameters.folder}: ${tensor} is quantized, and a refit needs floats`, {
         hint: 'compensate first, then quantize',

@@ -6,6 +6,7 @@ import {
   isStoredInt4,
   matrixRole,
   storedInt4,
+  tensorName,
   tensorNames,
   weightSource,
   type ModelDescription,
@@ -69,19 +70,19 @@ export class PlannedWeights {
   }
 
   #stored(spec: WeightSpec): Stored {
+    const packed = isStoredInt4(this.parameters, spec);
     return {
       source: weightSource(this.parameters, spec),
       int4: () => storedInt4(this.parameters, spec),
       tensors: tensorNames(spec),
-      packed: isStoredInt4(this.parameters, spec),
-      parts: this.#parts(spec),
+      packed,
+      parts: spec.use === 'experts' && !packed ? this.#parts(spec) : undefined,
     };
   }
 
   #parts(spec: WeightSpec): WeightSource[] | undefined {
     const names = tensorNames(spec);
-    if (spec.use !== 'experts' || !this.parameters.has(names[0]) || isStoredInt4(this.parameters, spec))
-      return undefined;
+    if (!this.parameters.has(names[0])) return undefined;
     const sources = names.map((name) => this.parameters.source(name));
     const packed = names.some((name) => this.parameters.int4?.(name));
     return packed || sources.some(({ dtype }) => dtype !== sources[0].dtype) ? sources : undefined;
@@ -92,7 +93,7 @@ export class PlannedWeights {
     if (treatment === 'whole') return this.#stored(spec);
     const isOutput = matrixRole(spec) === 'output';
     if (!isOutput && holdsWeight(this.parameters, spec)) return this.#stored(spec);
-    return { source: constantSource(tensorNames(spec)[0], spec.shape, neutralValue(spec), this.dtype) };
+    return { source: constantSource(tensorName(spec), spec.shape, neutralValue(spec), this.dtype) };
   }
 }
 

@@ -3,7 +3,7 @@ import {
   allWeights,
   holdsWeight,
   isDropped,
-  tensorNames,
+  tensorName,
   type Drops,
   type ModelConfig,
   type OpenedModel,
@@ -44,7 +44,7 @@ export function checkPair({ dropped, base, folder, baseFolder }: RefitPair): voi
 
 function missingTensor({ description, source }: OpenedModel, drops: Drops): string | undefined {
   const lost = allWeights(description).find((weight) => isDropped(drops, weight) && !holdsWeight(source, weight));
-  return lost && tensorNames(lost)[0];
+  return lost && tensorName(lost);
 }
 
 /** Fields of a config that change neither shapes nor arithmetic. */

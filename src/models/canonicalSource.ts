@@ -11,7 +11,7 @@ import { decodeFloats, type WeightSource } from '../engine/index.js';
 import { allWeights, type ModelDescription } from './description.js';
 import { describeModel } from './families/index.js';
 import type { Held } from './held.js';
-import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
+import { fusedNames, tensorName, tensorNames } from './weights.js';
 
 /** A source as its description has it, and what was done for that. */
 export interface Canonical {
@@ -42,8 +42,8 @@ export async function canonicalSource(
   }
   if (description.head.weight) return { source, notes };
   const untied = derived({ ...source.config, tie_word_embeddings: false }, source.config);
-  const head = nameOf(describeModel(untied, where, held).head.weight!);
-  const embedding = nameOf(description.embedding.weight);
+  const head = tensorName(describeModel(untied, where, held).head.weight!);
+  const embedding = tensorName(description.embedding.weight);
   if (!source.has(head)) return { source, notes };
   if (!source.has(embedding)) return { source: new SourceView(source, { names: new Map([[embedding, head]]) }), notes };
   if (await areEqual(source, head, embedding)) {
@@ -54,13 +54,11 @@ export async function canonicalSource(
   return { source: new SourceView(source, { config: untied }), notes };
 }
 
-const nameOf = (weight: WeightSpec): string => tensorNames(weight)[0];
-
 /** The first part of all names but the head's, where the tensors of the file do without. */
 function missingPrefix(source: ModelSource, description: ModelDescription): string | undefined {
   const names = allWeights(description)
     .filter(({ role }) => role !== 'head')
-    .map(nameOf);
+    .map((weight) => tensorName(weight));
   const prefix = /^[^.]+\./.exec(names[0])?.[0];
   if (!prefix || names.some((name) => !name.startsWith(prefix))) return undefined;
   if (source.tensorNames().some((name) => name.startsWith(prefix))) return undefined;

@@ -58,6 +58,7 @@ export {
   isTable,
   matrixRole,
   moduleKinds,
+  tensorName,
   tensorNames,
   tensorPlaces,
   theWeight,

@@ -68,12 +68,15 @@ export interface WeightSpec {
 
 const inLayer = (name: string, layer = 0): string => name.replace('*', String(layer));
 
-/** All tensors of a Hugging Face checkpoint that hold a weight on its own: one, or one an expert. */
-export function tensorNames({ names, layer, shape }: WeightSpec): string[] {
-  const name = inLayer(names.hf, layer);
-  if (!name.includes('#')) return [name];
-  return Array.from({ length: shape[0] }, (_, expert) => name.replace('#', String(expert)));
-}
+/** The tensor of a Hugging Face checkpoint that holds a weight on its own, or one expert's part of a stack. */
+export const tensorName = ({ names, layer }: WeightSpec, expert = 0): string =>
+  inLayer(names.hf, layer).replace('#', String(expert));
+
+/** All such tensors: one, or one an expert. */
+export const tensorNames = (weight: WeightSpec): string[] =>
+  Array.from({ length: weight.names.hf.includes('#') ? weight.shape[0] : 1 }, (_, expert) =>
+    tensorName(weight, expert),
+  );
 
 /** The fused tensors that may hold it instead, by the forms. */
 export const fusedNames = ({ forms, layer }: WeightSpec): string[] => forms.map(({ tensor }) => inLayer(tensor, layer));

@@ -129,7 +129,7 @@ export class AwqModules {
     this.projections.replaced.set(routerSource.name, mapRows(routerSource, scaleColumns(factors)));
     for (const [expert, [gate, up, down]] of experts.entries()) {
       const own = new InputStatistics(model.config.hiddenSize, visitCount(visits[expert]));
-      const hidden = await this.#expertHidden([gate, up], inputs, visits[expert], own);
+      const hidden = await this.#expertHidden(module, [gate, up], inputs, visits[expert], own);
       const folded = this.#scaleColumnsOf(factors, own.sample);
       await this.#finishGated(module, [gate, up, down], folded.maps, folded.sample, hidden);
     }
@@ -301,6 +301,7 @@ export class AwqModules {
    * The inputs of an expert's `down`, for the tokens that visit it; the inputs of the expert itself are added to `own`.
    */
   async #expertHidden(
+    { activation }: MixtureDescription,
     [gateAt, upAt]: readonly ProjectionAt[],
     inputs: readonly Float32Array[],
     visits: Visits,
@@ -317,7 +318,7 @@ export class AwqModules {
         const x = gatherRows(engine, inputs[row], places, own.width);
         own.add(await engine.readFloats(x));
         const [g, u] = engine.linear(x, [{ weight: gate }, { weight: up }]);
-        hidden.add(await engine.readFloats(engine.gatedActivation(g, u)));
+        hidden.add(await engine.readFloats(engine.gatedActivation(g, u, activation)));
       });
     }
     return hidden;

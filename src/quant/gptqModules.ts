@@ -121,7 +121,7 @@ export class GptqModules {
         if (places.length === 0) continue;
         const x = gatherRows(engine, inputs[row], places, width);
         const [g, u] = engine.linear(x, [{ weight: gateWeight }, { weight: upWeight }]);
-        grams.add('hidden', engine.gatedActivation(g, u));
+        grams.add('hidden', engine.gatedActivation(g, u, mixture.activation));
       }
     }
     await this.#replace(down, await grams.take('hidden'));

@@ -1,6 +1,7 @@
 import { dequantizeRows, type Engine, type Int4Rows, type WeightSource } from '../engine/index.js';
 import {
   isProjection,
+  tensorName,
   tensorNames,
   theWeight,
   weightSource,
@@ -66,8 +67,8 @@ export class Projections {
     return roles.map((role) => ({ weight: theWeight(module.weights, role), expert }));
   }
 
-  tensor({ weight, expert = 0 }: ProjectionAt): string {
-    return tensorNames(weight)[expert];
+  tensor({ weight, expert }: ProjectionAt): string {
+    return tensorName(weight, expert);
   }
 
   /** A projection's weight [out, in] as it is stored. */

@@ -10,7 +10,7 @@ import {
   type WalkOptions,
 } from '../walk/index.js';
 import { UserError } from '../engine/index.js';
-import { Model, allWeights, modulesOf, tensorNames, type ModuleKind, type Parameters } from '../models/index.js';
+import { Model, allWeights, modulesOf, tensorName, type ModuleKind, type Parameters } from '../models/index.js';
 import { AwqModules } from './awqModules.js';
 import { GptqModules } from './gptqModules.js';
 import { groupQuantized, type GroupOptions } from './groupQuantizer.js';
@@ -85,7 +85,7 @@ export const projectionTensors = ({ layers }: Pick<Model, 'layers'>): string[] =
     modulesOf(layer.description)
       .filter(([kind]) => !layer.skips(kind))
       .flatMap(([, module]) => projectionsOf(module))
-      .map(({ weight, expert = 0 }) => tensorNames(weight)[expert]),
+      .map(({ weight, expert }) => tensorName(weight, expert)),
   );
 
 interface ModuleQuantizer {
@@ -196,7 +196,7 @@ class Quantization {
       throw new UserError("the model's output projection is its embedding, so it is not quantized on its own", {
         hint: 'leave `head` out',
       });
-    const [name] = tensorNames(weight);
+    const name = tensorName(weight);
     tensors.set(name, groupQuantized(this.#projections.stored.source(name), this.options));
   }
 }
