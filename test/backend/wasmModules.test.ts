@@ -41,7 +41,7 @@ async function allModules(): Promise<KernelModule[]> {
         [1, 3, 7].map((group) => decodeAttention({ plan: { ...strictTile, unroll }, group, stored })),
       ),
     ),
-    decodeAttention({ plan: strictTile, group: 3, stored: 'float16', sloped: true, rotated: 2 }),
+    decodeAttention({ plan: strictTile, group: 3, stored: 'float16', sloped: true }),
     mapModule(['multiply', ['gelu', ['tanh', 'x']], 'y'], 'beside').strict,
     mapModule(['multiply', 'x', ['sigmoid', 'y']], 'perRow').strict,
     mapModule(['divide', ['gelu_tanh', 'x'], 30], 'none').strict,

@@ -4,10 +4,19 @@ import { each, element } from '../compiler/loops.js';
 import { storeHalves, toHalf } from './float16.js';
 
 /**
- * Rotates pairs (i, i + half) by a position's angles: first = a cos - b sin, second = b cos + a sin. cos and sin are
- * tables [positions, half].
+ * Rotates pairs (i, i + half) of a row of `size` elements by a position's angles: first = a cos - b sin, second = b cos +
+ * a sin. cos and sin are tables [positions, half]; elements beyond the pairs are copied, all of them where half is 0.
  */
-export function rotateRow(k: Kernel, half: Int, source: Int, target: Int, position: Int, cos: Int, sin: Int): void {
+export function rotateRow(
+  k: Kernel,
+  half: Int,
+  size: Int,
+  source: Int,
+  target: Int,
+  position: Int,
+  cos: Int,
+  sin: Int,
+): void {
   const bytes = k.let(half.shiftLeft(2));
   const row = k.let(position.times(bytes));
   each(
@@ -20,20 +29,6 @@ export function rotateRow(k: Kernel, half: Int, source: Int, target: Int, positi
       second.store(y.times(u).plus(x.times(v)));
     },
   );
-}
-
-/** The same of a row of `size` elements, more than are rotated: the others are copied. */
-export function rotatePartly(
-  k: Kernel,
-  half: Int,
-  size: Int,
-  source: Int,
-  target: Int,
-  position: Int,
-  cos: Int,
-  sin: Int,
-): void {
-  rotateRow(k, half, source, target, position, cos, sin);
   const rotated = k.let(half.shiftLeft(1));
   each(k, size.minus(rotated), [element(source, rotated), element(target, rotated)], (from, at) =>
     at.store(from.load()),
@@ -143,6 +138,7 @@ const rotateParameters = {
   group: 'i32',
   size: 'i32',
   positions: 'i32',
+  half: 'i32',
   cos: 'i32',
   sin: 'i32',
 } as const;
@@ -166,22 +162,9 @@ function emitRotate(
   });
 }
 
-/** For tables of fewer columns than half a head's elements. */
-export const partialRotary = kernelModule('partialRotary', () => ({
-  rotate: kernel({ ...rotateParameters, half: 'i32' }, (k, p) =>
-    emitRotate(k, p, (to, position) => rotatePartly(k, p.half, p.size, p.source, to, position, p.cos, p.sin)),
-  ),
-}));
-
 export const attention = kernelModule('attention', () => ({
   rotate: kernel(rotateParameters, (k, p) =>
-    emitRotate(k, p, (to, position) =>
-      k.if(
-        p.cos.differs(0),
-        () => rotateRow(k, p.size.shiftRight(1), p.source, to, position, p.cos, p.sin),
-        () => each(k, p.size, [p.source, to], (from, at) => at.store(from.load())),
-      ),
-    ),
+    emitRotate(k, p, (to, position) => rotateRow(k, p.half, p.size, p.source, to, position, p.cos, p.sin)),
   ),
 
   appendKeys: append(putFloat, ofKeys),

@@ -1,7 +1,7 @@
-import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/kernel.js';
+import { kernel, kernelModule, type Kernel, type Locals, type Variable } from '../compiler/kernel.js';
 import { choose, constant, load, type Int, type Value } from '../compiler/language.js';
 import { each, element } from '../compiler/loops.js';
-import { ofKeys, ofValues, putFloat, putHalf, putRow, rotatePartly, rotateRow } from './attentionRows.js';
+import { ofKeys, ofValues, putFloat, putHalf, putRow, rotateRow } from './attentionRows.js';
 import { exponential } from './exp.js';
 import { eachPanel, panelSums, reader, touch, unitOf, type DecodeShape } from './panelSums.js';
 import { weigh, type Slope } from './softmax.js';
@@ -33,44 +33,50 @@ export const decodeScratch = (group: number): number => group * (queryStride + w
  */
 export const partFloats = (group: number, padded: number): number => group * (padded + 2);
 
+const attendParameters = {
+  first: 'i32',
+  units: 'i32',
+  q: 'i32',
+  k: 'i32',
+  v: 'i32',
+  where: 'i32',
+  half: 'i32',
+  cos: 'i32',
+  sin: 'i32',
+  slopes: 'i32',
+  heads: 'i32',
+  size: 'i32',
+  padded: 'i32',
+  window: 'i32',
+  scale: 'f32',
+  softCap: 'f32',
+  parts: 'i32',
+  scratch: 'i32',
+} as const;
+
+const combineParameters = {
+  parts: 'i32',
+  where: 'i32',
+  heads: 'i32',
+  size: 'i32',
+  padded: 'i32',
+  window: 'i32',
+  target: 'i32',
+} as const;
+
 const makeModule = (shape: DecodeShape) =>
   kernelModule('decodeAttention', () => ({
     /**
      * One token's attention over some of its keys, for units of a key-value head and `splitKeys` keys each, those that
      * the window shows: rotates the unit's queries, appends key and value where they belong to its keys, scores, weighs.
      * At `where` are its position, the number of tokens before it, where its slot's keys and values begin, the bytes of
-     * each head's, the capacity and (where they are) the slopes, which may change from pass to pass. Leaves parts, [unit][partFloats], to `combine`.
+     * each head's, and the capacity, which may change from pass to pass. Leaves parts, [unit][partFloats], to `combine`.
      */
-    attend: kernel(
-      {
-        first: 'i32',
-        units: 'i32',
-        q: 'i32',
-        k: 'i32',
-        v: 'i32',
-        where: 'i32',
-        cos: 'i32',
-        sin: 'i32',
-        heads: 'i32',
-        size: 'i32',
-        padded: 'i32',
-        window: 'i32',
-        scale: 'f32',
-        softCap: 'f32',
-        parts: 'i32',
-        scratch: 'i32',
-      },
-      (k, p) => emitAttend(k, shape, p),
-    ),
+    attend: kernel(attendParameters, (k, p) => emitAttend(k, shape, p)),
 
     /** Combines the partial results of one token; `target` is the token's row [heads group size]. */
-    combine: kernel(
-      { parts: 'i32', where: 'i32', heads: 'i32', size: 'i32', padded: 'i32', window: 'i32', target: 'i32' },
-      (k, p) => emitCombine(k, shape, p),
-    ),
+    combine: kernel(combineParameters, (k, p) => emitCombine(k, shape, p)),
   }));
-
-type Named<N extends string> = { readonly [K in N]: Variable<'i32'> };
 
 /** The first key that is seen, and the end of them. */
 function seen(k: Kernel, where: Int, window: Int): { begin: Variable<'i32'>; end: Variable<'i32'> } {
@@ -78,26 +84,7 @@ function seen(k: Kernel, where: Int, window: Int): { begin: Variable<'i32'>; end
   return { begin: k.let(choose(end.greater(window), end.minus(window), 0)), end };
 }
 
-function emitAttend(
-  k: Kernel,
-  shape: DecodeShape,
-  p: Named<
-    | 'first'
-    | 'units'
-    | 'q'
-    | 'k'
-    | 'v'
-    | 'where'
-    | 'cos'
-    | 'sin'
-    | 'heads'
-    | 'size'
-    | 'padded'
-    | 'window'
-    | 'parts'
-    | 'scratch'
-  > & { readonly scale: Variable<'f32'>; readonly softCap: Variable<'f32'> },
-): void {
+function emitAttend(k: Kernel, shape: DecodeShape, p: Locals<typeof attendParameters>): void {
   const { group, stored } = shape;
   const put = stored === 'float32' ? putFloat : putHalf;
   const { bytes } = put;
@@ -111,16 +98,8 @@ function emitAttend(
   // Weights are at most 1 and take it whole.
   const bias = unitOf(stored);
   const scale = k.let(p.scale.times(Math.sqrt(bias)));
-  const half = k.let(shape.rotated === undefined ? size.shiftRight(1) : constant('i32', shape.rotated));
-  const rotate = (source: Int, target: Int): void =>
-    shape.rotated === undefined
-      ? k.if(
-          p.cos.differs(0),
-          () => rotateRow(k, half, source, target, position, p.cos, p.sin),
-          () => each(k, size, [source, target], (from, to) => to.store(from.load())),
-        )
-      : rotatePartly(k, half, size, source, target, position, p.cos, p.sin);
-  const slopes = shape.sloped ? k.let(load.i32(p.where, 24)) : undefined;
+  const rotate = (source: Int, target: Int): void => rotateRow(k, p.half, size, source, target, position, p.cos, p.sin);
+  const slopes = shape.sloped ? p.slopes : undefined;
   const weights = k.let(scratch.plus(group * queryStride));
   k.for(p.first, p.first.plus(p.units), 1, (unit) => {
     const head = k.let(unit.remainder(p.heads));
@@ -213,15 +192,7 @@ function emitAttend(
 function emitCombine(
   k: Kernel,
   { plan, group }: DecodeShape,
-  {
-    parts,
-    where,
-    heads,
-    size,
-    padded,
-    window,
-    target,
-  }: Named<'parts' | 'where' | 'heads' | 'size' | 'padded' | 'window' | 'target'>,
+  { parts, where, heads, size, padded, window, target }: Locals<typeof combineParameters>,
 ): void {
   const { begin, end } = seen(k, where, window);
   const exp = exponential(k, plan.fused);
@@ -264,15 +235,7 @@ const made = new Map<string, Module>();
 
 /** Kernels for a shape, made once a process. */
 export function decodeAttention(shape: DecodeShape): Module {
-  const key = [
-    shape.plan.fused,
-    shape.plan.panels,
-    shape.plan.unroll,
-    shape.group,
-    shape.stored,
-    shape.sloped,
-    shape.rotated,
-  ].join();
+  const key = [shape.plan.fused, shape.plan.panels, shape.plan.unroll, shape.group, shape.stored, shape.sloped].join();
   let found = made.get(key);
   if (!found) made.set(key, (found = makeModule(shape)));
   return found;

@@ -14,8 +14,6 @@ export interface DecodeShape {
   readonly stored: 'float32' | 'float16';
   /** Whether scores have slopes. */
   readonly sloped?: boolean;
-  /** Columns of rotary tables that rotate a part of a head only. */
-  readonly rotated?: number;
 }
 
 type Row = (address: Int, offset: number) => Value<'f32x4'>;

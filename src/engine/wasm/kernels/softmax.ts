@@ -22,9 +22,9 @@ function slopes(k: Kernel, { slope, first }: Slope): (at: Cursor) => Float {
 
 /**
  * Scores of attention to weights, in place: `count` of them after `skipped` others (fewer than 8), scaled, sloped where
- * `sloped` says so and softly capped (where `softCap` is not 0), less the largest, exponentiated. Around them, up to whole steps of 8 from `scores` on, weights
- * are 0, so that no exponential is computed alone. They are kept times `unit`. Gives their largest score, the sum of their
- * weights, and how far the steps reach.
+ * `sloped` says so and softly capped (where `softCap` is not 0), less the largest, exponentiated. Around them, up to
+ * whole steps of 8 from `scores` on, weights are 0, so that no exponential is computed alone. They are kept times
+ * `unit`. Gives their largest score, the sum of their weights, and how far the steps reach.
  */
 export function weigh(
   k: Kernel,

@@ -35,7 +35,7 @@ export function attendTokens(
   const group = queryHeads / keyValueHeads;
   const padded = roundUp(headDim, panelRows);
   const window = Math.min(spec.window ?? 0x7fffffff, 0x7fffffff);
-  const shape = { plan: machine.plan, group, stored: dtype, sloped: Boolean(slopes), rotated: partOfHead(spec) };
+  const shape = { plan: machine.plan, group, stored: dtype, sloped: Boolean(slopes) };
   const { attend, combine } = machine.calls(kernels(shape));
   const scratch = machine.scratch.take(frame, decodeScratch(group));
   const common = { heads: keyValueHeads, size: headDim, padded, window };
@@ -49,8 +49,7 @@ export function attendTokens(
       const layout = layoutOf(of.spec.capacity, keyValueHeads, headDim, dtype);
       const perHead = headBytes(layout);
       const first = (of.storage(layer) as Block).address + slot * keyValueHeads * perHead;
-      const words = [positions[index], start, first, first + keyBytes(layout), perHead, layout.capacity];
-      return slopes ? [...words, addressOf(slopes)] : words;
+      return [positions[index], start, first, first + keyBytes(layout), perHead, layout.capacity];
     });
     const units = (sequence: Sequence): number => splitsOf(sequence.start, window) * keyValueHeads;
     const attending = attend({
@@ -61,8 +60,10 @@ export function attendTokens(
       k: row(k, index),
       v: row(v, index),
       where,
+      half: rotary?.cos.shape[1] ?? 0,
       cos,
       sin,
+      slopes: slopes ? addressOf(slopes) : 0,
       scale,
       softCap,
       parts,
@@ -93,9 +94,3 @@ export function attendTokens(
 /** How many splits hold the keys that the token at `start` sees. */
 const splitsOf = (start: number, window: number): number =>
   Math.floor(start / splitKeys) - Math.floor(Math.max(0, start + 1 - window) / splitKeys) + 1;
-
-/** Columns of the rotary tables where they rotate a part of each head only. */
-export function partOfHead({ headDim, rotary }: AttentionSpec): number | undefined {
-  const columns = rotary?.cos.shape[1];
-  return columns !== undefined && 2 * columns < headDim ? columns : undefined;
-}

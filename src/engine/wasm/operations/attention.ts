@@ -1,6 +1,6 @@
 import type { AttentionInputs, AttentionSpec, Operand } from '../../backend.js';
 import { asking, type Sequence } from '../../batch.js';
-import { attention as kernels, partialRotary } from '../kernels/attentionRows.js';
+import { attention as kernels } from '../kernels/attentionRows.js';
 import { halfFloat } from '../kernels/float16.js';
 import { slopedSoftmax, softmax } from '../kernels/softmax.js';
 import { headBytes, keyBytes, layoutOf, type Layout } from '../layouts/cacheLayout.js';
@@ -19,7 +19,7 @@ import {
   type Task,
   type Varying,
 } from '../runtime/task.js';
-import { attendTokens, isDecode, partOfHead } from './attendTokens.js';
+import { attendTokens, isDecode } from './attendTokens.js';
 import { chunks, productCalls } from './linear.js';
 import { packLeftCalls } from './packRows.js';
 
@@ -84,14 +84,11 @@ function rotated(
     group,
     size,
     positions: perUnit(positions, 4),
+    half: rotary?.cos.shape[1] ?? 0,
     cos,
     sin,
   };
-  const half = partOfHead(spec);
-  const rotate =
-    half === undefined
-      ? machine.calls(kernels).rotate(values)
-      : machine.calls(partialRotary).rotate({ ...values, half });
+  const rotate = machine.calls(kernels).rotate(values);
   machine.run([machine.rowsTask(tokens, 4 * heads * size, rotate)]);
   return target;
 }
