@@ -161,9 +161,6 @@ export interface Backend {
   // General operations, for experiments. Results have the shape that `Engine` states.
   /** [m, k] x [k, n] -> [m, n], either side transposed. */
   matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean): Storage;
-  /** `b` has a's shape, or a's last sizes (repeated over the first), or one element. */
-  add(a: Operand, b: Operand): Storage;
-  multiply(a: Operand, b: Operand): Storage;
   /** The expression of each element of x and, where it mentions y, that of y which belongs to it (see `broadcastOf`). */
   map(x: Operand, expression: Expression, y: Operand | undefined): Storage;
   /** Over an axis: x is [outer, size, inner]. */

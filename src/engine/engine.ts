@@ -125,13 +125,13 @@ export class Engine {
   /** a + b; b may have a's last sizes only, or a single element. */
   add(a: Tensor, b: Tensor): Tensor {
     check.broadcast('add', a, b);
-    return this.#tensor(this.backend.add(a, b), a.shape);
+    return this.#tensor(this.backend.map(a, ['add', 'x', 'y'], b), a.shape);
   }
 
   /** a * b elementwise; b may have a's last sizes only, or a single element. */
   multiply(a: Tensor, b: Tensor): Tensor {
     check.broadcast('multiply', a, b);
-    return this.#tensor(this.backend.multiply(a, b), a.shape);
+    return this.#tensor(this.backend.map(a, ['multiply', 'x', 'y'], b), a.shape);
   }
 
   /**

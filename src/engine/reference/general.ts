@@ -29,12 +29,6 @@ export function gather(table: Floats, indices: Int32Array): Float32Array {
   );
 }
 
-/** f(a, b) elementwise; b repeats over a's first sizes. */
-export function elementwise(a: Operand, b: Operand, f: (a: number, b: number) => number): Float32Array {
-  const right = flat(b);
-  return flat(a).map((value, i) => f(value, right[i % right.length]));
-}
-
 /** The expression of each element of x, and of the element of y that belongs to it. */
 export function map(x: Operand, expression: Expression, y: Operand | undefined): Float32Array {
   const { width, rowStride, columnStride } = broadcastOf(x.shape, y?.shape)!;

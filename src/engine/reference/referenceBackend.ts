@@ -41,14 +41,6 @@ export class ReferenceBackend implements Backend {
     return stored(general.matmul(a, b, transposeA, transposeB));
   }
 
-  add(a: Operand, b: Operand): Storage {
-    return stored(general.elementwise(a, b, (x, y) => x + y));
-  }
-
-  multiply(a: Operand, b: Operand): Storage {
-    return stored(general.elementwise(a, b, (x, y) => x * y));
-  }
-
   map(x: Operand, expression: Expression, y: Operand | undefined): Storage {
     return stored(general.map(x, expression, y));
   }

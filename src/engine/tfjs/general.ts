@@ -4,11 +4,6 @@ import { interpret, mentions, type Expression } from '../expression.js';
 import { algebra } from './algebra.js';
 import type { Tensor, Tf } from './load.js';
 
-/** `b` repeated over a's first axes. */
-export function broadcast(tf: Tf, a: Tensor, b: Tensor, op: (a: Tensor, b: Tensor) => Tensor): Tensor {
-  return b.size === 0 ? tf.clone(a) : op(tf.reshape(a, [a.size / b.size, b.size]), tf.reshape(b, [b.size]));
-}
-
 /** The expression of each element of x, and of the element of y that belongs to it. */
 export function map(tf: Tf, x: Tensor, expression: Expression, y: Tensor | undefined): Tensor {
   const { rows, width, rowStride, columnStride } = broadcastOf(x.shape, y?.shape)!;

@@ -21,7 +21,7 @@ import type { WeightSource, WeightUse } from '../weight.js';
 import { AccumulatorStorage, cosines } from './accumulate.js';
 import { attention } from './attention.js';
 import { CacheLayer } from './cache.js';
-import { broadcast, firstLargest, map, softmax } from './general.js';
+import { firstLargest, map, softmax } from './general.js';
 import { loadTfjs, type Tensor, type Tf, type Tfjs } from './load.js';
 import { moe } from './moe.js';
 import { readWeight } from './pack.js';
@@ -82,14 +82,6 @@ class TfjsBackend implements Backend {
 
   matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean): Storage {
     return this.#run((tf) => tf.matMul(view(tf, a), view(tf, b), transposeA, transposeB));
-  }
-
-  add(a: Operand, b: Operand): Storage {
-    return this.#run((tf) => broadcast(tf, view(tf, a), view(tf, b), tf.add));
-  }
-
-  multiply(a: Operand, b: Operand): Storage {
-    return this.#run((tf) => broadcast(tf, view(tf, a), view(tf, b), tf.mul));
   }
 
   map(x: Operand, expression: Expression, y: Operand | undefined): Storage {

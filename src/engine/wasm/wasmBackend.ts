@@ -106,30 +106,11 @@ class WasmBackend implements Home {
     return results.keep(c);
   }
 
-  add(a: Operand, b: Operand): Block {
-    const { add, addScalar } = this.#machine.kernels(elementwise);
-    return this.#binary(a, b, add, addScalar);
-  }
-
-  multiply(a: Operand, b: Operand): Block {
-    const { multiply, multiplyScalar } = this.#machine.kernels(elementwise);
-    return this.#binary(a, b, multiply, multiplyScalar);
-  }
-
   map(x: Operand, expression: Expression, y: Operand | undefined): Block {
     const layout = broadcastOf(x.shape, y?.shape)!;
     return this.#result(layout.rows * layout.width, (target) =>
       mapRows(this.#machine, expression, addressOf(x), target, layout, y && addressOf(y)),
     );
-  }
-
-  #binary(a: Operand, b: Operand, rowwise: Rowwise, scalar: WithScalar): Block {
-    const [count, width] = [sizeOf(a.shape), sizeOf(b.shape)];
-    return this.#result(count, (y) => {
-      const operands = { a: addressOf(a), b: addressOf(b), y };
-      if (width === 1) scalar({ ...operands, count });
-      else if (width > 0) rowwise({ ...operands, rows: count / width, width });
-    });
   }
 
   softmax(x: Operand, outer: number, size: number, inner: number): Block {
@@ -285,9 +266,6 @@ class WasmBackend implements Home {
     return frame.keep(block);
   }
 }
-
-type Rowwise = (values: { a: number; b: number; y: number; rows: number; width: number }) => void;
-type WithScalar = (values: { a: number; b: number; y: number; count: number }) => void;
 
 /** A tensor [rows, depth], or [depth, rows] where transposed. */
 function matrix(t: Operand, transposed: boolean): Matrix {

@@ -1,30 +1,17 @@
 import { fusibleModule, kernel } from '../compiler/kernel.js';
-import { load, type Float, type Value } from '../compiler/language.js';
+import type { Float, Value } from '../compiler/language.js';
 import { each } from '../compiler/loops.js';
 import { exponential } from './exp.js';
 
-/** y = a op b for `rows` rows of `width` floats, with the same b for each row; y may be a. */
-const broadcast = (op: (a: Float, b: Float) => Float) =>
-  kernel({ a: 'i32', b: 'i32', y: 'i32', rows: 'i32', width: 'i32' }, (k, { a, b, y, rows, width }) =>
+export const elementwise = fusibleModule('elementwise', (fused) => ({
+  /** y = a + b for `rows` rows of `width` floats, with the same b for each row; y may be a. */
+  add: kernel({ a: 'i32', b: 'i32', y: 'i32', rows: 'i32', width: 'i32' }, (k, { a, b, y, rows, width }) =>
     k.repeat(rows, () => {
-      each(k, width, [a, b, y], (left, right, to) => to.store(op(left.load(), right.load())));
+      each(k, width, [a, b, y], (left, right, to) => to.store(left.load().plus(right.load())));
       a.add(width.times(4));
       y.add(width.times(4));
     }),
-  );
-
-/** y = a op b[0] for `count` floats. */
-const withScalar = (op: (a: Float, b: Value<'f32'>) => Float) =>
-  kernel({ a: 'i32', b: 'i32', y: 'i32', count: 'i32' }, (k, { a, b, y, count }) => {
-    const scalar = k.let(load.f32(b));
-    each(k, count, [a, y], (left, to) => to.store(op(left.load(), scalar)));
-  });
-
-export const elementwise = fusibleModule('elementwise', (fused) => ({
-  add: broadcast((a, b) => a.plus(b)),
-  multiply: broadcast((a, b) => a.times(b)),
-  addScalar: withScalar((a, b) => a.plus(b)),
-  multiplyScalar: withScalar((a, b) => a.times(b)),
+  ),
 
   /** y = gate / (1 + e^-gate) * up, `count` floats; y may be either. */
   siluMultiply: kernel({ gate: 'i32', up: 'i32', y: 'i32', count: 'i32' }, (k, { gate, up, y, count }) => {

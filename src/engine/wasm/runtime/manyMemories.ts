@@ -27,8 +27,6 @@ type Operation = Exclude<
 const operations: Readonly<Record<Operation, true>> = {
   read: true,
   matmul: true,
-  add: true,
-  multiply: true,
   map: true,
   softmax: true,
   reduce: true,
