@@ -24,6 +24,5 @@ export { KvCache, type CacheSpec } from './kvCache.js';
 export type { Freeable, Scope } from './ledger.js';
 export { fromNdarray, toNdarray } from './ndarrayView.js';
 export type { Repeated, Replays } from './replays.js';
-export { systemMemory } from './systemMemory.js';
 export { Tensor, sizeOf, type DType, type Storage } from './tensor.js';
 export { Weight, bytesPerElement, type WeightDType, type WeightSource, type WeightUse } from './weight.js';

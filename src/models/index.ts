@@ -18,7 +18,15 @@ export {
   type ModuleDescription,
 } from './description.js';
 export { checkedIndices, parseDropList, type Drops } from './drops.js';
-export { describeConfig, describeModel, families, modelTypeOfGguf, modelTypes, type Family } from './families/index.js';
+export {
+  describeConfig,
+  describeModel,
+  families,
+  familyOf,
+  modelTypeOfGguf,
+  modelTypes,
+  type Family,
+} from './families/index.js';
 export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';

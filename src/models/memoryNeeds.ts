@@ -1,4 +1,5 @@
-import { bytesPerElement, isInt4, sizeOf, systemMemory } from '../engine/index.js';
+import { host } from '../engine/hosts/index.js';
+import { bytesPerElement, isInt4, sizeOf } from '../engine/index.js';
 import type { Model } from './model.js';
 import { isStoredInt4, weightSource } from './parameters.js';
 import { globalWeights, type LayerDescription } from './description.js';
@@ -24,7 +25,7 @@ export interface MemoryNeeds {
 }
 
 /** 80% of what the machine (or the container) has. */
-export const defaultMaxMemory = (): number => Math.floor(0.8 * systemMemory());
+export const defaultMaxMemory = (): number => Math.floor(0.8 * host.memoryBytes());
 
 /** What one tensor, weight or running sum may take at most, whatever the machine has: 32-bit addresses end at 4 GiB. */
 export const addressableBytes = (model: Pick<Model, 'engine'>): number =>

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { families, modelTypes, type ModelConfig, type PartialConfig, type RopeParameters } from '../models/index.js';
+import { familyOf, modelTypes, type ModelConfig, type PartialConfig, type RopeParameters } from '../models/index.js';
 import { ropeParameters } from './rope.js';
 
 /** What `createModel(config, { seed, engine })` makes a random model of. */
@@ -60,8 +60,7 @@ export function modelConfigs(o: ModelConfigOptions = {}): fc.Arbitrary<PartialCo
 }
 
 /** The keys that a family varies beside its sizes. */
-const variedKeys = (type: string): readonly (keyof ModelConfig)[] =>
-  families.find(({ types }) => types.includes(type))?.varies ?? [];
+const variedKeys = (type: string): readonly (keyof ModelConfig)[] => familyOf(type)?.varies ?? [];
 
 const only = (keys: readonly (keyof ModelConfig)[], values: Partial<ModelConfig>): Partial<ModelConfig> =>
   Object.fromEntries(keys.map((key) => [key, values[key]]));

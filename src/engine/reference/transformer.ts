@@ -53,7 +53,8 @@ export function gatedMlp(
   const bias = (p: Projection): Float32Array | undefined => p.bias && flat(p.bias);
   const opened = project(x, weight(gate), bias(gate));
   const lifted = project(x, weight(up), bias(up));
-  const hidden = opened.map((value, i) => interpret(gatedBy(activation), algebra, value, lifted[i]));
+  const expression = gatedBy(activation);
+  const hidden = opened.map((value, i) => interpret(expression, algebra, value, lifted[i]));
   return project(asRows(hidden, x.shape[0]), weight(down), bias(down));
 }
 
@@ -92,7 +93,8 @@ export function moe(x: Floats, router: PackedWeight, experts: GatedProjections, 
 /** A row's logits, scaled and softly capped as the head says. */
 function logitsOf(x: Floats, row: number, head: Head): Float64Array {
   const logits = linear(x.lo(row, 0).hi(1, x.shape[1]), head);
-  return Float64Array.from(logits, (logit) => interpret(logitExpression(head) ?? 'x', algebra, logit));
+  const expression = logitExpression(head) ?? 'x';
+  return Float64Array.from(logits, (logit) => interpret(expression, algebra, logit));
 }
 
 /** -log softmax(logits)[target] per row; a target of -1 gives 0. */

@@ -15,13 +15,17 @@ export type { Family } from './family.js';
 /** Every family that can be loaded. */
 export const families: readonly Family[] = [llama, mistral, mixtral, qwen3];
 
+/** The family of a model type; undefined where there is none. */
+export const familyOf = (modelType: string): Family | undefined =>
+  families.find(({ types }) => types.includes(modelType));
+
 export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
 
 /** What a `config.json` describes; `where` is it, for messages. Counts beyond what is `held` are refused by name. */
 export function describeModel(config: JsonObject, where: string, held?: Held): ModelDescription {
   const read = new ConfigReader(config, where, held);
   const modelType = read.text('model_type');
-  const family = families.find(({ types }) => types.includes(modelType));
+  const family = familyOf(modelType);
   if (!family)
     throw new UserError(`${where}: model type '${modelType}' is not supported`, {
       hint: `${modelTypes().join(', ')} are`,

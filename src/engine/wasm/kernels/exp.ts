@@ -1,6 +1,5 @@
-import { fusibleModule, kernel, type Kernel } from '../compiler/kernel.js';
+import type { Kernel } from '../compiler/kernel.js';
 import { constant, multiplyAddIf, splat, type Float, type Value } from '../compiler/language.js';
-import { each } from '../compiler/loops.js';
 
 const log2e = Math.LOG2E;
 /** ln 2 in two parts, the first exact in few bits, so that n ln 2 is subtracted without rounding (Cody and Waite, 1980). */
@@ -49,11 +48,3 @@ export function exponential(k: Kernel, fused: boolean): Exponential {
 /** 1 - 2 / (e^2x + 1): absolute error about 1e-7. */
 export const tanh = (exp: Exponential, x: Float): Float =>
   constant(x.kind, 1).minus(constant(x.kind, 2).over(exp(x.times(2)).plus(1)));
-
-export const exponentials = fusibleModule('exp', (fused) => ({
-  /** y = e^x, `count` floats. */
-  exp: kernel({ x: 'i32', y: 'i32', count: 'i32' }, (k, { x, y, count }) => {
-    const exp = exponential(k, fused);
-    each(k, count, [x, y], (from, to) => to.store(exp(from.load())));
-  }),
-}));

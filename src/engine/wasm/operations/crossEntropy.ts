@@ -1,4 +1,5 @@
 import type { Head, Operand } from '../../backend.js';
+import { broadcastOf } from '../../broadcast.js';
 import { logitExpression } from '../../expression.js';
 import { crossEntropy as kernels } from '../kernels/logSumExp.js';
 import { crossEntropyColumns, crossEntropyRows } from '../layouts/tilePlan.js';
@@ -31,8 +32,7 @@ function logitsOf(machine: Machine, left: Left, head: Head, first: number, colum
   project(machine, left, stripeOf(rightOf(weight), first, columns), logits);
   addBias(machine, logits, left.rows, columns, bias, first);
   const expression = logitExpression(head);
-  const all = { rows: left.rows, width: columns, rowStride: 0, columnStride: 0 } as const;
-  if (expression) mapRows(machine, expression, logits, logits, all);
+  if (expression) mapRows(machine, expression, logits, logits, broadcastOf([left.rows, columns])!);
 }
 
 function lossesOf(machine: Machine, left: Left, head: Head, targets: Int32Array): Float64Array {

@@ -1,4 +1,5 @@
 import type { Fusion, GatedProjections, MoeSpec, Operand, PackedWeight } from '../../backend.js';
+import { broadcastOf } from '../../broadcast.js';
 import { elementwise } from '../kernels/elementwise.js';
 import { softmax } from '../kernels/softmax.js';
 import type { Machine } from '../runtime/machine.js';
@@ -14,15 +15,11 @@ export interface Visit {
   readonly weight: number;
 }
 
-/** Per expert the rows that visit it: the `topK` largest of each row's probabilities [rows, experts], ties to the lower index. */
-export function route(
-  probabilities: Float32Array,
-  experts: number,
-  { topK, normalise, scale = 1 }: MoeSpec,
-): Visit[][] {
+/** Per expert the rows that visit it: the `topK` largest of each row's scores [rows, experts], ties to the lower index. */
+export function route(scores: Float32Array, experts: number, { topK, normalise, scale = 1 }: MoeSpec): Visit[][] {
   const visits: Visit[][] = Array.from({ length: experts }, () => []);
-  for (let row = 0; row * experts < probabilities.length; row++) {
-    const of = probabilities.subarray(row * experts, (row + 1) * experts);
+  for (let row = 0; row * experts < scores.length; row++) {
+    const of = scores.subarray(row * experts, (row + 1) * experts);
     const chosen = Array.from(of.keys())
       .sort((a, b) => of[b] - of[a] || a - b)
       .slice(0, topK);
@@ -50,7 +47,7 @@ export function moe(
     const source = addressOf(x) + 4 * row * width;
     const input = norm ? frame.take(4 * count * width) : source;
     if (norm) normRows(machine, source, input, count, width, norm);
-    const visits = probabilities(machine, input, count, router, spec);
+    const visits = visitsOf(machine, input, count, router, spec);
     machine.memory.floats(y, count * width).fill(0);
     visits.forEach((of, expert) => {
       if (of.length > 0) visitExpert(machine, input, of, weights, expert, y, width);
@@ -61,15 +58,13 @@ export function moe(
   return results.keep(output);
 }
 
-function probabilities(machine: Machine, x: number, rows: number, router: PackedWeight, spec: MoeSpec): Visit[][] {
+function visitsOf(machine: Machine, x: number, rows: number, router: PackedWeight, spec: MoeSpec): Visit[][] {
   using frame = machine.memory.frame();
   const right = rightOf(router);
   const logits = frame.take(4 * rows * right.rows);
   project(machine, new Left(machine, frame, rowMajor(x, rows, right.depth)), right, logits);
-  if (spec.scoring === 'sigmoid') {
-    const all = { rows, width: right.rows, rowStride: 0, columnStride: 0 } as const;
-    mapRows(machine, ['sigmoid', 'x'], logits, logits, all);
-  } else machine.kernels(softmax).softmax({ x: logits, y: logits, rows, width: right.rows });
+  if (spec.scoring === 'sigmoid') mapRows(machine, ['sigmoid', 'x'], logits, logits, broadcastOf([rows, right.rows])!);
+  else machine.kernels(softmax).softmax({ x: logits, y: logits, rows, width: right.rows });
   return route(machine.memory.floats(logits, rows * right.rows), right.rows, spec);
 }
 

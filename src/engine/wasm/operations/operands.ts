@@ -10,7 +10,7 @@ import { Int4Storage } from './int4/packInt4.js';
 import { packLeft, type Matrix } from './packRows.js';
 import { panelsOf } from './packWeight.js';
 
-/** Activations, laid out once for each kind of weight that they meet; a pending norm or SiLU runs at the first packing. */
+/** Activations, laid out once for each kind of weight that they meet; a pending norm or activation runs at the first packing. */
 export class Left {
   readonly rows: number;
   #matrix: Matrix;

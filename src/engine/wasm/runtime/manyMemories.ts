@@ -3,7 +3,7 @@ import type { AttentionInputs, Backend, Recording } from '../../backend.js';
 import { UserError } from '../../errors.js';
 import { isInt4, type Int4Source } from '../../int4.js';
 import { KvCache, type CacheSpec } from '../../kvCache.js';
-import { systemMemory } from '../../systemMemory.js';
+import { host } from '../../hosts/index.js';
 import type { Storage } from '../../tensor.js';
 import type { WeightSource } from '../../weight.js';
 import { cacheLayerBytes } from '../layouts/cacheLayout.js';
@@ -67,7 +67,7 @@ export function overMemories(first: Home, pages: number): Backend {
     // What no memory can hold goes to the last one, which refuses it.
     if (found || bytes > limit - 2 ** 20) return found ?? homes[homes.length - 1];
     const taken = homes.reduce((sum, { memory }) => sum + memory.allocator.live, 0);
-    const most = systemMemory();
+    const most = host.memoryBytes();
     if (taken + bytes > most)
       throw new UserError(
         `${bytes} bytes more are needed, but weights, caches and results take ${taken} of this machine's ${most} bytes already`,
