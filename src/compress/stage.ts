@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Resumable, Resume, Versions } from '../jobs/chain.js';
 import type { JobOptions } from '../jobs/index.js';
-import { ProgressFile } from '../progress/index.js';
+import { ProgressFile, type Fingerprint } from '../progress/index.js';
 import { fileError, readJsonObject, writeFolderAtomically } from '../checkpoint/index.js';
 import type { HeldOutText, SplitRows } from '../text/index.js';
 import { UserError, type Engine } from '../engine/index.js';
@@ -75,9 +75,9 @@ export class StagePlace implements Resume {
     return (await readJsonObject(join(this.folder, stateFile))) as unknown as StageState | undefined;
   }
 
-  /** How far the stage itself has come: its inputs are in the folder's name. */
-  async open<T>(kind: Resumable): Promise<ProgressFile<T>> {
-    const progress = await ProgressFile.open<T>(`${this.folder}.${kind}.progress`, { stage: this.key });
+  /** How far the stage itself has come; the digest in its folder's name is of all its inputs. */
+  async open<T>(kind: Resumable, _inputs: unknown, way: Fingerprint = {}): Promise<ProgressFile<T>> {
+    const progress = await ProgressFile.open<T>(`${this.folder}.${kind}.progress`, { stage: this.key, ...way });
     this.#opened.push(progress);
     return progress;
   }

@@ -37,7 +37,7 @@ export {
   type Search,
 } from './method.js';
 export { mergeShards, shardRows, type Shard, type ShardSums } from './mergeShards.js';
-export { angular, cosine, metrics, relativeNorm, type Metric } from './metric.js';
+export { angular, cosine, metricNamed, metrics, relativeNorm, type Metric } from './metric.js';
 export {
   defaultGaps,
   scoreImportance,

@@ -6,8 +6,8 @@ import { blankImportance, gateNormImportance, type GateSource } from './gateNorm
 import { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
 import { withoutDropped, type Importance } from './importance.js';
 import { dropIteratively, type IterativeResult } from './iterative.js';
-import { metrics } from './metric.js';
-import { scoreImportance } from './scoreImportance.js';
+import { metricNamed } from './metric.js';
+import { scoreImportance, type ScoreOptions } from './scoreImportance.js';
 import { randomSelector, selectDrops, type Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 
@@ -110,7 +110,9 @@ export interface Choice {
   readonly steps?: readonly GreedyStep[];
 }
 
-export interface ChooseOptions extends Pick<GreedyOptions, 'done' | 'onStep'> {
+/** `progress` and `maxMemory` are of one round of scores, `done` and `onStep` of a greedy search. */
+export interface ChooseOptions
+  extends Pick<GreedyOptions, 'done' | 'onStep'>, Pick<ScoreOptions, 'maxMemory' | 'progress'> {
   readonly onProgress?: Progress;
   readonly signal?: AbortSignal;
 }
@@ -123,14 +125,15 @@ export async function chooseDrops(
   options: ChooseOptions = {},
 ): Promise<Choice> {
   const { search, iterations } = method;
+  const { progress, ...shared } = options;
   if (!needsText(method)) return chooseWithoutText(model, method);
   const now = model.drops;
   try {
     if (search !== 'score')
-      return await searchGreedily(model, rows, { ...method, ...options, objective: objectiveOf(search) });
-    const metric = metrics.find(({ name }) => name === method.metric);
-    if (iterations > 1) return await dropIteratively(model, rows, { ...method, ...options, metric });
-    const importance = await scoreImportance(model, rows, { ...options, metric });
+      return await searchGreedily(model, rows, { ...method, ...shared, objective: objectiveOf(search) });
+    const metric = metricNamed(method.metric);
+    if (iterations > 1) return await dropIteratively(model, rows, { ...method, ...shared, metric });
+    const importance = await scoreImportance(model, rows, { ...shared, progress, metric });
     return chooseByScores(importance, method, now);
   } finally {
     model.setDrops(now);

@@ -36,3 +36,6 @@ export const relativeNorm: Metric = {
 };
 
 export const metrics: readonly Metric[] = [cosine, angular, relativeNorm];
+
+/** Undefined for a name of none, such as a score that is no similarity. */
+export const metricNamed = (wanted: string | null): Metric | undefined => metrics.find(({ name }) => name === wanted);

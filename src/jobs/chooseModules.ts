@@ -1,11 +1,8 @@
-import { fingerprintOf } from '../progress/index.js';
+import { fingerprintOf, type Fingerprint } from '../progress/index.js';
 import {
-  chooseByScores,
   chooseDrops,
   chooseWithoutText,
-  metrics,
   needsText,
-  scoreImportance,
   type Choice,
   type DropMethod,
   type GreedyStep,
@@ -45,20 +42,16 @@ async function chooseByOneScoring(
   rows: readonly Int32Array[],
   o: ChooseModulesOptions,
 ): Promise<Choice> {
-  const streamed = String(!model.isLoaded);
-  const progress = await o.resume.open<ScoreState>('score', async () => ({
-    ...(await inputsOf(model, rows, { metric: method.metric })),
-    'whether weights are streamed': streamed,
-  }));
+  const inputs = (): Promise<Fingerprint> => inputsOf(model, rows, { metric: method.metric });
+  const way = { 'whether weights are streamed': String(!model.isLoaded) };
+  const progress = await o.resume.open<ScoreState>('score', inputs, way);
   if (progress?.previous) o.onNote?.(`continuing a scoring at row ${progress.previous.next.row}`);
-  const importance = await scoreImportance(model, rows, {
-    metric: metrics.find(({ name }) => name === method.metric),
+  return chooseDrops(model, rows, method, {
     progress,
     maxMemory: o.memory?.bytes,
     onProgress: stageOf(o, 'scoring'),
     signal: o.signal,
   });
-  return chooseByScores(importance, method, model.drops);
 }
 
 /** A killed search continues behind the steps that it has made. */
@@ -84,5 +77,9 @@ async function search(
   });
 }
 
-const inputsOf = (model: Model, rows: readonly Int32Array[], settings: Readonly<Record<string, unknown>>) =>
+const inputsOf = (
+  model: Model,
+  rows: readonly Int32Array[],
+  settings: Readonly<Record<string, unknown>>,
+): Promise<Fingerprint> =>
   fingerprintOf({ model, rows: { 'calibration tokens': rows }, settings, version: llmDropVersion() });

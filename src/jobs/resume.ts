@@ -5,8 +5,11 @@ export type Resumable = 'score' | 'search' | 'refit' | 'quantize';
 
 /** Where jobs keep how far they have come until their result is safe. */
 export interface Resume {
-  /** What an interrupted run on the same inputs has left of this, and where this run saves its own; undefined where it is not kept. */
-  open<T>(kind: Resumable, inputs: () => Promise<Fingerprint>): Promise<ProgressFile<T> | undefined>;
+  /**
+   * What an interrupted run has left of this, on the same inputs and in the same `way`, and where this run saves its own;
+   * undefined where it is not kept. The way is what the result does not depend on, but what is kept on the way does.
+   */
+  open<T>(kind: Resumable, inputs: () => Promise<Fingerprint>, way?: Fingerprint): Promise<ProgressFile<T> | undefined>;
 }
 
 /**
@@ -24,10 +27,14 @@ export class ResumeBeside implements Resume {
     this.#out = out.replace(/[/\\]+$/, '');
   }
 
-  async open<T>(kind: Resumable, inputs: () => Promise<Fingerprint>): Promise<ProgressFile<T> | undefined> {
+  async open<T>(
+    kind: Resumable,
+    inputs: () => Promise<Fingerprint>,
+    way: Fingerprint = {},
+  ): Promise<ProgressFile<T> | undefined> {
     if (kind === 'score') return undefined;
     const path = `${this.#out}${kind === 'search' ? '' : `.${kind}`}.progress`;
-    const progress = await ProgressFile.open<T>(path, await inputs());
+    const progress = await ProgressFile.open<T>(path, { ...(await inputs()), ...way });
     if (progress.changed) this.onNote?.(progress.changed);
     this.#opened.push(progress);
     return progress;
