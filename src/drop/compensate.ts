@@ -5,6 +5,7 @@ import { UserError } from '../engine/index.js';
 import {
   addressableBytes,
   defaultMaxMemory,
+  recordedDrops,
   tensorName,
   type Drops,
   type Model,
@@ -55,7 +56,7 @@ export async function compensate(
       hint: 'compensate first, then quantize',
     });
   const { config } = model;
-  const missing = { attention: config.dropAttention, mlp: config.dropMlp };
+  const missing = recordedDrops(config);
   const canRefit = (module: ModuleAt): boolean => outputOf(model.description, module) !== undefined;
   const plan = compensationPlan({ layers: config.numHiddenLayers, missing, canRefit }, drops, mode);
   checkRefits(model, options.weights ?? model.parameters, plan.stretches);

@@ -1,6 +1,6 @@
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import type { WalkOptions } from '../walk/index.js';
-import { modelSize, type Drops, type Model, type ModelSize, type OpenedModel } from '../models/index.js';
+import { modelSize, recordedDrops, type Drops, type Model, type ModelSize, type OpenedModel } from '../models/index.js';
 
 /** What a drop saves and what it costs. */
 export interface DropReport {
@@ -24,7 +24,7 @@ export interface LossReport {
 export function dropReport(opened: OpenedModel, drops: Drops, loss?: LossReport): DropReport {
   const { source: checkpoint, config, description } = opened;
   const layers = Array.from({ length: config.numHiddenLayers }, (_, i) => i);
-  const earlier = { attention: config.dropAttention, mlp: config.dropMlp };
+  const earlier = recordedDrops(config);
   return {
     drop: drops,
     keep: {

@@ -4,7 +4,7 @@ import type { SweepRows } from '../text/index.js';
 import { candidates } from './candidates.js';
 import { dropMethod } from './method.js';
 import { checkCount, targets as allTargets } from './select.js';
-import { SweepChoice } from './sweepChoice.js';
+import { SweepChooser } from './sweepChooser.js';
 import { SweepMeasure } from './sweepMeasure.js';
 import type { SweepOptions } from './sweepOptions.js';
 import { SweepFindings, type SweepPoint, type SweepResult } from './sweepResult.js';
@@ -17,7 +17,7 @@ export async function sweep(model: LoadedModel, rows: SweepRows, options: SweepO
   checkSweep(model, options);
   const now = model.drops;
   const findings = new SweepFindings(options.done ?? { steps: {}, points: [] }, options.onChange);
-  const choice = new SweepChoice(model, rows.calibration, options, now, findings);
+  const choice = new SweepChooser(model, rows.calibration, options, now, findings);
   using measure = new SweepMeasure(model, rows.heldOut, options, now);
   try {
     if (!findings.state.whole) await findings.add({ whole: await measure.whole() });

@@ -2,14 +2,14 @@ import type { Drops, LoadedModel } from '../models/index.js';
 import { searchGreedily } from './greedy.js';
 import type { Importance } from './importance.js';
 import { chooseByScores, dropMethod, needsText, objectiveOf, scoresWithoutText } from './method.js';
-import { metrics } from './metric.js';
+import { metricNamed } from './metric.js';
 import { scoreImportance } from './scoreImportance.js';
 import type { Target } from './select.js';
 import { walkOptions, type StageOptions, type SweepMethod } from './sweepOptions.js';
 import type { SweepFindings } from './sweepResult.js';
 
 /** Chooses what a sweep's points drop; what serves several points is found once. */
-export class SweepChoice {
+export class SweepChooser {
   constructor(
     private readonly model: LoadedModel,
     private readonly rows: readonly Int32Array[],
@@ -47,7 +47,7 @@ export class SweepChoice {
     }
     const importance = await scoreImportance(model, this.rows, {
       ...walkOptions(options, 'scoring'),
-      metric: metrics.find(({ name }) => name === metric),
+      metric: metricNamed(metric),
     });
     await findings.add({ importance });
     return importance;

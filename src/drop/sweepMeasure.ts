@@ -37,7 +37,7 @@ export class SweepMeasure implements Disposable {
     this.model.setDrops(drops);
     const quality = await reference.compare(walkOptions(this.options, `measuring ${target} ${count}`));
     const [wholeSpeed, speed] = await this.#speeds([this.earlier, drops]);
-    const { difference, standardError } = pairedDifference({ ...whole, tokens: 0 }, quality);
+    const { difference, standardError } = pairedDifference(whole, quality);
     return {
       target,
       count,
@@ -50,8 +50,11 @@ export class SweepMeasure implements Disposable {
 
   async #wholeOutputs(): Promise<ReferenceOutputs> {
     this.model.setDrops(this.earlier);
-    const options = walkOptions(this.options, 'whole model');
-    return (this.#reference ??= await ReferenceOutputs.of(this.model, this.#rows, options));
+    return (this.#reference ??= await ReferenceOutputs.of(
+      this.model,
+      this.#rows,
+      walkOptions(this.options, 'whole model'),
+    ));
   }
 
   #measured(quality: ComparedLoss, drops: Drops, tokensPerSecond: number | null): MeasuredModel {

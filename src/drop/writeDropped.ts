@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileError, formatJson, tensorOfSource, writeFolderAtomically, writeWeights } from '../checkpoint/index.js';
 import type { Progress } from '../progress/index.js';
 import type { WeightSource } from '../engine/index.js';
-import { checkedIndices, stayingTensors, type Drops, type OpenedModel } from '../models/index.js';
+import { checkedIndices, recordedDrops, stayingTensors, type Drops, type OpenedModel } from '../models/index.js';
 import type { Target } from './select.js';
 
 export interface WriteDroppedOptions {
@@ -38,7 +38,7 @@ export async function writeDropped(
     attention: checkedIndices(drops.attention, config.numHiddenLayers, 'the attention drop list'),
     mlp: checkedIndices(drops.mlp, config.numHiddenLayers, 'the MLP drop list'),
   };
-  const all = mergeDrops({ attention: config.dropAttention, mlp: config.dropMlp }, given);
+  const all = mergeDrops(recordedDrops(config), given);
   const kept = stayingTensors(description, all, source.tensorNames());
   await writeFolderAtomically(
     out,

@@ -46,8 +46,8 @@ export function lossOf(nats: readonly number[], rows: readonly Int32Array[]): Lo
 
 /** The mean difference of two models' row losses, and its standard error over the rows (null for one row): what differs between rows cancels. */
 export function pairedDifference(
-  before: LossResult,
-  after: LossResult,
+  before: Pick<LossResult, 'rowLosses'>,
+  after: Pick<LossResult, 'rowLosses'>,
 ): { difference: number; standardError: number | null } {
   const differences = after.rowLosses.map((loss, i) => loss - before.rowLosses[i]);
   const n = differences.length;

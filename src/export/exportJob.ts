@@ -1,6 +1,6 @@
 import type { Engine, WeightDType } from '../engine/index.js';
 import { mergeDrops } from '../drop/index.js';
-import type { Drops, OpenedModel } from '../models/index.js';
+import { recordedDrops, type Drops, type OpenedModel } from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
 import { floatTypes, type ExportOptions } from './exportOptions.js';
 import { PlannedWeights } from './plannedWeights.js';
@@ -31,9 +31,8 @@ export class ExportJob {
     /** What a loaded model skips now. */
     skipped: Drops = { attention: [], mlp: [] },
   ) {
-    const { dropAttention, dropMlp } = model.config;
     const asked = { attention: options.drops?.attention ?? [], mlp: options.drops?.mlp ?? [] };
-    this.drops = [skipped, asked].reduce(mergeDrops, { attention: dropAttention, mlp: dropMlp });
+    this.drops = [skipped, asked].reduce(mergeDrops, recordedDrops(model.config));
     this.dtype = options.type && floatTypes[options.type];
   }
 

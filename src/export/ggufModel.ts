@@ -1,13 +1,14 @@
 import { ggufConfig, readValues, type GgufConfig, type GgufFile } from '../checkpoint/index.js';
 import { UserError, type Engine } from '../engine/index.js';
 import {
-  Model,
   describeModel,
   ggufName,
   ggufParameters,
+  Model,
   modelTypeOfGguf,
   modulesOf,
   rawRope,
+  recordedDrops,
   ropeFrequencies,
   withRole,
   type ModelDescription,
@@ -30,7 +31,7 @@ export async function ggufModel(file: GgufFile, engine: Engine, rope: RopeParame
 
 /** Checks that what stands for a dropped module adds nothing. */
 async function checkDropped(file: GgufFile, { config, layers }: ModelDescription): Promise<void> {
-  const dropped = { attention: config.dropAttention, mlp: config.dropMlp };
+  const dropped = recordedDrops(config);
   const stand = layers.flatMap((layer, i) =>
     modulesOf(layer)
       .filter(([kind]) => dropped[kind].includes(i))

@@ -1,6 +1,5 @@
 import {
   mergeDrops,
-  needsText,
   type CompensationMode,
   type DropMethod,
   type DropRecord,
@@ -8,7 +7,15 @@ import {
   type MethodRequest,
 } from '../drop/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
-import { Model, checkedIndices, type Drops, type LoadOptions, openModel, type OpenedModel } from '../models/index.js';
+import {
+  checkedIndices,
+  Model,
+  openModel,
+  recordedDrops,
+  type Drops,
+  type LoadOptions,
+  type OpenedModel,
+} from '../models/index.js';
 import { checkedDrop } from './dropRequest.js';
 import { workOutDrop, type DropTask } from './dropWork.js';
 import { engineFor, stageOf, type JobOptions } from './jobOptions.js';
@@ -94,9 +101,9 @@ async function dropUnmeasured(
   source.notes.forEach((note) => o.onNote?.(note));
   const scores = await givenScores(o, source);
   const named = method ? undefined : namedModules(source, o);
-  const task = { source, method, importance: scores?.importance, named, versions: { ...programVersions() } };
+  const task = { source, method, importance: scores?.importance, named, versions: programVersions() };
   const notes = ['no loss is measured without `calibration`'];
-  if (!method || scores || needsText(method)) return await write(folder, task, notes, o);
+  if (!method || scores) return await write(folder, task, notes, o);
   using computing = await engineFor(o);
   using model = new Model(computing.engine, source.description, source.source);
   return await write(folder, { ...task, model }, notes, o);
@@ -140,13 +147,10 @@ function rowsOf(
 
 /** All that will be dropped, what the model had dropped before included. */
 function namedModules({ config }: OpenedModel, { drops = {} }: DropModulesOptions): Drops {
-  const { numHiddenLayers, dropAttention, dropMlp } = config;
+  const { numHiddenLayers } = config;
   const { attention = [], mlp = [] } = drops;
-  return mergeDrops(
-    { attention: dropAttention, mlp: dropMlp },
-    {
-      attention: checkedIndices(attention, numHiddenLayers, '`drops.attention`'),
-      mlp: checkedIndices(mlp, numHiddenLayers, '`drops.mlp`'),
-    },
-  );
+  return mergeDrops(recordedDrops(config), {
+    attention: checkedIndices(attention, numHiddenLayers, '`drops.attention`'),
+    mlp: checkedIndices(mlp, numHiddenLayers, '`drops.mlp`'),
+  });
 }

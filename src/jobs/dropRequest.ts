@@ -29,7 +29,12 @@ function checkedChoice(o: DropRequest): DropMethod | undefined {
         '`drops.attention` and `drops.mlp` say what to drop, so `target`, `count`, `importance` and `keep` do not go with them',
       );
     refuseGiven(o, '`drops.attention` or `drops.mlp` says what to drop', [
-      ...(['metric', 'search', 'iterations', 'consecutive', 'compat', 'seed'] as const),
+      'metric',
+      'search',
+      'iterations',
+      'consecutive',
+      'compat',
+      'seed',
     ]);
     return undefined;
   }

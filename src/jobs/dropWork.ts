@@ -14,7 +14,7 @@ import {
 } from '../drop/index.js';
 import type { SplitRows } from '../text/index.js';
 import { evaluateLoss, type LossResult } from '../evaluate/index.js';
-import { fitsMemory, type Drops, type Model, type OpenedModel } from '../models/index.js';
+import { fitsMemory, recordedDrops, type Drops, type Model, type OpenedModel } from '../models/index.js';
 import { chooseModules, type ChooseModulesOptions } from './chooseModules.js';
 import { stageOf } from './jobOptions.js';
 import { loadWeights } from './losses.js';
@@ -92,8 +92,7 @@ export async function workOutDrop(task: DropTask): Promise<DroppedModel> {
 async function decide(task: DropTask): Promise<Choice> {
   const { source, method, named, importance, model, rows } = task;
   if (!method) return { drops: named! };
-  const { dropAttention, dropMlp } = source.config;
-  if (importance) return chooseByScores(importance, method, { attention: dropAttention, mlp: dropMlp });
+  if (importance) return chooseByScores(importance, method, recordedDrops(source.config));
   return chooseModules(model!, method, rows?.calibration ?? [], task);
 }
 

@@ -5,7 +5,6 @@ import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.
 import type { GroupOptions, QuantizeMethod, QuantizeRecord } from '../quant/index.js';
 import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
-import { versionsOf } from './provenance.js';
 import { checkShapes } from './quantizeShapes.js';
 import { workOutQuantized, type QuantizeSettings } from './quantizeWork.js';
 import { ResumeBeside } from './resume.js';
@@ -75,7 +74,7 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   const before = await lossesOf(model, source.source, model.drops, texts, o);
   const resume = new ResumeBeside(out, onNote);
   await using quantized = await workOutQuantized({
-    ...{ source, model, settings, name: folder, versions: versionsOf(engine) },
+    ...{ source, model, settings, name: folder },
     ...{ rows: settings.method === 'rtn' ? [] : calibration, files: o.calibration ?? [], texts, before },
     ...{ resume, continues: 'continuing', onProgress, onNote, signal },
   });

@@ -17,6 +17,7 @@ import { stageOf, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import type { QuantizedForm } from './quantizeShapes.js';
 import type { Resume } from './resume.js';
+import { versionsOf } from './provenance.js';
 import { llmDropVersion } from './version.js';
 
 /** How weights are rounded, complete. */
@@ -31,9 +32,8 @@ export interface QuantizeTask extends JobOptions {
   readonly source: OpenedModel;
   /** Of the source; it need not be loaded. */
   readonly model: Model;
-  /** As records name the model, and the programs. */
+  /** As records name the model. */
   readonly name: string;
-  readonly versions: Readonly<Record<string, string>>;
   readonly settings: QuantizeSettings;
   /** What a method calibrates on, and the files that it came from. */
   readonly rows: readonly Int32Array[];
@@ -78,7 +78,7 @@ export async function workOutQuantized(task: QuantizeTask): Promise<QuantizedFol
       losses: after.length ? before.map((loss, i) => quantizeLoss(texts[i].name, loss, after[i])) : [],
       projections: quantized.results,
       warnings: quantized.warnings,
-      versions: task.versions,
+      versions: versionsOf(model.engine),
     };
     return {
       record,

@@ -2,7 +2,7 @@ import { loadTokenizer } from '../checkpoint/index.js';
 import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
-import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
+import { defaultMaxMemory, fitsMemory, Model, openModel, recordedDrops } from '../models/index.js';
 import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { checkPair, type RefitPair } from './refitPair.js';
@@ -55,7 +55,8 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   if (!overwrite) await checkVacant(out);
   await using dropped = await openModel(folder);
   dropped.notes.forEach((note) => onNote?.(note));
-  await using base = await openModel(o.base ?? folder);
+  await using other = o.base === undefined ? undefined : await openModel(o.base);
+  const base = other ?? dropped;
   const pair: RefitPair = { dropped, base, folder, baseFolder: o.base };
   checkPair(pair);
   // Nothing is dropped of the whole model that lies in the same folder.
@@ -94,9 +95,7 @@ async function lossesBefore(
   texts: readonly HeldOutText[],
   o: JobOptions,
 ): Promise<{ whole: LossResult; dropped: LossResult }[]> {
-  const { dropAttention, dropMlp } = whole.config;
-  const before = await lossesOf(whole, base.source, { attention: dropAttention, mlp: dropMlp }, texts, o);
-  const drops = { attention: dropped.config.dropAttention, mlp: dropped.config.dropMlp };
-  const after = await lossesOf(whole, dropped.source, drops, texts, o);
+  const before = await lossesOf(whole, base.source, recordedDrops(whole.config), texts, o);
+  const after = await lossesOf(whole, dropped.source, recordedDrops(dropped.config), texts, o);
   return before.map((loss, i) => ({ whole: loss, dropped: after[i] }));
 }

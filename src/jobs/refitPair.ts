@@ -3,6 +3,7 @@ import {
   allWeights,
   holdsWeight,
   isDropped,
+  recordedDrops,
   tensorName,
   type Drops,
   type ModelConfig,
@@ -20,7 +21,7 @@ export interface RefitPair {
 
 /** Fails before any work if nothing was dropped, or if the two models do not belong together. */
 export function checkPair({ dropped, base, folder, baseFolder }: RefitPair): void {
-  const drops = { attention: dropped.config.dropAttention, mlp: dropped.config.dropMlp };
+  const drops = recordedDrops(dropped.config);
   const count = drops.attention.length + drops.mlp.length;
   if (count === 0)
     throw new UserError(`${folder} has dropped nothing, so there is nothing to give back`, {

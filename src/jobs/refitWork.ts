@@ -1,4 +1,4 @@
-import type { OpenedModel } from '../models/index.js';
+import { recordedDrops, type OpenedModel } from '../models/index.js';
 import { join } from 'node:path';
 import { readJsonObject } from '../checkpoint/index.js';
 import {
@@ -37,8 +37,7 @@ export interface RefitFolder extends AsyncDisposable {
 /** Refits and measures; writes nothing yet. */
 export async function workOutRefit(task: RefitFolderTask): Promise<RefitFolder> {
   const { dropped, whole, losses } = task;
-  const { dropAttention, dropMlp } = dropped.config;
-  const drops = { attention: dropAttention, mlp: dropMlp };
+  const drops = recordedDrops(dropped.config);
   const refit = await refitDropped({ ...task, stored: dropped.source, drops });
   const loss = refit.losses.at(0) ?? null;
   const found = await recordOf(task);
@@ -69,13 +68,12 @@ export async function workOutRefit(task: RefitFolderTask): Promise<RefitFolder> 
 async function recordOf({ dropped, name }: RefitFolderTask): Promise<DropRecord> {
   const found = await readJsonObject(join(dropped.source.folder, dropRecordFile));
   if (found?.schema === 'llm-drop/drop-report/1') return found as unknown as DropRecord;
-  const { dropAttention, dropMlp } = dropped.config;
   return {
     schema: 'llm-drop/drop-report/1',
     version: llmDropVersion(),
     date: '',
     model: name,
-    ...dropReport(dropped, { attention: dropAttention, mlp: dropMlp }),
+    ...dropReport(dropped, recordedDrops(dropped.config)),
     ...methodRecord(undefined),
     calibration: null,
     versions: {},

@@ -8,7 +8,7 @@ import {
 } from '../drop/index.js';
 import { drawRows } from '../text/index.js';
 import { UserError } from '../engine/index.js';
-import { defaultMaxMemory, type Drops, type LoadOptions, type LoadedModel } from '../models/index.js';
+import { defaultMaxMemory, recordedDrops, type Drops, type LoadedModel, type LoadOptions } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 import { checkOutputFile, writeJson } from './jsonFiles.js';
 import { provenance, type Provenance } from './provenance.js';
@@ -75,7 +75,7 @@ export async function scoreModel(folder: string, options: ScoreModelOptions = {}
     calibration: calibration ?? [],
     seed: o.seed ?? null,
     drawnFrom: scored.drawnFrom,
-    drop: { attention: model.config.dropAttention, mlp: model.config.dropMlp },
+    drop: recordedDrops(model.config),
     ...provenance(model),
     ...scored.record,
   };

@@ -4,7 +4,7 @@ import { ProgressFile, fingerprintOf, type Fingerprint } from '../progress/index
 import {
   defaultGaps,
   importanceOf,
-  metrics,
+  metricNamed,
   scoreSums,
   shardRows,
   type Importance,
@@ -48,7 +48,7 @@ export async function scoreRows(
   const fingerprint = await fingerprintOf({ model, rows: { 'calibration tokens': drawn }, settings, version });
   const progress = await openProgress(o, model, fingerprint);
   const sums = await scoreSums(model, rows, {
-    metric: metrics.find(({ name }) => name === o.metric),
+    metric: metricNamed(o.metric),
     gaps,
     progress,
     maxMemory: o.maxMemory,

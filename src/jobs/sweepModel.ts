@@ -68,8 +68,8 @@ export interface SweepRecord extends SweepFile {
 export async function sweepModel(folder: string, o: SweepModelOptions): Promise<SweepRecord> {
   const { targets = ['attention', 'mlp', 'block', 'joint'], counts = [1, 2, 4, 8], speedRounds = 5, out } = o;
   // Checked before anything is loaded; what does not depend on the target is the same for all.
-  const { metric: asked, search: way, seed: chance, keep: kept } = o;
-  const given: SweepMethod = { metric: asked, search: way, seed: chance, keep: kept };
+  const { metric, search, seed, keep } = o;
+  const given: SweepMethod = { metric, search, seed, keep };
   const [method] = targets.map((target) => dropMethod({ ...given, target, count: Math.max(...counts) }));
   const budgets = checkedBudgets(o, speedRounds);
   if (out !== undefined) await checkOutputFile(out);

@@ -1,6 +1,7 @@
 import { weightDTypes, type ModelSource } from '../checkpoint/index.js';
 import { UserError, type Shape } from '../engine/index.js';
 import { allWeights, type ModelDescription } from './description.js';
+import { recordedDrops } from './drops.js';
 import { missingWeights } from './missingWeights.js';
 import { isDropped } from './size.js';
 import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
@@ -29,8 +30,7 @@ export function checkWeights(source: ModelSource, description: ModelDescription)
 const others = (count: number): string => (count > 0 ? ` (and ${count} more such tensors)` : '');
 
 function compareWeights(source: ModelSource, description: ModelDescription): WeightReport {
-  const { dropAttention, dropMlp } = description.config;
-  const drops = { attention: dropAttention, mlp: dropMlp };
+  const drops = recordedDrops(description.config);
   const weights = allWeights(description);
   const fusedRows = rowsOfFused(weights);
   const has = (name: string): boolean => source.has(name);

@@ -7,6 +7,15 @@ export interface Drops {
   readonly mlp: readonly number[];
 }
 
+/** What a model's config says is dropped. */
+export const recordedDrops = ({
+  dropAttention: attention,
+  dropMlp: mlp,
+}: {
+  readonly dropAttention: readonly number[];
+  readonly dropMlp: readonly number[];
+}): Drops => ({ attention, mlp });
+
 /**
  * LLM-Drop's lists (docs/formats.md, 'Drop lists'): layer indices, or booleans by position, or a mixture; null or
  * missing drops nothing, duplicates are harmless. Returns ascending original indices.

@@ -17,7 +17,7 @@ export {
   type ModelDescription,
   type ModuleDescription,
 } from './description.js';
-export { checkedIndices, parseDropList, type Drops } from './drops.js';
+export { checkedIndices, parseDropList, recordedDrops, type Drops } from './drops.js';
 export {
   describeConfig,
   describeModel,

@@ -14,7 +14,7 @@ import {
 import type { ModelConfig } from './config.js';
 import { Context, type Observer, type Pass } from './context.js';
 import { globalWeights, type ModelDescription } from './description.js';
-import { checkedIndices, type Drops } from './drops.js';
+import { checkedIndices, recordedDrops, type Drops } from './drops.js';
 import { Layer } from './layer.js';
 import { loadModule, type LoadedModule } from './loadModule.js';
 import type { Parameters } from './parameters.js';
@@ -70,7 +70,7 @@ export class Model {
     this.#slopes = new SlopeTables(engine, attentions);
     const changed = (): void => void (this.#dropsKey = undefined);
     this.layers = description.layers.map((layer, i) => new Layer(i, engine, layer, parameters, changed));
-    this.skip({ attention: this.config.dropAttention, mlp: this.config.dropMlp });
+    this.skip(recordedDrops(this.config));
   }
 
   /** Sizes and keys that all families have. */

@@ -18,6 +18,7 @@ import {
   allWeights,
   isLinear,
   moduleNames,
+  recordedDrops,
   stayingTensors,
   tensorPlaces,
   type ModuleNames,
@@ -116,7 +117,7 @@ function planTensors(
   { source: checkpoint, config, description }: OpenedModel,
   { format, symmetric, replaced }: PlanOptions,
 ): Plan {
-  const drops = { attention: config.dropAttention, mlp: config.dropMlp };
+  const drops = recordedDrops(config);
   const staying = stayingTensors(description, drops, checkpoint.tensorNames());
   const weights = allWeights(description);
   const places = tensorPlaces(weights);

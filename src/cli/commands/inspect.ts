@@ -1,6 +1,6 @@
 import type { Ui } from '../ui.js';
 import { createEngine, type Abilities } from '../../engine/index.js';
-import { modelSize, openModel, type Drops, type ModelSize } from '../../models/index.js';
+import { modelSize, openModel, recordedDrops, type Drops, type ModelSize } from '../../models/index.js';
 import { command } from '../command.js';
 import { layerPicture } from '../layerPicture.js';
 import { version } from '../package.js';
@@ -56,7 +56,7 @@ async function inspectModel(
   source.notes.forEach((note) => ui.note(note));
   using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
   const { source: checkpoint, config, description } = source;
-  const drop = { attention: config.dropAttention, mlp: config.dropMlp };
+  const drop = recordedDrops(config);
   const { quantization } = checkpoint;
   return {
     version,
