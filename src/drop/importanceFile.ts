@@ -1,6 +1,6 @@
 import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import type { Fingerprint } from '../progress/index.js';
+import { checkChecksum, type Checksum, type Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
 import { sumsLength, type ScoreSums } from './scoreSums.js';
@@ -53,11 +53,11 @@ export function parseImportance(value: unknown, layers: number, where: string): 
 }
 
 /** What a shard's result has beside scores, for the merge. JSON keeps numbers to the last bit. */
-export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'> {
+export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'>, Partial<Checksum> {
   readonly sums: ScoreSums;
 }
 
-/** The sums of a shard as JSON holds them. UserError where it is no shard's. */
+/** The sums of a shard as JSON holds them. UserError where it is no shard's, or not as it was written. */
 export function parseShard(value: unknown, where: string): ShardSums {
   const fail = (problem: string): never => {
     throw new UserError(`${where} ${problem}`, { hint: 'shards are written by llm-drop score --shard i/n --out' });
@@ -76,6 +76,7 @@ export function parseShard(value: unknown, where: string): ShardSums {
       : fail(`holds no list of whole numbers '${name}'`);
   const all = object(value, 'of scores');
   if (all.shard === undefined) fail('holds whole scores, not those of a shard');
+  checkChecksum(all, where, `to score the shard again, remove ${where}`);
   const shard = object(all.shard, 'shard');
   const fingerprint = object(all.fingerprint, 'fingerprint');
   const sums = object(all.sums, 'sums');

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import type { MetricName, Search, SweepState } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
-import { fingerprintDifferences, type Fingerprint } from '../progress/index.js';
+import { checkChecksum, fingerprintDifferences, type Checksum, type Fingerprint } from '../progress/index.js';
 import { readJson } from './jsonFiles.js';
 import type { Provenance } from './provenance.js';
 
 /** What a sweep's file holds while it runs: all that is needed to go on. */
-export interface SweepFile extends SweepState, Provenance {
+export interface SweepFile extends SweepState, Provenance, Checksum {
   readonly schema: 'llm-drop/sweep/1';
   /** The model's folder, as it was named. */
   readonly model: string;
@@ -22,7 +22,10 @@ export interface SweepFile extends SweepState, Provenance {
   readonly keepLayers: readonly number[];
 }
 
-/** What a file holds of this sweep; undefined where there is none. A file of another one is never written over. */
+/**
+ * What a file holds of this sweep; undefined where there is none. A file of another one, or one that is not as it was
+ * saved, is never written over.
+ */
 export async function earlierPoints(
   path: string,
   fingerprint: Fingerprint,
@@ -36,6 +39,7 @@ export async function earlierPoints(
   const file = (await readJson(path)) as Partial<SweepFile> | null;
   if (file?.schema !== 'llm-drop/sweep/1' || !file.fingerprint)
     throw new UserError(`${path} is there and no sweep: choose another \`out\``);
+  checkChecksum(file, path, 'choose another `out`, or remove the file');
   const changed = fingerprintDifferences(file.fingerprint, fingerprint);
   if (changed.length)
     throw new UserError(`${path} is a sweep that differs from this one in ${changed.join(' and ')}`, {
