@@ -76,7 +76,6 @@ export function parseShard(value: unknown, where: string): ShardSums {
       : fail(`holds no list of whole numbers '${name}'`);
   const all = object(value, 'of scores');
   if (all.shard === undefined) fail('holds whole scores, not those of a shard');
-  checkChecksum(all, where, `to score the shard again, remove ${where}`);
   const shard = object(all.shard, 'shard');
   const fingerprint = object(all.fingerprint, 'fingerprint');
   const sums = object(all.sums, 'sums');
@@ -88,7 +87,7 @@ export function parseShard(value: unknown, where: string): ShardSums {
   if (typeof sums.metric !== 'string') return fail(`holds no text 'metric'`);
   if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
     fail(`holds something else than text in 'fingerprint'`);
-  return {
+  const found: ShardSums = {
     shard: { index: count(shard, 'index'), count: count(shard, 'count') },
     fingerprint: fingerprint as Fingerprint,
     scored: {
@@ -103,4 +102,6 @@ export function parseShard(value: unknown, where: string): ShardSums {
     },
     where,
   };
+  checkChecksum(all, where, `to score the shard again, remove ${where}`);
+  return found;
 }

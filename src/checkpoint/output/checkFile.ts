@@ -19,13 +19,19 @@ export interface Output {
   readonly beside?: readonly string[];
 }
 
+/** Refuses what is of another kind than what is to be written. */
+export function checkKind({ named, kind }: Place, wanted: Output['kind']): void {
+  if (wanted === 'file' && kind === 'folder') throw new UserError(`cannot write ${named}: it is a folder, not a file`);
+  if (wanted === 'folder' && kind !== 'folder' && kind !== 'absent')
+    throw new UserError(`${named} is ${kind === 'file' ? 'a file' : 'no folder'}, expected a folder to write to`);
+}
+
 /** Refuses what is in the way of a file. */
 export async function checkFile(
   { named, path, kind }: Place,
   { overwrite, placed }: Pick<Output, 'overwrite' | 'placed'>,
 ): Promise<void> {
   if (kind === 'special') return;
-  if (kind === 'folder') throw new UserError(`cannot write ${named}: it is a folder, not a file`);
   if (kind === 'file') {
     if (overwrite === 'own card' && !(await isOwnCard(path)))
       throw new UserError(`${named} is no model card of llm-drop, so it is not overwritten`, {

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../../engine/index.js';
-import { checkFile, type Output } from './checkFile.js';
+import { checkFile, checkKind, type Output } from './checkFile.js';
 import { otherFiles } from './otherFiles.js';
 import { placeOf, relation, type Place } from './place.js';
 
@@ -20,18 +20,16 @@ export interface JobPaths {
  */
 export async function checkOutputs({ reads, writes }: JobPaths): Promise<void> {
   const outputs = await Promise.all(writes.map(async (output) => ({ output, place: await placeOf(output.path) })));
-  const beside = await Promise.all(writes.flatMap(({ beside = [] }) => beside.map(placeOf)));
-  const manyNames = outputs.some(({ place }) => place.manyNames);
+  for (const { output, place } of outputs) checkKind(place, output.kind);
+  const written = outputs.map(({ place }) => place);
+  const beside = await Promise.all(writes.flatMap((output) => output.beside ?? []).map(placeOf));
+  const manyNames = written.some((place) => place.manyNames);
   const inputs = await inputPlaces(
     reads.filter((path) => path !== undefined),
     manyNames,
   );
-  for (const place of [...outputs.map((one) => one.place), ...beside]) checkApart(place, inputs);
-  for (const [i, { place }] of outputs.entries())
-    checkOutputsApart(
-      place,
-      outputs.slice(0, i).map((one) => one.place),
-    );
+  for (const place of [...written, ...beside]) checkApart(place, inputs);
+  for (const [i, place] of written.entries()) checkBothWritten(place, written.slice(0, i));
   for (const { output, place } of outputs)
     await (output.kind === 'folder' ? checkFolder(place, output.overwrite === true) : checkFile(place, output));
 }
@@ -69,7 +67,7 @@ function checkApart(place: Place, inputs: readonly Place[]): void {
   }
 }
 
-function checkOutputsApart(place: Place, others: readonly Place[]): void {
+function checkBothWritten(place: Place, others: readonly Place[]): void {
   for (const other of others) {
     const related = relation(place, other);
     if (related)
@@ -82,9 +80,7 @@ function checkOutputsApart(place: Place, others: readonly Place[]): void {
 /** Refuses what is in the way of a folder. */
 async function checkFolder(place: Place, overwrite: boolean): Promise<void> {
   const { named, path, kind } = place;
-  if (kind === 'absent') return;
-  if (kind !== 'folder')
-    throw new UserError(`${named} is ${kind === 'file' ? 'a file' : 'no folder'}, expected a folder to write to`);
+  if (kind !== 'folder') return;
   const own = await Promise.all([process.cwd(), homedir()].map(placeOf));
   if (own.some((one) => ['same', 'holds'].includes(relation(place, one) ?? '')))
     throw new UserError(`${named} cannot be replaced as a whole`, { hint: 'name a folder below it' });

@@ -1,7 +1,7 @@
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileError } from '../fileError.js';
-import { checkFile, type Output } from './checkFile.js';
+import { checkFile, checkKind, type Output } from './checkFile.js';
 import { placeOf } from './place.js';
 import { HiddenPath, clearRemains } from './remains.js';
 
@@ -17,6 +17,7 @@ export async function writeFileAtomically<T>(
   { overwrite = true, placed = false }: Partial<Pick<Output, 'overwrite' | 'placed'>> = {},
 ): Promise<T> {
   const place = await placeOf(target);
+  checkKind(place, 'file');
   const check = async (): Promise<void> => checkFile(await placeOf(target), { overwrite, placed });
   try {
     if (place.kind === 'special') return await filled(target, 'w', (file) => write(file, target));
