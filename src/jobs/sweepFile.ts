@@ -36,15 +36,16 @@ export async function earlierPoints(
     if (resume) throw new UserError(`${path} holds nothing to resume`);
     return undefined;
   }
-  const file = (await readJson(path)) as Partial<SweepFile> | null;
+  const hint = 'choose another `out`, or remove the file';
+  const file = (await readJson(path).catch((cause: unknown) => {
+    throw new UserError(`${path} is there and no sweep: it is not valid JSON`, { hint, cause });
+  })) as Partial<SweepFile> | null;
   if (file?.schema !== 'llm-drop/sweep/1' || !file.fingerprint)
-    throw new UserError(`${path} is there and no sweep: choose another \`out\``);
-  checkChecksum(file, path, 'choose another `out`, or remove the file');
+    throw new UserError(`${path} is there and no sweep`, { hint });
+  checkChecksum(file, path, hint);
   const changed = fingerprintDifferences(file.fingerprint, fingerprint);
   if (changed.length)
-    throw new UserError(`${path} is a sweep that differs from this one in ${changed.join(' and ')}`, {
-      hint: 'choose another `out`, or remove the file',
-    });
+    throw new UserError(`${path} is a sweep that differs from this one in ${changed.join(' and ')}`, { hint });
   const { whole, importance, steps = {}, points = [] } = file;
   onNote?.(`${path}: going on from ${points.length} points`);
   return { whole, importance, steps, points };
