@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 /** The loss that `eval` reports. */
 const lossOf = async (path: string, ...more: string[]): Promise<number> =>
-  (await document('eval', path, '--text', text, '--rows', '4', '--length', '32', ...more)).loss as number;
+  (await document('eval', path, '--text', text, '--held-out', '4', '--length', '32', ...more)).loss as number;
 
 describe('inspect', () => {
   it('counts parameters, bytes and key-value bytes', async () => {
@@ -239,7 +239,7 @@ describe('eval, generate, logits', () => {
       model,
       '--text',
       text,
-      '--rows',
+      '--held-out',
       '4',
       '--length',
       '32',

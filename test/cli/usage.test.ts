@@ -44,19 +44,19 @@ describe('a mistake on the command line is one sentence and exit code 1', () => 
     [['score'], "error: missing required argument 'model'"],
     [['score', 'm'], 'error: score needs --calibration <file> (llm-drop score --help shows examples)'],
     [
-      ['eval', 'm', '--text', 't.txt', '--rows', 'many'],
-      "error: --rows must be a whole number of at least 1, found 'many'",
+      ['eval', 'm', '--text', 't.txt', '--held-out', 'many'],
+      'error: --held-out must be a whole number of at least 1, found "many"',
     ],
-    [['eval', 'm', '--text', 't.txt', '--rows', '0'], "error: --rows must be a whole number of at least 1, found '0'"],
-    [['generate', 'm', '--prompt', 'x', '--temperature', 'hot'], "error: --temperature must be a number, found 'hot'"],
-    [['inspect', 'm', '--backend', 'cuda'], "error: --backend must be one of reference, wasm, tfjs, found 'cuda'"],
+    [['eval', 'm', '--text', 't.txt', '--held-out', '0'], 'error: --held-out must be a whole number of at least 1, found "0"'],
+    [['generate', 'm', '--prompt', 'x', '--temperature', 'hot'], 'error: --temperature must be a number, found "hot"'],
+    [['inspect', 'm', '--backend', 'cuda'], 'error: --backend must be one of reference, wasm, tfjs, found "cuda"'],
     [
       ['eval', 'm', '--text', 't.txt', '--drop-attn', '3;5'],
-      "error: --drop-attn: '3;5' is neither a layer nor a range of layers (write 3,5 or 3-5)",
+      'error: --drop-attn: "3;5" is neither a layer nor a range of layers (write 3,5 or 3-5)',
     ],
     [
       ['eval', 'm', '--text', 't.txt', '--drop-mlp', '5-3'],
-      "error: --drop-mlp: '5-3' is neither a layer nor a range of layers (write 3,5 or 3-5)",
+      'error: --drop-mlp: "5-3" is neither a layer nor a range of layers (write 3,5 or 3-5)',
     ],
     [
       ['drop', 'm', '--out', 'o'],

@@ -87,7 +87,7 @@ const jobs = {
   drop: (out) => ['drop', wide, '--drop-attn', '3,5', '--drop-mlp', '2', '--out', out],
   export: (out) => ['export', wide, '--to', 'gguf', '--out', `${out}.gguf`],
   sweep: (out) => [
-    ...['sweep', tiny, '--calibration', text, '--samples', '64', '--rows', '16', '--length', '16', '--counts', '1,2'],
+    ...['sweep', tiny, '--calibration', text, '--samples', '64', '--held-out', '16', '--length', '16', '--count', '1,2'],
     ...['--speed-rounds', '0', '--out', `${out}.json`],
   ],
   gptq: (out) => [...quantizing('gptq'), '--out', out],
