@@ -117,7 +117,8 @@ function register(program: Program, command: Command, execute: Execute): void {
       }),
     );
   for (const [name, option] of options) sub.addOption(programOption(name, option));
-  for (const [old, name] of Object.entries(command.oldNames ?? {})) sub.addOption(oldOption(old, name, command.options[name]));
+  for (const [old, name] of Object.entries(command.oldNames ?? {}))
+    sub.addOption(oldOption(old, name, command.options[name]));
 }
 
 /** Checked here because Commander would complain about a missing option before one that it does not know. */

@@ -1,4 +1,4 @@
-import { didYouMean, shownValue } from '../checkpoint/index.js';
+import { didYouMean, shownName, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 /** Reads a value of JSON, or refuses it by its key and what was expected. */
@@ -68,7 +68,7 @@ export const object =
     const at = (name: string): string => (key.endsWith(':') ? `${key} ${name}` : `${key}.${name}`);
     const unknown = Object.keys(given).find((name) => !names.includes(name as keyof T & string));
     if (unknown !== undefined)
-      throw new UserError(`${at(shownKey(unknown))} is not known`, {
+      throw new UserError(`${at(shownName(unknown))} is not known`, {
         hint: [didYouMean(unknown, names) ?? [], `the keys there are ${names.join(', ')}`].flat().join(' '),
       });
     return Object.fromEntries(names.map((name) => [name, fields[name](given[name], at(name))])) as T;
@@ -82,5 +82,3 @@ const renamed = (given: Record<string, unknown>, oldNames: Readonly<Record<strin
       return [now in given ? name : now, value];
     }),
   );
-
-const shownKey = (name: string): string => (name.length > 60 ? `${name.slice(0, 59)}…` : name);

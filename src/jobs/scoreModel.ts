@@ -20,7 +20,7 @@ import { rowsOfText, type RowOptions } from './textRows.js';
 export type ScoreMetric = Exclude<MetricName, 'random'>;
 export const scoreMetrics = metricNames.filter((name): name is ScoreMetric => name !== 'random');
 
-export interface ScoreModelOptions 
+export interface ScoreModelOptions
   extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, Omit<RowOptions, 'heldOut'> {
   /** Text to calibrate on: .txt files, .jsonl files, or folders of them, of which one row is taken in turn; none for `gate-norm`. */
   readonly calibration?: readonly string[];

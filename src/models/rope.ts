@@ -83,7 +83,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
     default:
       throw new UserError(
         typeof type === 'string'
-          ? `${where}: rope type '${type.slice(0, 60)}' is not supported`
+          ? `${where}: rope type ${shownValue(type)} is not supported`
           : `${where}: rope_type must be a text, found ${shownValue(type)}`,
         { hint: 'default, linear, llama3 and yarn are' },
       );

@@ -51,8 +51,8 @@ describe('model folders', () => {
     const path = await broken('mamba', (p) =>
       writeFileSync(join(p, 'config.json'), JSON.stringify({ ...config, model_type: 'mamba' })),
     );
-    expect(await evaluate(path)).toContain("model type 'mamba' is not supported (llama, mistral");
-    expect(await sentence('inspect', path)).toContain("model type 'mamba' is not supported");
+    expect(await evaluate(path)).toContain('model type "mamba" is not supported (llama, mistral');
+    expect(await sentence('inspect', path)).toContain('model type "mamba" is not supported');
   });
 
   it('a config that contradicts the weights', async () => {

@@ -225,7 +225,7 @@ describe('a budget', () => {
     const refuse = async (budget: string): Promise<string> =>
       (await llmDrop(['sweep', model, '--calibration', text, ...small, '--budget', budget])).stderr;
     expect(await refuse('kv=2')).toContain(
-      "the budget 'kv=2' is a share of the whole model without a unit, so it must be within 0 to 1",
+      'the budget "kv=2" is a share of the whole model without a unit, so it must be within 0 to 1',
     );
     expect(await refuse('kv=2ms')).toContain('has the unit ms, but kv knows B, kB, MB, KiB, MiB');
     expect(await refuse('cost=1')).toContain('is not understood');

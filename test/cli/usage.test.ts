@@ -47,7 +47,10 @@ describe('a mistake on the command line is one sentence and exit code 1', () => 
       ['eval', 'm', '--text', 't.txt', '--held-out', 'many'],
       'error: --held-out must be a whole number of at least 1, found "many"',
     ],
-    [['eval', 'm', '--text', 't.txt', '--held-out', '0'], 'error: --held-out must be a whole number of at least 1, found "0"'],
+    [
+      ['eval', 'm', '--text', 't.txt', '--held-out', '0'],
+      'error: --held-out must be a whole number of at least 1, found "0"',
+    ],
     [['generate', 'm', '--prompt', 'x', '--temperature', 'hot'], 'error: --temperature must be a number, found "hot"'],
     [['inspect', 'm', '--backend', 'cuda'], 'error: --backend must be one of reference, wasm, tfjs, found "cuda"'],
     [

@@ -41,7 +41,10 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     beside: files('other model folders to measure in turns with this one'),
     ...dropOptions,
     // `json` is what --json was called here.
-    format: { ...choice('of what is printed', ['markdown', 'csv', 'json'] as const, 'markdown'), value: 'markdown|csv' },
+    format: {
+      ...choice('of what is printed', ['markdown', 'csv', 'json'] as const, 'markdown'),
+      value: 'markdown|csv',
+    },
     compare: text('an earlier document of bench --json to compare with', 'file'),
   },
   examples: [

@@ -40,7 +40,19 @@ export const compensate = command('compensate', 'Give back part of what dropped 
   ],
   run: async (o, ui) => {
     refuseInt4(o);
-    const { out, base, compensate: mode, alpha, calibration, samples, length, field, heldOut, maxMemory, overwrite } = o;
+    const {
+      out,
+      base,
+      compensate: mode,
+      alpha,
+      calibration,
+      samples,
+      length,
+      field,
+      heldOut,
+      maxMemory,
+      overwrite,
+    } = o;
     const result = await refitModel(o.model, {
       ...{ out, base, mode, alpha, calibration, samples, length, field, texts: o.text, heldOut, maxMemory, overwrite },
       ...computeOptionsOf(o),

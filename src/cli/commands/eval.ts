@@ -42,7 +42,10 @@ export const evaluate = command('eval', "Measure a model's loss and perplexity o
 function describe({ loss, perplexity, tokens, rows, length, bos, drop }: EvaluateResult): string[] {
   const measured = bos === 'alone' ? `${rows} documents of at most ${length}` : `${rows} rows of ${length}`;
   return facts([
-    ['loss', bos === 'alone' ? `${loss.toFixed(4)} nats a token, mean over documents` : `${loss.toFixed(4)} nats a token`],
+    [
+      'loss',
+      bos === 'alone' ? `${loss.toFixed(4)} nats a token, mean over documents` : `${loss.toFixed(4)} nats a token`,
+    ],
     ['perplexity', perplexity.toFixed(3)],
     ['tokens', `${formatCount(tokens)} (${measured})`],
     ...(bos === null ? [] : [['beginning-of-text token', bosWords[bos]] as const]),

@@ -55,7 +55,10 @@ describe('refused by its key and what was expected', () => {
     ],
     [{}, 'r.json: there is nothing to do (give drop, compensate, quantize or export)'],
     [{ schema: 'x', ...all }, `r.json: schema must be 'llm-drop/recipe/1', found "x"`],
-    [{ ...all, qantize: {} }, 'r.json: qantize is not known (did you mean quantize? the keys there are schema, calibration, drop'],
+    [
+      { ...all, qantize: {} },
+      'r.json: qantize is not known (did you mean quantize? the keys there are schema, calibration, drop',
+    ],
     [
       { ...all, drop: { target: 'heads', count: 1 } },
       'drop.target must be one of attention, mlp, block, joint, found "heads"',
@@ -92,10 +95,7 @@ describe('refused by its key and what was expected', () => {
     [{ ...all, quantize: { format: 'awq', symmetric: true } }, 'quantize.symmetric must be false for the format awq'],
     [{ ...all, quantize: { method: 'awq', clip: 'search' } }, `quantize.clip must be 'none' for awq`],
     [{ ...all, export: { to: 'gguf' } }, 'export must be a list, found {"to":"gguf"}'],
-    [
-      { ...all, export: [{ to: 'onnx' }] },
-      'export[0].to must be one of llm-drop, hf, gguf, vllm, found "onnx"',
-    ],
+    [{ ...all, export: [{ to: 'onnx' }] }, 'export[0].to must be one of llm-drop, hf, gguf, vllm, found "onnx"'],
     [
       { ...all, export: [{ to: 'vllm', type: 'q4_0' }] },
       'export[0].type must be one of f32, f16, bf16 for vllm, found "q4_0"',

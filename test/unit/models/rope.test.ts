@@ -140,6 +140,6 @@ describe('a config', () => {
     [{ rope_scaling: { type: 'linear' } }, /^config\.json: the rope scaling needs a number factor/],
     [{ rope_scaling: { type: 'linear', factor: '2' } }, /needs a number factor/],
     [{ rope_theta: '1e4' }, /needs a number rope_theta/],
-    [{ rope_scaling: { ...yarn, rope_type: 'longrope' } }, /^config\.json: rope type 'longrope' is not supported/],
+    [{ rope_scaling: { ...yarn, rope_type: 'longrope' } }, /^config\.json: rope type "longrope" is not supported/],
   ])('%j is refused', (raw, message) => expect(() => parse(raw)).toThrow(message));
 });
