@@ -257,6 +257,43 @@ describe('eval, generate, logits', () => {
     });
   });
 
+  it('eval under its old name of --held-out gives the same', async () => {
+    const same = await document('eval', model, '--text', text, '--rows', '4', '--length', '32');
+    expect(same).toMatchObject({ rows: 4, loss: await lossOf(model) });
+  });
+
+  it('eval --bos counts documents that stand alone the same each, and says where the token is', async () => {
+    const argv = ['eval', model, '--text', text, '--held-out', '3', '--length', '64', '--bos', 'alone'];
+    const result = await document(...argv);
+    const losses = result.rowLosses as number[];
+    expect(result).toMatchObject({ rows: 3, bos: 'alone' });
+    expect(result.loss).toBe(losses.reduce((a, b) => a + b) / 3);
+    expect((await llmDrop([...argv, '--backend', backend])).stdout).toMatch(/3 documents of at most 64/);
+  });
+
+  it('eval --bos of a model without such a token is one sentence', async () => {
+    const path = await writeModel(join(folder, 'no-bos'));
+    const { bos_token_id: _id, ...rest } = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as object & {
+      bos_token_id: number;
+    };
+    writeFileSync(join(path, 'config.json'), JSON.stringify(rest));
+    writeFileSync(join(path, 'tokenizer_config.json'), JSON.stringify({ eos_token: '</s>' }));
+    const { code, stdout, stderr } = await llmDrop([
+      'eval',
+      path,
+      '--text',
+      text,
+      '--bos',
+      'row',
+      '--backend',
+      backend,
+    ]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /^error: the tokenizer names no beginning-of-text token \(BOS\), which --bos puts \(.*\)\n$/,
+    );
+  });
+
   it('generate gives the tokens of the library and their text, as a stream or as a document', async () => {
     const tokenizer = await loadTokenizer(model);
     await using loaded = await loadModel(model, asCommands);

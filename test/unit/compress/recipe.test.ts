@@ -47,6 +47,35 @@ describe('a recipe', () => {
     expect(parseRecipe({ quantize: { method: 'rtn', format: 'awq' } }).quantize!.symmetric).toBe(false));
 });
 
+describe('a key of an earlier recipe', () => {
+  it('still says what to export', () => {
+    const { export: exports } = parseRecipe({ export: [{ format: 'gguf', type: 'q8_0' }] });
+    expect(exports).toEqual([{ to: 'gguf', type: 'q8_0', zero: false }]);
+  });
+  it('is refused beside its new name', () =>
+    expect(() => parseRecipe({ export: [{ format: 'hf', to: 'gguf' }] })).toThrow('export[0].format is not known'));
+});
+
+it('what a message shows of a recipe is bounded', () => {
+  const long = 'x'.repeat(100_000);
+  let deep: unknown = 1;
+  for (let i = 0; i < 20_000; i++) deep = [deep];
+  for (const wrong of [{ [long]: 1 }, { drop: { target: long, count: 1 } }, { drop: { target: deep, count: 1 } }]) {
+    const message = ((): string => {
+      try {
+        return JSON.stringify(parseRecipe(wrong));
+      } catch (error) {
+        return (error as Error).message;
+      }
+    })();
+    expect(message).toMatch(/is not known|must be one of/);
+    expect(message.length).toBeLessThan(400);
+  }
+});
+
+it('a mistyped value has its nearest one as a hint', () =>
+  expect(() => parseRecipe({ drop: { target: 'atention', count: 1 } })).toThrow('(did you mean attention?)'));
+
 describe('refused by its key and what was expected', () => {
   it.each([
     [
