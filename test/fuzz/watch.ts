@@ -13,7 +13,7 @@ export const limits = {
   patience: 60,
   kilobytes: 2 ** 20,
   /** Characters of a message. */
-  message: 2000,
+  message: 2100,
 };
 
 /** Mutants of a seed: the `first`, and every `step`-th after it, below `end`. */

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../../../src/cli/run.js';
+import { UserError } from '../../../src/engine/index.js';
 import type { Target } from '../target.js';
 import { modelFiles } from './models.js';
 import { tokenizerFiles } from './tokenizers.js';
@@ -81,11 +82,12 @@ export const commandTargets: readonly Target[] = [
       if (words.some((word) => word.includes('..') || /^\d{5,}|e\d|Infinity/.test(word))) return;
       const out = { text: '', write: (part: string) => ((out.text += part), true), isTTY: false };
       const told = { ...out, write: (part: string) => ((told.text += part), true) };
-      await run(
+      const code = await run(
         words.map((word) => word.replace('{}', folder)),
         { stdout: out, stderr: told } as never,
       );
       if (told.text.includes('(unexpected')) throw new UnexpectedError(told.text);
+      if (code !== 0) throw new UserError(told.text);
       if (/\bNaN\b/.test(out.text)) throw new UnexpectedError(`${out.text} holds NaN`);
     },
   },
