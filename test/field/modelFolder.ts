@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { tensorOfBytes, writeSafetensors, writeWeights } from '../../src/checkpoint/index.js';
-import { createBatch, createEngine, type BackendName } from '../../src/engine/index.js';
+import { createBatch, createEngine, type BackendName, type Engine } from '../../src/engine/index.js';
 import { loadModel } from '../../src/models/index.js';
 import type { FolderModel, Stored } from './randomModel.js';
 
@@ -44,9 +44,10 @@ export const writeFile = (path: string, tensors: Iterable<readonly [string, Stor
 const tensorsOf = (tensors: Iterable<readonly [string, Stored]>): ReturnType<typeof tensorOfBytes>[] =>
   [...tensors].map(([name, { dtype, shape, bytes }]) => tensorOfBytes(name, dtype, shape, bytes));
 
-/** Logits [8, V] of a folder; the reference computes with stored integers exactly. */
-export async function logits(folder: string, backend: BackendName = 'reference'): Promise<Float32Array> {
-  using engine = await createEngine(backend, { threads: 1 });
+/** Logits [8, V] of a folder, on an engine or a new one; the reference computes with stored integers exactly. */
+export async function logits(folder: string, on: BackendName | Engine = 'reference'): Promise<Float32Array> {
+  using made = typeof on === 'string' ? await createEngine(on, { threads: 1 }) : undefined;
+  const engine = made ?? (on as Engine);
   await using model = await loadModel(folder, { engine });
   using _scope = engine.scope();
   return await engine.readFloats(model.logits(model.forward(createBatch([[1, 5, 2, 7, 3, 9, 4, 6]]))));

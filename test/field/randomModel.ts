@@ -1,10 +1,13 @@
 /** Random models in memory, to be changed before they are written. */
+import fc from 'fast-check';
+import { modelConfigs } from '../../src/testing/index.js';
 import { safetensorsBytes, type JsonObject, type SafetensorsDType } from '../../src/checkpoint/index.js';
 import { decodeFloats, encodeFloats } from '../../src/engine/index.js';
 import {
   allWeights,
   completeConfig,
   describeConfig,
+  modelTypes,
   randomParameters,
   rawConfig,
   tensorNames,
@@ -54,8 +57,15 @@ export async function randomModel(partial: PartialConfig = tiny, seed = 1): Prom
     const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
     tensors.set(name, { dtype: 'F32', shape, bytes: (await source.readRows(0, rows)).slice() });
   }
-  return { config: rawConfig(completeConfig(partial)), tensors };
+  return { config: { ...rawConfig(completeConfig(partial)), ...partial.familyKeys }, tensors };
 }
+
+/** Of each registered type one that its own keys vary, of two layers and forty tokens. */
+export const oneOfEachFamily = (): (readonly [type: string, config: PartialConfig])[] =>
+  modelTypes().map((type) => {
+    const [config] = fc.sample(modelConfigs({ types: [type] }), { seed: 1, numRuns: 1 });
+    return [type, { ...config, vocabSize: 40, numHiddenLayers: 2 }];
+  });
 
 export const copyOf = ({ config, tensors }: FolderModel): FolderModel => ({
   config: structuredClone(config),

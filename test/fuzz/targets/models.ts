@@ -7,7 +7,7 @@ import { createEngine, type Engine } from '../../../src/engine/index.js';
 import { computeLogits } from '../../../src/evaluate/index.js';
 import { families } from '../../../src/models/families/index.js';
 import { loadModel, type PartialConfig } from '../../../src/models/index.js';
-import { randomModel, type FolderModel } from '../../field/randomModel.js';
+import { oneOfEachFamily, randomModel, type FolderModel } from '../../field/randomModel.js';
 import { packedModel } from '../../field/packedModel.js';
 import type { Files, Target } from '../target.js';
 
@@ -73,7 +73,7 @@ export const modelTargets: readonly Target[] = [
     name: 'config',
     share: 20,
     inputs: async () => [
-      ...(await Promise.all(families.map(async ({ types }) => filesOf(await ofFamily(types[0]))))),
+      ...(await Promise.all(oneOfEachFamily().map(async ([, config]) => filesOf(await randomModel(config))))),
       ...(await Promise.all(
         rotations.map(async (rope_parameters) => {
           const model = await ofFamily('llama');
