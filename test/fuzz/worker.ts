@@ -1,6 +1,7 @@
 /** Reads mutants, one after the other, and tells of each what became of it. A child process of `watch.ts`. */
 import { rmSync } from 'node:fs';
 import { resourceUsage } from 'node:process';
+import { setTimeout } from 'node:timers/promises';
 import { errorText } from '../../src/cli/errorText.js';
 import { makeMutant, targets, writeMutant, type Mutant } from './mutant.js';
 import { limits, type Order, type Report } from './watch.js';
@@ -35,6 +36,8 @@ async function readAll({ seed, first, end, step, names, folder, keep }: Order): 
     await tell({ number, target: mutant.target.name, changed: mutant.changed });
     writeMutant(mutant, folder);
     const { escape, refused } = await escapeOf(mutant, folder);
+    // What was left to fail by itself fails here, and ends the process.
+    await setTimeout(1);
     await tell({ number, target: mutant.target.name, changed: mutant.changed, refused, escape });
   }
   if (!keep) rmSync(folder, { recursive: true, force: true });
