@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fingerprintOf } from '../progress/index.js';
 import { claimOutputs, loadTokenizer, writeFolderAtomically } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
-import { checkShapes, engineFor, stageOf, versionsOf, watched } from '../jobs/chain.js';
+import { checkShapes, engineFor, rowsOfText, versionsOf } from '../jobs/chain.js';
 import type { ComputeOptions, JobOptions } from '../jobs/index.js';
 import { Model, defaultMaxMemory, openModel } from '../models/index.js';
 import { compressReport, type CompressReport } from './compressReport.js';
@@ -39,7 +39,7 @@ export const compressReportFile = 'compress_report.json';
  */
 export async function compress(folder: string, recipe: Recipe, o: CompressOptions): Promise<CompressResult> {
   const files = recipe.calibration?.files ?? [];
-  const work = `${o.out.replace(/[/\\]+$/, '')}.compress`;
+  const work = `${resolve(o.out)}.compress`;
   await using _claim = await claimOutputs({
     reads: [folder, o.recipeFile, ...files],
     writes: [{ path: o.out, kind: 'folder', overwrite: o.overwrite ?? false, beside: [work] }],
@@ -90,9 +90,7 @@ async function rowsOf(
   o: JobOptions,
 ): Promise<SplitRows | undefined> {
   if (!calibration) return undefined;
-  const maxLength = config.maxPositionEmbeddings;
-  const tokenizer = await loadTokenizer(folder);
-  const needed = (calibration.samples + calibration.heldOut) * Math.min(calibration.length, maxLength);
-  const watching = watched(tokenizer, needed, stageOf(o, 'tokenizing'));
-  return splitRows(watching, calibration.files, { ...calibration, maxLength });
+  return rowsOfText(await loadTokenizer(folder), config, { ...o, ...calibration }, (tokenizer, rows) =>
+    splitRows(tokenizer, calibration.files, rows),
+  );
 }

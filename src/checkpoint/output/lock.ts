@@ -1,8 +1,8 @@
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { rmSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, uptime } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { UserError } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 
@@ -15,8 +15,11 @@ interface Holder {
   readonly command: string;
 }
 
-/** Milliseconds within which a lock file that was made is also written. */
-const writing = 2000;
+/**
+ * Milliseconds: within which a lock file that was made is also written; how often its time is set again; and how long it
+ * may stand still before a process on another machine counts as gone.
+ */
+const times = { writing: 2000, beat: 20_000, silence: 300_000 };
 
 /**
  * Keeps other runs away from a place by a file beside it, `.NAME.lock`, which goes when what is returned is called,
@@ -28,13 +31,15 @@ export async function lockPlace(path: string, named: string): Promise<() => Prom
     const text = await readFile(file, 'utf8').catch(() => undefined);
     if (text === undefined) continue; // gone meanwhile
     const holder = holderOf(text);
-    if (holder ? isRunning(holder) : await isYoung(file)) {
+    if (holder ? await isRunning(holder, file) : await isYoung(file, times.writing)) {
       if (holder) throw inUse(holder, named, file);
-      await setTimeout(50);
+      await wait(50);
     } else await removeStale(file, text);
   }
   held.add(file);
+  const beat = setInterval(() => void utimes(file, new Date(), new Date()).catch(() => undefined), times.beat).unref();
   return async () => {
+    clearInterval(beat);
     held.delete(file);
     await rm(file, { force: true });
   };
@@ -69,12 +74,11 @@ function holderOf(text: string): Holder | undefined {
   }
 }
 
-/** Of a process on another host nothing is known, so it counts as running. */
-function isRunning({ pid, host, since }: Holder): boolean {
-  if (host !== hostname()) return true;
-  // A container gives the same number to its next process; what is older than this one is of another.
-  if (pid === process.pid) return Date.parse(since) >= Date.now() - 1000 * process.uptime();
-  return isProcess(pid);
+async function isRunning({ pid, host, since }: Holder, file: string): Promise<boolean> {
+  if (host !== hostname()) return isYoung(file, times.silence);
+  // Numbers are given again: after a start of the machine, and to the next process of a container.
+  const seconds = pid === process.pid ? process.uptime() : uptime();
+  return Date.parse(since) >= Date.now() - 1000 * seconds && isProcess(pid);
 }
 
 /** Whether a process of this number runs on this machine. */
@@ -87,9 +91,9 @@ export function isProcess(pid: number): boolean {
   }
 }
 
-const isYoung = (file: string): Promise<boolean> =>
+const isYoung = (file: string, age: number): Promise<boolean> =>
   stat(file).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs < writing,
+    ({ mtimeMs }) => Date.now() - mtimeMs < age,
     () => true,
   );
 

@@ -204,7 +204,7 @@ describe('a lock', () => {
     const parent = mkdtempSync(join(root, 'lock-'));
     return { out: join(parent, 'out'), lock: join(parent, '.out.lock') };
   };
-  const holder = { pid: process.ppid, host: hostname(), since: '2025-01-02T03:04:05.000Z', command: 'llm-drop score' };
+  const holder = { pid: process.ppid, host: hostname(), since: new Date().toISOString(), command: 'llm-drop score' };
   const dead = (): number => spawnSync(process.execPath, ['-e', '']).pid;
 
   it('names who writes, and goes', async () => {
@@ -224,14 +224,22 @@ describe('a lock', () => {
     const { out, lock } = fresh();
     writeFileSync(lock, JSON.stringify({ ...holder, pid: dead(), host: 'another' }));
     await expect(claim(out)).rejects.toThrow(
-      new RegExp(`on another since 2025-01-02T03:04:05.000Z \\(llm-drop score\\) \\(wait .*, remove ${lock}\\)$`),
+      new RegExp(`on another since ${holder.since} \\(llm-drop score\\) \\(wait .*, remove ${lock}\\)$`),
     );
     expect(existsSync(lock)).toBe(true);
   });
 
   it.each<[string, () => string]>([
     ['a process that is gone', () => JSON.stringify({ ...holder, pid: dead() })],
-    ['an earlier process of the same number', () => JSON.stringify({ ...holder, pid: process.pid })],
+    ['a machine that has been silent for minutes', () => JSON.stringify({ ...holder, host: 'another' })],
+    [
+      'a process before the machine was started',
+      () => JSON.stringify({ ...holder, since: '2000-01-01T00:00:00.000Z' }),
+    ],
+    [
+      'an earlier process of the same number',
+      () => JSON.stringify({ ...holder, pid: process.pid, since: '2000-01-01T00:00:00.000Z' }),
+    ],
     ['a process that was killed while it wrote it', () => '{"pid":'],
   ])('of %s is taken over', async (_, text) => {
     const { out, lock } = fresh();
