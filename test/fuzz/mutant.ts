@@ -7,11 +7,20 @@ import { commandTargets } from './targets/commands.js';
 import { ggufTargets } from './targets/gguf.js';
 import { modelTargets } from './targets/models.js';
 import { recordTargets } from './targets/records.js';
+import { sweepTargets } from './targets/sweeps.js';
 import { textTargets } from './targets/texts.js';
 import { tokenizerTargets } from './targets/tokenizers.js';
 
 export const targets: readonly Target[] = [
-  ...[...modelTargets, ...ggufTargets, ...tokenizerTargets, ...textTargets, ...recordTargets, ...commandTargets],
+  ...[
+    ...modelTargets,
+    ...ggufTargets,
+    ...tokenizerTargets,
+    ...textTargets,
+    ...recordTargets,
+    ...sweepTargets,
+    ...commandTargets,
+  ],
 ];
 
 const inputsOf = new Map<Target, Promise<readonly Files[]>>();
