@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
+import { UserError, checkRead, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
 import { otherKind, telling } from './otherKinds.js';
 import {
@@ -30,7 +30,7 @@ const largestKeptBuffer = 16 << 20;
 
 /**
  * A .safetensors file, read by position: opening it reads the header only, and no handle is held until data is read.
- * Every mistake in the file is a UserError that names the file and the tensor.
+ * Every mistake in the file is a UserError that names the file and the tensor, as is a weight that is not finite.
  */
 export class SafetensorsFile {
   #handle?: Promise<FileHandle>;
@@ -108,28 +108,28 @@ export class SafetensorsFile {
     const rows = rowBytes ? entry.bytes / rowBytes : 0;
     const read = (start: number, end: number, into: Uint8Array): Promise<Uint8Array> => {
       checkRows(name, rows, start, end);
-      return this.#read(entry.begin + start * rowBytes, into.subarray(0, (end - start) * rowBytes));
+      return this.#readOf(name, start * rowBytes, into.subarray(0, (end - start) * rowBytes));
     };
     return new TensorRows(name, entry.shape, dtype, rowBytes, read);
   }
 
   /** Any tensor as bytes. */
   raw(name: string): RawTensor {
-    const { dtype, shape, begin, bytes } = this.#entry(name);
+    const { dtype, shape, bytes } = this.#entry(name);
     const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
       const piece = bytesOf(Math.min(bytes, pieceBytes));
       for (let done = 0; done < bytes; done += piece.byteLength)
-        yield await this.#read(begin + done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
+        yield await this.#readOf(name, done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
     };
     return { name, dtype, shape, read: read.bind(this) };
   }
 
   /** Bytes [start, end) of a tensor's data, in a buffer of their own. @defaultValue all of them */
   async bytes(name: string, start = 0, end = this.info(name).bytes): Promise<Uint8Array> {
-    const { begin, bytes } = this.#entry(name);
+    const { bytes } = this.#entry(name);
     if (!(start >= 0 && start <= end && end <= bytes))
       throw new RangeError(`${name}: bytes [${start}, ${end}) do not lie within its ${bytes}`);
-    return this.#read(begin + start, bytesOf(end - start));
+    return this.#readOf(name, start, bytesOf(end - start));
   }
 
   /** Closes the file; reading again opens it again. */
@@ -147,6 +147,15 @@ export class SafetensorsFile {
     const entry = this.header.tensors.get(name);
     if (!entry) throw new UserError(`${this.path} has no tensor ${name}`);
     return entry;
+  }
+
+  /** A tensor's data from byte `from` on. Floats are finite, or it is a NotFiniteError: no other door leads to them. */
+  async #readOf(name: string, from: number, into: Uint8Array): Promise<Uint8Array> {
+    const { dtype: stored, shape, begin } = this.#entry(name);
+    await this.#read(begin + from, into);
+    const dtype = weightDTypes[stored];
+    if (dtype) checkRead(into, { path: this.path, tensor: name, dtype, shape, first: from / safetensorsBytes[stored] });
+    return into;
   }
 
   async #read(begin: number, into: Uint8Array): Promise<Uint8Array> {

@@ -1,4 +1,4 @@
-import { decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
+import { NotFiniteError, decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
 import {
   theWeight,
   weightSource,
@@ -24,8 +24,19 @@ export interface GateSource {
  */
 export async function gateNormScores(model: GateSource): Promise<Scores> {
   const scores: (number | null)[] = [];
-  for (let layer = 0; layer < model.description.layers.length; layer++)
-    scores.push(model.drops.attention.includes(layer) ? null : -(await coupling(model, layer)));
+  for (let layer = 0; layer < model.description.layers.length; layer++) {
+    if (model.drops.attention.includes(layer)) {
+      scores.push(null);
+      continue;
+    }
+    const score = -(await coupling(model, layer));
+    if (!Number.isFinite(score))
+      throw new NotFiniteError(
+        `Gate-Norm of the attention of layer ${layer} is not finite: its queries' and keys' weights are too large`,
+        { layer, module: 'attention' },
+      );
+    scores.push(score);
+  }
   return scores;
 }
 

@@ -1,6 +1,6 @@
 /** Float weights: read, laid out as panels, and looked up by row. */
 import type { PackedWeight } from '../../backend.js';
-import { UserError } from '../../errors.js';
+import { NotFiniteError } from '../../errors.js';
 import { bytesPerElement, type WeightDType, type WeightSource } from '../../weight.js';
 import { pack } from '../kernels/pack.js';
 import { panelBytes, panelRows, type Panels } from '../layouts/panels.js';
@@ -41,8 +41,11 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
       source,
       (matrix, row) => result.address + (matrix * padded + row) * rowBytes,
       (piece) => {
+        // Kernels read no infinity of float16; files are checked as they are read, arrays are not.
         if (stored === 'float16' && !isFinite16(machine, piece))
-          throw new UserError(`${source.name}: row ${piece.row} or a later one holds a value that is not finite`);
+          throw new NotFiniteError(`${source.name}: row ${piece.row} or a later one holds a value that is not finite`, {
+            tensor: source.name,
+          });
         makePanels(machine, stored, piece, depth);
       },
     );
