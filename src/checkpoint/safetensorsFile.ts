@@ -106,9 +106,10 @@ export class SafetensorsFile {
     const width = entry.shape.length ? entry.shape[entry.shape.length - 1] : 1;
     const rowBytes = width * safetensorsBytes[entry.dtype];
     const rows = rowBytes ? entry.bytes / rowBytes : 0;
-    const read = (start: number, end: number, into: Uint8Array): Promise<Uint8Array> => {
+    const read = (start: number, end: number, into: Uint8Array, checked: boolean): Promise<Uint8Array> => {
       checkRows(name, rows, start, end);
-      return this.#readOf(name, start * rowBytes, into.subarray(0, (end - start) * rowBytes));
+      const part = into.subarray(0, (end - start) * rowBytes);
+      return checked ? this.#readOf(name, start * rowBytes, part) : this.#read(entry.begin + start * rowBytes, part);
     };
     return new TensorRows(name, entry.shape, dtype, rowBytes, read);
   }
@@ -116,10 +117,25 @@ export class SafetensorsFile {
   /** Any tensor as bytes. */
   raw(name: string): RawTensor {
     const { dtype, shape, bytes } = this.#entry(name);
+    const count = Math.ceil(bytes / pieceBytes);
     const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
-      const piece = bytesOf(Math.min(bytes, pieceBytes));
-      for (let done = 0; done < bytes; done += piece.byteLength)
-        yield await this.#readOf(name, done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
+      const buffers = [0, 1].map(() => bytesOf(Math.min(bytes, pieceBytes)));
+      const piece = (at: number): Promise<Uint8Array> => {
+        const begin = at * pieceBytes;
+        return this.#readOf(name, begin, buffers[at % 2].subarray(0, Math.min(pieceBytes, bytes - begin)));
+      };
+      let next = count > 0 ? piece(0) : undefined;
+      try {
+        for (let at = 0; at < count; at++) {
+          const whole = await next!;
+          // While one piece is written, the next is read and looked through.
+          next = at + 1 < count ? piece(at + 1) : undefined;
+          next?.catch(() => undefined);
+          yield whole;
+        }
+      } finally {
+        await next?.catch(() => undefined);
+      }
     };
     return { name, dtype, shape, read: read.bind(this) };
   }
@@ -149,7 +165,7 @@ export class SafetensorsFile {
     return entry;
   }
 
-  /** A tensor's data from byte `from` on. Floats are finite, or it is a NotFiniteError: no other door leads to them. */
+  /** A tensor's data from byte `from` on. NotFiniteError where a float is not finite. */
   async #readOf(name: string, from: number, into: Uint8Array): Promise<Uint8Array> {
     const { dtype: stored, shape, begin } = this.#entry(name);
     await this.#read(begin + from, into);
@@ -178,19 +194,19 @@ class TensorRows implements WeightSource {
     readonly shape: Shape,
     readonly dtype: WeightDType,
     private readonly rowBytes: number,
-    private readonly read: (start: number, end: number, into: Uint8Array) => Promise<Uint8Array>,
+    private readonly read: (start: number, end: number, into: Uint8Array, checked: boolean) => Promise<Uint8Array>,
   ) {}
 
   readonly readRows = async (start: number, end: number): Promise<Uint8Array> => {
     const bytes = Math.max(0, end - start) * this.rowBytes;
     const buffer = this.#kept.byteLength < bytes ? bytesOf(bytes) : this.#kept;
     if (buffer.byteLength <= largestKeptBuffer) this.#kept = buffer;
-    return this.read(start, end, buffer);
+    return this.read(start, end, buffer, true);
   };
 
   /** A method, not a property: `{ ...source, readRows }`, another view of the rows, must not have it. */
   async readInto(start: number, end: number, into: Uint8Array): Promise<void> {
-    await this.read(start, end, into);
+    await this.read(start, end, into, false);
   }
 }
 

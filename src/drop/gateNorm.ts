@@ -1,5 +1,6 @@
-import { NotFiniteError, decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
+import { decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
 import {
+  moduleNotFinite,
   theWeight,
   weightSource,
   type Drops,
@@ -30,11 +31,7 @@ export async function gateNormScores(model: GateSource): Promise<Scores> {
       continue;
     }
     const score = -(await coupling(model, layer));
-    if (!Number.isFinite(score))
-      throw new NotFiniteError(
-        `Gate-Norm of the attention of layer ${layer} is not finite: its queries' and keys' weights are too large`,
-        { layer, module: 'attention' },
-      );
+    if (!Number.isFinite(score)) throw await moduleNotFinite(model, { layer, kind: 'attention' }, 'Gate-Norm');
     scores.push(score);
   }
   return scores;

@@ -6,7 +6,7 @@ import { bytesPerElement, type WeightDType } from './weight.js';
  * The bits of the exponents in a word of one float, or two, and one more at the lowest of them: added, it carries into
  * the sign where all bits are set, which are the exponents of infinity and NaN.
  */
-const exponents: Readonly<Record<WeightDType, readonly [bits: number, one: number]>> = {
+export const exponents: Readonly<Record<WeightDType, readonly [bits: number, one: number]>> = {
   float32: [0x7f800000, 0x00800000],
   float16: [0x7c007c00, 0x04000400],
   bfloat16: [0x7f807f80, 0x00800080],

@@ -46,7 +46,7 @@ const beyond = { hint: 'a float32 ends at 3.4e38: some weights are too large' };
 
 /** That a module gives what is not finite, and which of its weights holds such a value, if one does. */
 export async function moduleNotFinite(
-  model: Model,
+  model: Pick<Model, 'description' | 'parameters'>,
   { layer, kind }: { readonly layer: number; readonly kind: ModuleKind },
   what: string,
 ): Promise<NotFiniteError> {
@@ -70,7 +70,7 @@ export async function moduleNotFinite(
 /** Rows that are read at a time. */
 const rowsAtOnce = 1024;
 
-async function badTensor({ parameters }: Model, weight: WeightSpec): Promise<string | undefined> {
+async function badTensor({ parameters }: Pick<Model, 'parameters'>, weight: WeightSpec): Promise<string | undefined> {
   const source = weightSource(parameters, weight);
   const rows = sizeOf(source.shape.slice(0, -1));
   for (let row = 0; row < rows; row += rowsAtOnce) {
