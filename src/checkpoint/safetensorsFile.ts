@@ -114,7 +114,7 @@ export class SafetensorsFile {
     return new TensorRows(name, entry.shape, dtype, rowBytes, read);
   }
 
-  /** Any tensor as bytes. */
+  /** Any tensor as bytes, floats finite. */
   raw(name: string): RawTensor {
     const { dtype, shape, bytes } = this.#entry(name);
     const count = Math.ceil(bytes / pieceBytes);

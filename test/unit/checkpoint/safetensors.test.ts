@@ -9,6 +9,7 @@ import {
   tensorBytes,
   tensorOfBytes,
   tensorOfSource,
+  weightDTypes,
   writeSafetensors,
   type SafetensorsDType,
   type TensorToWrite,
@@ -51,7 +52,11 @@ const anyTensor = fc
       name,
       dtype,
       shape,
-      Uint8Array.from({ length: tensorBytes({ dtype, shape }) }, (_, i) => (i * 31 + seed) & 255),
+      // Floats are finite: no byte has all bits of an exponent.
+      Uint8Array.from(
+        { length: tensorBytes({ dtype, shape }) },
+        (_, i) => (i * 31 + seed) & (dtype in weightDTypes ? 0xbb : 255),
+      ),
     ),
   );
 
