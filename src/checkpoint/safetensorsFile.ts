@@ -30,7 +30,7 @@ const largestKeptBuffer = 16 << 20;
 
 /**
  * A .safetensors file, read by position: opening it reads the header only, and no handle is held until data is read.
- * Every mistake in the file is a UserError that names the file and the tensor, as is a weight that is not finite.
+ * Every mistake in the file is a UserError that names the file and the tensor.
  */
 export class SafetensorsFile {
   #handle?: Promise<FileHandle>;
@@ -40,11 +40,13 @@ export class SafetensorsFile {
     readonly path: string,
     private readonly header: SafetensorsHeader,
     private readonly dataStart: number,
+    private readonly finite: boolean,
   ) {
     this.#bytesRead = dataStart;
   }
 
-  static async open(path: string): Promise<SafetensorsFile> {
+  /** @param finite refuses NaN and infinity as they are read, as a NotFiniteError: for files of weights. */
+  static async open(path: string, { finite = false }: { finite?: boolean } = {}): Promise<SafetensorsFile> {
     const handle = await openForReading(path);
     try {
       const size = (await handle.stat()).size;
@@ -65,7 +67,7 @@ export class SafetensorsFile {
         });
       const json = await readAt(handle, path, 8, bytesOf(Number(length)));
       const dataStart = 8 + Number(length);
-      return new SafetensorsFile(path, parseSafetensorsHeader(path, json, size - dataStart), dataStart);
+      return new SafetensorsFile(path, parseSafetensorsHeader(path, json, size - dataStart), dataStart, finite);
     } catch (error) {
       throw fileError(error, 'cannot read', path);
     } finally {
@@ -114,7 +116,7 @@ export class SafetensorsFile {
     return new TensorRows(name, entry.shape, dtype, rowBytes, read);
   }
 
-  /** Any tensor as bytes, floats finite. */
+  /** Any tensor as bytes. */
   raw(name: string): RawTensor {
     const { dtype, shape, bytes } = this.#entry(name);
     const count = Math.ceil(bytes / pieceBytes);
@@ -165,11 +167,11 @@ export class SafetensorsFile {
     return entry;
   }
 
-  /** A tensor's data from byte `from` on. NotFiniteError where a float is not finite. */
+  /** A tensor's data from byte `from` on. */
   async #readOf(name: string, from: number, into: Uint8Array): Promise<Uint8Array> {
     const { dtype: stored, shape, begin } = this.#entry(name);
     await this.#read(begin + from, into);
-    const dtype = weightDTypes[stored];
+    const dtype = this.finite && weightDTypes[stored];
     if (dtype) checkRead(into, { path: this.path, tensor: name, dtype, shape, first: from / safetensorsBytes[stored] });
     return into;
   }
