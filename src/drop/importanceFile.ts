@@ -1,7 +1,7 @@
 import { nearest, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { moduleKinds, moduleWord, type Drops } from '../models/index.js';
-import type { Fingerprint } from '../progress/index.js';
+import { checkChecksum, type Checksum, type Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
 import { sumsLength, type ScoreSums } from './scoreSums.js';
@@ -84,11 +84,11 @@ function lostScore({ similarity }: Importance, drop: unknown): string | undefine
 }
 
 /** What a shard's result has beside scores, for the merge. JSON keeps numbers to the last bit. */
-export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'> {
+export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'>, Partial<Checksum> {
   readonly sums: ScoreSums;
 }
 
-/** The sums of a shard as JSON holds them. UserError where it is no shard's. */
+/** The sums of a shard as JSON holds them. UserError where it is no shard's, or not as it was written. */
 export function parseShard(value: unknown, where: string): ShardSums {
   const fail = (problem: string, hint = 'shards are written by llm-drop score --shard i/n --out'): never => {
     throw new UserError(`${where} ${problem}`, { hint });
@@ -119,7 +119,7 @@ export function parseShard(value: unknown, where: string): ShardSums {
   if (typeof sums.metric !== 'string') return fail(`holds no text 'metric'`);
   if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
     fail(`holds something else than text in 'fingerprint'`);
-  return {
+  const found: ShardSums = {
     shard: { index: count(shard, 'index'), count: count(shard, 'count') },
     fingerprint: fingerprint as Fingerprint,
     scored: {
@@ -134,4 +134,6 @@ export function parseShard(value: unknown, where: string): ShardSums {
     },
     where,
   };
+  checkChecksum(all, where, `to score the shard again, remove ${where}`);
+  return found;
 }
