@@ -119,25 +119,10 @@ export class SafetensorsFile {
   /** Any tensor as bytes. */
   raw(name: string): RawTensor {
     const { dtype, shape, bytes } = this.#entry(name);
-    const count = Math.ceil(bytes / pieceBytes);
     const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
-      const buffers = [0, 1].map(() => bytesOf(Math.min(bytes, pieceBytes)));
-      const piece = (at: number): Promise<Uint8Array> => {
-        const begin = at * pieceBytes;
-        return this.#readOf(name, begin, buffers[at % 2].subarray(0, Math.min(pieceBytes, bytes - begin)));
-      };
-      let next = count > 0 ? piece(0) : undefined;
-      try {
-        for (let at = 0; at < count; at++) {
-          const whole = await next!;
-          // While one piece is written, the next is read and looked through.
-          next = at + 1 < count ? piece(at + 1) : undefined;
-          next?.catch(() => undefined);
-          yield whole;
-        }
-      } finally {
-        await next?.catch(() => undefined);
-      }
+      const piece = bytesOf(Math.min(bytes, pieceBytes));
+      for (let done = 0; done < bytes; done += piece.byteLength)
+        yield await this.#readOf(name, done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
     };
     return { name, dtype, shape, read: read.bind(this) };
   }
