@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
+import { checkAngles } from '../checkAngles.js';
 import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
 import { ConfigReader } from '../configReader.js';
 import type { ModelDescription } from '../description.js';
@@ -31,6 +32,7 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
       hint: `${modelTypes().join(', ')} are`,
     });
   const description = family.describe(read);
+  checkAngles(read, description);
   refuseUnknownKeys(read);
   return description;
 }
