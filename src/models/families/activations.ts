@@ -1,0 +1,21 @@
+import { shownValue } from '../../checkpoint/index.js';
+import type { Activation } from '../../engine/index.js';
+import type { ConfigReader } from '../configReader.js';
+
+const activations: Readonly<Record<string, Activation>> = {
+  silu: 'silu',
+  swish: 'silu',
+  gelu: 'gelu',
+  gelu_new: 'gelu_tanh',
+  gelu_pytorch_tanh: 'gelu_tanh',
+};
+
+/** `hidden_act`; Gemma's files have both, or `hidden_activation` alone, which is then the one that counts. */
+export function readActivation(read: ConfigReader, fallback = 'silu'): Activation {
+  const [first, second] = [read.value('hidden_activation'), read.value('hidden_act')];
+  const name = first ?? second ?? fallback;
+  const found = typeof name === 'string' ? activations[name] : undefined;
+  if (!found)
+    read.fail(`hidden_act ${shownValue(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
+  return found;
+}
