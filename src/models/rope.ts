@@ -66,9 +66,9 @@ export function parseRope(read: ConfigReader, maxPositions: number, layers?: str
     return list.map((value) => positive(where, `${key} of the rope scaling`, value));
   };
   /** As transformers does, a number beside the scaling comes before one within. */
-  const originalLength = (fallback = maxPositions): number =>
-    read.optionalCount('original_max_position_embeddings') ?? number('original_max_position_embeddings', fallback);
-  const theta = number('rope_theta', (read.value('rope_theta') as number | undefined) ?? 10000);
+  const originalLength = (): number =>
+    read.optionalCount('original_max_position_embeddings') ?? number('original_max_position_embeddings', maxPositions);
+  const theta = number('rope_theta', read.value('rope_theta') as number | undefined);
   const type: unknown = scaling.rope_type ?? scaling.type ?? 'default';
   switch (type) {
     case 'default':
@@ -79,7 +79,7 @@ export function parseRope(read: ConfigReader, maxPositions: number, layers?: str
       return { type, theta, factor: number('factor'), maxPositions };
     case 'su': // as the first files called it
     case 'longrope': {
-      const originalMaxPositions = originalLength(4096);
+      const originalMaxPositions = originalLength();
       const stretch = number('factor', maxPositions / originalMaxPositions);
       const usual = stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(originalMaxPositions));
       return {
@@ -103,7 +103,7 @@ export function parseRope(read: ConfigReader, maxPositions: number, layers?: str
         factor: number('factor'),
         lowFreqFactor,
         highFreqFactor,
-        originalMaxPositions: number('original_max_position_embeddings'),
+        originalMaxPositions: number('original_max_position_embeddings', maxPositions),
       };
     }
     case 'yarn': {

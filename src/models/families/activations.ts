@@ -11,11 +11,14 @@ const activations: Readonly<Record<string, Activation>> = {
 };
 
 /** `hidden_act`; Gemma's files have both, or `hidden_activation` alone, which is then the one that counts. */
-export function readActivation(read: ConfigReader, fallback = 'silu'): Activation {
-  const [first, second] = [read.value('hidden_activation'), read.value('hidden_act')];
-  const name = first ?? second ?? fallback;
+export function readActivation(read: ConfigReader): Activation {
+  const [plain, gemmas] = [read.value('hidden_act'), read.value('hidden_activation')];
+  const name = gemmas ?? plain;
   const found = typeof name === 'string' ? activations[name] : undefined;
   if (!found)
-    read.fail(`hidden_act ${shownValue(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
+    read.fail(
+      `${gemmas === undefined ? 'hidden_act' : 'hidden_activation'} ${shownValue(name)} is not supported`,
+      `${Object.keys(activations).join(', ')} are`,
+    );
   return found;
 }

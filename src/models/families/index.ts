@@ -7,14 +7,35 @@ import type { ModelDescription } from '../description.js';
 import type { Held } from '../held.js';
 import { refuseUnknownKeys } from '../harmlessKeys.js';
 import type { Family } from './family.js';
+import { baichuan } from './baichuan.js';
+import { gemma2 } from './gemma2.js';
+import { gemma3 } from './gemma3.js';
+import { granite } from './granite.js';
 import { llama, mistral } from './llama.js';
 import { mixtral } from './mixtral.js';
+import { olmo2 } from './olmo2.js';
+import { phi3 } from './phi3.js';
+import { qwen2 } from './qwen2.js';
+import { smollm3 } from './smollm3.js';
 import { qwen3 } from './qwen3.js';
 
 export type { Family } from './family.js';
 
 /** Every family that can be loaded. */
-export const families: readonly Family[] = [llama, mistral, mixtral, qwen3];
+export const families: readonly Family[] = [
+  llama,
+  mistral,
+  mixtral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3,
+  phi3,
+  olmo2,
+  smollm3,
+  granite,
+  baichuan,
+];
 
 /** The family of a model type; undefined where there is none. */
 export const familyOf = (modelType: string): Family | undefined =>
@@ -24,13 +45,13 @@ export const modelTypes = (): string[] => families.flatMap(({ types }) => types)
 
 /** What a `config.json` describes; `where` is it, for messages. Counts beyond what is `held` are refused by name. */
 export function describeModel(config: JsonObject, where: string, held?: Held): ModelDescription {
-  const read = new ConfigReader(config, where, held);
-  const modelType = read.text('model_type');
+  const modelType = new ConfigReader(config, where).text('model_type');
   const family = familyOf(modelType);
   if (!family)
     throw new UserError(`${where}: model type '${modelType}' is not supported`, {
       hint: `${modelTypes().join(', ')} are`,
     });
+  const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
   checkAngles(read, description);
   refuseUnknownKeys(read);
