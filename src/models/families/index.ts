@@ -6,6 +6,7 @@ import { ConfigReader } from '../configReader.js';
 import type { ModelDescription } from '../description.js';
 import type { Held } from '../held.js';
 import { refuseUnknownKeys } from '../harmlessKeys.js';
+import { refusePartialRotation } from '../rope.js';
 import type { Family } from './family.js';
 import { baichuan } from './baichuan.js';
 import { gemma2 } from './gemma2.js';
@@ -41,6 +42,10 @@ export const families: readonly Family[] = [
 export const familyOf = (modelType: string): Family | undefined =>
   families.find(({ types }) => types.includes(modelType));
 
+/** The family of the text model in a multimodal one; undefined where the type is no such. */
+export const familyWithin = (modelType: unknown): Family | undefined =>
+  families.find(({ within = [] }) => within.includes(modelType as string));
+
 export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
 
 /** What a `config.json` describes; `where` is it, for messages. Counts beyond what is `held` are refused by name. */
@@ -54,8 +59,9 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
   const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
   checkAngles(read, description);
+  refusePartialRotation(read);
   refuseUnknownKeys(read);
-  return description;
+  return read.notes.length ? { ...description, notes: read.notes } : description;
 }
 
 /** The model type that a GGUF file of an architecture is read as. */
