@@ -7,9 +7,6 @@ import { describeModel, familyWithin } from './families/index.js';
 const shared =
   /^(bos_token_id|eos_token_id|pad_token_id|dtype|torch_dtype|tie_word_embeddings|transformers_version|quantization_config|drop_attn_list|drop_mlp_list)$/;
 
-/** What stands in place of `model.` in the names of a text model's tensors, and before those of its head. */
-const prefixes = ['language_model.', 'model.language_model.'];
-
 /**
  * A checkpoint that takes images, too, as that of the text model in it: its `text_config`, and its tensors under the names
  * that they have in a model of text alone. Any other source is returned as it is.
@@ -25,16 +22,13 @@ export function textPart(given: ModelSource): { readonly source: ModelSource; re
   const common = Object.fromEntries(Object.entries(whole).filter(([key]) => shared.test(key)));
   const config: JsonObject = { model_type: family.types[0], ...(text as JsonObject), ...common };
   const { architecture } = describeModel(config, where).conventions;
+  const prefixes = Object.entries(family.within!.prefixes);
   const names = new Map<string, string>();
   const others: string[] = [];
   for (const name of given.tensorNames()) {
-    const prefix = prefixes.find((one) => name.startsWith(one));
-    if (prefix === undefined) {
-      others.push(name);
-      continue;
-    }
-    const rest = name.slice(prefix.length);
-    names.set(/^(model|lm_head)\./.test(rest) ? rest : `model.${rest}`, name);
+    const found = prefixes.find(([theirs]) => name.startsWith(theirs));
+    if (found) names.set(found[1] + name.slice(found[0].length), name);
+    else others.push(name);
   }
   return {
     source: new SourceView(given, {

@@ -8,8 +8,11 @@ import type { GgufKeys } from '../gguf/ggufKeys.js';
 export interface Family {
   /** `model_type` of the configs that it reads. */
   readonly types: readonly string[];
-  /** `model_type` of configs that hold one of these as their `text_config`. */
-  readonly within?: readonly string[];
+  /**
+   * Multimodal models whose text model it is: `model_type` of configs that hold one of these as their `text_config`, and what
+   * the names of its tensors begin with there, and in a model of text alone.
+   */
+  readonly within?: { readonly types: readonly string[]; readonly prefixes: Readonly<Record<string, string>> };
   /**
    * What keys of `config.json` mean that are absent, as transformers' class of this type has them: all that `describe` asks
    * for and the class has a value for. Ids of tokens are not here: the tokenizer knows them.

@@ -24,7 +24,14 @@ function localRope(read: ConfigReader, maxPositions: number): RopeParameters {
  */
 export const gemma3: Family = {
   types: ['gemma3_text'],
-  within: ['gemma3'],
+  within: {
+    types: ['gemma3'],
+    prefixes: {
+      'language_model.model.': 'model.',
+      'language_model.lm_head.': 'lm_head.',
+      'model.language_model.': 'model.',
+    },
+  },
   defaults: {
     ...{ vocab_size: 262208, hidden_size: 2304, intermediate_size: 9216, num_hidden_layers: 26 },
     ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, max_position_embeddings: 131072 },

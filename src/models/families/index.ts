@@ -44,7 +44,7 @@ export const familyOf = (modelType: string): Family | undefined =>
 
 /** The family of the text model in a multimodal one; undefined where the type is no such. */
 export const familyWithin = (modelType: unknown): Family | undefined =>
-  families.find(({ within = [] }) => within.includes(modelType as string));
+  families.find(({ within }) => within?.types.includes(modelType as string));
 
 export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
 
