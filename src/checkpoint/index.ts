@@ -50,10 +50,11 @@ export {
   type WriteOptions,
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
+export { didYouMean, nearest } from './nearest.js';
 export { readWhole } from './readWhole.js';
-export { shownValue } from './shownValue.js';
+export { shownName, shownNames, shownValue } from './shownValue.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
-export { writeFolderAtomically } from './writeFolder.js';
+export * from './output/index.js';

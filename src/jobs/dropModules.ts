@@ -6,7 +6,7 @@ import {
   type Importance,
   type MethodRequest,
 } from '../drop/index.js';
-import { splitRows, type SplitRows } from '../text/index.js';
+import { splitRows } from '../text/index.js';
 import {
   checkedIndices,
   Model,
@@ -18,20 +18,19 @@ import {
 } from '../models/index.js';
 import { checkedDrop } from './dropRequest.js';
 import { workOutDrop, type DropTask } from './dropWork.js';
-import { engineFor, stageOf, type JobOptions } from './jobOptions.js';
+import { engineFor, type JobOptions } from './jobOptions.js';
+import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { programVersions, versionsOf } from './provenance.js';
-import { ResumeBeside } from './resume.js';
 import { scoresOf, type GivenScores } from './scoresOf.js';
-import { loadTextModel, type TextModel } from './textModel.js';
-import { checkVacant } from './vacant.js';
-import { watched } from './watchedTokenizer.js';
+import { loadTextModel } from './textModel.js';
+import { rowsOfText, type RowOptions } from './textRows.js';
 
 /** What to drop is said by `drops`, or by `target` and `count` with `importance`, `calibration` or a method without text. */
 export interface DropModulesOptions
-  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, Partial<MethodRequest> {
+  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, RowOptions, Partial<MethodRequest> {
   /** The folder to write the smaller model to. */
   readonly out: string;
-  /** Replace a model folder that is already there. @defaultValue false */
+  /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
   /** Write `config.json` and the side files only, to lay over the original folder. @defaultValue false */
   readonly configOnly?: boolean;
@@ -41,13 +40,6 @@ export interface DropModulesOptions
   readonly importance?: string | Importance;
   /** Text to score or search on, and behind those rows to measure the loss on. @defaultValue no loss is measured */
   readonly calibration?: readonly string[];
-  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
-  readonly samples?: number;
-  readonly length?: number;
-  /** The text's field in .jsonl files. @defaultValue 'text' */
-  readonly field?: string;
-  /** Rows to measure the loss on. @defaultValue 16 */
-  readonly heldOut?: number;
   /** Refit output projections that stay to give back part of what went. @defaultValue none is refit */
   readonly compensate?: CompensationMode;
   /** How much a refit is held back, as a multiple of the mean of diag(Z'Z). @defaultValue 1 */
@@ -66,12 +58,14 @@ export interface DropResult extends DropRecord {
  * Writes a model folder without its most redundant modules, or without those that are named; measures what that costs on
  * rows that the choice has not seen. The folder appears complete or not at all. A greedy search and a refit go on where an
  * interrupted run with the same `out` left off. UserError for options that do not go together, for an `out` that is not
- * empty, and for files that cannot be read.
+ * empty or in the way of what is read, and for files that cannot be read.
  */
 export async function dropModules(folder: string, o: DropModulesOptions): Promise<DropResult> {
   const method = checkedDrop(o);
-  if (!o.overwrite) await checkVacant(o.out);
-  return o.calibration ? dropMeasured(folder, method, o.calibration, o) : dropUnmeasured(folder, method, o);
+  const { importance, calibration = [] } = o;
+  const scores = typeof importance === 'string' ? importance : undefined;
+  await using _claim = await claimModelFolder(o, [folder, scores, ...calibration]);
+  return await (o.calibration ? dropMeasured(folder, method, calibration, o) : dropUnmeasured(folder, method, o));
 }
 
 /** Scores or searches where needed, measures the loss on held-out rows, writes. */
@@ -84,7 +78,9 @@ async function dropMeasured(
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined });
   const { model } = loaded;
   const scores = await givenScores(o, model);
-  const rows = await rowsOf(loaded, files, scores, o);
+  const rows = await rowsOfText(loaded.tokenizer, model.config, { ...o, ...scores?.seen }, (tokenizer, options) =>
+    splitRows(tokenizer, files, options),
+  );
   const refit = o.compensate && { mode: o.compensate, alpha: o.alpha ?? 1 };
   const task = { source: model, model, method, importance: scores?.importance, rows, files, refit };
   const named = method ? undefined : namedModules(model, o);
@@ -111,16 +107,15 @@ async function dropUnmeasured(
 
 async function write(
   folder: string,
-  task: Omit<DropTask, 'name' | 'resume'>,
+  task: Omit<DropTask, 'configOnly' | 'name' | 'resume'>,
   notes: readonly string[],
   o: DropModulesOptions,
 ): Promise<DropResult> {
-  const { out, overwrite, configOnly = false, onProgress, onNote, signal } = o;
-  const resume = new ResumeBeside(out, onNote);
-  await using dropped = await workOutDrop({ ...task, name: folder, resume, onProgress, onNote, signal });
-  await dropped.write(out, { overwrite, configOnly });
-  await resume.finished();
-  return { ...dropped.record, out, configOnly, notes };
+  const { out, configOnly = false, onProgress, onNote, signal } = o;
+  const record = await writtenModel(o, (resume) =>
+    workOutDrop({ ...task, name: folder, configOnly, resume, onProgress, onNote, signal }),
+  );
+  return { ...record, out, configOnly, notes };
 }
 
 const givenScores = async (
@@ -128,22 +123,6 @@ const givenScores = async (
   { config }: OpenedModel,
 ): Promise<GivenScores | undefined> =>
   importance === undefined ? undefined : scoresOf(importance, config.numHiddenLayers);
-
-function rowsOf(
-  { model, tokenizer }: TextModel,
-  files: readonly string[],
-  scores: GivenScores | undefined,
-  o: DropModulesOptions,
-): Promise<SplitRows> {
-  const { samples = 256, length = 2048, heldOut = 16, field } = o;
-  const maxLength = model.config.maxPositionEmbeddings;
-  const needed = (samples + heldOut) * Math.min(length, maxLength);
-  return splitRows(watched(tokenizer, needed, stageOf(o, 'tokenizing')), files, {
-    ...{ samples, length, heldOut, field },
-    ...scores?.seen,
-    maxLength,
-  });
-}
 
 /** All that will be dropped, what the model had dropped before included. */
 function namedModules({ config }: OpenedModel, { drops = {} }: DropModulesOptions): Drops {

@@ -3,18 +3,17 @@ import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { defaultMaxMemory, fitsMemory, Model, openModel, recordedDrops } from '../models/index.js';
-import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
+import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { checkPair, type RefitPair } from './refitPair.js';
 import { workOutRefit, type RefitRecord } from './refitWork.js';
-import { ResumeBeside } from './resume.js';
-import { checkVacant } from './vacant.js';
-import { watched } from './watchedTokenizer.js';
+import { rowsOfText, type RowOptions } from './textRows.js';
 
-export interface RefitModelOptions extends JobOptions, ComputeOptions {
+export interface RefitModelOptions extends JobOptions, ComputeOptions, RowOptions {
   /** The folder to write the refit model to. */
   readonly out: string;
-  /** Replace a model folder that is already there. @defaultValue false */
+  /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
   /** The whole model's folder. @defaultValue its weights are looked for in the dropped one's */
   readonly base?: string;
@@ -24,15 +23,8 @@ export interface RefitModelOptions extends JobOptions, ComputeOptions {
   readonly alpha?: number;
   /** Text to fit on: .txt files, .jsonl files, or folders of them. */
   readonly calibration: readonly string[];
-  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
-  readonly samples?: number;
-  readonly length?: number;
-  /** The text's field in .jsonl files. @defaultValue 'text' */
-  readonly field?: string;
   /** Texts to measure the loss on, each for itself. @defaultValue the calibration text, behind its rows */
   readonly texts?: readonly string[];
-  /** Rows of each text to measure on. @defaultValue 16 */
-  readonly heldOut?: number;
   /** Bytes that the process may take. @defaultValue 80% of the machine's */
   readonly maxMemory?: number;
 }
@@ -48,11 +40,11 @@ export type RefitResult = RefitRecord & {
  * Refits output projections of a dropped model's folder, so that its residual stream comes near the whole model's on the
  * calibration rows; says what came back on rows that the fit did not see. Goes on where an interrupted run with the same
  * `out` left off. UserError where nothing is dropped, where the two models are not of one kind, and for an `out` that is
- * not empty.
+ * not empty or in the way of what is read.
  */
 export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
-  const { out, overwrite, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
-  if (!overwrite) await checkVacant(out);
+  const { out, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
+  await using _claim = await claimModelFolder(o, [folder, o.base, ...files, ...(o.texts ?? [])]);
   await using dropped = await openModel(folder);
   dropped.notes.forEach((note) => onNote?.(note));
   await using other = o.base === undefined ? undefined : await openModel(o.base);
@@ -62,30 +54,27 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   // Nothing is dropped of the whole model that lies in the same folder.
   const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
   const description = { ...base.description, config };
-  const { calibration, heldOut, length, notes } = await rowsOf(folder, config.maxPositionEmbeddings, o);
+  const { calibration, heldOut, length, notes } = await rowsOfText(
+    await loadTokenizer(folder),
+    config,
+    o,
+    (tokenizer, rows) => sweepRows(tokenizer, files, { ...rows, texts: o.texts }),
+  );
   using computing = await engineFor(o);
   using whole = new Model(computing.engine, description, base.source);
   const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
   const fits = fitsMemory(whole, memory);
   const texts = fits ? heldOut : [];
   const losses = await lossesBefore(whole, pair, texts, o);
-  const resume = new ResumeBeside(out, onNote);
-  await using refit = await workOutRefit({
-    ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
-    ...{ rows: calibration, files, texts, losses, mode, alpha },
-    ...{ memory, resume, onProgress, onNote, signal },
-  });
-  await refit.write(out, { overwrite });
-  await resume.finished();
+  const record = await writtenModel(o, (resume) =>
+    workOutRefit({
+      ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
+      ...{ rows: calibration, files, texts, losses, mode, alpha },
+      ...{ memory, resume, onProgress, onNote, signal },
+    }),
+  );
   const told = fits ? notes : [...notes, 'no loss is measured: the weights do not fit in memory at once'];
-  return { ...refit.record, out, notes: told };
-}
-
-async function rowsOf(folder: string, maxLength: number, o: RefitModelOptions) {
-  const { calibration, samples = 256, length = 2048, field, heldOut = 16, texts } = o;
-  const tokenizer = await loadTokenizer(folder);
-  const watching = watched(tokenizer, samples * Math.min(length, maxLength), stageOf(o, 'tokenizing'));
-  return sweepRows(watching, calibration, { samples, length, field, heldOut, texts, maxLength });
+  return { ...record, out, notes: told };
 }
 
 /** Of the whole model and of the dropped one, by text. */

@@ -33,6 +33,7 @@ export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
+export { isFiniteStream, moduleNotFinite, notFinite, type Entering } from './notFinite.js';
 export {
   addressableBytes,
   defaultMaxMemory,
@@ -72,6 +73,7 @@ export {
   isTable,
   matrixRole,
   moduleKinds,
+  moduleWord,
   ownForm,
   ownNames,
   tensorName,

@@ -103,9 +103,12 @@ export function parseRope(read: ConfigReader, maxPositions: number, layers?: str
       throw new UserError(`${where}: the rope scaling needs a list of numbers ${key}, found ${shownValue(list)}`);
     return list.map((value) => positive(where, `${key} of the rope scaling`, value));
   };
-  /** As transformers does, a number beside the scaling comes before one within. */
-  const originalLength = (): number =>
-    read.optionalCount('original_max_position_embeddings') ?? number('original_max_position_embeddings', maxPositions);
+  /** A number beside the scaling comes before one within, as in transformers. */
+  const originalLength = (): number => {
+    const key = 'original_max_position_embeddings';
+    const beside = read.optionalCount(key);
+    return Object.hasOwn(read.raw, key) && beside !== undefined ? beside : number(key, beside ?? maxPositions);
+  };
   const theta = number('rope_theta', read.value('rope_theta') as number | undefined);
   const type: unknown = scaling.rope_type ?? 'default';
   switch (type) {
@@ -168,7 +171,7 @@ export function parseRope(read: ConfigReader, maxPositions: number, layers?: str
     default:
       throw new UserError(
         typeof type === 'string'
-          ? `${where}: rope type '${type.slice(0, 60)}' is not supported`
+          ? `${where}: rope type ${shownValue(type)} is not supported`
           : `${where}: rope_type must be a text, found ${shownValue(type)}`,
         { hint: 'default, linear, dynamic, llama3, yarn and longrope are' },
       );

@@ -14,7 +14,7 @@ const activations: Readonly<Record<string, Activation>> = {
 export function readActivation(read: ConfigReader): Activation {
   const [plain, gemmas] = [read.value('hidden_act'), read.value('hidden_activation')];
   const name = gemmas ?? plain;
-  const found = typeof name === 'string' ? activations[name] : undefined;
+  const found = typeof name === 'string' && Object.hasOwn(activations, name) ? activations[name] : undefined;
   if (!found)
     read.fail(
       `${gemmas === undefined ? 'hidden_act' : 'hidden_activation'} ${shownValue(name)} is not supported`,

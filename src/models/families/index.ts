@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../checkpoint/index.js';
+import { shownValue, type JsonObject } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { checkAngles } from '../checkAngles.js';
 import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
@@ -53,7 +53,7 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
   const modelType = new ConfigReader(config, where).text('model_type');
   const family = familyOf(modelType);
   if (!family)
-    throw new UserError(`${where}: model type '${modelType}' is not supported`, {
+    throw new UserError(`${where}: model type ${shownValue(modelType)} is not supported`, {
       hint: `${modelTypes().join(', ')} are`,
     });
   const read = new ConfigReader(config, where, held, family.defaults);
@@ -70,7 +70,7 @@ export function modelTypeOfGguf(architecture: string, hasExperts: boolean, where
     ({ gguf: { architectures, experts = false } }) => architectures.includes(architecture) && experts === hasExperts,
   );
   if (family) return family.types[0];
-  throw new UserError(`${where}: GGUF files of architecture '${architecture}' are not read`, {
+  throw new UserError(`${where}: GGUF files of architecture ${shownValue(architecture)} are not read`, {
     hint: `${[...new Set(families.flatMap(({ gguf }) => gguf.architectures))].join(', ')} are`,
   });
 }

@@ -206,7 +206,7 @@ describe('a config', () => {
     [{ rope_scaling: { type: 'linear' } }, /^config\.json: the rope scaling needs a number factor/],
     [{ rope_scaling: { type: 'linear', factor: '2' } }, /needs a number factor/],
     [{ rope_theta: '1e4' }, /needs a number rope_theta/],
-    [{ rope_scaling: { ...yarn, rope_type: 'spiral' } }, /^config\.json: rope type 'spiral' is not supported/],
+    [{ rope_scaling: { ...yarn, rope_type: 'spiral' } }, /^config\.json: rope type "spiral" is not supported/],
     [{ rope_scaling: { type: 'yarn' } }, /needs a number factor/],
     [{ rope_scaling: { type: 'longrope' } }, /needs a list of numbers short_factor, found nothing/],
     [{ rope_scaling: { type: 'longrope', short_factor: [1, 'a'] } }, /needs a list of numbers short_factor/],
