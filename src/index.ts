@@ -46,6 +46,7 @@ export {
   UnsupportedOpError,
   UseAfterFreeError,
   UserError,
+  WrongEngineError,
   backendNames,
   createBatch,
   createEngine,

@@ -10,11 +10,11 @@ import {
   type DropMethod,
   type MethodRequest,
 } from '../drop/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, flag, list, number, oneOf, refuse, text, whole, type Read } from '../engine/index.js';
 import { exportFormats, exportTypes, type ExportFormat, type ExportType } from '../export/index.js';
 import type { Drops } from '../models/index.js';
 import { quantizeMethods, type GroupOptions, type QuantizeMethod } from '../quant/index.js';
-import { fallback, flag, list, number, object, oneOf, optional, refuse, text, whole, type Read } from './fields.js';
+import { fallback, object, optional } from './fields.js';
 
 export const recipeSchema = 'llm-drop/recipe/1';
 

@@ -10,6 +10,7 @@ export {
   UseAfterFreeError,
   UserError,
   Weight,
+  WrongEngineError,
   arraySource,
   backendNames,
   bytesPerElement,
