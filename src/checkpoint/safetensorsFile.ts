@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
+import { UseAfterFreeError, UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
 import { otherKind, telling } from './otherKinds.js';
 import {
@@ -34,6 +34,7 @@ const largestKeptBuffer = 16 << 20;
  */
 export class SafetensorsFile {
   #handle?: Promise<FileHandle>;
+  #closed = false;
   #bytesRead: number;
 
   private constructor(
@@ -132,8 +133,9 @@ export class SafetensorsFile {
     return this.#read(begin + start, bytesOf(end - start));
   }
 
-  /** Closes the file; reading again opens it again. */
+  /** Closes the file, for good: what is still read of it ends with a UseAfterFreeError. Harmless when repeated. */
   async close(): Promise<void> {
+    this.#closed = true;
     const handle = this.#handle;
     this.#handle = undefined;
     await (await handle?.catch(() => undefined))?.close();
@@ -150,6 +152,7 @@ export class SafetensorsFile {
   }
 
   async #read(begin: number, into: Uint8Array): Promise<Uint8Array> {
+    if (this.#closed) throw new UseAfterFreeError(this.path);
     this.#handle ??= openForReading(this.path).catch((error: unknown) => {
       this.#handle = undefined;
       throw error;

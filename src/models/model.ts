@@ -1,6 +1,8 @@
 import { host } from '../engine/hosts/index.js';
 import {
   CacheError,
+  UseAfterFreeError,
+  UserError,
   lastRows,
   type Batch,
   type Engine,
@@ -48,6 +50,16 @@ interface GlobalWeights {
   readonly head?: Weight;
 }
 
+/** Frees a tensor that `work` was to use up, where that fails. */
+function freeing<T>(tensor: Tensor, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    tensor.dispose();
+    throw error;
+  }
+}
+
 /** A decoder-only language model. T tokens of a batch, D hidden size, V vocabulary. */
 export class Model {
   readonly layers: readonly Layer[];
@@ -58,6 +70,7 @@ export class Model {
   readonly #replays: Replays;
   #globals: LoadedModule<GlobalWeights> | undefined;
   #dropsKey: string | undefined;
+  #disposed = false;
 
   constructor(
     readonly engine: Engine,
@@ -80,7 +93,13 @@ export class Model {
 
   /** Loads everything that is not skipped. `onLayer` is told how many layers are done. */
   async load(onLayer?: (done: number, total: number) => void): Promise<this> {
-    this.#globals ??= await loadModule<GlobalWeights>(this.engine, this.parameters, globalWeights(this.description));
+    this.checkAlive();
+    if (!this.#globals) {
+      const globals = await loadModule<GlobalWeights>(this.engine, this.parameters, globalWeights(this.description));
+      // Meanwhile, another call may have loaded them, or the model may be gone.
+      if (this.#globals || this.#disposed) globals.dispose();
+      else this.#globals = globals;
+    }
     for (const [i, layer] of this.layers.entries()) {
       await layer.load();
       onLayer?.(i + 1, this.layers.length);
@@ -94,7 +113,8 @@ export class Model {
   }
 
   get #loaded(): GlobalWeights {
-    if (!this.#globals) throw new Error('the model is not loaded: await model.load() first');
+    this.checkAlive();
+    if (!this.#globals) throw new UserError('the model is not loaded', { hint: 'await model.load() first' });
     return this.#globals.weights;
   }
 
@@ -174,6 +194,7 @@ export class Model {
     capacity = this.config.maxPositionEmbeddings,
     dtype = 'float32' as const,
   }: { slots?: number; capacity?: number; dtype?: 'float32' | 'float16' } = {}): KvCache {
+    this.checkAlive();
     // All layers' keys and values have one shape: the first's.
     const { keyValueHeads, headDim } = this.description.layers[0].attention;
     const layers = this.layers.filter(({ skipAttention }) => !skipAttention).map(({ index }) => index);
@@ -212,6 +233,7 @@ export class Model {
         if (performance.now() - since < longestTurn) continue;
         await host.nextTurn();
         options.signal?.throwIfAborted();
+        this.checkAlive();
         if (this.#dropped !== dropped)
           throw new CacheError('skip flags changed in the midst of a pass: wait for its end');
         since = performance.now();
@@ -227,7 +249,7 @@ export class Model {
    */
   forwardFrom(first: number, hidden: Tensor, batch: Batch, options: PassOptions = {}): Tensor {
     const { cache, observer } = options;
-    const pass = this.#passOf(batch, options);
+    const pass = freeing(hidden, () => this.#passOf(batch, options));
     if (cache && isSingle(batch) && first === 0 && !observer)
       hidden = this.engine.replay(
         this.#replays,
@@ -241,6 +263,7 @@ export class Model {
   }
 
   #passOf(batch: Batch, { cache, observer, last }: PassOptions): Pass {
+    this.checkAlive();
     if (cache && this.#caches.get(cache) !== this.#dropped)
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',
@@ -296,14 +319,12 @@ export class Model {
    * leaves it. No other layer need be loaded.
    */
   runLayer(index: number, hidden: Tensor, batch: Batch, { observer }: Pick<PassOptions, 'observer'> = {}): Tensor {
-    const context = new Context(
-      this.engine,
-      { batch, rotaries: this.#rotariesOf(batch), slopes: this.#slopes.all, observer },
-      index,
-    );
-    const after = this.#run(this.layers[index], hidden, context);
-    observer?.stream?.(index + 1, after);
-    return after;
+    return freeing(hidden, () => {
+      const context = new Context(this.engine, this.#passOf(batch, { observer }), index);
+      const after = this.#run(this.layers[index], hidden, context);
+      freeing(after, () => observer?.stream?.(index + 1, after));
+      return after;
+    });
   }
 
   #run(layer: Layer, before: Tensor, context: Context): Tensor {
@@ -338,12 +359,27 @@ export class Model {
     return this.engine.divergence(reference, hidden, this.#output);
   }
 
-  /** Frees weights and tables; the engine stays. */
-  dispose(): void {
-    this.#replays.dispose();
+  /** Frees the weights; `load` reads them again. */
+  unload(): void {
     for (const layer of this.layers) layer.unload();
     this.#globals?.dispose();
     this.#globals = undefined;
+  }
+
+  /** Throws a UseAfterFreeError after `dispose`. */
+  protected checkAlive(): void {
+    if (this.#disposed) throw new UseAfterFreeError('a model');
+  }
+
+  /**
+   * Frees weights and tables, for good; the engine stays. A pass or a `load` under way ends with a UseAfterFreeError, as
+   * does all that is asked of the model from then on. Harmless when repeated.
+   */
+  dispose(): void {
+    this.#disposed = true;
+    this.#replays.dispose();
+    this.unload();
+    for (const layer of this.layers) layer.dispose();
     this.#rotaries.dispose();
     this.#slopes[Symbol.dispose]();
   }
