@@ -1,6 +1,6 @@
 import type { SavedProgress } from '../progress/index.js';
 import { ModuleRows, embedded, moduleStream, type HiddenStates, type WalkOptions } from '../walk/index.js';
-import { UserError, arraySource, decodeFloats, type Tensor, type WeightSource } from '../engine/index.js';
+import { UserError, arraySource, decodeFloats, number, type Tensor, type WeightSource } from '../engine/index.js';
 import {
   Model,
   outputWeight,
@@ -36,6 +36,9 @@ export interface CompensationState {
 
 /** Where the state is kept: a `ProgressFile` is one. */
 export type CompensationProgress = SavedProgress<CompensationState>;
+
+/** What `alpha` may be. */
+export const alphaOption = number('a number of at least 0', (alpha) => alpha >= 0 && alpha < Infinity);
 
 export interface CompensatorOptions extends Omit<WalkOptions, 'observer'> {
   /** lambda as a multiple of mean diag(Z'Z). @defaultValue 1 */

@@ -4,7 +4,7 @@ export { arraySource } from './arraySource.js';
 export type * from './backend.js';
 export { createBatch, lastRows, tokenIds, type Batch, type Sequence } from './batch.js';
 export { backendNames, createEngine } from './createEngine.js';
-export type { EngineOptions } from './engineOptions.js';
+export { engineOptions, type EngineOptions } from './engineOptions.js';
 export { Engine } from './engine.js';
 export {
   CacheError,

@@ -1,4 +1,14 @@
-import { UserError, type BackendName, type Engine, type WeightDType } from '../engine/index.js';
+import {
+  UserError,
+  checkOptions,
+  engineOptions,
+  flag,
+  oneOf,
+  text,
+  type BackendName,
+  type Engine,
+  type WeightDType,
+} from '../engine/index.js';
 import type { Drops } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 import type { GgufType } from './ggufTensors.js';
@@ -37,7 +47,16 @@ export const floatTypes: Readonly<Partial<Record<ExportType, WeightDType>>> = {
 };
 
 /** Refuses what a format cannot hold. */
-export function checkOptions({ to, type, zero }: ExportOptions): void {
+export function checkExport(options: ExportOptions): void {
+  checkOptions(options, {
+    to: oneOf(exportFormats),
+    type: oneOf(exportTypes),
+    out: text,
+    zero: flag,
+    overwrite: flag,
+    threads: engineOptions.threads,
+  });
+  const { to, type, zero } = options;
   if (to === 'llm-drop' && (type !== undefined || zero))
     throw new UserError('the llm-drop format holds the weights as they are, so it takes neither a type nor zeroing', {
       hint: 'hf, gguf and vllm do',

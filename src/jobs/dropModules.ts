@@ -18,7 +18,7 @@ import {
 } from '../models/index.js';
 import { checkedDrop } from './dropRequest.js';
 import { workOutDrop, type DropTask } from './dropWork.js';
-import { engineFor, stageOf, type JobOptions } from './jobOptions.js';
+import { checkJob, engineFor, stageOf, type JobOptions } from './jobOptions.js';
 import { programVersions, versionsOf } from './provenance.js';
 import { ResumeBeside } from './resume.js';
 import { scoresOf, type GivenScores } from './scoresOf.js';
@@ -69,6 +69,7 @@ export interface DropResult extends DropRecord {
  * empty, and for files that cannot be read.
  */
 export async function dropModules(folder: string, o: DropModulesOptions): Promise<DropResult> {
+  checkJob(o);
   const method = checkedDrop(o);
   if (!o.overwrite) await checkVacant(o.out);
   return o.calibration ? dropMeasured(folder, method, o.calibration, o) : dropUnmeasured(folder, method, o);

@@ -3,7 +3,7 @@ import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { defaultMaxMemory, fitsMemory, Model, openModel, recordedDrops } from '../models/index.js';
-import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { checkJob, engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { checkPair, type RefitPair } from './refitPair.js';
 import { workOutRefit, type RefitRecord } from './refitWork.js';
@@ -51,6 +51,7 @@ export type RefitResult = RefitRecord & {
  * not empty.
  */
 export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
+  checkJob(o);
   const { out, overwrite, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
   if (!overwrite) await checkVacant(out);
   await using dropped = await openModel(folder);

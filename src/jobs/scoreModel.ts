@@ -9,7 +9,7 @@ import {
 import { drawRows } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { defaultMaxMemory, recordedDrops, type Drops, type LoadedModel, type LoadOptions } from '../models/index.js';
-import { stageOf, type JobOptions } from './jobOptions.js';
+import { checkJob, stageOf, type JobOptions } from './jobOptions.js';
 import { checkOutputFile, writeJson } from './jsonFiles.js';
 import { provenance, type Provenance } from './provenance.js';
 import { scoreRows, type ScoredRows } from './scoreRows.js';
@@ -62,6 +62,7 @@ export interface ScoreRecord extends Importance, Provenance, Partial<ShardRecord
  * for files that cannot be read.
  */
 export async function scoreModel(folder: string, options: ScoreModelOptions = {}): Promise<ScoreRecord> {
+  checkJob(options);
   const o = { ...options, metric: options.metric ?? 'cosine', maxMemory: options.maxMemory ?? defaultMaxMemory() };
   checkText(o);
   if (o.out !== undefined) await checkOutputFile(o.out);

@@ -1,7 +1,8 @@
 import { host } from '../engine/hosts/index.js';
-import { UserError, createBatch, type KvCache } from '../engine/index.js';
+import { UserError, checkOptions, createBatch, flag, list, whole, type KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
+import { checkedTokens } from './tokens.js';
 
 export interface GenerateOptions extends SamplingOptions {
   /** @defaultValue 128 */
@@ -39,21 +40,23 @@ export async function generate(
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): Promise<Generation> {
+  checkOptions(options, { maxTokens: whole(0), stopTokens: list(whole(0)), cache: flag });
   const { maxTokens = 128, stopTokens = model.config.eosTokenIds, onToken, signal } = options;
   const { maxPositionEmbeddings: context } = model.config;
   if (prompt.length === 0) throw new UserError('the prompt has no token: give at least one');
   if (prompt.length >= context)
     throw new UserError(`the prompt has ${prompt.length} tokens, but the model's context is ${context}`);
+  const given = Array.from(checkedTokens(model, prompt, 'prompt'));
   const limit = Math.min(maxTokens, context - prompt.length);
   const sample = createSampler(options);
   const tokens: number[] = [];
   const cache = options.cache === false ? undefined : model.createCache({ capacity: prompt.length + limit });
   try {
-    let fresh: number[] = Array.from(prompt);
+    let fresh = given;
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
-      const given = cache ? fresh : [...Array.from(prompt), ...tokens];
-      const token = sample(await logitsBehind(model, given, { cache, signal }));
+      const next = cache ? fresh : [...given, ...tokens];
+      const token = sample(await logitsBehind(model, next, { cache, signal }));
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);
       onToken?.(token);

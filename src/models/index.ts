@@ -36,6 +36,7 @@ export {
   defaultMaxMemory,
   fitsMemory,
   memoryNeeds,
+  memoryOption,
   type MemoryLimit,
   type MemoryNeeds,
 } from './memoryNeeds.js';
@@ -53,9 +54,10 @@ export {
   type Parameters,
   type Quantize,
 } from './parameters.js';
-export { hash, normalNumbers, uniform } from './random.js';
+export { hash, normalNumbers, seedOption, uniform } from './random.js';
 export { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js';
+export { checkedTokens } from './tokens.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,

@@ -91,5 +91,9 @@ export async function createModel(
 ): Promise<Model> {
   const description = describeConfig(config);
   const parameters = randomParameters(allWeights(description), seed);
-  return new Model(engine, description, quantize ? withQuantizer(parameters, quantize) : parameters).load();
+  const model = new Model(engine, description, quantize ? withQuantizer(parameters, quantize) : parameters);
+  return model.load().catch((error: unknown) => {
+    model.dispose();
+    throw error;
+  });
 }

@@ -1,6 +1,6 @@
 import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
 import { sliceExperts, sliceSource, stackedInt4, stackedSource, type StoredInt4 } from '../checkpoint/index.js';
-import { normalNumbers } from './random.js';
+import { normalNumbers, seedOption } from './random.js';
 import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
 
 /** Where a model's tensors come from, by their names in the checkpoint. A `Checkpoint` is one. */
@@ -90,6 +90,7 @@ function find(parameters: Parameters, weight: WeightSpec): WeightSource {
 
 /** Normal numbers of deviation 1 / sqrt(in), norms near 1, for each name the same in every run. */
 export function randomParameters(weights: readonly WeightSpec[], seed: number): Parameters {
+  seedOption(seed, '`seed`');
   const byName = new Map(weights.flatMap((weight) => tensorNames(weight).map((name) => [name, weight] as const)));
   return {
     folder: `random model (seed ${seed})`,

@@ -1,3 +1,4 @@
+import { checkOptions, whole } from '../engine/index.js';
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
 
 /** Rows to calibrate on, and rows that calibration does not see. */
@@ -21,6 +22,7 @@ export async function splitRows(
   files: readonly string[],
   o: CalibrationOptions & { heldOut?: number } = {},
 ): Promise<SplitRows> {
+  checkOptions(o, { samples: whole(1), heldOut: whole(0) });
   const { samples = 256, heldOut = defaultHeldOut } = o;
   const { rows, length, note } = await calibrationRows(tokenizer, files, { ...o, samples: samples + heldOut });
   const notes = note && (rows.length < samples || length < (o.length ?? 2048)) ? [note] : [];

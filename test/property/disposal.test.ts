@@ -91,7 +91,8 @@ describe.each(allBackends)('on %s', (_name, create) => {
             const kind = (name: Work): string => /^loading|^search/.exec(name)?.[0] ?? 'runs';
             const running = names
               .filter(
-                (name) => kind(name) === kind(names[0]) && (!streamed || name === 'scoring' || kind(name) === 'loading'),
+                (name) =>
+                  kind(name) === kind(names[0]) && (!streamed || name === 'scoring' || kind(name) === 'loading'),
               )
               .map((name) => failure(works[name](model)));
             for (let turn = 0; turn < turns; turn++) await setImmediate();

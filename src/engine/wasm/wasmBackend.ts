@@ -281,8 +281,6 @@ export async function createWasmBackend(
   plansFor = plansOf,
 ): Promise<Backend> {
   const { int4 = 'fast', threads = host.cores() } = options;
-  if (!Number.isInteger(threads) || threads < 1)
-    throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
   for (let at = tiers.indexOf(detectTier(options)); ; at++) {
     const tier = tiers[at];
     prepare(tier);
