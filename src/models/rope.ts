@@ -38,7 +38,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       );
     return positive(where, key === 'rope_theta' ? key : `${key} of the rope scaling`, value);
   };
-  const theta = number('rope_theta', (read.value('rope_theta') as number | undefined) ?? 10000);
+  const theta = number('rope_theta', read.value('rope_theta') as number | undefined);
   const type: unknown = scaling.rope_type ?? scaling.type ?? 'default';
   switch (type) {
     case 'default':
@@ -57,7 +57,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
         factor: number('factor'),
         lowFreqFactor,
         highFreqFactor,
-        originalMaxPositions: number('original_max_position_embeddings'),
+        originalMaxPositions: number('original_max_position_embeddings', maxPositions),
       };
     }
     case 'yarn': {

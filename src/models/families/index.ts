@@ -23,13 +23,13 @@ export const modelTypes = (): string[] => families.flatMap(({ types }) => types)
 
 /** What a `config.json` describes; `where` is it, for messages. Counts beyond what is `held` are refused by name. */
 export function describeModel(config: JsonObject, where: string, held?: Held): ModelDescription {
-  const read = new ConfigReader(config, where, held);
-  const modelType = read.text('model_type');
+  const modelType = new ConfigReader(config, where).text('model_type');
   const family = familyOf(modelType);
   if (!family)
     throw new UserError(`${where}: model type '${modelType}' is not supported`, {
       hint: `${modelTypes().join(', ')} are`,
     });
+  const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
   refuseUnknownKeys(read);
   return description;

@@ -91,7 +91,8 @@ describe('frequencies', () => {
 });
 
 describe('a config', () => {
-  const parse = (raw: Record<string, unknown>): RopeParameters => parseRope(new ConfigReader(raw, 'config.json'), 4096);
+  const parse = (raw: Record<string, unknown>): RopeParameters =>
+    parseRope(new ConfigReader(raw, 'config.json', undefined, { rope_theta: 10000 }), 4096);
   const yarn = { rope_type: 'yarn', factor: 16, original_max_position_embeddings: 2048 };
 
   it('means the same in the words of transformers 4 and 5', () => {
