@@ -189,7 +189,7 @@ describe('token ids', () => {
     const before = engine.memory();
     for (const id of wrong) {
       const error = await (async () => way(id as number))().catch((e: unknown) => e);
-      expect(error, String(id)).toBeInstanceOf(UserError);
+      expect(error, JSON.stringify(id)).toBeInstanceOf(UserError);
       expect((error as Error).message).toMatch(/\[1\] must be a token id/);
     }
     expect(engine.memory()).toEqual(before);
