@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { fingerprintOf } from '../progress/index.js';
 import { loadTokenizer, writeFolderAtomically } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
-import { checkJob, checkShapes, engineFor, stageOf, versionsOf, watched } from '../jobs/chain.js';
+import { checkJob, checkShapes, engineFor, rowsOfText, versionsOf } from '../jobs/chain.js';
 import type { ComputeOptions, JobOptions } from '../jobs/index.js';
 import { Model, defaultMaxMemory, openModel } from '../models/index.js';
 import { compressReport, type CompressReport } from './compressReport.js';
@@ -85,9 +85,7 @@ async function rowsOf(
   o: JobOptions,
 ): Promise<SplitRows | undefined> {
   if (!calibration) return undefined;
-  const maxLength = config.maxPositionEmbeddings;
-  const tokenizer = await loadTokenizer(folder);
-  const needed = (calibration.samples + calibration.heldOut) * Math.min(calibration.length, maxLength);
-  const watching = watched(tokenizer, needed, stageOf(o, 'tokenizing'));
-  return splitRows(watching, calibration.files, { ...calibration, maxLength });
+  return rowsOfText(await loadTokenizer(folder), config, { ...o, ...calibration }, (tokenizer, rows) =>
+    splitRows(tokenizer, calibration.files, rows),
+  );
 }

@@ -1,13 +1,14 @@
 /** Values that a program or a file gives, checked where they enter: never taken for something else. */
 import { UserError } from './errors.js';
+import { didYouMean } from './nearest.js';
 import { shownValue } from './shownValue.js';
 
 /** Reads a value, or refuses it by its name and what was expected. */
 export type Read<T> = (value: unknown, name: string) => T;
 
 /** `quantize.groupSize must be one of 32, 64, found 48` */
-export function refuse(name: string, expected: string, value: unknown): never {
-  throw new UserError(`${name} must be ${expected}, found ${shownValue(value)}`);
+export function refuse(name: string, expected: string, value: unknown, hint?: string): never {
+  throw new UserError(`${name} must be ${expected}, found ${shownValue(value)}`, { hint });
 }
 
 export const text: Read<string> = (value, name) =>
@@ -39,7 +40,12 @@ export const oneOf =
   <T extends string | number>(choices: readonly T[]): Read<T> =>
   (value, name) =>
     choices.find((one) => one === value) ??
-    refuse(name, choices.length > 1 ? `one of ${choices.join(', ')}` : `'${choices[0]}'`, value);
+    refuse(
+      name,
+      choices.length > 1 ? `one of ${choices.join(', ')}` : `'${choices[0]}'`,
+      value,
+      typeof value === 'string' ? didYouMean(value, choices.map(String)) : undefined,
+    );
 
 export const list =
   <T>(item: Read<T>, least = 0): Read<readonly T[]> =>

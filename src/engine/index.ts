@@ -33,6 +33,7 @@ export { KvCache, type CacheSpec } from './kvCache.js';
 export type { Freeable, Memory, Scope } from './ledger.js';
 export { fromNdarray, toNdarray } from './ndarrayView.js';
 export type { Repeated, Replays } from './replays.js';
-export { shownValue } from './shownValue.js';
+export { didYouMean, nearest } from './nearest.js';
+export { shownName, shownNames, shownValue } from './shownValue.js';
 export { Tensor, sizeOf, type DType, type Storage } from './tensor.js';
 export { Weight, bytesPerElement, type WeightDType, type WeightSource, type WeightUse } from './weight.js';

@@ -1,6 +1,7 @@
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
 import { checkOptions, whole } from '../engine/index.js';
 import { seedOption, uniform } from '../models/index.js';
+import { rowDefaults } from './rowDefaults.js';
 
 /** With a seed, rows are drawn from this many times as many. */
 const pool = 8;
@@ -21,12 +22,12 @@ export async function drawRows(
   o: CalibrationOptions & { seed?: number } = {},
 ): Promise<DrawnRows> {
   checkOptions(o, { samples: whole(1), seed: seedOption });
-  const { samples = 256, seed } = o;
+  const { samples = rowDefaults.samples, seed } = o;
   const { rows, length, note } = await calibrationRows(tokenizer, files, {
     ...o,
     samples: seed === undefined ? samples : pool * samples,
   });
-  const told = rows.length < samples || length < (o.length ?? 2048) ? note : undefined;
+  const told = rows.length < samples || length < (o.length ?? rowDefaults.length) ? note : undefined;
   return {
     rows: seed === undefined ? rows : shuffled(rows, seed).slice(0, samples),
     length,

@@ -1,5 +1,6 @@
 import { checkOptions, whole } from '../engine/index.js';
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+import { rowDefaults } from './rowDefaults.js';
 
 /** Rows to calibrate on, and rows that calibration does not see. */
 export interface SplitRows {
@@ -9,9 +10,6 @@ export interface SplitRows {
   /** How this differs from what was asked for. */
   readonly notes: readonly string[];
 }
-
-/** Rows to measure the loss on, where the text has so many. */
-export const defaultHeldOut = 16;
 
 /**
  * The first `samples` rows to calibrate on and up to `heldOut` after them. Where the text has none left, the last
@@ -23,9 +21,9 @@ export async function splitRows(
   o: CalibrationOptions & { heldOut?: number } = {},
 ): Promise<SplitRows> {
   checkOptions(o, { samples: whole(1), heldOut: whole(0) });
-  const { samples = 256, heldOut = defaultHeldOut } = o;
+  const { samples = rowDefaults.samples, heldOut = rowDefaults.heldOut } = o;
   const { rows, length, note } = await calibrationRows(tokenizer, files, { ...o, samples: samples + heldOut });
-  const notes = note && (rows.length < samples || length < (o.length ?? 2048)) ? [note] : [];
+  const notes = note && (rows.length < samples || length < (o.length ?? rowDefaults.length)) ? [note] : [];
   const split = (calibration: number): SplitRows => ({
     calibration: rows.slice(0, calibration),
     heldOut: rows.slice(calibration),

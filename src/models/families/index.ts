@@ -1,10 +1,11 @@
-import type { JsonObject } from '../../checkpoint/index.js';
+import { shownValue, type JsonObject } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
 import { ConfigReader } from '../configReader.js';
 import type { ModelDescription } from '../description.js';
 import type { Held } from '../held.js';
 import { refuseUnknownKeys } from '../harmlessKeys.js';
+import { refusePartialRotation } from '../rope.js';
 import type { Family } from './family.js';
 import { llama, mistral } from './llama.js';
 import { mixtral } from './mixtral.js';
@@ -26,13 +27,14 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
   const modelType = new ConfigReader(config, where).text('model_type');
   const family = familyOf(modelType);
   if (!family)
-    throw new UserError(`${where}: model type '${modelType}' is not supported`, {
+    throw new UserError(`${where}: model type ${shownValue(modelType)} is not supported`, {
       hint: `${modelTypes().join(', ')} are`,
     });
   const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
+  refusePartialRotation(read);
   refuseUnknownKeys(read);
-  return description;
+  return read.notes.length ? { ...description, notes: read.notes } : description;
 }
 
 /** The model type that a GGUF file of an architecture is read as. */
@@ -41,7 +43,7 @@ export function modelTypeOfGguf(architecture: string, hasExperts: boolean, where
     ({ gguf: { architectures, experts = false } }) => architectures.includes(architecture) && experts === hasExperts,
   );
   if (family) return family.types[0];
-  throw new UserError(`${where}: GGUF files of architecture '${architecture}' are not read`, {
+  throw new UserError(`${where}: GGUF files of architecture ${shownValue(architecture)} are not read`, {
     hint: `${[...new Set(families.flatMap(({ gguf }) => gguf.architectures))].join(', ')} are`,
   });
 }

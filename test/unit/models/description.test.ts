@@ -325,12 +325,13 @@ describe('a config', () => {
     };
     const attempt = (keys: object) => () => describeModel({ ...raw, ...keys }, 'model/config.json');
     expect(attempt({ model_type: 'gpt2' })).toThrow(
-      /^model\/config\.json: model type 'gpt2' is not supported \(.*llama.*\)$/,
+      /^model\/config\.json: model type "gpt2" is not supported \(.*llama.*\)$/,
     );
     expect(attempt({})).toThrow(/model_type is missing/);
     expect(attempt({ model_type: 'llama', hidden_act: 'relu' })).toThrow(
       /^model\/config\.json: hidden_act "relu" is not supported \(silu/,
     );
+    expect(attempt({ model_type: 'llama', hidden_act: 'toString' })).toThrow(/hidden_act "toString" is not supported/);
     expect(attempt({ model_type: 'llama', num_key_value_heads: 3 })).toThrow(/4 does not divide by .* 3$/);
     expect(attempt({ model_type: 'llama', hidden_act: null, hidden_activation: 'silu' })).not.toThrow();
   });
@@ -338,7 +339,7 @@ describe('a config', () => {
   it('of a GGUF file is of the family that its architecture names, with experts or without', () => {
     const of = (architecture: string, experts: boolean) => modelTypeOfGguf(architecture, experts, 'x.gguf');
     expect([of('llama', false), of('llama', true), of('deci', false)]).toEqual(['llama', 'mixtral', 'llama']);
-    expect(() => of('deci', true)).toThrow(/^x\.gguf: GGUF files of architecture 'deci' are not read/);
-    expect(() => of('bert', false)).toThrow(/architecture 'bert' are not read \(llama, deci.* are\)$/);
+    expect(() => of('deci', true)).toThrow(/^x\.gguf: GGUF files of architecture "deci" are not read/);
+    expect(() => of('bert', false)).toThrow(/architecture "bert" are not read \(llama, deci.* are\)$/);
   });
 });
