@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UseAfterFreeError, UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
+import { UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
 import { otherKind, telling } from './otherKinds.js';
 import {
@@ -133,7 +133,7 @@ export class SafetensorsFile {
     return this.#read(begin + start, bytesOf(end - start));
   }
 
-  /** Closes the file, for good: what is still read of it ends with a UseAfterFreeError. Harmless when repeated. */
+  /** Closes the file. What is read of it later opens it for that alone. */
   async close(): Promise<void> {
     this.#closed = true;
     const handle = this.#handle;
@@ -152,12 +152,18 @@ export class SafetensorsFile {
   }
 
   async #read(begin: number, into: Uint8Array): Promise<Uint8Array> {
-    if (this.#closed) throw new UseAfterFreeError(this.path);
-    this.#handle ??= openForReading(this.path).catch((error: unknown) => {
-      this.#handle = undefined;
-      throw error;
-    });
-    await readAt(await this.#handle, this.path, this.dataStart + begin, into);
+    if (!this.#closed)
+      this.#handle ??= openForReading(this.path).catch((error: unknown) => {
+        this.#handle = undefined;
+        throw error;
+      });
+    const kept = this.#handle;
+    const handle = await (kept ?? openForReading(this.path));
+    try {
+      await readAt(handle, this.path, this.dataStart + begin, into);
+    } finally {
+      if (!kept) await handle.close();
+    }
     this.#bytesRead += into.byteLength;
     return into;
   }

@@ -55,6 +55,7 @@ export async function compensate(
   rows: readonly Int32Array[],
   options: CompensateOptions = {},
 ): Promise<Compensation> {
+  model.checkAlive();
   checkOptions(options, { mode: oneOf(compensationModes), alpha: alphaOption, maxMemory: memoryOption });
   const { mode = 'all', alpha = 1, progress } = options;
   if (rows.length === 0) throw new UserError('a refit needs at least one calibration row');

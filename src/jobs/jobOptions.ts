@@ -15,7 +15,7 @@ import {
   type EngineOptions,
 } from '../engine/index.js';
 import { memoryOption, seedOption } from '../models/index.js';
-import { quantizeOptions } from '../quant/index.js';
+import { dampingOption, quantizeOptions } from '../quant/index.js';
 
 /** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */
 export interface JobProgress {
@@ -49,6 +49,7 @@ export interface ComputeOptions extends EngineOptions {
 const jobOptions = {
   ...engineOptions,
   ...quantizeOptions,
+  damping: dampingOption,
   out: text,
   overwrite: flag,
   configOnly: flag,

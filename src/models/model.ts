@@ -367,7 +367,7 @@ export class Model {
   }
 
   /** Throws a UseAfterFreeError after `dispose`. */
-  protected checkAlive(): void {
+  checkAlive(): void {
     if (this.#disposed) throw new UseAfterFreeError('a model');
   }
 

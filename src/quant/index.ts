@@ -4,7 +4,7 @@ export { asBfloat16, quantizeParameters, rtnQuantizer } from './quantizeParamete
 export { separateExperts } from './separateExperts.js';
 export { randomInt4, randomQuantizer } from './randomInt4.js';
 export { quantizeRows, rtn } from './rtn.js';
-export { dampingOption, gptq, type GptqOptions, type GptqResult } from './gptq.js';
+export { gptq, type GptqOptions, type GptqResult } from './gptq.js';
 export {
   fitGrid,
   groupQuantized,
@@ -20,6 +20,7 @@ export {
   quantizeMethods,
   projectionTensors,
   quantizeModel,
+  dampingOption,
   quantizeOptions,
   type QuantizeMethod,
   type QuantizeModelOptions,

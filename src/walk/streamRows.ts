@@ -99,6 +99,7 @@ function wanted(layer: number, gaps: readonly number[], layers: number): number[
  */
 export async function embedded(model: Model, given: Int32Array): Promise<Float32Array> {
   const { parameters, description, config } = model;
+  model.checkAlive();
   const tokens = checkedTokens(model, given);
   const { weight, scale = 1 } = description.embedding;
   const stored = weightSource(parameters, weight);

@@ -107,11 +107,11 @@ const doors: Record<string, [call: Call, options: Record<string, readonly unknow
         { groupSize: 32, symmetric: true, ...(o as object) },
         'w',
       ),
-    { ...groups, damping: [...never, 0, 1], actOrder: noFlag },
+    { ...groups, damping: [...never, Infinity], actOrder: noFlag },
   ],
   quantizeModel: [
     (o) => library.quantizeModel(model, rows, { method: 'rtn', groupSize: 32, symmetric: true, ...(o as object) }),
-    { ...groups, method: noChoice, damping: [...never, 0, 1], expertFloor: noWhole, head: noFlag },
+    { ...groups, method: noChoice, damping: [...never, Infinity], expertFloor: noWhole, head: noFlag },
   ],
   writeWeights: [(o) => library.writeWeights('nowhere', [], o), { shardBytes: [...noWhole, 0] }],
   exportModel: [

@@ -2,6 +2,7 @@
 import { UserError } from '../../errors.js';
 import { host } from '../../hosts/index.js';
 import { webAssembly, type WasmMemory } from '../compiler/webAssembly.js';
+import { checkBounds } from './tier.js';
 
 const pageBytes = 65536;
 
@@ -47,7 +48,7 @@ function tooFew(pages: number, cause?: RangeError): UserError {
     `WebAssembly cannot reserve memory: this process may have ${space.limit} bytes of addresses (\`ulimit -v\`), of which ${space.taken} are taken`,
     {
       hint: cause
-        ? 'raise the limit to 12 GB or more, since V8 reserves 10 GB a memory, or set NODE_OPTIONS=--disable-wasm-trap-handler, with which it does not'
+        ? `raise the limit to 12 GB or more, since V8 reserves 10 GB a memory, or set NODE_OPTIONS=${checkBounds}, with which it does not`
         : 'raise the limit, or use a smaller model, a shorter context or quantized weights',
       cause,
     },
