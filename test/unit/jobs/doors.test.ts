@@ -190,7 +190,7 @@ describe('token ids', () => {
     for (const id of wrong) {
       const error = await (async () => way(id as number))().catch((e: unknown) => e);
       expect(error, JSON.stringify(id)).toBeInstanceOf(UserError);
-      expect((error as Error).message).toMatch(/\[1\] must be a token id/);
+      expect((error as Error).message).toMatch(/\[1\](: token \d+ is not within 0 to 19| must be a token id)/);
     }
     expect(engine.memory()).toEqual(before);
   });
