@@ -6,7 +6,7 @@ import { Exclusive } from './exclusive.js';
 import { gatedBy, logitExpression, type Activation, type Expression } from './expression.js';
 import type { Int4Source } from './int4.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
-import { Ledger, type Memory, type Scope } from './ledger.js';
+import { Ledger, type Memory, type Owned, type Scope } from './ledger.js';
 import { Replays, type Repeated } from './replays.js';
 import * as check from './shapeChecks.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
@@ -81,6 +81,11 @@ export class Engine {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Refuses what another engine made, and what is freed, in operation `op`. All operations do so themselves. */
+  checkOwn(op: string, item: Owned): void {
+    this.#ledger.checkOwn(op, item);
   }
 
   #tensor(storage: Storage, shape: Shape, dtype: DType = 'float32'): Tensor {

@@ -30,7 +30,7 @@ export {
   type Int4Source,
 } from './int4.js';
 export { KvCache, type CacheSpec } from './kvCache.js';
-export type { Freeable, Memory, Scope } from './ledger.js';
+export type { Freeable, Memory, Owned, Scope } from './ledger.js';
 export { fromNdarray, toNdarray } from './ndarrayView.js';
 export type { Repeated, Replays } from './replays.js';
 export { didYouMean, nearest } from './nearest.js';

@@ -15,6 +15,7 @@ import {
 } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import { Context, type Observer, type Pass } from './context.js';
+import { freeing } from './freeing.js';
 import { globalWeights, type ModelDescription } from './description.js';
 import { checkedIndices, recordedDrops, type Drops } from './drops.js';
 import { Layer } from './layer.js';
@@ -48,16 +49,6 @@ interface GlobalWeights {
   readonly embedding: Weight;
   readonly norm: Tensor;
   readonly head?: Weight;
-}
-
-/** Frees a tensor that `work` was to use up, where that fails. */
-function freeing<T>(tensor: Tensor, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    tensor.dispose();
-    throw error;
-  }
 }
 
 /** A decoder-only language model. T tokens of a batch, D hidden size, V vocabulary. */
@@ -264,6 +255,7 @@ export class Model {
 
   #passOf(batch: Batch, { cache, observer, last }: PassOptions): Pass {
     this.checkAlive();
+    if (cache) this.engine.checkOwn('forward', cache);
     if (cache && this.#caches.get(cache) !== this.#dropped)
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',

@@ -7,6 +7,7 @@ import { UseAfterFreeError, WrongEngineError } from '../../src/engine/errors.js'
 import { Handle } from '../../src/engine/handle.js';
 import { KvCache } from '../../src/engine/kvCache.js';
 import { Replays } from '../../src/engine/replays.js';
+import { createModel } from '../../src/models/index.js';
 import { allBackends } from '../support/allBackends.js';
 import { random, weight } from '../support/backends.js';
 
@@ -48,6 +49,17 @@ async function handlesOf(engine: Engine) {
 type Handles = Awaited<ReturnType<typeof handlesOf>>;
 const ids = Int32Array.of(1, 0);
 const batch = createBatch([ids]);
+const tiny = {
+  ...{
+    modelType: 'llama',
+    vocabSize: 8,
+    hiddenSize: 4,
+    intermediateSize: 4,
+    maxPositionEmbeddings: 8,
+    eosTokenIds: [],
+  },
+  ...{ numHiddenLayers: 1, numAttentionHeads: 1, numKeyValueHeads: 1 },
+};
 const spec = { heads: 1, keyValueHeads: 1, headDim: 4, scale: 0.5 };
 
 /** Of every public method: what it takes of an engine, or that it takes nothing. A method that is added must be added here. */
@@ -66,6 +78,7 @@ const methods: Record<Exclude<keyof Engine, symbol>, 'takes none' | ((h: Handles
   createCache: 'takes none',
   createReplays: 'takes none',
   accumulator: 'takes none',
+  checkOwn: (h) => ['an operation', h.rows(1)],
   read: (h) => [h.rows(1)],
   readFloats: (h) => [h.rows(1)],
   matmul: (h) => [h.rows(1), h.rows(2), { transposeB: true }],
@@ -169,6 +182,13 @@ describe.each(allBackends)('%s', (_name, create) => {
         if (made instanceof KvCache && !made.freed) made.dispose();
     }
     scope.dispose();
+  });
+
+  it('a model refuses a cache of another engine', async () => {
+    using model = await createModel(tiny, { engine: mine });
+    using theirs = await createModel(tiny, { engine: other });
+    using cache = theirs.createCache({ capacity: 8 });
+    expect(() => model.forward(batch, { cache })).toThrow(WrongEngineError);
   });
 
   it('a scope keeps what its engine made, and nothing else', () => {
