@@ -1,6 +1,13 @@
-import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { UserError, bytesPerElement, type Shape, type WeightSource } from '../engine/index.js';
-import { fileError } from './fileError.js';
+import type { FileHandle } from 'node:fs/promises';
+import {
+  NotFiniteError,
+  UserError,
+  bytesPerElement,
+  firstNotFinite,
+  type Shape,
+  type WeightSource,
+} from '../engine/index.js';
+import { writeFileAtomically } from './output/writeFile.js';
 import type { RawTensor } from './safetensorsFile.js';
 import { safetensorsBytes, safetensorsDTypes, type SafetensorsDType } from './safetensorsHeader.js';
 
@@ -25,13 +32,21 @@ export function tensorOfBytes(name: string, dtype: SafetensorsDType, shape: Shap
   return { name, dtype, shape, read: () => [bytes] };
 }
 
-/** A weight as a tensor to write, read about 4 MiB at a time; `name` replaces the source's own. */
+/**
+ * A weight as a tensor to write, read about 4 MiB at a time; `name` replaces the source's own. NotFiniteError where it is
+ * computed and a value is not finite: a file's own are checked where they are read.
+ */
 export function tensorOfSource(source: WeightSource, name = source.name): TensorToWrite {
   const width = source.shape[source.shape.length - 1] ?? 1;
   const rows = source.shape.slice(0, -1).reduce((product, size) => product * size, 1);
   const step = Math.max(1, Math.floor((4 << 20) / (width * bytesPerElement[source.dtype] || 1)));
   const read = async function* (): AsyncGenerator<Uint8Array> {
-    for (let row = 0; row < rows; row += step) yield await source.readRows(row, Math.min(row + step, rows));
+    for (let row = 0; row < rows; row += step) {
+      const bytes = await source.readRows(row, Math.min(row + step, rows));
+      if (firstNotFinite(bytes, source.dtype) >= 0)
+        throw new NotFiniteError(`tensor ${name} comes out with a value that is not finite`, { tensor: name });
+      yield bytes;
+    }
   };
   return { name, dtype: safetensorsDTypes[source.dtype], shape: source.shape, read };
 }
@@ -50,36 +65,17 @@ export async function writeSafetensors(
   const ordered = [...tensors].sort((a, b) => safetensorsBytes[b.dtype] - safetensorsBytes[a.dtype]);
   const header = encodeHeader(path, ordered, metadata);
   const bytesTotal = ordered.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
-  const plain = await isPlain(path);
-  const partial = !plain ? path : `${path}.partial-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
-  try {
-    const handle = await open(partial, plain ? 'wx' : 'w');
-    try {
-      await writeFully(handle, header);
-      let bytesDone = 0;
-      for (const tensor of ordered) {
-        await writeTensor(handle, tensor);
-        bytesDone += tensorBytes(tensor);
-        onProgress?.({ tensor: tensor.name, bytesDone, bytesTotal });
-      }
-      if (plain) await handle.sync();
-    } finally {
-      await handle.close();
+  await writeFileAtomically(path, async (handle) => {
+    await writeFully(handle, header);
+    let bytesDone = 0;
+    for (const tensor of ordered) {
+      await writeTensor(handle, tensor);
+      bytesDone += tensorBytes(tensor);
+      onProgress?.({ tensor: tensor.name, bytesDone, bytesTotal });
     }
-    if (plain) await rename(partial, path);
-  } catch (error) {
-    if (plain) await rm(partial, { force: true }).catch(() => undefined);
-    throw fileError(error, 'cannot write', path);
-  }
+  });
   return header.byteLength + bytesTotal;
 }
-
-/** Whether a path is free or a plain file: a device or a pipe is written to as it is, never replaced. */
-const isPlain = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (found) => found.isFile(),
-    () => true,
-  );
 
 function encodeHeader(
   path: string,

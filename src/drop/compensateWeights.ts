@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { mkdir } from 'node:fs/promises';
 import { SafetensorsFile, fileError, tensorOfSource, writeSafetensors } from '../checkpoint/index.js';
 import type { WeightSource } from '../engine/index.js';
@@ -18,6 +18,11 @@ export class RefitWeights {
     return [...this.#sources.keys()];
   }
 
+  /** With the folder's own name, as its parent holds them. */
+  get files(): string[] {
+    return this.#files.map(({ path }) => join(basename(this.folder!), basename(path)));
+  }
+
   get(name: string): WeightSource | undefined {
     return this.#sources.get(name);
   }
@@ -33,7 +38,7 @@ export class RefitWeights {
 
   /** Takes up what an earlier run has left. */
   async restore(name: string): Promise<void> {
-    const file = await SafetensorsFile.open(this.#path(name));
+    const file = await SafetensorsFile.open(this.#path(name), { finite: true });
     this.#files.push(file);
     this.#sources.set(name, file.source(name));
   }

@@ -1,6 +1,14 @@
 import type { SavedProgress } from '../progress/index.js';
 import { ModuleRows, embedded, moduleStream, type HiddenStates, type WalkOptions } from '../walk/index.js';
-import { UserError, arraySource, decodeFloats, number, type Tensor, type WeightSource } from '../engine/index.js';
+import {
+  UserError,
+  arraySource,
+  decodeFloats,
+  firstNotFinite,
+  number,
+  type Tensor,
+  type WeightSource,
+} from '../engine/index.js';
 import {
   Model,
   outputWeight,
@@ -92,7 +100,7 @@ export class Compensator implements Disposable {
       for (const { states } of [this.#whole, this.#dropped]) states.keep([start]);
       state = await this.#stretch(stretches[at], end, state);
       for (const { states } of [this.#whole, this.#dropped]) states.sync();
-      await progress?.save(state);
+      await progress?.save(state, this.weights.files);
     }
     return state.refits;
   }
@@ -194,8 +202,7 @@ export class Compensator implements Disposable {
  */
 async function encoded(weight: Float32Array, { name, shape, dtype }: WeightSource): Promise<WeightSource> {
   const source = arraySource(weight, shape, { name, dtype });
-  const values = decodeFloats(await source.readRows(0, shape[0]), dtype);
-  if (values.some((value) => !Number.isFinite(value)))
+  if (firstNotFinite(await source.readRows(0, shape[0]), dtype) >= 0)
     throw new UserError(`${name}: the refit weight does not fit in ${dtype}`, { hint: 'try a larger alpha' });
   return source;
 }

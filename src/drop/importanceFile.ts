@@ -1,6 +1,7 @@
 import { nearest, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import type { Fingerprint } from '../progress/index.js';
+import { moduleKinds, moduleWord, type Drops } from '../models/index.js';
+import { checkChecksum, type Checksum, type Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
 import { sumsLength, type ScoreSums } from './scoreSums.js';
@@ -57,7 +58,7 @@ export function parseImportance(value: unknown, layers: number, where: string): 
   const windows = Array.isArray(all.blockConsecutive) ? all.blockConsecutive : [];
   if (windows.length > 0 && windows.length !== layers)
     throw new UserError(`${where} scores windows of ${windows.length} layers, but the model has ${layers}`);
-  return {
+  const parsed: Importance = {
     metric: typeof all.metric === 'string' ? all.metric : 'cosine',
     samples: count('samples'),
     length: count('length'),
@@ -67,14 +68,27 @@ export function parseImportance(value: unknown, layers: number, where: string): 
     ) as unknown as Importance['similarity'],
     blockConsecutive: windows.map((row: unknown, i) => scores(row, `blockConsecutive[${i}]`)),
   };
+  const lost = parsed.tokens > 0 ? lostScore(parsed, all.drop) : undefined;
+  return lost ? fail(`holds null for the ${lost}, which was not dropped: its score is lost`) : parsed;
+}
+
+/** A module of text's scores that is null although it was there: JSON has no other word for NaN and infinity. */
+function lostScore({ similarity }: Importance, drop: unknown): string | undefined {
+  for (const kind of moduleKinds) {
+    const dropped: unknown = (drop as Partial<Drops> | undefined)?.[kind];
+    if (!Array.isArray(dropped)) return undefined; // of scores alone, it is not known
+    const lost = similarity[kind].findIndex((score, i) => score === null && !dropped.includes(i));
+    if (lost >= 0) return `${moduleWord[kind]} of layer ${lost}`;
+  }
+  return undefined;
 }
 
 /** What a shard's result has beside scores, for the merge. JSON keeps numbers to the last bit. */
-export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'> {
+export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'>, Partial<Checksum> {
   readonly sums: ScoreSums;
 }
 
-/** The sums of a shard as JSON holds them. UserError where it is no shard's. */
+/** The sums of a shard as JSON holds them. UserError where it is no shard's, or not as it was written. */
 export function parseShard(value: unknown, where: string): ShardSums {
   const fail = (problem: string, hint = 'shards are written by llm-drop score --shard i/n --out'): never => {
     throw new UserError(`${where} ${problem}`, { hint });
@@ -105,7 +119,7 @@ export function parseShard(value: unknown, where: string): ShardSums {
   if (typeof sums.metric !== 'string') return fail(`holds no text 'metric'`);
   if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
     fail(`holds something else than text in 'fingerprint'`);
-  return {
+  const found: ShardSums = {
     shard: { index: count(shard, 'index'), count: count(shard, 'count') },
     fingerprint: fingerprint as Fingerprint,
     scored: {
@@ -120,4 +134,6 @@ export function parseShard(value: unknown, where: string): ShardSums {
     },
     where,
   };
+  checkChecksum(all, where, `to score the shard again, remove ${where}`);
+  return found;
 }

@@ -64,7 +64,7 @@ export async function writeDropped(
         },
       );
     },
-    { overwrite: o.overwrite },
+    { overwrite: o.overwrite, reads: [source.folder] },
   );
 }
 

@@ -8,14 +8,17 @@ export { engineOptions, type EngineOptions } from './engineOptions.js';
 export { Engine } from './engine.js';
 export {
   CacheError,
+  NotFiniteError,
   ShapeError,
   UnsupportedOpError,
   UseAfterFreeError,
   UserError,
   WrongEngineError,
+  type NotFinitePlace,
   type Shape,
 } from './errors.js';
 export type { Activation, Expression } from './expression.js';
+export { allFinite, checkRead, encodeFinite, firstNotFinite, type TensorPart } from './finite.js';
 export { checkOptions, flag, list, number, oneOf, refuse, text, whole, type Options, type Read } from './given.js';
 export { decodeFloats, encodeFloats, float16ToFloat32, float32ToFloat16 } from './halfFloat.js';
 export {

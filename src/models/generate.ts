@@ -1,6 +1,7 @@
 import { host } from '../engine/hosts/index.js';
-import { UserError, checkOptions, createBatch, flag, list, whole, type KvCache } from '../engine/index.js';
+import { UserError, allFinite, checkOptions, createBatch, flag, list, whole, type KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
+import { notFinite } from './notFinite.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
 import { checkedTokens } from './tokens.js';
 
@@ -34,7 +35,7 @@ const logitsBehind = (
     return model.engine.readFloats(model.logits(hidden));
   });
 
-/** Continues a prompt of at least one token: prefill, then a token at a time. */
+/** Continues a prompt of at least one token: prefill, then a token at a time. NotFiniteError where a logit is no number. */
 export async function generate(
   model: Model,
   prompt: ArrayLike<number>,
@@ -55,8 +56,9 @@ export async function generate(
     let fresh = given;
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
-      const next = cache ? fresh : [...given, ...tokens];
-      const token = sample(await logitsBehind(model, next, { cache, signal }));
+      const logits = await logitsBehind(model, cache ? fresh : [...given, ...tokens], { cache, signal });
+      if (!allFinite(logits)) throw await notFinite(model, [...given, ...tokens], 'a logit');
+      const token = sample(logits);
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);
       onToken?.(token);

@@ -31,6 +31,7 @@ export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
+export { isFiniteStream, moduleNotFinite, notFinite, type Entering } from './notFinite.js';
 export {
   addressableBytes,
   defaultMaxMemory,
@@ -68,6 +69,7 @@ export {
   isTable,
   matrixRole,
   moduleKinds,
+  moduleWord,
   tensorName,
   tensorNames,
   tensorPlaces,

@@ -1,4 +1,4 @@
-import { checkOptions, number, whole } from '../engine/index.js';
+import { NotFiniteError, checkOptions, number, whole } from '../engine/index.js';
 import { seedOption, uniform } from './random.js';
 
 export interface SamplingOptions {
@@ -12,7 +12,7 @@ export interface SamplingOptions {
   readonly seed?: number;
 }
 
-/** Chooses a token from logits [V]. */
+/** Chooses a token from logits [V]; -Infinity is never chosen. NotFiniteError where the largest, or any weight, is no number. */
 export type Sampler = (logits: Float32Array) => number;
 
 /** UserError for what no option can be. */
@@ -24,7 +24,7 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
     seed: seedOption,
   });
   const { temperature = 0, topK, topP = 1, seed = 0 } = options;
-  if (temperature === 0) return argmax;
+  if (temperature === 0) return likeliest;
   const next = uniform(seed);
   const narrow = (weighted: Weighted[]): Weighted[] => {
     if (topK === undefined && topP === 1) return weighted;
@@ -32,11 +32,13 @@ export function createSampler(options: SamplingOptions = {}): Sampler {
     return withinMass(ranked, topP);
   };
   return (logits) => {
-    const most = logits[argmax(logits)];
+    const most = logits[likeliest(logits)];
     const open = narrow(
       Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - most) / temperature) })),
     );
-    let rest = next() * open.reduce((sum, { weight }) => sum + weight, 0);
+    const mass = open.reduce((sum, { weight }) => sum + weight, 0);
+    if (!(mass < Infinity)) throw new NotFiniteError('a logit to sample from is not a number');
+    let rest = next() * mass;
     return (open.find(({ weight }) => (rest -= weight) < 0) ?? open[0]).token;
   };
 }
@@ -55,8 +57,10 @@ function withinMass(ranked: Weighted[], mass: number): Weighted[] {
 }
 
 /** Index of the largest; the first of equals. */
-export function argmax(values: Float32Array): number {
+function likeliest(logits: Float32Array): number {
   let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  // Written so that what is not a number is taken, and then refused.
+  for (let i = 1; i < logits.length; i++) if (!(logits[i] <= logits[best])) best = i;
+  if (!Number.isFinite(logits[best])) throw new NotFiniteError(`the logit of token ${best} is ${logits[best]}`);
   return best;
 }

@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, encodeFloats, sizeOf, type Shape, type WeightSource } from '../../engine/index.js';
+import { UserError, checkRead, encodeFloats, sizeOf, type Shape, type WeightSource } from '../../engine/index.js';
 import { fileError } from '../fileError.js';
 import { otherKind } from '../otherKinds.js';
 import { decodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
@@ -65,12 +65,14 @@ export class GgufFile implements AsyncDisposable {
   /** A tensor as a weight [out, in]; blocks are decoded to float32. */
   source(name: string): WeightSource {
     const { shape, type } = this.#entry(name);
-    const dtype = floatType(type);
+    const dtype = floatType(type) ?? 'float32';
     const readRows = async (start: number, end: number): Promise<Uint8Array> => {
-      const bytes = await this.encodedRows(name, start, end);
-      return dtype ? bytes : encodeFloats(decodeGgml(bytes, type), 'float32');
+      const stored = await this.encodedRows(name, start, end);
+      const bytes = floatType(type) ? stored : encodeFloats(decodeGgml(stored, type), 'float32');
+      checkRead(bytes, { path: this.path, tensor: name, dtype, shape, first: start * shape[shape.length - 1] });
+      return bytes;
     };
-    return { name, shape, dtype: dtype ?? 'float32', readRows };
+    return { name, shape, dtype, readRows };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
