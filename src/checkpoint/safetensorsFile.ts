@@ -34,6 +34,7 @@ const largestKeptBuffer = 16 << 20;
  */
 export class SafetensorsFile {
   #handle?: Promise<FileHandle>;
+  #closed = false;
   #bytesRead: number;
 
   private constructor(
@@ -135,8 +136,9 @@ export class SafetensorsFile {
     return this.#readOf(name, start, bytesOf(end - start));
   }
 
-  /** Closes the file; reading again opens it again. */
+  /** Closes the file. What is read of it later opens it for that alone. */
   async close(): Promise<void> {
+    this.#closed = true;
     const handle = this.#handle;
     this.#handle = undefined;
     await (await handle?.catch(() => undefined))?.close();
@@ -162,11 +164,18 @@ export class SafetensorsFile {
   }
 
   async #read(begin: number, into: Uint8Array): Promise<Uint8Array> {
-    this.#handle ??= openForReading(this.path).catch((error: unknown) => {
-      this.#handle = undefined;
-      throw error;
-    });
-    await readAt(await this.#handle, this.path, this.dataStart + begin, into);
+    if (!this.#closed)
+      this.#handle ??= openForReading(this.path).catch((error: unknown) => {
+        this.#handle = undefined;
+        throw error;
+      });
+    const kept = this.#handle;
+    const handle = await (kept ?? openForReading(this.path));
+    try {
+      await readAt(handle, this.path, this.dataStart + begin, into);
+    } finally {
+      if (!kept) await handle.close();
+    }
     this.#bytesRead += into.byteLength;
     return into;
   }
