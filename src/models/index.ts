@@ -27,6 +27,8 @@ export {
   modelTypes,
   type Family,
 } from './families/index.js';
+export { madeSource } from './madeWeight.js';
+export { GgufKeys } from './gguf/ggufKeys.js';
 export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
@@ -44,11 +46,13 @@ export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { examineSource, openModel, type OpenedModel } from './openModel.js';
 export {
+  computedSource,
   holdsWeight,
   isStoredInt4,
   packedSource,
   randomParameters,
   storedInt4,
+  storedNames,
   weightSource,
   withQuantizer,
   type Parameters,
@@ -60,6 +64,8 @@ export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js'
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,
+  byTensor,
+  fusedGgufName,
   fusedNames,
   ggufName,
   isLinear,
@@ -68,6 +74,8 @@ export {
   matrixRole,
   moduleKinds,
   moduleWord,
+  ownForm,
+  ownNames,
   tensorName,
   tensorNames,
   tensorPlaces,
