@@ -83,7 +83,17 @@ function ropeKeys({ rope, headDim }: AttentionDescription): GgufMetadata {
     case 'default':
     // Llama 3: frequencies are divided by the tensor rope_freqs.
     case 'llama3':
+    // llama.cpp does not know it: the file says a context within which it changes nothing.
+    case 'dynamic':
       return plain;
+    // Frequencies are divided by the tensors rope_factors_short and rope_factors_long.
+    case 'longrope':
+      return {
+        ...plain,
+        'rope.scaling.type': string('longrope'),
+        'rope.scaling.original_context_length': u32(rope.originalMaxPositions),
+        'rope.scaling.attn_factor': f32(rope.attentionFactor),
+      };
     case 'linear':
       return { ...plain, 'rope.scaling.type': string('linear'), 'rope.scaling.factor': f32(rope.factor) };
     case 'yarn': {

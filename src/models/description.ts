@@ -103,7 +103,13 @@ export interface Conventions {
     readonly rotaryPairs: boolean;
     /** Whether a tensor may divide the rotary angles, which is how Llama 3's scaling is said. @defaultValue false */
     readonly ropeDivisors?: boolean;
+    /** Whether llama.cpp applies the windows. @defaultValue false */
+    readonly windows?: boolean;
+    /** What llama.cpp takes for granted of layers by their numbers, and these are not: the rest of a sentence, or undefined. */
+    readonly unlike?: (layers: readonly LayerDescription[]) => string | undefined;
   };
+  /** Lists in `config.json` of a value for each layer, written out where the file may leave them out. */
+  readonly layerKeys?: Readonly<Record<string, readonly unknown[]>>;
 }
 
 export interface ModelDescription {

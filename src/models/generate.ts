@@ -40,7 +40,8 @@ export async function generate(
   options: GenerateOptions = {},
 ): Promise<Generation> {
   const { maxTokens = 128, stopTokens = model.config.eosTokenIds, onToken, signal } = options;
-  const { maxPositionEmbeddings: context } = model.config;
+  // `dynamic` angles are made for texts of any length.
+  const context = model.config.rope.type === 'dynamic' ? Infinity : model.config.maxPositionEmbeddings;
   if (prompt.length === 0) throw new UserError('the prompt has no token: give at least one');
   if (prompt.length >= context)
     throw new UserError(`the prompt has ${prompt.length} tokens, but the model's context is ${context}`);
@@ -52,8 +53,12 @@ export async function generate(
     let fresh: number[] = Array.from(prompt);
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
-      const given = cache ? fresh : [...Array.from(prompt), ...tokens];
-      const token = sample(await logitsBehind(model, given, { cache, signal }));
+      const keeps = cache && model.keepsAngles(cache.lengths[0], cache.lengths[0] + fresh.length);
+      if (!keeps) {
+        cache?.truncate(0);
+        fresh = [...Array.from(prompt), ...tokens];
+      }
+      const token = sample(await logitsBehind(model, fresh, { cache, signal }));
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);
       onToken?.(token);

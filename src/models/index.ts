@@ -27,6 +27,7 @@ export {
   modelTypes,
   type Family,
 } from './families/index.js';
+export { madeSource, storedValues } from './madeWeight.js';
 export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
@@ -43,11 +44,13 @@ export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { examineSource, openModel, type OpenedModel } from './openModel.js';
 export {
+  computedSource,
   holdsWeight,
   isStoredInt4,
   packedSource,
   randomParameters,
   storedInt4,
+  storedNames,
   weightSource,
   withQuantizer,
   type Parameters,
@@ -59,6 +62,7 @@ export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js'
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,
+  fusedGgufName,
   fusedNames,
   ggufName,
   isLinear,
@@ -66,6 +70,8 @@ export {
   isTable,
   matrixRole,
   moduleKinds,
+  ownForm,
+  ownNames,
   tensorName,
   tensorNames,
   tensorPlaces,

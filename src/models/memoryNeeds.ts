@@ -1,7 +1,7 @@
 import { host } from '../engine/hosts/index.js';
 import { bytesPerElement, isInt4, sizeOf } from '../engine/index.js';
 import type { Model } from './model.js';
-import { isStoredInt4, weightSource } from './parameters.js';
+import { computedSource, isStoredInt4 } from './parameters.js';
 import { globalWeights, type LayerDescription } from './description.js';
 import { moduleKinds, type WeightSpec } from './weights.js';
 
@@ -71,8 +71,8 @@ function rowBytes({ attention, mlp }: LayerDescription, hiddenSize: number, rowL
 function elementBytes({ engine, parameters }: Model, weight: WeightSpec): number {
   if (engine.backend.name !== 'wasm' || weight.use === 'vector') return 4;
   // What a file stores as int4 takes the most with zero points and groups of 32.
-  if (isStoredInt4(parameters, weight)) return 0.5 + 3 / 32;
-  const floats = weightSource(parameters, weight);
+  if (!weight.made && isStoredInt4(parameters, weight)) return 0.5 + 3 / 32;
+  const floats = computedSource(parameters, weight);
   const source = parameters.quantize?.(floats, weight) ?? floats;
   if (!isInt4(source)) return bytesPerElement[source.dtype];
   const { groupSize, zeroPoints } = source.format;

@@ -18,7 +18,8 @@ import { checkedIndices, recordedDrops, type Drops } from './drops.js';
 import { Layer } from './layer.js';
 import { loadModule, type LoadedModule } from './loadModule.js';
 import type { Parameters } from './parameters.js';
-import { RotaryTables, type Rotaries } from './rope.js';
+import { turningLength } from './rope.js';
+import { RotaryTables } from './rotaryTables.js';
 import { SlopeTables } from './slopes.js';
 import { kvBytesPerToken } from './size.js';
 import type { ModuleKind } from './weights.js';
@@ -182,6 +183,17 @@ export class Model {
     return cache;
   }
 
+  /**
+   * Whether the keys of `held` tokens in a cache are turned as those of a text of `length` tokens: not always where the
+   * rotary angles change with the length (`dynamic`, `longrope`).
+   */
+  keepsAngles(held: number, length: number): boolean {
+    if (held === 0) return true;
+    return this.description.layers.every(
+      ({ attention: { rope } }) => !rope || turningLength(rope, held) === turningLength(rope, length),
+    );
+  }
+
   /** Bytes that one token takes in a cache, over the layers that attend now. */
   kvBytesPerToken(dtype: 'float32' | 'float16' = 'float32'): number {
     return kvBytesPerToken(this.description, this.drops, dtype === 'float16' ? 2 : 4);
@@ -228,7 +240,7 @@ export class Model {
   forwardFrom(first: number, hidden: Tensor, batch: Batch, options: PassOptions = {}): Tensor {
     const { cache, observer } = options;
     const pass = this.#passOf(batch, options);
-    if (cache && isSingle(batch) && first === 0 && !observer)
+    if (cache && isSingle(batch) && first === 0 && !observer && !pass.rotaries.mixed)
       hidden = this.engine.replay(
         this.#replays,
         { key: this.#dropped, uses: [pass.rotaries], cache, batch },
@@ -245,9 +257,13 @@ export class Model {
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',
       );
+    if (cache && batch.sequences.some(({ start, length }) => !this.keepsAngles(start, start + length)))
+      throw new CacheError(
+        "the angles of this model's rotary embedding change with the length of the text, and those of the keys in the cache are of a shorter one: truncate the slot, and pass the whole text",
+      );
     return {
       batch,
-      rotaries: this.#rotariesOf(batch),
+      rotaries: this.#rotaries.of(batch),
       slopes: this.#slopes.all,
       cache,
       observer,
@@ -298,7 +314,7 @@ export class Model {
   runLayer(index: number, hidden: Tensor, batch: Batch, { observer }: Pick<PassOptions, 'observer'> = {}): Tensor {
     const context = new Context(
       this.engine,
-      { batch, rotaries: this.#rotariesOf(batch), slopes: this.#slopes.all, observer },
+      { batch, rotaries: this.#rotaries.of(batch), slopes: this.#slopes.all, observer },
       index,
     );
     const after = this.#run(this.layers[index], hidden, context);
@@ -311,10 +327,6 @@ export class Model {
     const hidden = scope.keep(layer.run(before, context));
     if (hidden !== before) before.dispose();
     return hidden;
-  }
-
-  #rotariesOf({ positions }: Batch): Rotaries {
-    return this.#rotaries.upTo(positions.reduce((most, position) => Math.max(most, position), 0) + 1);
   }
 
   /** Norm and output projection, with what becomes of the logits. */
