@@ -21,6 +21,7 @@ export { quantizationKeys } from './int4/quantizationFiles.js';
 export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 export * from './gguf/index.js';
 export { derived, formatJson, withoutKeys } from './jsonText.js';
+export { joinedInt4, joinedSource } from './joinedViews.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export {
   castSource,

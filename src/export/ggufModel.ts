@@ -1,7 +1,9 @@
 import { ggufConfig, readValues, type GgufConfig, type GgufFile } from '../checkpoint/index.js';
 import { UserError, type Engine } from '../engine/index.js';
 import {
+  GgufKeys,
   describeModel,
+  familyOf,
   ggufName,
   ggufParameters,
   Model,
@@ -14,6 +16,7 @@ import {
   type ModelDescription,
   type RopeParameters,
 } from '../models/index.js';
+import { turningLayer } from './ggufArchitecture.js';
 
 /**
  * A model of what a GGUF file holds, its blocks decoded: the check of an export, and what the quantized weights compute
@@ -23,9 +26,11 @@ import {
 export async function ggufModel(file: GgufFile, engine: Engine, rope: RopeParameters): Promise<Model> {
   const found = ggufConfig(file);
   const type = modelTypeOfGguf(found.architecture, found.hasExperts, file.path);
-  const description = describeModel({ ...found.keys, model_type: type, rope_parameters: rawRope(rope) }, file.path);
+  const own = familyOf(type)?.gguf.keys?.(GgufKeys.of(file));
+  const keys = { ...found.keys, ...own, model_type: type, rope_parameters: rawRope(rope) };
+  const description = describeModel(keys, file.path);
   await checkDropped(file, description);
-  await checkRope(file.path, found, description);
+  await checkRope(file, found, description);
   return new Model(engine, description, ggufParameters(file, description));
 }
 
@@ -42,16 +47,26 @@ async function checkDropped(file: GgufFile, { config, layers }: ModelDescription
       throw new UserError(`${file.path}: ${name} stands for a dropped module, but is not zero`);
 }
 
-async function checkRope(path: string, { rope: said }: GgufConfig, { config }: ModelDescription): Promise<void> {
-  const { rope, headDim } = config;
-  const wanted = ropeFrequencies(rope, headDim).inverse;
-  const divisors = said.divisors && (await readValues(said.divisors));
-  if (rope.type === 'yarn') {
-    if (said.type !== 'yarn') throw new UserError(`${path} lacks the scaling of type yarn`);
+async function checkRope(file: GgufFile, { rope: said }: GgufConfig, description: ModelDescription): Promise<void> {
+  const { path } = file;
+  const turning = turningLayer(description);
+  if (!turning) return;
+  const { headDim, rotaryDim = headDim } = turning;
+  const { rope } = description.config;
+  if (rope.type === 'yarn' || rope.type === 'longrope') {
+    if (said.type !== rope.type) throw new UserError(`${path} lacks the scaling of type ${rope.type}`);
+    if (rope.type === 'yarn') return;
+    for (const [kind, factors] of Object.entries({ short: rope.shortFactors, long: rope.longFactors })) {
+      const found = await readValues(file.source(`rope_factors_${kind}.weight`));
+      if (found.join() !== Float32Array.from(factors).join())
+        throw new UserError(`${path}: rope_factors_${kind}.weight holds other factors than the model's`);
+    }
     return;
   }
+  const wanted = ropeFrequencies(rope, rotaryDim).inverse;
+  const divisors = said.divisors && (await readValues(said.divisors));
   const scale = said.type === 'linear' ? Number(said.factor) : 1;
-  const found = ropeFrequencies({ type: 'default', theta: said.base }, headDim).inverse.map(
+  const found = ropeFrequencies({ type: 'default', theta: said.base }, rotaryDim).inverse.map(
     (f, k) => f / (divisors?.[k] ?? 1) / scale,
   );
   const off = found.findIndex((f, k) => Math.abs(f - wanted[k]) > 1e-5 * wanted[k]);

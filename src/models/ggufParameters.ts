@@ -2,14 +2,18 @@ import { rotaryOrdered, sliceSource, type GgufFile } from '../checkpoint/index.j
 import { UserError, type WeightSource } from '../engine/index.js';
 import { allWeights, type ModelDescription } from './description.js';
 import type { Parameters } from './parameters.js';
-import { ggufName, tensorNames, type WeightSpec } from './weights.js';
+import { storedSource } from './madeWeight.js';
+import { fusedGgufName, ggufName, tensorNames, type WeightSpec } from './weights.js';
 
 /** A GGUF file's tensors as floats, under the names and in the order of a Hugging Face checkpoint. */
 export function ggufParameters(file: GgufFile, description: ModelDescription): Parameters {
   const sources = new Map<string, () => WeightSource>();
   for (const weight of allWeights(description)) {
-    if (!file.has(ggufName(weight))) continue;
-    const source = (): WeightSource => inOrder(file.source(ggufName(weight)), description, weight);
+    const fused = fusedGgufName(weight);
+    if (!file.has(fused ?? ggufName(weight))) continue;
+    const held = (): WeightSource =>
+      fused === undefined ? file.source(ggufName(weight)) : partOf(file.source(fused), weight);
+    const source = (): WeightSource => storedSource(inOrder(held(), description, weight), weight);
     const rows = weight.use === 'experts' ? weight.shape[1] : 0;
     for (const [expert, name] of tensorNames(weight).entries())
       sources.set(name, rows ? () => sliceSource(source(), expert * rows, (expert + 1) * rows, name) : source);
@@ -23,6 +27,12 @@ export function ggufParameters(file: GgufFile, description: ModelDescription): P
       return source();
     },
   };
+}
+
+/** Its rows of a tensor that holds several weights. */
+function partOf(source: WeightSource, weight: WeightSpec): WeightSource {
+  const { from, to } = weight.forms.find(({ gguf }) => gguf)!;
+  return sliceSource(source, from, to, tensorNames(weight)[0]);
 }
 
 /** Rows that rotate, put back where llama.cpp's converter moved them. */

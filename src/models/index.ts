@@ -27,7 +27,8 @@ export {
   modelTypes,
   type Family,
 } from './families/index.js';
-export { madeSource, storedValues } from './madeWeight.js';
+export { madeSource } from './madeWeight.js';
+export { GgufKeys } from './gguf/ggufKeys.js';
 export { ggufParameters } from './ggufParameters.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
@@ -62,6 +63,7 @@ export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js'
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,
+  byTensor,
   fusedGgufName,
   fusedNames,
   ggufName,

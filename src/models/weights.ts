@@ -102,8 +102,26 @@ export function ownNames(weight: WeightSpec): string[] {
   return form ? [inLayer(form.tensor, weight.layer)] : tensorNames(weight);
 }
 
-/** The tensor of a GGUF file that holds it with others, by the form. */
-export const fusedGgufName = ({ gguf }: FusedForm, layer = 0): string | undefined => gguf && inLayer(gguf, layer);
+/** The tensor of a GGUF file that holds it with others, where such files hold it so. */
+export function fusedGgufName({ forms, layer }: Pick<WeightSpec, 'forms' | 'layer'>): string | undefined {
+  const { gguf } = forms.find((form) => form.gguf) ?? {};
+  return gguf && inLayer(gguf, layer);
+}
+
+/** Items one after the other, each alone but for those of one tensor, which `tensorOf` names. */
+export function byTensor<T>(
+  items: readonly T[],
+  tensorOf: (item: T) => string | undefined,
+): { readonly tensor?: string; readonly items: readonly T[] }[] {
+  const groups: { tensor?: string; items: T[] }[] = [];
+  for (const item of items) {
+    const tensor = tensorOf(item);
+    const group = tensor === undefined ? undefined : groups.find((other) => other.tensor === tensor);
+    if (group) group.items.push(item);
+    else groups.push({ tensor, items: [item] });
+  }
+  return groups;
+}
 
 export const ggufName = ({ names, layer }: WeightSpec): string => inLayer(names.gguf, layer);
 

@@ -44,12 +44,14 @@ export function ggufConfig(file: GgufFile): GgufConfig {
   );
   const inner = Math.max(...widths);
   const experts = get('expert_count');
+  const headDim = number('attention.key_length');
+  const turning = (get('rope.dimension_count') as number | undefined) ?? headDim;
   const hasTensor = (end: string): boolean => file.tensorNames().some((name) => name.endsWith(end));
   return {
     architecture,
     hasExperts: experts !== undefined,
     rope: {
-      base: number('rope.freq_base'),
+      base: (get('rope.freq_base') as number | undefined) ?? 10000,
       type: get('rope.scaling.type'),
       factor: get('rope.scaling.factor'),
       divisors: file.has(ropeDivisorsTensor) ? file.source(ropeDivisorsTensor) : undefined,
@@ -61,7 +63,8 @@ export function ggufConfig(file: GgufFile): GgufConfig {
       num_hidden_layers: layers,
       num_attention_heads: Math.max(...heads),
       num_key_value_heads: Math.max(...keyValueHeads) || Math.max(...heads),
-      head_dim: number('attention.key_length'),
+      head_dim: headDim,
+      ...(turning === headDim ? {} : { partial_rotary_factor: turning / headDim }),
       max_position_embeddings: number('context_length'),
       rms_norm_eps: number('attention.layer_norm_rms_epsilon'),
       tie_word_embeddings: !file.has('output.weight'),

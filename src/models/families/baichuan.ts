@@ -1,4 +1,5 @@
 import { readConfig } from '../config.js';
+import type { Conventions } from '../description.js';
 import type { Family } from './family.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -13,6 +14,9 @@ export function alibiSlopes(heads: number): number[] {
   const others = alibiSlopes(2 * whole).filter((_, i) => i % 2 === 0);
   return [...powers, ...others.slice(0, heads - whole)];
 }
+
+const unlike: Conventions['gguf']['unlike'] = (layers) =>
+  layers.length === 40 ? undefined : 'that one with linear biases has 40 layers';
 
 /** Of Baichuan 2, whose files do not say their generation otherwise. */
 const secondVocabulary = 125696;
@@ -60,8 +64,7 @@ export const baichuan: Family = {
             ? {
                 architecture: 'baichuan',
                 rotaryPairs: true,
-                unlike: (layers) =>
-                  layers.length === 40 ? undefined : 'of which those with linear biases have 40 layers',
+                unlike,
               }
             : { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
       },

@@ -20,6 +20,8 @@ export interface Family {
   readonly defaults: JsonObject;
   /** Keys that are its own to vary, beside the sizes that all families have: for experiments on random models. */
   readonly varies: readonly (keyof ModelConfig)[];
+  /** Keys of `config.json` whose defaults fit no small random model. */
+  readonly ownKeys?: (config: Pick<ModelConfig, 'headDim'>) => JsonObject;
   /** `general.architecture` of the GGUF files that it reads, with experts or without. */
   readonly gguf: {
     readonly architectures: readonly string[];

@@ -1,3 +1,4 @@
+import { f32, u32 } from '../../checkpoint/index.js';
 import { readConfig } from '../config.js';
 import type { LayerDescription } from '../description.js';
 import type { Family } from './family.js';
@@ -12,6 +13,8 @@ const norms: Norms = { at: 'around', made: 'onePlus' };
 /** Even layers slide. */
 const pattern = (layer: number): boolean => layer % 2 === 0;
 
+const unlike = unlikeGemma({ slides: pattern, caps: true, largest: 46 });
+
 /** Gemma 2 (Gemma Team, 2024): four norms a layer, every second one windowed, and soft caps on scores and logits. D hidden. */
 export const gemma2: Family = {
   types: ['gemma2'],
@@ -23,6 +26,7 @@ export const gemma2: Family = {
     ...{ attn_logit_softcapping: 50, final_logit_softcapping: 30 },
   },
   varies: ['attentionBias', 'slidingWindow'],
+  ownKeys: ({ headDim }) => ({ query_pre_attn_scalar: headDim }),
   gguf: {
     architectures: ['gemma2'],
     keys: (file) => ({
@@ -39,13 +43,14 @@ export const gemma2: Family = {
     const activation = readActivation(read);
     const scale = read.positive('query_pre_attn_scalar') ** -0.5;
     const softCap = read.optionalPositive('attn_logit_softcapping');
+    const finalCap = read.optionalPositive('final_logit_softcapping');
     const slides = slidingLayers(read, config, pattern);
     return {
       config,
       ...vocabulary(config, {
         embeddingScale: Math.sqrt(D),
         norms,
-        softCap: read.optionalPositive('final_logit_softcapping'),
+        softCap: finalCap,
       }),
       layers: slides.map((slides, layer): LayerDescription => ({
         attention: groupedAttention(config, layer, { norms, scale, softCap, window: slides ? window : undefined }),
@@ -54,7 +59,17 @@ export const gemma2: Family = {
       conventions: {
         architecture: 'Gemma2ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'gemma2', rotaryPairs: false, windows: true, unlike: unlikeGemma(config, pattern, 46) },
+        gguf: {
+          architecture: 'gemma2',
+          rotaryPairs: false,
+          windows: true,
+          unlike,
+          metadata: {
+            'attention.sliding_window': u32(window ?? config.maxPositionEmbeddings),
+            ...(softCap && { attn_logit_softcapping: f32(softCap) }),
+            ...(finalCap && { final_logit_softcapping: f32(finalCap) }),
+          },
+        },
         layerKeys: layerTypes(slides),
       },
     };

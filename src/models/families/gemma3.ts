@@ -1,3 +1,4 @@
+import { f32, u32 } from '../../checkpoint/index.js';
 import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 import { parseRope, type RopeParameters } from '../rope.js';
@@ -18,6 +19,8 @@ function localRope(read: ConfigReader, maxPositions: number): RopeParameters {
     : { type: 'default', theta: read.positive('rope_local_base_freq') };
 }
 
+const unlike = unlikeGemma({ slides: (layer) => (layer + 1) % 6 !== 0, caps: false, largest: 62 });
+
 /**
  * Gemma 3 (Gemma Team, 2025): four norms a layer, norms of queries and keys, five windowed layers to one that sees all.
  * D hidden.
@@ -37,9 +40,10 @@ export const gemma3: Family = {
     ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, max_position_embeddings: 131072 },
     ...{ hidden_activation: 'gelu_pytorch_tanh', rms_norm_eps: 1e-6, tie_word_embeddings: true },
     ...{ rope_theta: 1e6, rope_local_base_freq: 10000, query_pre_attn_scalar: 256 },
-    ...{ sliding_window: 4096, sliding_window_pattern: 6 },
+    sliding_window: 4096,
   },
   varies: ['attentionBias', 'slidingWindow'],
+  ownKeys: ({ headDim }) => ({ query_pre_attn_scalar: headDim }),
   gguf: {
     architectures: ['gemma3'],
     keys: (file) => ({
@@ -61,7 +65,7 @@ export const gemma3: Family = {
     const activation = readActivation(read);
     const scale = read.positive('query_pre_attn_scalar') ** -0.5;
     const softCap = read.optionalPositive('attn_logit_softcapping');
-    const period = read.count('sliding_window_pattern');
+    const period = read.optionalCount('sliding_window_pattern') ?? 6;
     const slides = slidingLayers(read, config, (layer) => (layer + 1) % period !== 0);
     return {
       config,
@@ -87,7 +91,11 @@ export const gemma3: Family = {
           architecture: 'gemma3',
           rotaryPairs: false,
           windows: true,
-          unlike: unlikeGemma(config, (layer) => (layer + 1) % 6 !== 0, 62),
+          unlike,
+          metadata: {
+            'attention.sliding_window': u32(window ?? config.maxPositionEmbeddings),
+            'rope.freq_base_swa': f32(local.theta),
+          },
         },
         layerKeys: layerTypes(slides),
       },

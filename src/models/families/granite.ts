@@ -1,3 +1,4 @@
+import { f32 } from '../../checkpoint/index.js';
 import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 import type { Family } from './family.js';
@@ -33,11 +34,12 @@ export const granite: Family = {
     const activation = readActivation(read);
     const scale = read.positive('attention_multiplier');
     const added = multiplier(read, 'residual_multiplier');
+    const embeddings = multiplier(read, 'embedding_multiplier');
     const logits = multiplier(read, 'logits_scaling');
     return {
       config,
       ...vocabulary(config, {
-        embeddingScale: multiplier(read, 'embedding_multiplier'),
+        embeddingScale: embeddings,
         scale: logits && 1 / logits,
       }),
       layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
@@ -47,7 +49,16 @@ export const granite: Family = {
       conventions: {
         architecture: 'GraniteForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'granite', rotaryPairs: true },
+        gguf: {
+          architecture: 'granite',
+          rotaryPairs: true,
+          metadata: {
+            'attention.scale': f32(scale),
+            embedding_scale: f32(embeddings ?? 1),
+            residual_scale: f32(added ?? 1),
+            logit_scale: f32(logits ?? 1),
+          },
+        },
       },
     };
   },

@@ -35,7 +35,7 @@ export const phi3: Family = {
       conventions: {
         architecture: 'Phi3ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'phi3', rotaryPairs: false },
+        gguf: { architecture: 'phi3', rotaryPairs: false, longFactors: true },
       },
     };
   },

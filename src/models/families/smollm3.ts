@@ -1,6 +1,7 @@
 import { shownValue } from '../../checkpoint/index.js';
 import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
+import type { Conventions } from '../description.js';
 import type { Family } from './family.js';
 import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
@@ -14,6 +15,11 @@ function turningLayers(read: ConfigReader, count: number): boolean[] {
     read.fail(`no_rope_layers must hold 0 or 1 for each of the ${count} layers, found ${shownValue(list)}`);
   return list.map((value) => value === 1);
 }
+
+const unlike: Conventions['gguf']['unlike'] = (layers) =>
+  layers.some(({ attention }, layer) => (attention.rope === undefined) !== ((layer + 1) % 4 === 0))
+    ? 'that every fourth layer, and no other, knows no positions'
+    : undefined;
 
 /** SmolLM3 (Hugging Face, 2025): a Llama of which some layers know no positions. */
 export const smollm3: Family = {
@@ -47,10 +53,7 @@ export const smollm3: Family = {
         gguf: {
           architecture: 'smollm3',
           rotaryPairs: true,
-          unlike: (layers) =>
-            layers.some(({ attention }, layer) => (attention.rope === undefined) !== ((layer + 1) % 4 === 0))
-              ? 'of which every fourth layer, and no other, knows no positions'
-              : undefined,
+          unlike,
         },
         layerKeys: {
           no_rope_layers: turns.map(Number),
