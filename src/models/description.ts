@@ -53,6 +53,13 @@ export interface GatedMlpDescription extends SubLayerDescription {
   readonly activation: Activation;
 }
 
+/** A gated MLP that every token goes through, whatever its experts: `sigmoid(router x) * down(activation(gate x) * up x)`. */
+export interface SharedExpertDescription {
+  readonly intermediateSize: number;
+  /** Its part of the mixture's weights; a `router` among them only where what it gives is weighed. */
+  readonly weights: readonly WeightSpec[];
+}
+
 /** Each token goes through the top experts of E gated ones. */
 export interface MixtureDescription extends SubLayerDescription {
   readonly kind: 'mixture';
@@ -63,6 +70,10 @@ export interface MixtureDescription extends SubLayerDescription {
   readonly activation: Activation;
   /** Divide the chosen experts' weights by their sum. */
   readonly normalise: boolean;
+  /** Multiplies the chosen experts' weights, after that. @defaultValue 1 */
+  readonly scale?: number;
+  /** Beside them, for every token. */
+  readonly shared?: SharedExpertDescription;
 }
 
 export type MlpDescription = GatedMlpDescription | MixtureDescription;

@@ -1,0 +1,57 @@
+import { readConfig } from '../config.js';
+import type { Family } from './family.js';
+import { expertCounts, expertNames, mixture } from './mixtures.js';
+import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
+
+/** DeepSeek-MoE (Dai et al., 2024): a Llama whose later layers have many narrow experts beside shared ones. */
+export const deepseek: Family = {
+  types: ['deepseek'],
+  defaults: {
+    ...{ vocab_size: 102400, hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 30 },
+    ...{ num_attention_heads: 32, num_key_value_heads: 32, max_position_embeddings: 2048 },
+    ...{ hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 10000 },
+    ...{ moe_intermediate_size: 1407, moe_layer_freq: 1, first_k_dense_replace: 0, scoring_func: 'softmax' },
+  },
+  varies: ['attentionBias', 'numLocalExperts', 'numExpertsPerTok'],
+  ownKeys: () => ({ moe_intermediate_size: 6, n_shared_experts: 2, first_k_dense_replace: 1 }),
+  gguf: { architectures: ['deepseek'], experts: true },
+  describe: (read) => {
+    const key = 'n_routed_experts';
+    const counts = [key, 'num_local_experts'].some((key) => read.value(key) !== undefined)
+      ? expertCounts(read, key)
+      : undefined;
+    const config = readConfig(read, {
+      mlpBias: false,
+      numLocalExperts: counts?.experts,
+      numExpertsPerTok: counts?.topK,
+    });
+    const activation = readActivation(read);
+    if (read.value('scoring_func') !== 'softmax') read.fail('scoring_func must be "softmax"');
+    const [dense, every] = [read.number('first_k_dense_replace'), read.count('moe_layer_freq')];
+    const [width, shared] = [read.count('moe_intermediate_size'), read.optionalCount('n_shared_experts')];
+    const normalise = read.flag('norm_topk_prob');
+    const routed = counts && {
+      ...{ ...counts, activation, intermediateSize: width },
+      // The weight of a single expert stays as it is.
+      normalise: normalise && counts.topK > 1,
+      scale: read.optionalPositive('routed_scaling_factor'),
+      shared: shared === undefined ? undefined : { intermediateSize: width * shared, name: 'mlp.shared_experts' },
+    };
+    return {
+      config,
+      ...vocabulary(config),
+      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
+        attention: groupedAttention(config, layer),
+        mlp:
+          routed && layer >= dense && layer % every === 0
+            ? mixture(config, layer, expertNames, routed)
+            : gatedMlp(config, layer, activation),
+      })),
+      conventions: {
+        architecture: 'DeepseekForCausalLM',
+        head: 'lm_head',
+        gguf: { architecture: 'deepseek', rotaryPairs: true },
+      },
+    };
+  },
+};
