@@ -1,7 +1,22 @@
+import type { JsonObject } from '../../checkpoint/index.js';
+import { UserError } from '../../engine/index.js';
 import { readConfig } from '../config.js';
+import type { LayerDescription } from '../description.js';
 import type { Family } from './family.js';
 import { expertCounts, expertNames, mixture } from './mixtures.js';
+import { deepseekGguf, leadingDense } from './mixtureGguf.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
+
+/** Keys of layers that are left: the first ones dense, every `every`-th of the others a mixture. */
+function leadingKeys(layers: readonly LayerDescription[], every: number): JsonObject {
+  const first = leadingDense(layers);
+  if (layers.some(({ mlp }, layer) => (mlp.kind === 'mixture') !== (layer >= first && layer % every === 0)))
+    throw new UserError(
+      'config.json cannot say which of the layers that are left have experts: it knows the first ones, and steps',
+      { hint: '`zero` keeps all layers' },
+    );
+  return { first_k_dense_replace: first };
+}
 
 /** DeepSeek-MoE (Dai et al., 2024): a Llama whose later layers have many narrow experts beside shared ones. */
 export const deepseek: Family = {
@@ -14,7 +29,16 @@ export const deepseek: Family = {
   },
   varies: ['attentionBias', 'numLocalExperts', 'numExpertsPerTok'],
   ownKeys: () => ({ moe_intermediate_size: 6, n_shared_experts: 2, first_k_dense_replace: 1 }),
-  gguf: { architectures: ['deepseek'], experts: true },
+  gguf: {
+    architectures: ['deepseek'],
+    experts: true,
+    keys: (file) => ({
+      moe_intermediate_size: file.number('expert_feed_forward_length'),
+      first_k_dense_replace: file.number('leading_dense_block_count', 0),
+      n_shared_experts: file.number('expert_shared_count', 0) || null,
+      routed_scaling_factor: file.number('expert_weights_scale', 1),
+    }),
+  },
   describe: (read) => {
     const key = 'n_routed_experts';
     const counts = [key, 'num_local_experts'].some((key) => read.value(key) !== undefined)
@@ -50,7 +74,8 @@ export const deepseek: Family = {
       conventions: {
         architecture: 'DeepseekForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'deepseek', rotaryPairs: true },
+        gguf: { architecture: 'deepseek', rotaryPairs: true, ...deepseekGguf },
+        mixtureKeys: (layers) => leadingKeys(layers, every),
       },
     };
   },

@@ -1,8 +1,8 @@
 /** Mixtures of experts, with the names of their tensors. D hidden, I intermediate, E experts. */
-import { shownValue } from '../../checkpoint/index.js';
+import { shownValue, type JsonObject } from '../../checkpoint/index.js';
 import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
-import type { MixtureDescription, SharedExpertDescription } from '../description.js';
+import type { LayerDescription, MixtureDescription, SharedExpertDescription } from '../description.js';
 import type { FusedForm, WeightRole, WeightSpec } from '../weights.js';
 import { moduleNorms } from './norms.js';
 import { projection, type Place } from './weightParts.js';
@@ -123,6 +123,12 @@ export function expertCounts(read: ConfigReader, key: string): { readonly expert
     Object.hasOwn(read.raw, key) || read.value('num_local_experts') === undefined ? key : 'num_local_experts';
   return { experts: read.experts(said), topK: read.count('num_experts_per_tok') };
 }
+
+/** Qwen's keys for these layers. */
+export const sparseKeys = (layers: readonly LayerDescription[]): JsonObject => ({
+  decoder_sparse_step: 1,
+  mlp_only_layers: [...layers.keys()].filter((layer) => layers[layer].mlp.kind !== 'mixture'),
+});
 
 /** Which layers are mixtures by Qwen's keys: every `decoder_sparse_step`-th, but for `mlp_only_layers`. */
 export function sparseLayers(read: ConfigReader, { numHiddenLayers }: ModelConfig): boolean[] {

@@ -1,7 +1,8 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
 import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
-import { expertCounts, expertNames, mixture, sparseLayers } from './mixtures.js';
+import { expertCounts, expertNames, mixture, sparseKeys, sparseLayers } from './mixtures.js';
+import { qwen2MoeGguf } from './mixtureGguf.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Qwen2-MoE (Qwen Team, 2024): Qwen2's attention, and experts beside a shared one that a gate of its own weighs. */
@@ -17,7 +18,14 @@ export const qwen2Moe: Family = {
   },
   varies: ['numLocalExperts', 'numExpertsPerTok'],
   ownKeys: () => ({ moe_intermediate_size: 6, shared_expert_intermediate_size: 10, decoder_sparse_step: 2 }),
-  gguf: { architectures: ['qwen2moe'], experts: true },
+  gguf: {
+    architectures: ['qwen2moe'],
+    experts: true,
+    keys: (file) => ({
+      moe_intermediate_size: file.number('expert_feed_forward_length'),
+      shared_expert_intermediate_size: file.number('expert_shared_feed_forward_length'),
+    }),
+  },
   describe: (read) => {
     const { experts, topK } = expertCounts(read, 'num_experts');
     const config = readConfig(read, {
@@ -48,7 +56,8 @@ export const qwen2Moe: Family = {
       conventions: {
         architecture: 'Qwen2MoeForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen2moe', rotaryPairs: false },
+        gguf: { architecture: 'qwen2moe', rotaryPairs: false, ...qwen2MoeGguf },
+        mixtureKeys: sparseKeys,
         layerKeys: config.slidingWindow === undefined ? {} : layerTypes(slides),
       },
     };

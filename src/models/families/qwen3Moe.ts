@@ -1,7 +1,8 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
 import { switchedWindow } from './layerWindows.js';
-import { expertCounts, expertNames, mixture, sparseLayers } from './mixtures.js';
+import { expertCounts, expertNames, mixture, sparseKeys, sparseLayers } from './mixtures.js';
+import { qwen3MoeGguf } from './mixtureGguf.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Qwen3-MoE (Qwen Team, 2025): Qwen3's attention, and a sparse mixture of gated experts in place of most MLPs. */
@@ -15,7 +16,11 @@ export const qwen3Moe: Family = {
   },
   varies: ['attentionBias', 'numLocalExperts', 'numExpertsPerTok'],
   ownKeys: () => ({ moe_intermediate_size: 6, norm_topk_prob: true }),
-  gguf: { architectures: ['qwen3moe'], experts: true },
+  gguf: {
+    architectures: ['qwen3moe'],
+    experts: true,
+    keys: (file) => ({ moe_intermediate_size: file.number('expert_feed_forward_length'), norm_topk_prob: true }),
+  },
   describe: (read) => {
     const { experts, topK } = expertCounts(read, 'num_experts');
     const config = readConfig(read, {
@@ -37,7 +42,8 @@ export const qwen3Moe: Family = {
       conventions: {
         architecture: 'Qwen3MoeForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen3moe', rotaryPairs: false },
+        gguf: { architecture: 'qwen3moe', rotaryPairs: false, ...qwen3MoeGguf },
+        mixtureKeys: sparseKeys,
       },
     };
   },
