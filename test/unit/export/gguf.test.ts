@@ -275,8 +275,9 @@ it('any model with any drops reads back as what it computes', async () => {
           ({ architecture }) => architecture,
           (error: Error) => error.message,
         );
-        expect(refused).toMatch(/^deci$|YaRN scaling only with its usual|does not know Llama 3's scaling/);
-        if (refused !== 'deci') return;
+        // Of few layers, a Gemma 3 may have none that turns as its config says.
+        expect(refused).toMatch(/^(deci|gemma3)$|YaRN scaling only with its usual|does not know Llama 3's scaling/);
+        if (!/^(deci|gemma3)$/.test(refused)) return;
       }
       await made;
       // Within the window, beyond which llama.cpp would differ.
