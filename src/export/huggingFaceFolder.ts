@@ -41,7 +41,10 @@ export function plainConfig(
       ? { layer_types: layers.map(({ original }) => layerTypes[original] as unknown) }
       : {}),
     ...(layers.length < description.layers.length
-      ? conventions.mixtureKeys?.(layers.map(({ original }) => description.layers[original]))
+      ? conventions.mixtureKeys?.(
+          layers.map(({ original }) => description.layers[original]),
+          rest,
+        )
       : {}),
     ...typeKeys(config, type),
   };

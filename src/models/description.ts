@@ -133,9 +133,9 @@ export interface Conventions {
   readonly layerKeys?: Readonly<Record<string, readonly unknown[]>>;
   /**
    * What `config.json` says of which layers are mixtures, where it says so by their numbers: keys for the layers that are
-   * left. UserError where it cannot.
+   * left, by the keys of all. UserError where it cannot.
    */
-  readonly mixtureKeys?: (layers: readonly LayerDescription[]) => JsonObject;
+  readonly mixtureKeys?: (layers: readonly LayerDescription[], keys: JsonObject) => JsonObject;
 }
 
 export interface ModelDescription {

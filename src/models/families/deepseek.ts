@@ -4,13 +4,13 @@ import { readConfig } from '../config.js';
 import type { LayerDescription } from '../description.js';
 import type { Family } from './family.js';
 import { expertCounts, expertNames, mixture } from './mixtures.js';
-import { deepseekGguf, leadingDense } from './mixtureGguf.js';
+import { deepseekGguf, ggufOf, leadingDense } from './mixtureGguf.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
-/** Keys of layers that are left: the first ones dense, every `every`-th of the others a mixture. */
-function leadingKeys(layers: readonly LayerDescription[], every: number): JsonObject {
+/** Keys of layers that are left: the first ones dense, every `moe_layer_freq`-th of the others a mixture. */
+function leadingKeys(layers: readonly LayerDescription[], { moe_layer_freq: every = 1 }: JsonObject): JsonObject {
   const first = leadingDense(layers);
-  if (layers.some(({ mlp }, layer) => (mlp.kind === 'mixture') !== (layer >= first && layer % every === 0)))
+  if (layers.some(({ mlp }, layer) => (mlp.kind === 'mixture') !== (layer >= first && layer % Number(every) === 0)))
     throw new UserError(
       'config.json cannot say which of the layers that are left have experts: it knows the first ones, and steps',
       { hint: '`zero` keeps all layers' },
@@ -27,7 +27,7 @@ export const deepseek: Family = {
     ...{ hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 10000 },
     ...{ moe_intermediate_size: 1407, moe_layer_freq: 1, first_k_dense_replace: 0, scoring_func: 'softmax' },
   },
-  varies: ['attentionBias', 'numLocalExperts', 'numExpertsPerTok'],
+  varies: ['numLocalExperts', 'numExpertsPerTok'],
   ownKeys: () => ({ moe_intermediate_size: 6, n_shared_experts: 2, first_k_dense_replace: 1 }),
   gguf: {
     architectures: ['deepseek'],
@@ -61,21 +61,26 @@ export const deepseek: Family = {
       scale: read.optionalPositive('routed_scaling_factor'),
       shared: shared === undefined ? undefined : { intermediateSize: width * shared, name: 'mlp.shared_experts' },
     };
+    const layers: LayerDescription[] = Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
+      attention: groupedAttention(config, layer),
+      mlp:
+        routed && layer >= dense && layer % every === 0
+          ? mixture(config, layer, expertNames, routed)
+          : gatedMlp(config, layer, activation),
+    }));
     return {
       config,
       ...vocabulary(config),
-      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => ({
-        attention: groupedAttention(config, layer),
-        mlp:
-          routed && layer >= dense && layer % every === 0
-            ? mixture(config, layer, expertNames, routed)
-            : gatedMlp(config, layer, activation),
-      })),
+      layers,
       conventions: {
         architecture: 'DeepseekForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'deepseek', rotaryPairs: true, ...deepseekGguf },
-        mixtureKeys: (layers) => leadingKeys(layers, every),
+        gguf: ggufOf(
+          layers,
+          { architecture: 'deepseek', rotaryPairs: true, ...deepseekGguf },
+          { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
+        ),
+        mixtureKeys: leadingKeys,
       },
     };
   },

@@ -25,7 +25,7 @@ export function leadingDense(layers: readonly LayerDescription[]): number {
 }
 
 /** What llama.cpp's files of mixtures say of layers, and which layers they cannot say. */
-export const mixtureGguf = ({
+const mixtureGguf = ({
   normalised,
   leadingDense: mayLead = false,
   bias,
@@ -73,3 +73,10 @@ export const deepseekGguf = mixtureGguf({
     expert_weights_scale: f32(scale),
   }),
 });
+
+/** How llama.cpp calls a model of this family, and what it calls one none of whose layers has experts. */
+export const ggufOf = (
+  layers: readonly LayerDescription[],
+  mixtures: Conventions['gguf'],
+  dense: Conventions['gguf'],
+): Conventions['gguf'] => (mixturesOf(layers).length ? mixtures : dense);

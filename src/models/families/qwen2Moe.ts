@@ -1,8 +1,9 @@
 import { readConfig } from '../config.js';
+import type { LayerDescription } from '../description.js';
 import type { Family } from './family.js';
 import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
 import { expertCounts, expertNames, mixture, sparseKeys, sparseLayers } from './mixtures.js';
-import { qwen2MoeGguf } from './mixtureGguf.js';
+import { ggufOf, qwen2MoeGguf } from './mixtureGguf.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Qwen2-MoE (Qwen Team, 2024): Qwen2's attention, and experts beside a shared one that a gate of its own weighs. */
@@ -17,7 +18,7 @@ export const qwen2Moe: Family = {
     ...{ moe_intermediate_size: 1408, shared_expert_intermediate_size: 5632 },
   },
   varies: ['numLocalExperts', 'numExpertsPerTok'],
-  ownKeys: () => ({ moe_intermediate_size: 6, shared_expert_intermediate_size: 10, decoder_sparse_step: 2 }),
+  ownKeys: () => ({ moe_intermediate_size: 6, shared_expert_intermediate_size: 10 }),
   gguf: {
     architectures: ['qwen2moe'],
     experts: true,
@@ -46,17 +47,22 @@ export const qwen2Moe: Family = {
       },
     };
     const bias = read.flag('qkv_bias') ? 'inputs' : 'none';
+    const layers: LayerDescription[] = slides.map((slides, layer) => ({
+      attention: groupedAttention(config, layer, { window: slides ? config.slidingWindow : undefined, bias }),
+      mlp: sparse[layer] ? mixture(config, layer, expertNames, routed) : gatedMlp(config, layer, activation),
+    }));
     return {
       config,
       ...vocabulary(config),
-      layers: slides.map((slides, layer) => ({
-        attention: groupedAttention(config, layer, { window: slides ? config.slidingWindow : undefined, bias }),
-        mlp: sparse[layer] ? mixture(config, layer, expertNames, routed) : gatedMlp(config, layer, activation),
-      })),
+      layers,
       conventions: {
         architecture: 'Qwen2MoeForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen2moe', rotaryPairs: false, ...qwen2MoeGguf },
+        gguf: ggufOf(
+          layers,
+          { architecture: 'qwen2moe', rotaryPairs: false, ...qwen2MoeGguf },
+          { architecture: 'qwen2', rotaryPairs: false },
+        ),
         mixtureKeys: sparseKeys,
         layerKeys: config.slidingWindow === undefined ? {} : layerTypes(slides),
       },

@@ -1,8 +1,9 @@
 import { readConfig } from '../config.js';
+import type { LayerDescription } from '../description.js';
 import type { Family } from './family.js';
 import { switchedWindow } from './layerWindows.js';
 import { expertCounts, expertNames, mixture, sparseKeys, sparseLayers } from './mixtures.js';
-import { qwen3MoeGguf } from './mixtureGguf.js';
+import { ggufOf, qwen3MoeGguf } from './mixtureGguf.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Qwen3-MoE (Qwen Team, 2025): Qwen3's attention, and a sparse mixture of gated experts in place of most MLPs. */
@@ -14,7 +15,7 @@ export const qwen3Moe: Family = {
     ...{ hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 10000, sliding_window: 4096 },
     ...{ decoder_sparse_step: 1, num_experts: 128, num_experts_per_tok: 8, moe_intermediate_size: 768 },
   },
-  varies: ['attentionBias', 'numLocalExperts', 'numExpertsPerTok'],
+  varies: ['numLocalExperts', 'numExpertsPerTok'],
   ownKeys: () => ({ moe_intermediate_size: 6, norm_topk_prob: true }),
   gguf: {
     architectures: ['qwen3moe'],
@@ -32,17 +33,22 @@ export const qwen3Moe: Family = {
       ...{ experts, topK, activation, normalise: read.flag('norm_topk_prob') },
       intermediateSize: read.count('moe_intermediate_size'),
     };
+    const layers: LayerDescription[] = sparseLayers(read, config).map((sparse, layer) => ({
+      attention: groupedAttention(config, layer, { window: config.slidingWindow, queryKeyNorm: 'head' }),
+      mlp: sparse ? mixture(config, layer, expertNames, routed) : gatedMlp(config, layer, activation),
+    }));
     return {
       config,
       ...vocabulary(config),
-      layers: sparseLayers(read, config).map((sparse, layer) => ({
-        attention: groupedAttention(config, layer, { window: config.slidingWindow, queryKeyNorm: 'head' }),
-        mlp: sparse ? mixture(config, layer, expertNames, routed) : gatedMlp(config, layer, activation),
-      })),
+      layers,
       conventions: {
         architecture: 'Qwen3MoeForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen3moe', rotaryPairs: false, ...qwen3MoeGguf },
+        gguf: ggufOf(
+          layers,
+          { architecture: 'qwen3moe', rotaryPairs: false, ...qwen3MoeGguf },
+          { architecture: 'qwen3', rotaryPairs: false },
+        ),
         mixtureKeys: sparseKeys,
       },
     };
