@@ -19,7 +19,7 @@ import type { ExportPlan } from './exportPlan.js';
 /** A plain checkpoint's config: the layers of the plan, without drop lists, and without the code that reads them. */
 export function plainConfig(
   config: JsonObject,
-  { conventions }: ModelDescription,
+  description: ModelDescription,
   { layers }: ExportPlan,
   type?: WeightDType,
 ): JsonObject {
@@ -32,12 +32,19 @@ export function plainConfig(
     ...rest
   } = config;
   const { layer_types: layerTypes } = rest;
+  const { conventions } = description;
   return {
     ...rest,
     architectures: rest.architectures ?? [conventions.architecture],
     num_hidden_layers: layers.length,
     ...(Array.isArray(layerTypes)
       ? { layer_types: layers.map(({ original }) => layerTypes[original] as unknown) }
+      : {}),
+    ...(layers.length < description.layers.length
+      ? conventions.mixtureKeys?.(
+          layers.map(({ original }) => description.layers[original]),
+          rest,
+        )
       : {}),
     ...typeKeys(config, type),
   };
