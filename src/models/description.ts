@@ -175,9 +175,12 @@ export const isLlamaLike = ({ layers, head, embedding }: ModelDescription): bool
       a.scale === a.headDim ** -0.5,
   );
 
-/** The projection through which a module writes to the stream; undefined for a mixture, which has one an expert. */
+/**
+ * The projection through which a module writes to the stream; undefined where none does: a mixture has one an expert, and a
+ * norm behind a module changes what its projection gives.
+ */
 export const outputWeight = (module: ModuleDescription): WeightSpec | undefined =>
-  module.kind === 'mixture' ? undefined : theWeight(module.weights, 'output');
+  module.kind === 'mixture' || module.postNorm ? undefined : theWeight(module.weights, 'output');
 
 /** The modules of a layer in running order. */
 export const modulesOf = (layer: LayerDescription): readonly (readonly [ModuleKind, ModuleDescription])[] =>
