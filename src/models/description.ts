@@ -5,7 +5,7 @@
 import type { GgufMetadata } from '../checkpoint/index.js';
 import type { Activation } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
-import type { RopeParameters } from './rope.js';
+import { changesWithLength, type RopeParameters } from './rope.js';
 import { moduleKinds, theWeight, type ModuleKind, type WeightSpec } from './weights.js';
 
 /** RMS norm. */
@@ -169,6 +169,7 @@ export const isLlamaLike = ({ layers, head, embedding }: ModelDescription): bool
       !a.queryKeyNorm &&
       a.rope === layers[0].attention.rope &&
       a.rope !== undefined &&
+      !changesWithLength(a.rope) &&
       a.rotaryDim === undefined &&
       a.slopes === undefined &&
       a.softCap === undefined &&
