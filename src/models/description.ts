@@ -5,7 +5,7 @@
 import type { GgufMetadata, JsonObject } from '../checkpoint/index.js';
 import type { Activation } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
-import type { RopeParameters } from './rope.js';
+import { changesWithLength, type RopeParameters } from './rope.js';
 import { moduleKinds, theWeight, type ModuleKind, type WeightSpec } from './weights.js';
 
 /** RMS norm. */
@@ -187,15 +187,19 @@ export const isLlamaLike = ({ layers, head, embedding }: ModelDescription): bool
       !a.queryKeyNorm &&
       a.rope === layers[0].attention.rope &&
       a.rope !== undefined &&
+      !changesWithLength(a.rope) &&
       a.rotaryDim === undefined &&
       a.slopes === undefined &&
       a.softCap === undefined &&
       a.scale === a.headDim ** -0.5,
   );
 
-/** The projection through which a module writes to the stream; undefined for a mixture, which has one an expert. */
+/**
+ * The projection through which a module writes to the stream; undefined where none does: a mixture has one an expert, and a
+ * norm behind a module changes what its projection gives.
+ */
 export const outputWeight = (module: ModuleDescription): WeightSpec | undefined =>
-  module.kind === 'mixture' ? undefined : theWeight(module.weights, 'output');
+  module.kind === 'mixture' || module.postNorm ? undefined : theWeight(module.weights, 'output');
 
 /** The modules of a layer in running order. */
 export const modulesOf = (layer: LayerDescription): readonly (readonly [ModuleKind, ModuleDescription])[] =>
