@@ -1,4 +1,4 @@
-import type { GatedProjections, Norm, Projection, Tensor, Weight } from '../engine/index.js';
+import type { Fusion, GatedProjections, Projection, Tensor, Weight } from '../engine/index.js';
 import type { Context } from './context.js';
 import type { GatedMlpDescription, MixtureDescription, MlpDescription } from './description.js';
 
@@ -42,12 +42,14 @@ const mixture = (d: MixtureDescription, w: MixtureWeights, hidden: Tensor, ctx: 
     w,
     (residual) => {
       const { topK, normalise, scale, activation } = d;
-      const route = (x: Tensor, norm?: Norm<Tensor>): Tensor =>
-        ctx.moe(x, w.router.weight, { ...w.experts, activation }, { topK, normalise, scale }, { norm, add: residual });
+      const route = (x: Tensor, fusion: Fusion<Tensor>): Tensor =>
+        ctx.moe(x, w.router.weight, { ...w.experts, activation }, { topK, normalise, scale }, fusion);
       const norm = ctx.entrance(d, w);
-      if (!w.shared) return route(hidden, norm);
+      if (!w.shared) return route(hidden, { norm, add: residual });
       const x = norm ? ctx.engine.rmsNorm(hidden, norm) : hidden;
-      return sharedExpert({ ...w.shared, activation }, x, ctx, route(x));
+      // The stream comes last, so that a pass whose modules are watched adds in the same order.
+      const delta = sharedExpert({ ...w.shared, activation }, x, ctx, route(x, {}));
+      return residual ? ctx.engine.add(residual, delta) : delta;
     },
     add,
   );
