@@ -51,7 +51,8 @@ export function vocabulary(
         'model.embed_tokens.weight',
         'token_embd.weight',
       ),
-      ...(embeddingScale !== undefined && { scale: embeddingScale }),
+      // In float32 everywhere, as a backend of float64 would multiply with another number.
+      ...(embeddingScale !== undefined && { scale: Math.fround(embeddingScale) }),
     },
     head: {
       ...o,
