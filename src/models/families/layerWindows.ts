@@ -1,4 +1,4 @@
-import { shownValue } from '../../checkpoint/index.js';
+import { shownValue } from '../../engine/index.js';
 import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 

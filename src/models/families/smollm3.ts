@@ -1,4 +1,4 @@
-import { shownValue } from '../../checkpoint/index.js';
+import { shownValue } from '../../engine/index.js';
 import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 import type { Conventions } from '../description.js';
