@@ -14,7 +14,9 @@ import {
   wideShortsPlan,
   type Int4Plan,
 } from '../src/engine/wasm/layouts/int4/int4Plan.js';
-import { exactRowTasks, int4Product, quantizeRows } from '../src/engine/wasm/operations/int4/int4Product.js';
+import { exactRowTasks, int4Form } from '../src/engine/wasm/operations/int4/int4Product.js';
+import { integerProduct } from '../src/engine/wasm/operations/integerProduct.js';
+import { quantizeRows } from '../src/engine/wasm/operations/quantizedRows.js';
 import { rowMajor } from '../src/engine/wasm/operations/packRows.js';
 import { Machine } from '../src/engine/wasm/runtime/machine.js';
 import { isKnown, prepare } from '../src/engine/wasm/runtime/tier.js';
@@ -41,6 +43,7 @@ async function productCase(
   const source = randomInt4('w', [out, depth], { groupSize });
   const storage = await packInt4(machine, source);
   const right = storage.matrices[0];
+  const form = int4Form(plan, groupSize);
   const x = machine.memory.allocate(4 * rows * depth).address;
   machine.memory
     .floats(x, rows * depth)
@@ -62,7 +65,7 @@ async function productCase(
       bytes: storage.bytes,
       run: () => {
         using frame = machine.memory.frame();
-        int4Product(machine, quantizeRows(machine, frame, rowMajor(x, rows, depth), groupSize), right, y);
+        integerProduct(machine, quantizeRows(machine, frame, rowMajor(x, rows, depth), form), right, y);
       },
     },
     {
@@ -71,7 +74,7 @@ async function productCase(
       bytes: 4 * rows * depth,
       run: () => {
         using frame = machine.memory.frame();
-        quantizeRows(machine, frame, rowMajor(x, rows, depth), groupSize);
+        quantizeRows(machine, frame, rowMajor(x, rows, depth), form);
       },
     },
   ];

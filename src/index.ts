@@ -67,6 +67,9 @@ export {
   type Int4Format,
   type Int4Rows,
   type Int4Source,
+  type Int8Format,
+  type Int8Rows,
+  type Int8Source,
   type Memory,
   type NotFinitePlace,
   type Scope,
@@ -289,10 +292,11 @@ export {
   type WriteDroppedOptions,
 } from './drop/index.js';
 
-// Four bits: weights held so in memory, and written so.
+// Four bits, in memory and in files, and eight in memory.
 export {
   gptq,
   groupSizes,
+  int8Quantizer,
   quantizeMethods,
   quantizeModel,
   quantizeParameters,
@@ -305,6 +309,7 @@ export {
   type GptqOptions,
   type GptqResult,
   type Int4Options,
+  type Int8Options,
   type ProjectionResult,
   type QuantizeLoss,
   type QuantizeMethod,

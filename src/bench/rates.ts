@@ -1,4 +1,4 @@
-import { sizeOf, type Engine, type Int4Source, type Weight, type WeightSource } from '../engine/index.js';
+import { sizeOf, type Engine, type Packable, type Weight, type WeightSource } from '../engine/index.js';
 import { modulesOf, packedSource, type Model } from '../models/index.js';
 
 /** How fast an engine reads and multiplies here, with the threads it has: what a test's time is held against. */
@@ -56,7 +56,7 @@ async function readingRate(engine: Engine, bytes: number): Promise<number> {
 }
 
 /** The largest matrix of the loaded layers that every token is multiplied with (no expert). */
-async function largestMatrix({ layers, parameters, config }: Model): Promise<WeightSource | Int4Source> {
+async function largestMatrix({ layers, parameters, config }: Model): Promise<Packable> {
   const [largest] = layers
     .flatMap((layer) =>
       modulesOf(layer.description)

@@ -1,6 +1,7 @@
+import { UserError } from '../engine/index.js';
 import type { ComputeOptions } from '../jobs/index.js';
-import type { Drops, LoadOptions, MemoryLimit } from '../models/index.js';
-import { rtnQuantizer, type Int4Options } from '../quant/index.js';
+import type { Drops, LoadOptions, MemoryLimit, Quantize } from '../models/index.js';
+import { int8Quantizer, rtnQuantizer, type Int4Options } from '../quant/index.js';
 import type { commonOptions, Option } from './options.js';
 import type { Ui } from './ui.js';
 
@@ -53,7 +54,7 @@ export function command<O extends Options>(name: string, summary: string, defini
 /** The part of a command's values that decides what `loadModel` loads, and how. */
 export interface LoadValues extends Pick<
   CommonValues,
-  'backend' | 'threads' | 'int4' | 'groupSize' | 'asymmetric' | 'head' | 'int4Exact'
+  'backend' | 'threads' | 'int4' | 'int8' | 'groupSize' | 'asymmetric' | 'head' | 'int4Exact'
 > {
   readonly dropAttn?: readonly number[];
   readonly dropMlp?: readonly number[];
@@ -68,10 +69,34 @@ export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
   int4: o.int4Exact ? 'exact' : 'fast',
   drops: dropsOf(o),
   memory: o.memory,
-  quantize: o.int4
-    ? rtnQuantizer({ groupSize: o.groupSize as Int4Options['groupSize'], symmetric: !o.asymmetric, head: o.head })
-    : undefined,
+  quantize: quantizerOf(o),
 });
+
+/** What rounds weights as they are loaded, if anything. */
+function quantizerOf({ int4, int8, groupSize, asymmetric, head }: LoadValues): Quantize | undefined {
+  if (int4 && int8) throw new UserError('--int4 and --int8 exclude each other');
+  if (int8) {
+    if (head === 'int4')
+      throw new UserError('--head int4 does not go with --int8', { hint: 'int8, bf16 and float do' });
+    return int8Quantizer({ head });
+  }
+  if (!int4) return undefined;
+  return rtnQuantizer({
+    groupSize: groupSize as Int4Options['groupSize'],
+    symmetric: !asymmetric,
+    head: head ?? 'int4',
+  });
+}
+
+/** Refuses, before the work, weights that are rounded as they are loaded. */
+export function refuseRounding(
+  { int4, int8 }: Pick<CommonValues, 'int4' | 'int8'>,
+  reason: string,
+  hint?: (flag: string) => string,
+): void {
+  const flag = int4 ? '--int4' : '--int8';
+  if (int4 || int8) throw new UserError(`${reason}, so ${flag} does not go with it`, { hint: hint?.(flag) });
+}
 
 /** What a job computes with that reads weights as they are stored. */
 export const computeOptionsOf = ({ backend, threads }: LoadValues): ComputeOptions => ({

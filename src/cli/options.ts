@@ -140,12 +140,12 @@ export const commonOptions = {
   backend: choice<BackendName>('what computes', backendNames, 'wasm'),
   threads: int('threads to compute with (default: what the backend makes good use of)', 1),
   int4: flag('hold weights in 4 bits, in groups along a row, rounded to nearest'),
-  groupSize: int('weights that share a scale: 32, 64 or 128', 1, 32),
-  asymmetric: flag('give each group a zero point'),
-  head: choice<'int4' | 'bf16' | 'float'>(
-    'with --int4, how embedding and output projection are held',
-    ['int4', 'bf16', 'float'],
-    'int4',
+  int8: flag('hold weights in 8 bits, in groups of 32 along a row, rounded to nearest'),
+  groupSize: int('with --int4, weights that share a scale: 32, 64 or 128', 1, 32),
+  asymmetric: flag('with --int4, give each group a zero point'),
+  head: choice<'int4' | 'int8' | 'bf16' | 'float'>(
+    'how embedding and output projection are held (default: as the other weights)',
+    ['int4', 'int8', 'bf16', 'float'],
   ),
   int4Exact: flag(
     'multiply int4 weights, also those that a file stores, with activations in float32; by default wasm makes these integers of 8 bits on the way',

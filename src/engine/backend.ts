@@ -8,9 +8,9 @@ import type { Batch } from './batch.js';
 import type { CacheSpec, KvCache } from './kvCache.js';
 import type { Shape } from './errors.js';
 import type { Activation, Expression } from './expression.js';
-import type { Int4Source } from './int4.js';
+import type { Packable } from './packable.js';
 import type { DType, Storage } from './tensor.js';
-import type { WeightSource, WeightUse } from './weight.js';
+import type { WeightUse } from './weight.js';
 
 export type BackendName = 'reference' | 'wasm' | 'tfjs';
 
@@ -171,7 +171,7 @@ export interface Backend {
   cast(x: Operand, dtype: DType): Storage;
 
   // Transformer kernels.
-  pack(source: WeightSource | Int4Source, use: WeightUse): Promise<Storage>;
+  pack(source: Packable, use: WeightUse): Promise<Storage>;
   /** Keys and values of one layer, for all slots. */
   createCacheLayer(spec: CacheSpec): Storage;
   /** -> [T, D] */

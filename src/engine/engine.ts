@@ -4,13 +4,13 @@ import type { Batch } from './batch.js';
 import { ShapeError, type Shape } from './errors.js';
 import { Exclusive } from './exclusive.js';
 import { gatedBy, logitExpression, type Activation, type Expression } from './expression.js';
-import type { Int4Source } from './int4.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
 import { Ledger, type Memory, type Owned, type Scope } from './ledger.js';
 import { Replays, type Repeated } from './replays.js';
+import type { Packable } from './packable.js';
 import * as check from './shapeChecks.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
-import { Weight, type WeightSource, type WeightUse } from './weight.js';
+import { Weight, type WeightUse } from './weight.js';
 
 let made = 0;
 
@@ -197,7 +197,7 @@ export class Engine {
   // Weights and caches
 
   /** Reads a weight and lays it out for this backend. Outlives scopes; free it with `dispose`. */
-  async pack(source: WeightSource | Int4Source, use: WeightUse): Promise<Weight> {
+  async pack(source: Packable, use: WeightUse): Promise<Weight> {
     const expected = use === 'experts' ? 3 : 2;
     if (source.shape.length !== expected)
       throw new ShapeError('pack', { [source.name]: source.shape }, `a weight for '${use}' has ${expected} axes`);

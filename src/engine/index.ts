@@ -32,9 +32,11 @@ export {
   type Int4Rows,
   type Int4Source,
 } from './int4.js';
+export { dequantizeInt8, readInt8Rows, type Int8Format, type Int8Rows, type Int8Source } from './int8.js';
 export { KvCache, type CacheSpec } from './kvCache.js';
 export type { Freeable, Memory, Owned, Scope } from './ledger.js';
 export { fromNdarray, toNdarray } from './ndarrayView.js';
+export { asFloats, type Packable } from './packable.js';
 export type { Repeated, Replays } from './replays.js';
 export { didYouMean, nearest } from './nearest.js';
 export { shownName, shownNames, shownValue } from './shownValue.js';

@@ -37,7 +37,7 @@ export interface Int4Source {
 /** Groups of a row of `width` weights. */
 export const groupsOf = (width: number, { groupSize }: Int4Format): number => Math.ceil(width / groupSize);
 
-export const isInt4 = (source: WeightSource | Int4Source): source is Int4Source => source.dtype === 'int4';
+export const isInt4 = (source: { readonly dtype: string }): source is Int4Source => source.dtype === 'int4';
 
 /** Zero of a group without zero points. */
 export const middle = 8;

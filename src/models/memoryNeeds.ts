@@ -1,5 +1,5 @@
 import { host } from '../engine/hosts/index.js';
-import { bytesPerElement, checkOptions, isInt4, number, sizeOf, whole } from '../engine/index.js';
+import { bytesPerElement, checkOptions, number, sizeOf, whole } from '../engine/index.js';
 import type { Model } from './model.js';
 import { computedSource, isStoredInt4 } from './parameters.js';
 import { globalWeights, type LayerDescription } from './description.js';
@@ -73,14 +73,15 @@ function rowBytes({ attention, mlp }: LayerDescription, hiddenSize: number, rowL
   return 4 * rowLength * narrow + wide;
 }
 
-/** WebAssembly keeps weights of 16 bits and of 4 as they are, the latter with a scale and perhaps a zero point a group. */
+/** WebAssembly keeps weights of 16, 8 and 4 bits as they are, the integers with a scale and perhaps a zero point a group. */
 function elementBytes({ engine, parameters }: Model, weight: WeightSpec): number {
   if (engine.backend.name !== 'wasm' || weight.use === 'vector') return 4;
   // What a file stores as int4 takes the most with zero points and groups of 32.
   if (!weight.made && isStoredInt4(parameters, weight)) return 0.5 + 3 / 32;
   const floats = computedSource(parameters, weight);
   const source = parameters.quantize?.(floats, weight) ?? floats;
-  if (!isInt4(source)) return bytesPerElement[source.dtype];
+  if (source.dtype === 'int8') return 1 + 2 / source.format.groupSize;
+  if (source.dtype !== 'int4') return bytesPerElement[source.dtype];
   const { groupSize, zeroPoints } = source.format;
   return 0.5 + (zeroPoints ? 3 : 2) / groupSize;
 }

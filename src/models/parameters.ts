@@ -1,4 +1,4 @@
-import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
+import { UserError, arraySource, sizeOf, type Int4Source, type Packable, type WeightSource } from '../engine/index.js';
 import {
   sliceExperts,
   sliceInt4,
@@ -24,8 +24,8 @@ export interface Parameters {
   readonly quantize?: Quantize;
 }
 
-/** Turns a matrix of a model into what is packed in its place (an int4 weight, say), or returns it. */
-export type Quantize = (source: WeightSource, spec: WeightSpec) => WeightSource | Int4Source;
+/** Turns a matrix of a model into what is packed in its place (a weight of integers, say), or returns it. */
+export type Quantize = (source: WeightSource, spec: WeightSpec) => Packable;
 
 export const withQuantizer = (parameters: Parameters, quantize: Quantize): Parameters => ({
   folder: parameters.folder,
@@ -36,7 +36,7 @@ export const withQuantizer = (parameters: Parameters, quantize: Quantize): Param
 });
 
 /** What is packed for a matrix: the integers that are stored, what the quantizer makes of it, or its floats. */
-export async function packedSource(parameters: Parameters, weight: WeightSpec): Promise<WeightSource | Int4Source> {
+export async function packedSource(parameters: Parameters, weight: WeightSpec): Promise<Packable> {
   const floats = computedSource(parameters, weight);
   if (!weight.made && isStoredInt4(parameters, weight)) return (await storedInt4(parameters, weight)) ?? floats;
   return parameters.quantize?.(floats, weight) ?? floats;

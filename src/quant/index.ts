@@ -1,6 +1,8 @@
-/** Int4 weights: quantizers around a model's parameters. */
+/** Weights in 4 and 8 bits: quantizers around a model's parameters. */
 export { groupSizes, int4Format, type Int4Options } from './int4Options.js';
-export { asBfloat16, quantizeParameters, rtnQuantizer } from './quantizeParameters.js';
+export { int8, int8Quantizer, type Int8Options } from './int8.js';
+export { asBfloat16 } from './storedFloats.js';
+export { quantizeParameters, rtnQuantizer } from './quantizeParameters.js';
 export { separateExperts } from './separateExperts.js';
 export { randomInt4, randomQuantizer } from './randomInt4.js';
 export { quantizeRows, rtn } from './rtn.js';

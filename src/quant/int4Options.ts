@@ -9,14 +9,14 @@ export interface Int4Options {
    * What becomes of the embedding and the output projection: the most sensitive weights, and in small models a large
    * part of all. 'float' leaves them as they are stored. @defaultValue 'bf16'
    */
-  readonly head?: 'int4' | 'bf16' | 'float';
+  readonly head?: 'int4' | 'int8' | 'bf16' | 'float';
 }
 
 export const groupSizes: readonly number[] = [32, 64, 128] satisfies Int4Format['groupSize'][];
 
 /** The format that options ask for, checked: they may come from a command line. */
 export function int4Format(options: Int4Options): Int4Format {
-  checkOptions(options, { symmetric: flag, head: oneOf(['int4', 'bf16', 'float']) });
+  checkOptions(options, { symmetric: flag, head: oneOf(['int4', 'int8', 'bf16', 'float']) });
   const { groupSize = 32, symmetric = true } = options;
   if (!groupSizes.includes(groupSize))
     throw new UserError(`a group of ${groupSize} int4 weights is not supported`, {

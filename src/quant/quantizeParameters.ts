@@ -1,4 +1,4 @@
-import { decodeFloats, encodeFinite, type Int4Source, type WeightSource } from '../engine/index.js';
+import type { Packable, WeightSource } from '../engine/index.js';
 import {
   isProjection,
   isTable,
@@ -7,11 +7,15 @@ import {
   type Quantize,
   type WeightSpec,
 } from '../models/index.js';
+import { int8 } from './int8.js';
 import type { Int4Options } from './int4Options.js';
 import { rtn } from './rtn.js';
+import { storedFloats, type FloatHead } from './storedFloats.js';
+
+type Stored = 'int4' | 'int8' | FloatHead;
 
 /** What a weight of this use becomes: norms, biases and routers stay as they are. */
-export function storedAs(weight: WeightSpec, { head = 'bf16' }: Int4Options): 'int4' | 'bf16' | 'float' {
+export function storedAs(weight: WeightSpec, { head = 'bf16' }: Int4Options): Stored {
   if (isTable(weight)) return head;
   return isProjection(weight) ? 'int4' : 'float';
 }
@@ -22,24 +26,11 @@ export const rtnQuantizer =
   (source, spec) =>
     storedWeight(source, storedAs(spec, options), options);
 
-function storedWeight(
-  source: WeightSource,
-  stored: 'int4' | 'bf16' | 'float',
-  options: Int4Options,
-): WeightSource | Int4Source {
+function storedWeight(source: WeightSource, stored: Stored, options: Int4Options): Packable {
   if (stored === 'int4') return rtn(source, options);
-  return stored === 'bf16' && source.dtype !== 'bfloat16' ? asBfloat16(source) : source;
+  return stored === 'int8' ? int8(source) : storedFloats(source, stored);
 }
 
 /** Parameters whose weights are int4 when a model loads them; the model knows nothing of it. */
 export const quantizeParameters = (parameters: Parameters, options: Int4Options = {}): Parameters =>
   withQuantizer(parameters, rtnQuantizer(options));
-
-/** A source's values rounded to bfloat16. */
-export const asBfloat16 = (source: WeightSource): WeightSource => ({
-  name: source.name,
-  shape: source.shape,
-  dtype: 'bfloat16',
-  readRows: async (start, end) =>
-    encodeFinite(decodeFloats(await source.readRows(start, end), source.dtype), 'bfloat16', source.name),
-});

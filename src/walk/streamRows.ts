@@ -1,13 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import {
-  NotFiniteError,
-  allFinite,
-  createBatch,
-  decodeFloats,
-  dequantized,
-  isInt4,
-  type Tensor,
-} from '../engine/index.js';
+import { NotFiniteError, allFinite, createBatch, asFloats, decodeFloats, type Tensor } from '../engine/index.js';
 import { checkedTokens, isFiniteStream, notFinite, weightSource, type Model } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 import { readAhead } from './readAhead.js';
@@ -113,8 +105,7 @@ export async function embedded(model: Model, given: Int32Array): Promise<Float32
   const tokens = checkedTokens(model, given);
   const { weight, scale = 1 } = description.embedding;
   const stored = weightSource(parameters, weight);
-  const packed = parameters.quantize?.(stored, weight) ?? stored;
-  const source = isInt4(packed) ? dequantized(packed) : packed;
+  const source = asFloats(parameters.quantize?.(stored, weight) ?? stored);
   const width = config.hiddenSize;
   const values = new Float32Array(tokens.length * width);
   const places = new Map<number, number>();

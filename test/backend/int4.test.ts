@@ -16,7 +16,9 @@ import {
   wideShortsPlan,
   type Int4Plan,
 } from '../../src/engine/wasm/layouts/int4/int4Plan.js';
-import { int4Product, quantizeRows } from '../../src/engine/wasm/operations/int4/int4Product.js';
+import { int4Form } from '../../src/engine/wasm/operations/int4/int4Product.js';
+import { integerProduct } from '../../src/engine/wasm/operations/integerProduct.js';
+import { quantizeRows } from '../../src/engine/wasm/operations/quantizedRows.js';
 import { rowMajor } from '../../src/engine/wasm/operations/packRows.js';
 import { int4Right } from '../../src/engine/wasm/operations/int4/int4SelfTest.js';
 import { Machine } from '../../src/engine/wasm/runtime/machine.js';
@@ -407,9 +409,9 @@ describe('wasm: int4 weights', () => {
         const storage = await packInt4(machine, source);
         const [from, to] = [frame.take(4 * rows * width), frame.take(4 * rows * out)];
         machine.memory.floats(from, rows * width).set(x);
-        int4Product(
+        integerProduct(
           machine,
-          quantizeRows(machine, frame, rowMajor(from, rows, width), format.groupSize),
+          quantizeRows(machine, frame, rowMajor(from, rows, width), int4Form(plan, format.groupSize)),
           storage.matrices[0],
           to,
         );
@@ -436,8 +438,8 @@ describe('wasm: int4 weights', () => {
           using frame = machine.memory.frame();
           const [from, to] = [frame.take(4 * rows * width), frame.take(4 * rows * out)];
           machine.memory.floats(from, rows * width).fill(127 * sign);
-          const left = quantizeRows(machine, frame, rowMajor(from, rows, width), format.groupSize);
-          int4Product(machine, left, storage.matrices[0], to);
+          const left = quantizeRows(machine, frame, rowMajor(from, rows, width), int4Form(plan, format.groupSize));
+          integerProduct(machine, left, storage.matrices[0], to);
           expect(new Set(machine.memory.floats(to, rows * out))).toEqual(new Set([sign * 127 * 15 * width]));
         }
       storage.free();

@@ -11,6 +11,7 @@ import { decodeAttention } from '../../src/engine/wasm/kernels/decodeAttention.j
 import { mapModule } from '../../src/engine/wasm/kernels/map.js';
 import { gemm } from '../../src/engine/wasm/kernels/gemm.js';
 import { int4Gemm } from '../../src/engine/wasm/kernels/int4/int4Gemm.js';
+import { int8Gemm } from '../../src/engine/wasm/kernels/int8/int8Gemm.js';
 import { pairsPlan } from '../../src/engine/wasm/layouts/int4/int4Plan.js';
 import { strictTile } from '../../src/engine/wasm/layouts/tilePlan.js';
 
@@ -46,6 +47,7 @@ async function allModules(): Promise<KernelModule[]> {
     mapModule(['multiply', 'x', ['sigmoid', 'y']], 'perRow').strict,
     mapModule(['divide', ['gelu_tanh', 'x'], 30], 'none').strict,
     ...[1, 2, 4].map((group) => int4Gemm(pairsPlan, group)),
+    ...[16, 32].map((groupSize) => int8Gemm(strictTile, groupSize)),
   ];
 }
 

@@ -7,7 +7,7 @@ import {
   type WeightSource,
 } from '../../src/engine/index.js';
 import { createModel, fitsMemory, memoryNeeds, type Quantize } from '../../src/models/index.js';
-import { randomQuantizer, rtnQuantizer } from '../../src/quant/index.js';
+import { int8Quantizer, randomQuantizer, rtnQuantizer } from '../../src/quant/index.js';
 
 /** Sizes that fill whole panels, so that nothing is rounded up. */
 const config = {
@@ -36,6 +36,8 @@ describe('the memory that a model needs', () => {
     ['int4, head in bfloat16', rtnQuantizer()],
     ['int4, head too', rtnQuantizer({ head: 'int4' })],
     ['int4 with zero points', rtnQuantizer({ symmetric: false, head: 'int4' })],
+    ['int8', int8Quantizer()],
+    ['int8, head in bfloat16', int8Quantizer({ head: 'bf16' })],
     ['int4 in groups of 64', randomQuantizer({ groupSize: 64 })],
   ] as const)('is what it takes: %s', async (_, quantize) => {
     using engine = await createEngine('wasm', { threads: 1 });

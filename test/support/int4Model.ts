@@ -3,7 +3,7 @@ import type { Shape } from '../../src/engine/errors.js';
 import { middle, type Int4Format, type Int4Rows, type Int4Source } from '../../src/engine/int4.js';
 import { random } from './backends.js';
 
-/** A group of activations as the fast int4 mode sees them. */
+/** A group of activations as products with integer weights see them. */
 interface Group {
   readonly q: Int32Array;
   readonly scale: number;
@@ -18,14 +18,14 @@ function nearestEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
 }
 
-/** One group to integers from -127 to 127, every operation rounded to float32. */
-function quantizeGroup(x: Float32Array): Group {
+/** One group to integers up to `largest`, every operation rounded to float32. */
+export function quantizeGroup(x: Float32Array, largest = 127): Group {
   const most = x.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
   if (most < smallest) return { q: new Int32Array(x.length), scale: 0 };
-  const inverse = Math.fround(127 / most);
+  const inverse = Math.fround(largest / most);
   return {
     q: Int32Array.from(x, (value) => nearestEven(Math.fround(value * inverse))),
-    scale: Math.fround(most / 127),
+    scale: Math.fround(most / largest),
   };
 }
 

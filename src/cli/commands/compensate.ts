@@ -2,7 +2,7 @@ import type { CompensationMode } from '../../drop/index.js';
 import { refitModel } from '../../jobs/index.js';
 import { calibrationOptions, lossOptions } from '../calibration.js';
 import { command, computeOptionsOf } from '../command.js';
-import { compensationOptions, refuseInt4 } from '../compensation.js';
+import { compensationOptions, refuseRounded } from '../compensation.js';
 import { describeCompensation } from '../compensationText.js';
 import { overwriteOption, requiredFiles, requiredText, text, type Option } from '../options.js';
 import { maxMemoryOption } from '../scale.js';
@@ -39,7 +39,7 @@ export const compensate = command('compensate', 'Give back part of what dropped 
     ],
   ],
   run: async (o, ui) => {
-    refuseInt4(o);
+    refuseRounded(o);
     const {
       out,
       base,

@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compress as runRecipe, exampleRecipe, parseRecipe } from '../../compress/index.js';
 import { UserError } from '../../engine/index.js';
-import { command, computeOptionsOf } from '../command.js';
+import { command, computeOptionsOf, refuseRounding } from '../command.js';
 import { describeCompression } from '../compressText.js';
 import { readJson } from '../../jobs/jsonFiles.js';
 import { flag, overwriteOption, text } from '../options.js';
@@ -43,7 +43,7 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
     ],
   ],
   run: async (o, ui) => {
-    if (o.int4) throw new UserError('a recipe says how weights are quantized, so --int4 does not go with it');
+    refuseRounding(o, 'a recipe says how weights are quantized');
     if (o.example) return ui.show(await exampleFor(o.model), (recipe) => [JSON.stringify(recipe, null, 2)]);
     if (o.recipe === undefined)
       throw new UserError('compress needs --recipe <file>', { hint: 'llm-drop compress --example prints one' });

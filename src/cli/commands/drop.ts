@@ -2,7 +2,7 @@ import { targets, type Target } from '../../drop/index.js';
 import { dropModules } from '../../jobs/index.js';
 import { calibrationOptions, heldOutOption } from '../calibration.js';
 import { command, loadOptionsOf } from '../command.js';
-import { compensationOptions } from '../compensation.js';
+import { compensationOptions, refuseRounded } from '../compensation.js';
 import { methodOptions, singleDropOptions } from '../dropOptions.js';
 import { describeDrop } from '../dropText.js';
 import { choice, dropOptions, files, flag, int, overwriteOption, requiredText, text } from '../options.js';
@@ -53,6 +53,7 @@ export const drop = command('drop', 'Write a model without its most redundant mo
   run: async (o, ui) => {
     const { target, count, metric, search, iterations, consecutive, compat, seed, keep, importance } = o;
     const { calibration, samples, length, field, heldOut, compensate, alpha, out, configOnly, overwrite } = o;
+    if (compensate) refuseRounded(o);
     const result = await dropModules(o.model, {
       ...{ target, count, metric, search, iterations, consecutive, compat, seed, keep, importance },
       ...{ calibration, samples, length, field, heldOut, compensate, alpha, out, configOnly, overwrite },

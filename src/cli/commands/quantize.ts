@@ -3,7 +3,7 @@ import { UserError, shownValue } from '../../engine/index.js';
 import { quantizeCheckpoint } from '../../jobs/index.js';
 import { quantizeMethods, type GroupOptions } from '../../quant/index.js';
 import { calibrationOptions, lossOptions } from '../calibration.js';
-import { command, computeOptionsOf } from '../command.js';
+import { command, computeOptionsOf, refuseRounding } from '../command.js';
 import { choice, files, flag, int, number, overwriteOption, requiredText, type Option } from '../options.js';
 import { describeQuantization } from '../quantizeText.js';
 import { maxMemoryOption } from '../scale.js';
@@ -48,7 +48,7 @@ export const quantize = command('quantize', 'Write a model with weights in 4 bit
     ['quantize Llama-3.2-1B --method rtn --group-size 32 --out int4', 'rounded to nearest, without a text'],
   ],
   run: async (o, ui) => {
-    if (o.int4) throw new UserError('quantize makes its own int4 weights, so --int4 does not go with it');
+    refuseRounding(o, 'quantize makes its own int4 weights');
     if (o.symmetric && o.asymmetric) throw new UserError('--symmetric and --asymmetric exclude each other');
     const { out, overwrite, method, format, groupSize, clip, damping, expertFloor, quantizeHead } = o;
     const { calibration, samples, length, field, heldOut, maxMemory } = o;

@@ -12,10 +12,9 @@ import type {
 } from '../backend.js';
 import type { Expression } from '../expression.js';
 import { decodeFloats } from '../halfFloat.js';
-import { dequantized, isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec } from '../kvCache.js';
+import { asFloats, type Packable } from '../packable.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
-import type { WeightSource } from '../weight.js';
 import { ArrayStorage } from './arrayStorage.js';
 import { attention } from './attention.js';
 import * as general from './general.js';
@@ -61,9 +60,9 @@ export class ReferenceBackend implements Backend {
     return stored(dtype === 'int32' ? Int32Array.from(flat(x)) : Float32Array.from(flat(x)));
   }
 
-  async pack(source: WeightSource | Int4Source): Promise<Storage> {
+  async pack(source: Packable): Promise<Storage> {
     const rows = sizeOf(source.shape.slice(0, -1));
-    const floats = isInt4(source) ? dequantized(source) : source;
+    const floats = asFloats(source);
     return stored(decodeFloats(await floats.readRows(0, rows), floats.dtype));
   }
 

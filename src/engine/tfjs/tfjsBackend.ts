@@ -14,10 +14,10 @@ import type {
 import { UnsupportedOpError } from '../errors.js';
 import type { Expression } from '../expression.js';
 import { host } from '../hosts/index.js';
-import { dequantized, isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec } from '../kvCache.js';
+import { asFloats, type Packable } from '../packable.js';
 import type { DType, Storage } from '../tensor.js';
-import type { WeightSource, WeightUse } from '../weight.js';
+import type { WeightUse } from '../weight.js';
 import { AccumulatorStorage, cosines } from './accumulate.js';
 import { attention } from './attention.js';
 import { CacheLayer } from './cache.js';
@@ -104,14 +104,11 @@ class TfjsBackend implements Backend {
     return this.#run((tf) => tf.cast(view(tf, x), dtype));
   }
 
-  async pack(source: WeightSource | Int4Source, use: WeightUse): Promise<Storage> {
+  async pack(source: Packable, use: WeightUse): Promise<Storage> {
     const shape = use === 'experts' ? source.shape.slice(1) : source.shape;
     const parts: Tensor[] = [];
     try {
-      for await (const values of readWeight(
-        isInt4(source) ? dequantized(source) : source,
-        use === 'experts' ? source.shape[0] : 1,
-      )) {
+      for await (const values of readWeight(asFloats(source), use === 'experts' ? source.shape[0] : 1)) {
         const tf = this.#current();
         parts.push(tf.keep(tf.tensor(values, [...shape], 'float32')));
       }

@@ -16,10 +16,10 @@ import type { EngineOptions } from '../engineOptions.js';
 import { UserError } from '../errors.js';
 import type { Expression } from '../expression.js';
 import { host } from '../hosts/index.js';
-import { isInt4, type Int4Source } from '../int4.js';
 import type { CacheSpec } from '../kvCache.js';
+import type { Packable } from '../packable.js';
 import { sizeOf, type DType, type Storage } from '../tensor.js';
-import type { WeightSource, WeightUse } from '../weight.js';
+import type { WeightUse } from '../weight.js';
 import { mostPages } from './compiler/webAssembly.js';
 import { elementwise } from './kernels/elementwise.js';
 import { pack } from './kernels/pack.js';
@@ -31,6 +31,8 @@ import { cosine } from './operations/cosine.js';
 import { crossEntropy, divergence } from './operations/crossEntropy.js';
 import { crossGram, gram } from './operations/gram.js';
 import { gatherInt4, packInt4 } from './operations/int4/packInt4.js';
+import { gatherInt8, packInt8 } from './operations/int8/packInt8.js';
+import { isInt8Right } from './operations/integerProduct.js';
 import { gatedMlp, linear, normRows, productTasks } from './operations/linear.js';
 import { mapRows } from './operations/map.js';
 import { moe } from './operations/moe.js';
@@ -171,8 +173,9 @@ class WasmBackend implements Home {
     });
   }
 
-  pack(source: WeightSource | Int4Source, _use: WeightUse): Promise<Storage> {
-    return isInt4(source) ? packInt4(this.#machine, source) : packWeight(this.#machine, source);
+  pack(source: Packable, _use: WeightUse): Promise<Storage> {
+    if (source.dtype === 'int4') return packInt4(this.#machine, source);
+    return source.dtype === 'int8' ? packInt8(this.#machine, source) : packWeight(this.#machine, source);
   }
 
   createCacheLayer(spec: CacheSpec): Block {
@@ -185,6 +188,7 @@ class WasmBackend implements Home {
     const ids = frame.ints(tokens);
     return this.#result(tokens.length * right.depth, (target) => {
       if (isInt4Right(right)) gatherInt4(this.#machine, right, ids, tokens.length, target);
+      else if (isInt8Right(right)) gatherInt8(this.#machine, right, ids, tokens.length, target);
       else gatherRows(this.#machine, right, ids, tokens.length, target);
     });
   }

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import * as library from '../../../src/index.js';
 
-const { UserError, createEngine, createBatch, createModel, randomQuantizer } = library;
+const { UserError, createEngine, createBatch, createModel, int8Quantizer, randomQuantizer } = library;
 
 /** Never a whole number, a share, or a number of bytes. */
 const never = [NaN, -1, 'x', '3', [], {}, null, true];
@@ -49,6 +49,7 @@ const doors: Record<string, [call: Call, options: Record<string, readonly unknow
     (o) => createModel({ ...config, hiddenSize: 32 }, { engine, quantize: randomQuantizer(o) }),
     { seed: noWhole, symmetric: noFlag, head: noChoice },
   ],
+  int8Quantizer: [(o) => createModel(config, { engine, quantize: int8Quantizer(o) }), { head: noChoice }],
   createSampler: [
     (o) => library.createSampler(o),
     { temperature: [...never, Infinity], topK: [...noWhole, 0], topP: [...never, 0, 1.1], seed: noWhole },

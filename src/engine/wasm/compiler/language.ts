@@ -240,6 +240,7 @@ const loading =
 export const load = {
   i32: loading('i32', 'i32.load'),
   i8: loading('i32', 'i32.load8_u'),
+  i8Signed: loading('i32', 'i32.load8_s'),
   i16: loading('i32', 'i32.load16_u'),
   f32: loading('f32', 'f32.load'),
   f64: loading('f64', 'f64.load'),
@@ -251,6 +252,8 @@ export const load = {
   /** Two floats as doubles. */
   f32x2Promoted: (address: Int, offset = 0): Value<'f64x2'> =>
     loading('f32x4', 'v128.load64_zero')(address, offset).promoted(),
+  /** Eight signed bytes as 16-bit integers, two in each lane. */
+  i8x8Signed: loading('i32x4', 'v128.load8x8_s'),
   /** Four unsigned 16-bit integers, widened. */
   i16x4: loading('i32x4', 'v128.load16x4_u'),
   /** The same of signed ones. */

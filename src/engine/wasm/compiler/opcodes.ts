@@ -47,10 +47,10 @@ const plain = {
 /** Loads and stores: the opcode, then log2 of the natural alignment in bytes. */
 // prettier-ignore
 const memory = {
-  'i32.load': [[0x28], 2], 'f32.load': [[0x2a], 2], 'f64.load': [[0x2b], 3], 'i32.load8_u': [[0x2d], 0],
-  'i32.load16_u': [[0x2f], 1], 'i32.store': [[0x36], 2], 'f32.store': [[0x38], 2], 'f64.store': [[0x39], 3],
+  'i32.load': [[0x28], 2], 'f32.load': [[0x2a], 2], 'f64.load': [[0x2b], 3], 'i32.load8_s': [[0x2c], 0],
+  'i32.load8_u': [[0x2d], 0], 'i32.load16_u': [[0x2f], 1], 'i32.store': [[0x36], 2], 'f32.store': [[0x38], 2], 'f64.store': [[0x39], 3],
   'i32.store8': [[0x3a], 0], 'i32.store16': [[0x3b], 1],
-  'v128.load': [[0xfd, 0x00], 4], 'v128.load8x8_u': [[0xfd, 0x02], 3], 'v128.load16x4_s': [[0xfd, 0x03], 3],
+  'v128.load': [[0xfd, 0x00], 4], 'v128.load8x8_s': [[0xfd, 0x01], 3], 'v128.load8x8_u': [[0xfd, 0x02], 3], 'v128.load16x4_s': [[0xfd, 0x03], 3],
   'v128.load16x4_u': [[0xfd, 0x04], 3], 'v128.load32_splat': [[0xfd, 0x09], 2],
   'i32.atomic.load': [[0xfe, 0x10], 2], 'i32.atomic.store': [[0xfe, 0x17], 2], 'i32.atomic.rmw.add': [[0xfe, 0x1e], 2],
   'memory.atomic.wait32': [[0xfe, 0x01], 2],

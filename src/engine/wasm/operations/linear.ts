@@ -3,16 +3,17 @@ import type { Fusion, GatedProjections, Norm, Operand, Projection } from '../../
 import { elementwise } from '../kernels/elementwise.js';
 import { pack } from '../kernels/pack.js';
 import { rmsNorm } from '../kernels/rmsNorm.js';
-import { int4Stripe } from '../layouts/int4/int4Panels.js';
+import { int4Stripe, type Int4Panels } from '../layouts/int4/int4Panels.js';
 import { panelRows, type Panels } from '../layouts/panels.js';
 import { exactColumns, partOf } from '../layouts/tilePlan.js';
 import type { Machine } from '../runtime/machine.js';
 import { addressOf, type Block, type Frame } from '../runtime/memory.js';
 import { endUnit, firstUnit, perUnit, plus, type Argument, type Call, type Task } from '../runtime/task.js';
-import { exactRowTasks, gatedRow, int4Tasks } from './int4/int4Product.js';
+import { exactRowTasks } from './int4/int4Product.js';
 import { dequantize } from './int4/packInt4.js';
+import { formFor, gatedRow, integerTasks } from './integerProduct.js';
 import { gatedCall } from './map.js';
-import { Left, isInt4Right, rightOf, type Right } from './operands.js';
+import { Left, isInt4Right, isIntegerRight, rightOf, type Right } from './operands.js';
 import { rowMajor, type MakeRows } from './packRows.js';
 
 /** How the depth of a product is split: see `gemm`. */
@@ -133,12 +134,12 @@ export function productTasks(
 }
 
 /**
- * Tasks for c [rows, right.rows] = left right^T, for a weight of either kind. What they depend on, such as packing, is
+ * Tasks for c [rows, right.rows] = left right^T, for a weight of any kind. What they depend on, such as packing, is
  * run at once.
  */
 export function projectTasks(machine: Machine, left: Left, right: Right, c: number): Task[] {
-  if (!isInt4Right(right)) return productTasks(machine, left.floats, left.rows, right, c);
-  if (!machine.exactInt4) return int4Tasks(machine, left.quantized(right.groupSize), right, c);
+  if (!isIntegerRight(right)) return productTasks(machine, left.floats, left.rows, right, c);
+  if (!isExact(machine, right)) return integerTasks(machine, left.quantized(formFor(machine, right)), right, c);
   if (left.rows === 1) return exactRowTasks(machine, left.floats, right, c);
   chunks(right.rows, exactColumns, (first, columns) => {
     using frame = machine.memory.frame();
@@ -147,6 +148,9 @@ export function projectTasks(machine: Machine, left: Left, right: Right, c: numb
   });
   return [];
 }
+
+/** Whether a weight is multiplied as float32 although it is integers. */
+const isExact = (machine: Machine, right: Right): right is Int4Panels => machine.exactInt4 && isInt4Right(right);
 
 export const project = (machine: Machine, left: Left, right: Right, c: number): void =>
   machine.run(projectTasks(machine, left, right, c));
@@ -241,12 +245,14 @@ export function gated(
 ): void {
   using frame = machine.memory.frame();
   const { rows } = left;
-  const [right, upRight, downRight] = [gate, up, down].map(({ weight }) => rightOf(weight, expert));
+  const all = [gate, up, down].map(({ weight }) => rightOf(weight, expert));
+  const [right, upRight, downRight] = all;
   const inner = right.rows;
-  if (rows === 1 && !gate.bias && !up.bias && !machine.exactInt4) {
-    if (isInt4Right(right) && isInt4Right(upRight) && isInt4Right(downRight) && inner % downRight.groupSize === 0) {
-      const sides = [right, upRight].map((side) => ({ left: left.quantized(side.groupSize), right: side }));
-      machine.run(int4Tasks(machine, gatedRow(machine, frame, sides, activation, downRight.groupSize), downRight, y));
+  if (rows === 1 && !gate.bias && !up.bias && !all.some((side) => isExact(machine, side))) {
+    if (all.every(isIntegerRight) && inner % all[2].groupSize === 0) {
+      const sides = all.slice(0, 2).map((side) => ({ left: left.quantized(formFor(machine, side)), right: side }));
+      const form = formFor(machine, all[2]);
+      machine.run(integerTasks(machine, gatedRow(machine, frame, sides, activation, form), all[2], y));
       return addBias(machine, y, rows, downRight.rows, down.bias);
     }
   }

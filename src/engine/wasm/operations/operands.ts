@@ -1,21 +1,23 @@
-/** The two sides of a product with a weight, be it floats or int4. */
+/** The two sides of a product with a weight, be it floats or integers. */
 import type { PackedWeight } from '../../backend.js';
-import type { Int4Format } from '../../int4.js';
 import { int4Stripe, type Int4Panels } from '../layouts/int4/int4Panels.js';
+import { int8Stripe } from '../layouts/int8/int8Panels.js';
 import { panelRows, type Panels } from '../layouts/panels.js';
 import type { Machine } from '../runtime/machine.js';
 import type { Frame } from '../runtime/memory.js';
-import { quantizeRows, type QuantizedRows } from './int4/int4Product.js';
 import { Int4Storage } from './int4/packInt4.js';
+import { Int8Storage } from './int8/packInt8.js';
+import { isInt8Right, type IntegerPanels } from './integerProduct.js';
 import { packLeft, type Matrix } from './packRows.js';
 import { panelsOf } from './packWeight.js';
+import { quantizeRows, type QuantizedRows, type RowForm } from './quantizedRows.js';
 
 /** Activations, laid out once for each kind of weight that they meet; a pending norm or activation runs at the first packing. */
 export class Left {
   readonly rows: number;
   #matrix: Matrix;
   #floats: number | undefined;
-  readonly #quantized = new Map<number, QuantizedRows>();
+  readonly #quantized = new Map<string, QuantizedRows>();
 
   constructor(
     private readonly machine: Machine,
@@ -32,11 +34,12 @@ export class Left {
   }
 
   /** The rows as integers with a scale for each group; the rows must be contiguous. */
-  quantized(groupSize: Int4Format['groupSize']): QuantizedRows {
-    let found = this.#quantized.get(groupSize);
+  quantized(form: RowForm): QuantizedRows {
+    const key = `${form.kernels.name} ${form.groupSize}`;
+    let found = this.#quantized.get(key);
     if (!found) {
-      found = quantizeRows(this.machine, this.frame, this.#unmade(), groupSize);
-      this.#quantized.set(groupSize, found);
+      found = quantizeRows(this.machine, this.frame, this.#unmade(), form);
+      this.#quantized.set(key, found);
     }
     return found;
   }
@@ -49,16 +52,21 @@ export class Left {
   }
 }
 
-export type Right = Panels | Int4Panels;
+export type Right = Panels | IntegerPanels;
 
 export const isInt4Right = (right: Right): right is Int4Panels => 'group' in right;
 
+export const isIntegerRight = (right: Right): right is IntegerPanels => isInt4Right(right) || isInt8Right(right);
+
 /** Matrix `index` of a weight: the weight itself, or one of its experts. */
 export const rightOf = (weight: PackedWeight, index = 0): Right =>
-  weight.storage instanceof Int4Storage ? weight.storage.matrices[index] : panelsOf(weight, index);
+  weight.storage instanceof Int4Storage || weight.storage instanceof Int8Storage
+    ? weight.storage.matrices[index]
+    : panelsOf(weight, index);
 
-/** Rows [first, first + rows) of a weight; `first` is a multiple of 8. */
-export const stripeOf = (right: Right, first: number, rows: number): Right =>
-  isInt4Right(right)
-    ? int4Stripe(right, first, rows)
-    : { ...right, address: right.address + (first / panelRows) * right.stride, rows };
+/** Rows [first, first + rows) of a weight; `first` is a multiple of 16. */
+export function stripeOf(right: Right, first: number, rows: number): Right {
+  if (isInt4Right(right)) return int4Stripe(right, first, rows);
+  if (isInt8Right(right)) return int8Stripe(right, first, rows);
+  return { ...right, address: right.address + (first / panelRows) * right.stride, rows };
+}

@@ -3,6 +3,7 @@ import { arraySource } from '../../arraySource.js';
 import type { Panels } from '../layouts/panels.js';
 import type { Machine } from '../runtime/machine.js';
 import { int4Right } from './int4/int4SelfTest.js';
+import { int8Right } from './int8/int8SelfTest.js';
 import { productTasks } from './linear.js';
 import { packLeft, packRight, rowMajor } from './packRows.js';
 import { packWeight, panelsOf } from './packWeight.js';
@@ -25,7 +26,7 @@ export async function passesSelfTest(machine: Machine): Promise<boolean> {
   if (!floatsRight(machine, expected)) return false;
   for (const dtype of ['bfloat16', 'float16'] as const)
     if (!(await halvesRight(machine, dtype, expected))) return false;
-  return int4Right(machine, rounds);
+  return (await int4Right(machine, rounds)) && (await int8Right(machine, rounds));
 }
 
 /** x w^T [rows, columns]. */

@@ -1,13 +1,13 @@
 /** A backend over as many WebAssembly memories as its weights and caches need, since one memory ends at 4 GiB. */
 import type { AttentionInputs, Backend, Recording } from '../../backend.js';
 import { UserError } from '../../errors.js';
-import { isInt4, type Int4Source } from '../../int4.js';
 import { KvCache, type CacheSpec } from '../../kvCache.js';
 import { host } from '../../hosts/index.js';
+import type { Packable } from '../../packable.js';
 import type { Storage } from '../../tensor.js';
-import type { WeightSource } from '../../weight.js';
 import { cacheLayerBytes } from '../layouts/cacheLayout.js';
 import { int4Bytes } from '../layouts/int4/int4Panels.js';
+import { int8Bytes } from '../layouts/int8/int8Panels.js';
 import { panelBytes } from '../layouts/panels.js';
 import { Block, Memory } from './memory.js';
 
@@ -133,8 +133,10 @@ export function overMemories(first: Home, pages: number): Backend {
   };
 }
 
-const packedBytes = (source: WeightSource | Int4Source): number =>
-  isInt4(source) ? int4Bytes(source) : panelBytes(source);
+function packedBytes(source: Packable): number {
+  if (source.dtype === 'int4') return int4Bytes(source);
+  return source.dtype === 'int8' ? int8Bytes(source) : panelBytes(source);
+}
 
 /** Blocks of an operation's values: `moving` those of tensors, `fixed` those of weights and running sums. */
 function collect(value: unknown, fixed: Set<Block>, moving: Set<Block>): void {

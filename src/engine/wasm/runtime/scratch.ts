@@ -30,7 +30,7 @@ export class Scratch {
     const room = (bytes: number): Varying => ({ base: memory.allocate(bytes * threads).address, thread: bytes });
     this.sums = room(8 * gramTile ** 2);
     this.wide = room(4 * panels * panelRows * depth);
-    this.stripe = room(4 * Math.max(panelRows * block, int4PanelRows * int4.block));
+    this.stripe = room(4 * int4PanelRows * Math.max(block, int4.block));
     this.unpacked = room(16 * int4.tileVectors * int4.depthBlocks * (4 * wordsOf(int4) + 2));
     this.pad = room(4 * 128);
   }

@@ -6,7 +6,7 @@ import {
   type ModuleScope,
   type Variable,
 } from '../../compiler/kernel.js';
-import { constant, load, type Int, type Value } from '../../compiler/language.js';
+import { constant, load, type Int } from '../../compiler/language.js';
 import { clearRows, grid } from '../../compiler/loops.js';
 import {
   blockBytes,
@@ -17,7 +17,7 @@ import {
   zeroBytes,
 } from '../../layouts/int4/int4Panels.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
-import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
+import { halfScales, scaled, splatInt, zeroPoints, zeros } from './int4Scale.js';
 import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nibbleDots.js';
 
 const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
@@ -35,10 +35,6 @@ function eachGroup(k: Kernel, blocks: Int, group: number, body: (count: Int) => 
     },
   );
 }
-
-/** Sum of a group's products as the float it stands for: sum * (x's scale * the weight's). */
-const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
-  sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;
 
 /** Blocks that a pointer goes over: `count` of them, from 1 to `group`. */
 interface Stretch {

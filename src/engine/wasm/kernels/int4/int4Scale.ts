@@ -26,3 +26,7 @@ export function zeroPoints(k: Kernel, address: Int, offset = 0): [Ints, Ints] {
 export const splatInt = (address: Int, offset = 0): Ints => load.f32Splat(address, offset).bits();
 
 export const zeros = (): Ints => constant('i32x4', 0);
+
+/** Sum of a group's products as the float it stands for: sum * (x's scale * the weight's). */
+export const scaled = (sum: Ints, x: Value<'f32x4'>, weight: Value<'f32x4'>): Value<'f32x4'> =>
+  sum.toFloat().times(x.times(weight)) as Value<'f32x4'>;

@@ -6,7 +6,9 @@ import type { Code } from '../../compiler/assembler.js';
 import type { Kernel, Variable } from '../../compiler/kernel.js';
 import { Value, constant, shuffle } from '../../compiler/language.js';
 import type { PlainOp } from '../../compiler/opcodes.js';
+import { blockWidth } from '../../layouts/int4/int4Panels.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
+import type { Arrangement, IntegerForm } from '../quantizeRows.js';
 
 export type Ints = Value<'i32x4'>;
 
@@ -18,7 +20,8 @@ const of =
       code.op(op);
     });
 
-const dotPairs = of('i32x4.dot_i16x8_s');
+/** Of each lane: the sum of two products of 16-bit integers. */
+export const dotPairs = of('i32x4.dot_i16x8_s');
 const dotBytes = of('i32x4.relaxed_dot_i8x16_i7x16_add_s');
 const dotToPairs = of('i16x8.relaxed_dot_i8x16_i7x16_s');
 const plusPairs = of('i16x8.add');
@@ -45,12 +48,8 @@ const vector = (...words: readonly number[]): Ints => new Value('i32x4', (code) 
 const halves = (...values: readonly number[]): Ints =>
   vector(...[0, 2, 4, 6].map((i) => (values[i] & 0xffff) | (values[i + 1] << 16)));
 
-/** One way to multiply, within a kernel. */
-export interface NibbleDot {
-  /** Words of activations that meet 8 weights. */
-  readonly words: number;
-  /** The factor by which a product comes out too large. */
-  readonly factor: number;
+/** One way to multiply, within a kernel: activations from -127 to 127, and the nibbles of 8 weights, in as many words. */
+export interface NibbleDot extends Arrangement {
   /** The nibbles of a vector of weights, apart: one operand for each word. */
   parts(q: Ints): Ints[];
   /** sum + x part. */
@@ -60,8 +59,6 @@ export interface NibbleDot {
    * Otherwise sums are totals.
    */
   readonly short?: { start(x: Ints, part: Ints): Ints; settle(total: Ints, sum: Ints): Ints };
-  /** 8 activations (the lower halves of two vectors, integers from -127 to 127) as `words` words, in the first lanes. */
-  arrange(low: Ints, high: Ints): Ints;
 }
 
 /**
@@ -132,6 +129,14 @@ export class RunningSum {
 
 /** The plan's way to multiply. Declares its constants in the kernel: call it before any loop. */
 export const nibbleDot = (k: Kernel, { dot }: Int4Plan): NibbleDot => ({ pairs, bytes, shorts })[dot](k);
+
+/** The activations that the plan's way takes. */
+export const nibbleForm = (plan: Int4Plan): IntegerForm => ({
+  name: 'int4Quantize',
+  most: 127,
+  padding: blockWidth,
+  arrangement: (k) => nibbleDot(k, plan),
+});
 
 /** Words of activations that meet 8 weights (`NibbleDot.words`), for code that launches kernels. */
 export const wordsOf = ({ dot }: Int4Plan): number => (dot === 'pairs' ? 4 : 2);

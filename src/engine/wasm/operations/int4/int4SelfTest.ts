@@ -1,7 +1,9 @@
 import type { Int4Source } from '../../../int4.js';
 import type { Machine } from '../../runtime/machine.js';
 import { rowMajor } from '../packRows.js';
-import { int4Product, quantizeRows } from './int4Product.js';
+import { integerProduct } from '../integerProduct.js';
+import { quantizeRows } from '../quantizedRows.js';
+import { int4Form } from './int4Product.js';
 import { packInt4 } from './packInt4.js';
 
 const groupSize = 32;
@@ -34,7 +36,8 @@ export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
     };
     const storage = await packInt4(machine, source);
     try {
-      const right = storage.matrices[0];
+      const [right] = storage.matrices;
+      const form = int4Form(machine.int4, groupSize);
       for (let time = 0; time < times; time++)
         for (const count of [1, rows]) {
           using frame = machine.memory.frame();
@@ -43,7 +46,7 @@ export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
           machine.memory
             .floats(x, count * width)
             .set(Float32Array.from({ length: count * width }, (_, i) => activation(Math.floor(i / width), i % width)));
-          int4Product(machine, quantizeRows(machine, frame, rowMajor(x, count, width), groupSize), right, y);
+          integerProduct(machine, quantizeRows(machine, frame, rowMajor(x, count, width), form), right, y);
           if (
             machine.memory
               .floats(y, count * out)

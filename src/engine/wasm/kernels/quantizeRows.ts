@@ -1,8 +1,29 @@
-import { kernel, kernelModule, type Kernel, type Variable } from '../../compiler/kernel.js';
-import { choose, constant, load, type Int, type Value } from '../../compiler/language.js';
-import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
-import { toInteger } from '../exp.js';
-import { nibbleDot, type Ints } from './nibbleDots.js';
+import { kernel, kernelModule, type Kernel, type Variable } from '../compiler/kernel.js';
+import { choose, constant, load, type Int, type Value } from '../compiler/language.js';
+import { toInteger } from './exp.js';
+
+type Ints = Value<'i32x4'>;
+
+/** Activations as words of integers, within a kernel. */
+export interface Arrangement {
+  /** Words of 8 activations. */
+  readonly words: number;
+  /** The factor by which a product with them comes out too large. */
+  readonly factor: number;
+  /** 8 activations (the lower halves of two vectors, integers of 16 bits) as `words` words, in the first lanes. */
+  arrange(low: Ints, high: Ints): Ints;
+}
+
+/** The integers that one way to multiply takes. */
+export interface IntegerForm {
+  readonly name: string;
+  /** The largest. */
+  readonly most: 127 | 32767;
+  /** Groups are padded with zeros to a multiple of so many activations, itself one of 8. */
+  readonly padding: number;
+  /** Declares its constants in the kernel: before any loop. */
+  arrangement(k: Kernel): Arrangement;
+}
 
 /** Groups whose largest magnitude is less count as zeros, so that no scale is subnormal. */
 const smallest = 2 ** -100;
@@ -45,16 +66,16 @@ const sumOfLanes = (v: Ints): Int =>
     .plus(v.lane(2).plus(v.lane(3)));
 
 /**
- * Rows of floats to integers from -127 to 127: in each group `q = nearest(x * (127 / most))`, ties to even, with the
- * scale `most / 127` for the largest magnitude `most`. `tiles` tiles of `height` rows:
- * - x: [tiles][depth / 8][words][height] words as `nibbleDot` arranges them, the depth padded with zeros;
- * - scales: [tiles][groups][height] floats, divided by the dot's factor;
+ * Rows of floats to integers from -n to n, n the form's `most`: in each group `q = nearest(x * (n / most))`, ties to even,
+ * with the scale `most / n` for the largest magnitude `most`. `tiles` tiles of `height` rows:
+ * - x: [tiles][depth / 8][words][height] words as the form arranges them, the depth padded with zeros;
+ * - scales: [tiles][groups][height] floats, divided by the form's factor;
  * - sums: [tiles][groups][height] integers, the negative sum of a group's q, times the factor.
  *
  * `width` and `group` are in floats; `pad` has room for a group.
  */
-export const int4Quantize = (plan: Int4Plan) =>
-  kernelModule('int4Quantize', () => ({
+export const quantizeModule = (form: IntegerForm) =>
+  kernelModule(form.name, () => ({
     quantize: kernel(
       {
         source: 'i32',
@@ -68,7 +89,7 @@ export const int4Quantize = (plan: Int4Plan) =>
         pad: 'i32',
       },
       (k, { source, tiles, height, width, group, x, scales, sums, pad }) => {
-        const dot = nibbleDot(k, plan);
+        const words = form.arrangement(k);
         const wordStride = k.let(height.shiftLeft(2));
         // Constants are declared before any loop, or compilers make them anew in each turn.
         const unsigned = k.let(constant('i32x4', 0x7fffffff));
@@ -79,24 +100,24 @@ export const int4Quantize = (plan: Int4Plan) =>
         const quantizeGroup = (from: Int, count: Int, target: Variable<'i32'>, scaleAt: Int, sumAt: Int): void => {
           const most = largest(k, from, count, unsigned);
           const tiny = k.let(most.less(smallest));
-          const inverse = k.let(choose(tiny, constant('f32', 0), constant('f32', 127).over(most)));
+          const inverse = k.let(choose(tiny, constant('f32', 0), constant('f32', form.most).over(most)));
           // A group with an infinity or a NaN has no integers: its scale is NaN.
           const scale = most
-            .over(127)
-            .times(1 / dot.factor)
+            .over(form.most)
+            .times(1 / words.factor)
             .plus(most.times(0));
           k.store(scaleAt, choose(tiny, constant('f32', 0), scale));
           const total = k.let(constant('i32x4', 0));
           k.for(from, from.plus(count.shiftLeft(2)), 32, (at) => {
             const [low, high] = [0, 16].map((offset) => k.let(rounded(load.f32x4(at, offset).times(inverse))));
             total.add(low.plus(high));
-            const words = k.let(dot.arrange(low, high));
-            for (let word = 0; word < dot.words; word++) {
-              k.store(target, words.lane(word));
+            const arranged = k.let(words.arrange(low, high));
+            for (let word = 0; word < words.words; word++) {
+              k.store(target, arranged.lane(word));
               target.add(wordStride);
             }
           });
-          k.store(sumAt, sumOfLanes(total).minus(count.times(roundedZero)).times(-dot.factor));
+          k.store(sumAt, sumOfLanes(total).minus(count.times(roundedZero)).times(-words.factor));
         };
 
         k.repeat(tiles, () => {
@@ -111,7 +132,7 @@ export const int4Quantize = (plan: Int4Plan) =>
               () => left.differs(0),
               () => {
                 const count = k.let(left.min(group));
-                const padded = k.let(count.plus(31).and(-32));
+                const padded = k.let(count.plus(form.padding - 1).and(-form.padding));
                 k.if(
                   count.equals(padded),
                   () => quantizeGroup(source, count, target, scaleAt, sumAt),

@@ -1,0 +1,75 @@
+/**
+ * One model with its weights held as float32, bfloat16, int8 and int4, in turns: prefill, decoding, and the share of the
+ * rate at which as many threads read memory in WebAssembly, measured in the same rounds, that decoding reaches.
+ * `npm exec --yes --package=node@26 -- node --import tsx bench/weights.ts FOLDER [--held float32,int8] [--prefill 512]
+ * [--decode 32] [--rounds 9] [--threads 2]`. `LLM_DROP_WASM_TIER` forces another tier.
+ */
+import { availableParallelism, cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { filledCache, measureTest } from '../src/bench/measureTest.js';
+import { createEngine } from '../src/engine/createEngine.js';
+import { loadModel, type Quantize } from '../src/models/index.js';
+import { asBfloat16, int8Quantizer, rtnQuantizer } from '../src/quant/index.js';
+import { ReadRate, median } from './readRate.js';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    held: { type: 'string', default: 'float32,bfloat16,int8,int4' },
+    prefill: { type: 'string', default: '512' },
+    decode: { type: 'string', default: '32' },
+    rounds: { type: 'string', default: '9' },
+    threads: { type: 'string', default: String(availableParallelism()) },
+  },
+});
+const [folder] = positionals;
+if (!folder) throw new Error('give a model folder');
+const [prefill, decode, rounds, threads] = [values.prefill, values.decode, values.rounds, values.threads].map(Number);
+
+const quantizers: Readonly<Record<string, Quantize | undefined>> = {
+  float32: undefined,
+  bfloat16: (source) => asBfloat16(source),
+  int8: int8Quantizer(),
+  int4: rtnQuantizer({ groupSize: 32, head: 'int4' }),
+};
+const tests = [
+  { kind: 'prefill', tokens: prefill, depth: 0, batch: 1 },
+  { kind: 'decode', tokens: decode, depth: 0, batch: 1 },
+] as const;
+using reading = new ReadRate(threads, 256);
+using engine = await createEngine('wasm', { threads, v8Flags: true });
+const variants = [];
+for (const held of values.held.split(',')) {
+  const model = await loadModel(folder, { engine, quantize: quantizers[held] });
+  const caches = [];
+  for (const test of tests) caches.push(await filledCache(model, test));
+  variants.push({ held, model, caches, speeds: tests.map((): number[] => []) });
+}
+const rates: number[] = [];
+for (let round = -1; round < rounds; round++) {
+  const rate = await reading.measure(3);
+  if (round >= 0) rates.push(rate);
+  for (const { model, caches, speeds } of variants)
+    for (const [i, test] of tests.entries()) {
+      const speed = test.tokens > 0 ? await measureTest(model, test, {}, caches[i]) : NaN;
+      if (round >= 0) speeds[i].push(speed);
+    }
+}
+console.log(
+  `${cpus()[0].model}, Node ${process.versions.node}, tier ${engine.backend.abilities.tier}, ${threads} threads, ` +
+    `medians of ${rounds} rounds; memory is read at ${(median(rates) / 1e9).toFixed(1)} GB/s`,
+);
+console.table(
+  variants.map(({ held, model, speeds: [prefills, decodes] }) => {
+    const shares = decodes.map((speed, round) => (speed * model.bytes) / rates[round]);
+    return {
+      weights: held,
+      MB: (model.bytes / 1e6).toFixed(0),
+      'prefill, tokens/s': median(prefills).toPrecision(4),
+      'decode, tokens/s': median(decodes).toPrecision(4),
+      'share of the read rate': `${median(shares).toFixed(2)} (${Math.min(...shares).toFixed(2)} to ${Math.max(...shares).toFixed(2)})`,
+    };
+  }),
+);
+for (const { model } of variants) model.dispose();
+process.exit(0);
