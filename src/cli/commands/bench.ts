@@ -21,6 +21,8 @@ import { provenance, type Provenance } from '../../jobs/provenance.js';
 interface Benchmark extends BenchReport, Provenance {
   /** With --compare: what became of the other report's tests. */
   readonly comparisons?: readonly Comparison[];
+  /** What weights were rounded to as they were loaded; absent where they are held as stored. */
+  readonly rounded?: 'int4' | 'int8';
 }
 
 export const bench = command('bench', 'Measure how fast a model reads and writes, and what dropping gives', {
@@ -78,6 +80,7 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
       const result: Benchmark = {
         ...report,
         ...provenance(model),
+        ...((o.int4 || o.int8) && { rounded: o.int4 ? 'int4' : 'int8' }),
         ...(before && { comparisons: compareResults(before, report) }),
       };
       ui.show(result, (r) => forms[o.format](r));
@@ -104,11 +107,13 @@ function nameOf(drops: Drops): string {
   return dropped.length ? `without ${dropped.map((kind) => `${kind} ${drops[kind].join(' ')}`).join(', ')}` : 'whole';
 }
 
+const rounded = ({ rounded: to }: Benchmark): string[] => (to ? [`Weights rounded to ${to} as they were loaded.`] : []);
+
 const compared = ({ comparisons }: Benchmark): string[] =>
   comparisons ? ['', ...comparisonMarkdown(comparisons)] : [];
 
 const forms: Record<'markdown' | 'csv' | 'json', (r: Benchmark) => string[]> = {
-  markdown: (r) => [...benchMarkdown(r), ...compared(r)],
+  markdown: (r) => [...benchMarkdown(r), ...rounded(r), ...compared(r)],
   csv: (r) => benchCsv(r),
   json: (r) => [JSON.stringify(r, null, 2)],
 };

@@ -1,4 +1,4 @@
-import { int8Gemm, pairForm } from '../../kernels/int8/int8Gemm.js';
+import { int8Gemm, pairForm, tileRows } from '../../kernels/int8/int8Gemm.js';
 import { quantizeModule } from '../../kernels/quantizeRows.js';
 import type { Int8Panels } from '../../layouts/int8/int8Panels.js';
 import type { TilePlan } from '../../layouts/tilePlan.js';
@@ -13,14 +13,14 @@ const gemmOf = once((plan: TilePlan) => once((groupSize: number) => int8Gemm(pla
 
 const kernelsOf = once((groupSize: number) => quantizeModule(pairForm(groupSize)));
 
-/** Activations of 16 bits, in tiles as high as those of floats. */
-export const int8Form = ({ rows, block }: TilePlan, groupSize: number): RowForm => ({
+/** Activations of 16 bits. */
+export const int8Form = ({ block }: TilePlan, groupSize: number): RowForm => ({
   kernels: kernelsOf(groupSize),
   groupSize,
   padding: groupSize,
   words: 4,
-  height: rows,
-  block,
+  height: tileRows,
+  block: block - (block % tileRows),
 });
 
 /** Calls that compute panels [from, to) for rows [row, row + rows), at most a block of them. */
