@@ -2,7 +2,8 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { UserError, encodeFloats, sizeOf, type Shape, type WeightSource } from '../../engine/index.js';
 import { fileError } from '../fileError.js';
 import { otherKind } from '../otherKinds.js';
-import { decodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
+import { decodeGgml } from './decodeBlocks.js';
+import { floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlTypes.js';
 import { ByteReader, ShortRead, aligned, alignment, magic, version } from './ggufFormat.js';
 
 interface Entry {

@@ -7,7 +7,8 @@ import {
   type Int4Source,
   type WeightSource,
 } from '../../engine/index.js';
-import { encodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
+import { encodeGgml, type WrittenType } from './encodeBlocks.js';
+import { floatType, ggmlBytes, ggmlTypes } from './ggmlTypes.js';
 import { ByteWriter, aligned, alignment, magic, version, type GgufMetadata } from './ggufFormat.js';
 import { encodeInt4, takesInt4 } from './int4Blocks.js';
 import { rowsOf, widthOf } from '../rowViews.js';
@@ -15,7 +16,7 @@ import { rowsOf, widthOf } from '../rowViews.js';
 /** A tensor to write. `source` is [out, in]: GGUF lists the sizes the other way round, the data is the same. */
 export interface GgufTensor {
   readonly name: string;
-  readonly type: GgmlType;
+  readonly type: WrittenType;
   readonly source: WeightSource;
   /** The same weight as integers, if it is stored so: blocks of 4 bits take them over unchanged. */
   readonly int4?: () => Promise<Int4Source | undefined>;

@@ -6,13 +6,14 @@ import {
   type Int4Rows,
   type Int4Source,
 } from '../../engine/index.js';
-import { ggmlTypes, type GgmlType } from './ggmlBlocks.js';
+import type { WrittenType } from './encodeBlocks.js';
+import { ggmlTypes } from './ggmlTypes.js';
 
 /**
  * Whether blocks of a type can hold a source's integers: Q4_0 has no zero points but a fixed one of 8
  * (docs/formats.md, 'GGUF blocks').
  */
-export const takesInt4 = (type: GgmlType, { format }: Int4Source): boolean =>
+export const takesInt4 = (type: WrittenType, { format }: Int4Source): boolean =>
   type === 'Q4_1' || (type === 'Q4_0' && !format.zeroPoints);
 
 /**
