@@ -313,7 +313,6 @@ export {
   exportFormats,
   exportModel,
   exportTypes,
-  ggufModel,
   type Evidence,
   type ExportFormat,
   type ExportOptions,

@@ -2,13 +2,12 @@ import { stat } from 'node:fs/promises';
 import { basename, extname, resolve } from 'node:path';
 import { GgufFile, floatType, writeGguf, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import { hasExperts, isLlamaLike } from '../models/index.js';
+import { Model, hasExperts, isLlamaLike, openModel, ropeFrequencies, type ModelDescription } from '../models/index.js';
 import { checkVacant, writeFileAtomically } from './atomicFile.js';
 import { holdsExactly, type ExportJob, type Written } from './exportJob.js';
 import type { ExportType } from './exportOptions.js';
 import { reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
 import { architectureOf, ggufMetadata } from './ggufMetadata.js';
-import { ggufModel } from './ggufModel.js';
 import { deciPlan, ggufTensors, ggufTypeOfDType } from './ggufTensors.js';
 import { ggufTokenizer } from './ggufTokenizer.js';
 import { findEvidence, modelCard } from './modelCard.js';
@@ -26,7 +25,7 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   const plan = planOf(job);
   const weights = job.weights(plan);
   const type = job.options.type ?? storedType(source) ?? ggufTypeOfDType[weights.dtype];
-  const tokenizer = await ggufTokenizer(source.folder, config);
+  const tokenizer = await ggufTokenizer(source, config);
   const name = basename(resolve(source.folder));
   const metadata = { ...ggufMetadata(description, plan, { type, name }), ...tokenizer.metadata };
   const tensors = ggufTensors(weights, type, { asStored: job.options.type === undefined });
@@ -43,7 +42,9 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
     async (path) => {
       await using file = await GgufFile.open(path);
       await proveTensors(file, tensors, onProgress);
-      const result = await provedResult(job, written, await ggufModel(file, job.engine, config.rope));
+      await using opened = await openModel(path, { exact: true });
+      checkRope(path, opened.description, description, plan);
+      const result = await provedResult(job, written, new Model(job.engine, opened.description, opened.source));
       const card = cardBeside(out);
       const text = await modelCard(job.model, cardFacts(result, written), evidence);
       return {
@@ -83,3 +84,22 @@ function planNotes({ model: { config, description }, options: { zero } }: Export
 
 /** `model.gguf` -> `model.md` */
 const cardBeside = (out: string): string => `${out.slice(0, -extname(out).length)}.md`;
+
+/** What the file says of the angles must be what the model has: quantized weights would hide another way to stretch them. */
+function checkRope(
+  path: string,
+  { layers: found }: ModelDescription,
+  { layers }: ModelDescription,
+  plan: ExportPlan,
+): void {
+  for (const [i, { original }] of plan.layers.entries()) {
+    const [theirs, ours] = [found[i].attention, layers[original].attention].map(
+      ({ rope, rotaryDim, headDim }) => rope && ropeFrequencies(rope, rotaryDim ?? headDim),
+    );
+    const off = ours?.inverse.findIndex((wanted, k) => !(Math.abs(theirs!.inverse[k] - wanted) <= 1e-5 * wanted)) ?? -1;
+    if (off >= 0)
+      throw new UserError(
+        `${path}: rotary frequency ${off} of layer ${i} is ${theirs!.inverse[off]} when it is read back, expected ${ours!.inverse[off]}`,
+      );
+  }
+}

@@ -1,6 +1,12 @@
 import { UserError } from '../engine/index.js';
 import { bool, f32, i32s, string, u32, type GgufMetadata } from '../checkpoint/index.js';
-import type { AttentionDescription, ModelConfig, ModelDescription } from '../models/index.js';
+import {
+  dropKeys,
+  moduleKinds,
+  type AttentionDescription,
+  type ModelConfig,
+  type ModelDescription,
+} from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
 import { zeroMlpWidth, type GgufType } from './ggufTensors.js';
 
@@ -43,9 +49,19 @@ export function ggufMetadata(
     'general.name': string(o.name),
     'general.file_type': u32(fileTypes[o.type]),
     'general.quantization_version': u32(2),
+    ...dropLists(plan),
     ...Object.fromEntries(Object.entries(keys).map(([key, value]) => [`${architecture}.${key}`, value])),
   };
 }
+
+/** Which modules are dropped, whether they are there as zeros or not: llama.cpp does not ask, and whoever reads the file again may know. */
+const dropLists = ({ layers }: ExportPlan): GgufMetadata =>
+  Object.fromEntries(
+    moduleKinds.flatMap((kind) => {
+      const dropped = layers.flatMap((layer, i) => (layer[kind] === 'whole' ? [] : [i]));
+      return dropped.length ? [[dropKeys[kind], i32s(dropped)] as const] : [];
+    }),
+  );
 
 const layerCounts = (config: ModelConfig): GgufMetadata => ({
   feed_forward_length: u32(config.intermediateSize),

@@ -2,7 +2,6 @@ import { UserError, arraySource, type WeightDType, type WeightSource } from '../
 import {
   constantSource,
   ggmlTypes,
-  ropeDivisorsTensor,
   rotaryOrdered,
   rotaryOrderedInt4,
   widthOf,
@@ -13,6 +12,7 @@ import {
   ggufName,
   isTable,
   matrixRole,
+  ropeDivisorsTensor,
   ropeFrequencies,
   theWeight,
   type LayerDescription,

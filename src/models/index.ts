@@ -23,11 +23,13 @@ export {
   describeModel,
   families,
   familyOf,
-  modelTypeOfGguf,
+  ggufFamily,
   modelTypes,
   type Family,
 } from './families/index.js';
-export { ggufParameters } from './ggufParameters.js';
+export { dropKeys } from './gguf/ggufConfig.js';
+export { llama3Scaling, ropeDivisorsTensor } from './gguf/ggufRope.js';
+export { GgufSource } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
@@ -42,6 +44,7 @@ export {
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { examineSource, openModel, type OpenedModel } from './openModel.js';
+export { openSource } from './openSource.js';
 export {
   holdsWeight,
   isStoredInt4,

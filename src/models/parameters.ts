@@ -1,5 +1,5 @@
 import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
-import { sliceExperts, sliceSource, stackedInt4, stackedSource, type StoredInt4 } from '../checkpoint/index.js';
+import { sliceExperts, sliceSource, stackedInt4, stackedSource, type PackedWeight } from '../checkpoint/index.js';
 import { normalNumbers } from './random.js';
 import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
 
@@ -11,7 +11,7 @@ export interface Parameters {
   /** A tensor as floats, also if it is stored as integers. */
   source(name: string): WeightSource;
   /** The integers of a weight that is stored so; these are then what is packed. */
-  int4?(name: string): StoredInt4 | undefined;
+  int4?(name: string): PackedWeight | undefined;
   /** Turns weights into another form before they are packed: see `Quantize`. */
   readonly quantize?: Quantize;
 }

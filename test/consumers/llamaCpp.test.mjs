@@ -59,7 +59,7 @@ async function probabilities(path, tokens, vocabSize) {
 
 /** The largest difference of a probability at any position. */
 async function compare(path, config, tokens) {
-  const logits = await ggufLogits(engine, path, config.rope, tokens);
+  const logits = await ggufLogits(engine, path, tokens);
   return difference(await probabilities(path, tokens, config.vocabSize), logits, config.vocabSize);
 }
 
@@ -192,7 +192,7 @@ describe('GGUF exports in llama.cpp', () => {
     await exportModel(source, { to: 'gguf', type: 'f32', out: `${source}.gguf`, engine });
     const wrong = await unpermuted(`${source}.gguf`, full.headDim);
     const theirs = await probabilities(wrong, tokens, vocabSize);
-    const logits = await ggufLogits(engine, `${source}.gguf`, full.rope, tokens);
+    const logits = await ggufLogits(engine, `${source}.gguf`, tokens);
     const off = difference(theirs, logits, vocabSize);
     console.log(`${off.toExponential(1)} un-permuted`);
     assert.ok(off > 5 * tolerance.f32, `off by ${off} only`);

@@ -19,7 +19,7 @@ export const {
   writeWeights,
 } = await load('checkpoint/index.js');
 export const { rtn, writeQuantized } = await load('quant/index.js');
-export const { exportModel, ggufModel } = await load('export/index.js');
+export const { exportModel } = await load('export/index.js');
 export const { compensate, writeDropped } = await load('drop/index.js');
 
 /** `torch_dtype` and the rest of a config.json, in the words of transformers v4. */
@@ -120,12 +120,12 @@ export async function logitsOfFolder(engine, folder, tokens) {
 }
 
 /** Logits [T, V] of what a GGUF file holds, decoded. */
-export async function ggufLogits(engine, path, rope, tokens) {
-  const file = await GgufFile.open(path);
+export async function ggufLogits(engine, path, tokens) {
+  const { description, source } = await openModel(path, { exact: true });
   try {
-    return await allLogits(await ggufModel(file, engine, rope), tokens);
+    return await allLogits(new Model(engine, description, source), tokens);
   } finally {
-    await file[Symbol.asyncDispose]();
+    await source.close();
   }
 }
 

@@ -15,7 +15,14 @@ const names = {
 export const mixtral: Family = {
   types: ['mixtral'],
   varies: ['slidingWindow', 'numLocalExperts', 'numExpertsPerTok'],
-  gguf: { architectures: ['llama'], experts: true },
+  gguf: {
+    architectures: ['llama'],
+    experts: true,
+    keys: (file) => ({
+      num_local_experts: file.number('expert_count'),
+      num_experts_per_tok: file.number('expert_used_count', 2),
+    }),
+  },
   describe: (read) => {
     const config = readConfig(read, {
       numLocalExperts: read.optionalExperts('num_local_experts'),

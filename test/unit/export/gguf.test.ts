@@ -3,11 +3,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { arraySource } from '../../../src/engine/index.js';
 import { GgufFile } from '../../../src/checkpoint/index.js';
-import { exportModel, ggufModel, type ExportType } from '../../../src/export/index.js';
+import { exportModel, type ExportType } from '../../../src/export/index.js';
 import { i32s, string, u32, type GgufMetadata } from '../../../src/checkpoint/gguf/ggufFormat.js';
 import { rotaryOrdered } from '../../../src/checkpoint/rowViews.js';
 import { writeGguf, type GgufTensor } from '../../../src/checkpoint/gguf/ggufWriter.js';
-import { loadModel, ropeFrequencies, type PartialConfig, type RopeParameters } from '../../../src/models/index.js';
+import {
+  loadModel,
+  Model,
+  openModel,
+  ropeFrequencies,
+  type PartialConfig,
+  type RopeParameters,
+} from '../../../src/models/index.js';
 import { dropSets, modelSpecs } from '../../../src/testing/index.js';
 import { expectClose } from '../../support/expectClose.js';
 import { floatsOf, readMiniGguf } from './miniGguf.js';
@@ -271,8 +278,9 @@ it('any model with any drops reads back as what it computes', async () => {
       // Within the window, beyond which llama.cpp would differ.
       const few = tokens.slice(0, complete.slidingWindow).map((token) => token % complete.vocabSize);
       const expected = await folderLogits(place.engine(), folder, few, drops);
-      await using file = await GgufFile.open(out);
-      const found = await logitsOf(await ggufModel(file, place.engine(), complete.rope), few);
+      await using opened = await openModel(out, { exact: true });
+      const { description, source } = opened;
+      const found = await logitsOf(new Model(place.engine(), description, source), few);
       const largest = expected.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-3);
       // As test/property/model.test.ts: only the order of sums differs, if anything.
       expectClose(found, expected, 1e-4 * largest);
@@ -284,8 +292,8 @@ it('any model with any drops reads back as what it computes', async () => {
 it('un-permuted queries and keys compute something else', async () => {
   const { folder, out } = await exported(llama);
   const expected = await folderLogits(place.engine(), folder, tokens);
-  await using file = await GgufFile.open(out);
-  const model = await ggufModel(file, place.engine(), llama.rope!);
+  await using opened = await openModel(out);
+  const model = new Model(place.engine(), opened.description, opened.source);
   expectClose(await logitsOf(model, tokens), expected, 1e-4);
   const { parameters } = model;
   const source = parameters.source.bind(parameters);
