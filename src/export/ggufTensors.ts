@@ -2,6 +2,7 @@ import { UserError, arraySource, type WeightDType, type WeightSource } from '../
 import {
   constantSource,
   ggmlTypes,
+  ropeDivisorsTensor,
   rotaryOrdered,
   rotaryOrderedInt4,
   widthOf,
@@ -12,7 +13,6 @@ import {
   ggufName,
   isTable,
   matrixRole,
-  ropeDivisorsTensor,
   ropeFrequencies,
   theWeight,
   type LayerDescription,

@@ -28,7 +28,7 @@ export {
   type Family,
 } from './families/index.js';
 export { dropKeys } from './gguf/ggufConfig.js';
-export { llama3Scaling, ropeDivisorsTensor } from './gguf/ggufRope.js';
+export { llama3Scaling } from './gguf/ggufRope.js';
 export { GgufSource } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';

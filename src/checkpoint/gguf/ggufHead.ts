@@ -44,18 +44,15 @@ export function parseHead(path: string, bytes: Uint8Array, size: number): GgufHe
     if (Object.hasOwn(metadata, key)) throw new UserError(`${path} holds the key ${key} twice`);
     metadata[key] = read.value();
   }
-  const list: { name: string; shape: number[]; type: GgmlType; offset: number }[] = [];
-  for (let i = 0; i < tensors; i++) {
-    const name = read.string();
-    const rank = read.u32();
-    if (!name || rank < 1 || rank > 4)
-      throw new UserError(
-        `${path}: tensor ${i + 1} of ${tensors}, ${shownValue(name)}, has ${rank} dimensions, which cannot be`,
-        { hint: 'is the count of tensors in its head wrong?' },
-      );
-    const shape = Array.from({ length: rank }, () => read.u64()).reverse();
-    list.push({ name, shape, type: typeOf(path, name, read.u32()), offset: read.u64() });
-  }
+  const list: Listed[] = [];
+  for (let i = 0; i < tensors; i++)
+    try {
+      list.push(tensorOf(path, read));
+    } catch (error) {
+      if (!(error instanceof UserError) || error.hint !== undefined) throw error;
+      const hint = 'is the count of tensors in its head wrong?';
+      throw new UserError(`${error.message}: tensor ${i + 1} of ${tensors}`, { hint, cause: error });
+    }
   const start = aligned(read.position, alignmentOf(path, metadata));
   const entries = new Map<string, TensorEntry>();
   let next = start;
@@ -80,6 +77,23 @@ export function parseHead(path: string, bytes: Uint8Array, size: number): GgufHe
       { hint: 'is the count of tensors in its head wrong?' },
     );
   return { metadata, entries };
+}
+
+interface Listed {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly type: GgmlType;
+  /** From the first tensor's beginning. */
+  readonly offset: number;
+}
+
+function tensorOf(path: string, read: ByteReader): Listed {
+  const name = read.string();
+  const rank = read.u32();
+  if (!name || rank < 1 || rank > 4)
+    throw new UserError(`${path}: tensor ${shownValue(name)} has ${rank} dimensions, which cannot be`);
+  const shape = Array.from({ length: rank }, () => read.u64()).reverse();
+  return { name, shape, type: typeOf(path, name, read.u32()), offset: read.u64() };
 }
 
 function alignmentOf(path: string, metadata: Readonly<Record<string, unknown>>): number {

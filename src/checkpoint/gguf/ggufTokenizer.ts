@@ -22,17 +22,16 @@ export function ggufTokenizerFiles(file: Pick<GgufFile, 'path' | 'metadata'>): T
   const kind = keys.value('model');
   if (kind === undefined || kind === 'none' || kind === 'no_vocab') return undefined;
   const tokens = keys.tokens();
-  const config = specialTokens(keys, tokens);
-  const ends = stopIds(keys, tokens);
-  const json =
-    kind === 'llama' ? pieces(keys, tokens, config) : kind === 'gpt2' ? byteLevel(keys, tokens, config) : undefined;
-  if (!json)
+  const described = typeof kind === 'string' && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+  if (!described)
     throw new UserError(`${file.path}: tokenizers of the kind ${shownValue(kind)} are not read`, {
       hint: 'llama (SentencePiece) and gpt2 (byte-level BPE) are',
     });
+  const config = specialTokens(keys, tokens, described.ids);
+  const ends = stopIds(keys, tokens);
   return {
     path: file.path,
-    tokenizer: checkedTokenizer(json, file.path, tokens.text.length),
+    tokenizer: checkedTokenizer(described.json(keys, tokens, config), file.path, tokens.text.length),
     config: { tokenizer_class: 'PreTrainedTokenizerFast', clean_up_tokenization_spaces: false, ...config },
     templates: templates(file.metadata),
     generation: { ...(ends.length ? { eos_token_id: ends } : {}) },
@@ -93,21 +92,29 @@ class TokenizerKeys {
   /** The token of an id that a key names. */
   token(key: string, { text }: Tokens, fallback?: number): string | undefined {
     const id = this.value(`${key}_token_id`) ?? fallback;
-    if (id === undefined) return undefined;
-    const found = text[id as number];
-    // Older files name ids that mean none, such as 2^32 - 1.
-    return found;
+    // Some files name ids that mean none, such as 2^32 - 1.
+    return id === undefined ? undefined : text[id as number];
   }
 }
 
+interface Kind {
+  /** Special tokens where the file does not name them. */
+  readonly ids: Readonly<Partial<Record<'bos' | 'eos' | 'unknown' | 'padding', number>>>;
+  json(keys: TokenizerKeys, tokens: Tokens, config: JsonObject): JsonObject;
+}
+
+const kinds: Readonly<Record<string, Kind>> = {
+  llama: { ids: { bos: 1, eos: 2, unknown: 0 }, json: pieces },
+  gpt2: { ids: {}, json: byteLevel },
+};
+
 /** As tokenizer_config.json names them. */
-function specialTokens(keys: TokenizerKeys, tokens: Tokens): JsonObject {
-  const isPieces = keys.value('model') === 'llama';
+function specialTokens(keys: TokenizerKeys, tokens: Tokens, ids: Kind['ids']): JsonObject {
   const named = {
-    bos_token: keys.token('bos', tokens, isPieces ? 1 : undefined),
-    eos_token: keys.token('eos', tokens, isPieces ? 2 : undefined),
-    unk_token: keys.token('unknown', tokens, isPieces ? 0 : undefined),
-    pad_token: keys.token('padding', tokens),
+    bos_token: keys.token('bos', tokens, ids.bos),
+    eos_token: keys.token('eos', tokens, ids.eos),
+    unk_token: keys.token('unknown', tokens, ids.unknown),
+    pad_token: keys.token('padding', tokens, ids.padding),
   };
   return Object.fromEntries(Object.entries(named).filter(([, token]) => token !== undefined));
 }

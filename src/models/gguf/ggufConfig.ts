@@ -1,4 +1,4 @@
-import type { GgufFile, JsonObject } from '../../checkpoint/index.js';
+import { ggufContents, type GgufFile, type JsonObject } from '../../checkpoint/index.js';
 import type { Drops } from '../drops.js';
 import { ggufFamily } from '../families/index.js';
 import { GgufKeys } from './ggufKeys.js';
@@ -17,6 +17,7 @@ export const dropKeys: Readonly<Record<keyof Drops, string>> = {
  */
 export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
   const keys = GgufKeys.of(file);
+  const contents = ggufContents(file);
   const family = ggufFamily(keys.architecture, keys.number('expert_count', 0) > 0, file.path);
   const layers = keys.number('block_count');
   const hidden = keys.number('embedding_length');
@@ -35,10 +36,9 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
     const said: unknown[] = Array.isArray(recorded) ? recorded : [];
     return lacking.flatMap((lacks, layer) => (lacks || said.includes(layer) ? [layer] : []));
   };
-  const hasTensor = (end: string): boolean => file.tensorNames().some((name) => name.endsWith(end));
   const config = {
     model_type: family.types[0],
-    vocab_size: vocabularySize(keys),
+    vocab_size: contents.embedding?.[0] ?? keys.fail('it has no embedding (token_embd.weight)'),
     hidden_size: hidden,
     intermediate_size: width,
     num_hidden_layers: layers,
@@ -47,11 +47,11 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
     head_dim: headDim,
     max_position_embeddings: keys.number('context_length', 2048),
     rms_norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
-    ...(await ggufRope(keys, headDim)),
+    ...(await ggufRope(keys, contents, headDim)),
     ...(rotary === headDim ? {} : { partial_rotary_factor: rotary / headDim }),
-    tie_word_embeddings: !file.has('output.weight'),
-    attention_bias: hasTensor('attn_q.bias'),
-    mlp_bias: hasTensor('ffn_down.bias'),
+    tie_word_embeddings: contents.isTied,
+    attention_bias: contents.hasAttentionBias,
+    mlp_bias: contents.hasMlpBias,
     torch_dtype: mostlyOf(file),
     drop_attn_list: dropped(
       'attention',
@@ -75,14 +75,6 @@ function checkAlike(keys: GgufKeys, key: string, counts: readonly number[]): voi
     keys.fail(
       `${keys.architecture}.${key} is ${[...kinds].join(' in some layers and ')} in others, which is not supported`,
     );
-}
-
-const embedding = 'token_embd.weight';
-
-function vocabularySize(keys: GgufKeys): number {
-  const { file } = keys;
-  if (!file.has(embedding)) return keys.fail(`tensor ${embedding} is missing`);
-  return file.info(embedding).shape[0];
 }
 
 /** Of the matrices: what most of the weights are held in. */

@@ -1,18 +1,20 @@
-import { readValues, type JsonObject } from '../../checkpoint/index.js';
+import { readValues, type GgufContents, type JsonObject } from '../../checkpoint/index.js';
 import { ropeFrequencies } from '../rope.js';
 import type { GgufKeys } from './ggufKeys.js';
 
-/** Holds what divides the rotary angles. */
-export const ropeDivisorsTensor = 'rope_freqs.weight';
-
 /** How queries and keys turn, under the keys of `config.json`: `rope_theta`, and `rope_scaling` where they are stretched. */
-export async function ggufRope(keys: GgufKeys, headDim: number): Promise<JsonObject> {
+export async function ggufRope(keys: GgufKeys, contents: GgufContents, headDim: number): Promise<JsonObject> {
   const theta = keys.number('rope.freq_base', 10000);
-  const scaling = await ropeScaling(keys, theta, headDim);
+  const scaling = await ropeScaling(keys, contents, theta, headDim);
   return { rope_theta: theta, ...(scaling ? { rope_scaling: scaling } : {}) };
 }
 
-async function ropeScaling(keys: GgufKeys, theta: number, headDim: number): Promise<JsonObject | undefined> {
+async function ropeScaling(
+  keys: GgufKeys,
+  { ropeDivisors }: GgufContents,
+  theta: number,
+  headDim: number,
+): Promise<JsonObject | undefined> {
   const type = keys.optionalText('rope.scaling.type') ?? 'none';
   const factor = keys.optionalNumber('rope.scaling.factor') ?? keys.optionalNumber('rope.scale_linear') ?? 1;
   const original = keys.optionalNumber('rope.scaling.original_context_length');
@@ -38,13 +40,12 @@ async function ropeScaling(keys: GgufKeys, theta: number, headDim: number): Prom
       // Refused by name where the config is read, unless the family knows it.
       return { rope_type: type, factor };
   }
-  const { file } = keys;
-  if (!file.has(ropeDivisorsTensor)) return undefined;
-  const divisors = await readValues(file.source(ropeDivisorsTensor));
+  if (!ropeDivisors) return undefined;
+  const divisors = await readValues(ropeDivisors);
   if (divisors.length !== headDim / 2)
-    keys.fail(`tensor ${ropeDivisorsTensor} is [${divisors.length}], but heads of ${headDim} need [${headDim / 2}]`);
+    keys.fail(`tensor ${ropeDivisors.name} is [${divisors.length}], but heads of ${headDim} need [${headDim / 2}]`);
   const found = llama3Scaling(divisors, theta, headDim);
-  return found ?? keys.fail(`${ropeDivisorsTensor} divides the rotary angles otherwise than Llama 3 does`);
+  return found ?? keys.fail(`tensor ${ropeDivisors.name} divides the rotary angles otherwise than Llama 3 does`);
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   floatType,
   ggufTokenizerFiles,
   rowsOf,
+  ropeDivisorsTensor,
   rotaryOrdered,
   rotaryOrderedInt4,
   sliceInt4,
@@ -29,7 +30,6 @@ import { heldBy } from '../held.js';
 import { isDropped } from '../size.js';
 import { ggufName, tensorNames, type WeightSpec } from '../weights.js';
 import { ggufConfig } from './ggufConfig.js';
-import { ropeDivisorsTensor } from './ggufRope.js';
 
 /** Where a tensor of the model lies: rows of a tensor of the file, perhaps in another order. */
 interface Place {
