@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fingerprintOf } from '../progress/index.js';
-import { loadTokenizer, writeFolderAtomically } from '../checkpoint/index.js';
+import { writeFolderAtomically, type ModelSource } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
 import { checkShapes, engineFor, stageOf, versionsOf, watched } from '../jobs/chain.js';
 import type { ComputeOptions, JobOptions } from '../jobs/index.js';
@@ -47,7 +47,7 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
   const versions = versionsOf(engine);
   const { out, maxMemory = defaultMaxMemory(), onProgress, onNote, signal } = o;
   for (const note of versionNotes(recipe, versions)) onNote?.(note);
-  const rows = await rowsOf(folder, model, recipe, o);
+  const rows = await rowsOf(source.source, model, recipe, o);
   for (const note of rows?.notes ?? []) onNote?.(note);
   const files = recipe.calibration?.files ?? [];
   const memory = { bytes: maxMemory, rowLength: rows?.length ?? 1 };
@@ -78,14 +78,14 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
 const copying = { recursive: true, mode: constants.COPYFILE_FICLONE };
 
 async function rowsOf(
-  folder: string,
+  source: ModelSource,
   { config }: Model,
   { calibration }: Recipe,
   o: JobOptions,
 ): Promise<SplitRows | undefined> {
   if (!calibration) return undefined;
   const maxLength = config.maxPositionEmbeddings;
-  const tokenizer = await loadTokenizer(folder);
+  const tokenizer = await source.tokenizer();
   const needed = (calibration.samples + calibration.heldOut) * Math.min(calibration.length, maxLength);
   const watching = watched(tokenizer, needed, stageOf(o, 'tokenizing'));
   return splitRows(watching, calibration.files, { ...calibration, maxLength });

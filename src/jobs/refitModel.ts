@@ -1,4 +1,4 @@
-import { loadTokenizer } from '../checkpoint/index.js';
+import type { ModelSource } from '../checkpoint/index.js';
 import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
@@ -62,7 +62,7 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   // Nothing is dropped of the whole model that lies in the same folder.
   const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
   const description = { ...base.description, config };
-  const { calibration, heldOut, length, notes } = await rowsOf(folder, config.maxPositionEmbeddings, o);
+  const { calibration, heldOut, length, notes } = await rowsOf(dropped.source, config.maxPositionEmbeddings, o);
   using computing = await engineFor(o);
   using whole = new Model(computing.engine, description, base.source);
   const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
@@ -81,9 +81,9 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   return { ...refit.record, out, notes: told };
 }
 
-async function rowsOf(folder: string, maxLength: number, o: RefitModelOptions) {
+async function rowsOf(source: ModelSource, maxLength: number, o: RefitModelOptions) {
   const { calibration, samples = 256, length = 2048, field, heldOut = 16, texts } = o;
-  const tokenizer = await loadTokenizer(folder);
+  const tokenizer = await source.tokenizer();
   const watching = watched(tokenizer, samples * Math.min(length, maxLength), stageOf(o, 'tokenizing'));
   return sweepRows(watching, calibration, { samples, length, field, heldOut, texts, maxLength });
 }

@@ -44,6 +44,7 @@ export {
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { examineSource, openModel, type OpenedModel } from './openModel.js';
+export { tensorWords } from './checkWeights.js';
 export { openSource } from './openSource.js';
 export {
   holdsWeight,
