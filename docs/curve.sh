@@ -22,8 +22,8 @@ curve() {
   shift 2
   echo "$name" >&2
   # Lists of files are split at spaces on purpose.
-  $llm_drop sweep "$MODEL" --calibration $CALIBRATION --text $TEXTS --targets "$targets" --counts "$counts" \
-    --samples "$chosen_on" --skip-rows "$samples" --rows "$rows" --length "$length" \
+  $llm_drop sweep "$MODEL" --calibration $CALIBRATION --text $TEXTS --target "$targets" --count "$counts" \
+    --samples "$chosen_on" --skip-rows "$samples" --held-out "$rows" --length "$length" \
     --speed-rounds "${SPEED_ROUNDS:-0}" --out "$out/$name.json" --format markdown "$@" >"$out/$name.md"
 }
 

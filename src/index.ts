@@ -5,9 +5,10 @@
  * `llm-drop/testing`; what no program needs is exported by neither.
  */
 
-// Jobs on model folders: score, drop, refit, quantize, sweep and export, each in one call.
+// Jobs on model folders: score, drop, refit, quantize, sweep, evaluate and export, each in one call.
 export {
   dropModules,
+  evaluateModel,
   exportCheckpoint,
   quantizeCheckpoint,
   refitModel,
@@ -17,6 +18,8 @@ export {
   type ComputeOptions,
   type DropModulesOptions,
   type DropResult,
+  type EvaluateModelOptions,
+  type EvaluateResult,
   type ExportCheckpointOptions,
   type ExportRecord,
   type JobOptions,
@@ -27,6 +30,7 @@ export {
   type RefitModelOptions,
   type RefitRecord,
   type RefitResult,
+  type RowOptions,
   type ScoreMetric,
   type ScoreModelOptions,
   type ScoreRecord,
@@ -158,12 +162,14 @@ export {
 
 // Text to rows of tokens, and rows through a model.
 export {
+  bosPlaces,
   calibrationRows,
   documentSeparator,
   drawRows,
   readDocuments,
   splitRows,
   sweepRows,
+  type BosPlace,
   type CalibrationOptions,
   type CalibrationRecord,
   type CalibrationRows,

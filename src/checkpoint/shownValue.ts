@@ -4,6 +4,21 @@ export function shownValue(value: unknown, most = 60): string {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
+/** What a message shows of names from a file: the first twelve, and how many more there are. */
+export function shownNames(names: readonly string[]): string {
+  const most = 12;
+  const more = names.length > most ? `, and ${names.length - most} more` : '';
+  return names.length === 0
+    ? 'none'
+    : `${names
+        .slice(0, most)
+        .map((name) => shownName(name))
+        .join(', ')}${more}`;
+}
+
+/** A name from a file, without quotes. */
+export const shownName = (name: string): string => (name.length > 60 ? `${name.slice(0, 59)}…` : name);
+
 /** A value without what lies deeper, so that nesting beyond the stack can be shown too. */
 function pruned(value: unknown, depth: number): unknown {
   if (typeof value === 'bigint') return String(value);

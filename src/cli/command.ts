@@ -21,6 +21,8 @@ interface Definition<O extends Options> {
   /** False for a command that only reads and writes files and needs no engine. @defaultValue true */
   readonly computes?: boolean;
   readonly options: O;
+  /** Names that options had before, which still work and are shown nowhere: the old name -> the option's. */
+  readonly oldNames?: Readonly<Record<string, string>>;
   /** Options that the library calls by another name: its name -> the one here. */
   readonly renamed?: Readonly<Record<string, string>>;
   /** Arguments behind `llm-drop`, and what they do. */

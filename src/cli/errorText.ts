@@ -9,9 +9,14 @@ export function errorText(error: unknown, { verbose = false }: { verbose?: boole
   const message = (error instanceof Error ? error.message || error.name : String(error))
     .replace(/\s*\n\s*/g, ' ')
     .trim();
-  if (error instanceof CommanderError) return message.replace(/\(Did you mean/, '(did you mean');
+  if (error instanceof CommanderError) return shortened(message.replace(/\(Did you mean/, '(did you mean'));
   const hint = expected.some((kind) => error instanceof kind) ? '' : ' (unexpected; run with --verbose for the stack)';
-  return `error: ${message}${hint}`;
+  return `error: ${shortened(message)}${hint}`;
+}
+
+/** Names from files and arguments can have any length. */
+function shortened(message: string, most = 2000): string {
+  return message.length > most ? `${message.slice(0, most)}…` : message;
 }
 
 function stackOf(error: unknown): string {

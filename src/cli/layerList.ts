@@ -1,3 +1,4 @@
+import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 /** No model has as many layers; a range beyond it is a slip of the finger. */
@@ -10,7 +11,7 @@ export function parseLayerList(list: string, flag: string): number[] {
     const match = /^\s*(\d+)\s*(?:-\s*(\d+)\s*)?$/.exec(entry);
     const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
     if (!match || last < first || last > mostLayers)
-      throw new UserError(`${flag}: '${entry.trim()}' is neither a layer nor a range of layers`, {
+      throw new UserError(`${flag}: ${shownValue(entry.trim())} is neither a layer nor a range of layers`, {
         hint: 'write 3,5 or 3-5',
       });
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);

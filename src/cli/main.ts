@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { run } from './run.js';
+import { StandardStream } from './standardStream.js';
 
 const interrupt = new AbortController();
 process.on('SIGINT', () => {
@@ -8,15 +9,8 @@ process.on('SIGINT', () => {
   interrupt.abort();
 });
 
-// A reader that has seen enough (`| head`) is no error.
-for (const stream of [process.stdout, process.stderr])
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    throw error;
-  });
-
 process.exitCode = await run(process.argv.slice(2), {
-  stdout: process.stdout,
-  stderr: process.stderr,
+  stdout: new StandardStream(process.stdout, 'standard output'),
+  stderr: new StandardStream(process.stderr, 'standard error'),
   signal: interrupt.signal,
 });

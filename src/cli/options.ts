@@ -1,3 +1,4 @@
+import { didYouMean, shownValue } from '../checkpoint/index.js';
 import { backendNames, UserError, type BackendName } from '../engine/index.js';
 import { parseLayerList } from './layerList.js';
 
@@ -45,7 +46,7 @@ export function int(description: string, least: number, fallback?: number): Opti
   const parse = (given: string, name: string): number => {
     const number = Number(given);
     if (!/^[+-]?\d+$/.test(given.trim()) || !Number.isSafeInteger(number) || number < least)
-      throw new UserError(`${name} must be a whole number of at least ${least}, found '${given}'`);
+      throw new UserError(`${name} must be a whole number of at least ${least}, found ${shownValue(given)}`);
     return number;
   };
   return { description, value: 'n', default: fallback, parse };
@@ -56,7 +57,7 @@ export function number(description: string): Option<number | undefined>;
 export function number(description: string, fallback?: number): Option<number | undefined> {
   const parse = (given: string, name: string): number => {
     if (given.trim() === '' || !Number.isFinite(Number(given)))
-      throw new UserError(`${name} must be a number, found '${given}'`);
+      throw new UserError(`${name} must be a number, found ${shownValue(given)}`);
     return Number(given);
   };
   return { description, value: 'x', default: fallback, parse };
@@ -71,29 +72,34 @@ export function choice<T extends string>(
 ): Option<T | undefined> {
   const parse = (given: string, name: string): T => {
     const found = choices.find((one) => one === given);
-    if (found === undefined) throw new UserError(`${name} must be one of ${choices.join(', ')}, found '${given}'`);
+    if (found === undefined)
+      throw new UserError(`${name} must be one of ${choices.join(', ')}, found ${shownValue(given)}`, {
+        hint: didYouMean(given, choices),
+      });
     return found;
   };
   return { description, value: choices.join('|'), default: fallback, parse };
 }
 
 /** Whole numbers such as `1,2,4`. */
-export const numbers = (
+export function numbers(description: string, least: number, fallback: readonly number[]): Option<readonly number[]>;
+export function numbers(description: string, least: number): Option<readonly number[] | undefined>;
+export function numbers(
   description: string,
   least: number,
-  fallback: readonly number[],
-): Option<readonly number[]> => ({
-  description,
-  value: 'n,...',
-  default: fallback,
-  parse: (given, name) =>
+  fallback?: readonly number[],
+): Option<readonly number[] | undefined> {
+  const parse = (given: string, name: string): number[] =>
     given.split(',').map((entry) => {
       const value = Number(entry);
       if (!/^\s*\d+\s*$/.test(entry) || !Number.isSafeInteger(value) || value < least)
-        throw new UserError(`${name} must be whole numbers of at least ${least}, such as ${least},8, found '${given}'`);
+        throw new UserError(
+          `${name} must be whole numbers of at least ${least}, such as ${least},8, found ${shownValue(given)}`,
+        );
       return value;
-    }),
-});
+    });
+  return { description, value: 'n,...', default: fallback, parse };
+}
 
 /** Several of some words, such as `attention,mlp`. */
 export const choices = <T extends string>(
@@ -108,7 +114,9 @@ export const choices = <T extends string>(
     given.split(',').map((entry) => {
       const found = known.find((one) => one === entry.trim());
       if (found === undefined)
-        throw new UserError(`${name} must be some of ${known.join(',')}, found '${entry.trim()}'`);
+        throw new UserError(`${name} must be some of ${known.join(',')}, found ${shownValue(entry.trim())}`, {
+          hint: didYouMean(entry.trim(), known),
+        });
       return found;
     }),
 });
@@ -125,6 +133,8 @@ export const dropOptions = {
   dropAttn: layers('drop the attention of these layers, e.g. 3,5 or 3-5'),
   dropMlp: layers('drop the MLP of these layers'),
 };
+
+export const overwriteOption = flag('replace what is already there');
 
 /** What every command takes. */
 export const commonOptions = {

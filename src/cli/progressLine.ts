@@ -5,6 +5,10 @@ export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  /** True where nobody takes what is written any more. */
+  readonly closed?: boolean;
+  /** Fails where what was written could not be. */
+  flushed?(): Promise<void>;
 }
 
 /**

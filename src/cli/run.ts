@@ -20,7 +20,7 @@ import { flagOf, withFlags, type OptionNames } from './flagNames.js';
 import { newerNodeNotice } from './newerNode.js';
 import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
-import { Ui, type Surroundings } from './ui.js';
+import { ReaderGone, Ui, type Surroundings } from './ui.js';
 
 const commands: readonly Command[] = [
   inspect,
@@ -41,7 +41,7 @@ const commands: readonly Command[] = [
 
 /** Runs a command line (without `node` and the script) and returns the exit code: 0, 1 for any error, 130 after Ctrl-C. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
-  const { stderr, signal } = surroundings;
+  const { stdout, stderr, signal } = surroundings;
   let ui: Ui | undefined;
   let names: OptionNames = { options: {} };
   const program = createProgram(surroundings, async (command, values) => {
@@ -53,11 +53,11 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     await command.run(values, ui);
   });
   try {
-    await program.parseAsync([...argv], { from: 'user' });
-    return 0;
+    const code = await program.parseAsync([...argv], { from: 'user' }).then(() => 0, codeOfEnd);
+    await stdout.flushed?.();
+    return code;
   } catch (error) {
     ui?.quiet();
-    if (error instanceof CommanderError && isHelp(error)) return error.exitCode;
     if (signal?.aborted) {
       stderr.write('interrupted\n');
       return 130;
@@ -67,8 +67,13 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
   }
 }
 
-const isHelp = ({ code }: CommanderError): boolean =>
-  ['commander.helpDisplayed', 'commander.help', 'commander.version'].includes(code);
+/** The exit code of what ends a command early and is no error: help, and a reader that has seen enough. */
+function codeOfEnd(error: unknown): number {
+  if (error instanceof ReaderGone) return 0;
+  const help = ['commander.helpDisplayed', 'commander.help', 'commander.version'];
+  if (error instanceof CommanderError && help.includes(error.code)) return error.exitCode;
+  throw error;
+}
 
 type Execute = (command: Command, values: Record<string, unknown>) => Promise<void>;
 
@@ -112,6 +117,8 @@ function register(program: Program, command: Command, execute: Execute): void {
       }),
     );
   for (const [name, option] of options) sub.addOption(programOption(name, option));
+  for (const [old, name] of Object.entries(command.oldNames ?? {}))
+    sub.addOption(oldOption(old, name, command.options[name]));
 }
 
 /** Checked here because Commander would complain about a missing option before one that it does not know. */
@@ -133,6 +140,13 @@ function programOption(name: string, option: Option<unknown>): ProgramOption {
   if (option.value && option.default !== undefined) made.default(option.default);
   const { parse } = option;
   if (parse) made.argParser((text) => parse(text, flag));
+  return made;
+}
+
+/** An option under the name that it had: not shown, and its value is the option's. */
+function oldOption(old: string, name: string, { default: _default, ...option }: Option<unknown>): ProgramOption {
+  const made = programOption(old, option).hideHelp();
+  made.attributeName = () => name;
   return made;
 }
 

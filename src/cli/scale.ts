@@ -1,3 +1,4 @@
+import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { Shard } from '../drop/index.js';
 import type { Option } from './options.js';
@@ -15,13 +16,13 @@ const units: Readonly<Record<string, number>> = {
 };
 
 /** Bytes such as `2GB`, `1.5 GiB` or `800M`. */
-export const size = (description: string): Option<number | undefined> => ({
+const size = (description: string): Option<number | undefined> => ({
   description,
   value: 'size',
   parse: (given, name) => {
     const [, amount, unit] = /^\s*([\d.]+)\s*([kmgt]?i?)b?\s*$/i.exec(given) ?? [];
     const bytes = Number(amount) * units[unit?.toLowerCase() ?? 'none'];
-    if (!(bytes > 0)) throw new UserError(`${name} must be a size such as 2GB or 800MB, found '${given}'`);
+    if (!(bytes > 0)) throw new UserError(`${name} must be a size such as 2GB or 800MB, found ${shownValue(given)}`);
     return Math.floor(bytes);
   },
 });
@@ -33,18 +34,9 @@ export const shard = (description: string): Option<Shard | undefined> => ({
   parse: (given, name) => {
     const [, index, count] = (/^(\d+)\/(\d+)$/.exec(given) ?? []).map(Number);
     if (!(index >= 1 && index <= count))
-      throw new UserError(`${name} must be a part such as 3/16, counted from 1, found '${given}'`);
+      throw new UserError(`${name} must be a part such as 3/16, counted from 1, found ${shownValue(given)}`);
     return { index, count };
   },
 });
 
-/** Whole numbers such as `1,4,8`. */
-export const counts = (description: string): Option<readonly number[] | undefined> => ({
-  description,
-  value: 'n,n',
-  parse: (given, name) => {
-    if (!/^\d+(,\d+)*$/.test(given) || given.split(',').some((n) => Number(n) < 1))
-      throw new UserError(`${name} must be whole numbers such as 1,4,8, found '${given}'`);
-    return given.split(',').map(Number);
-  },
-});
+export const maxMemoryOption = size('memory to stay under, e.g. 2GB (default: 80% of the machine)');

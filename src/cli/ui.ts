@@ -10,6 +10,9 @@ export interface Surroundings {
   readonly signal?: AbortSignal;
 }
 
+/** Thrown where a text that is made as it is read has no reader any more. */
+export class ReaderGone extends Error {}
+
 /** How commands speak: results on stdout, progress and notes on stderr. */
 export class Ui {
   readonly signal: AbortSignal;
@@ -37,9 +40,10 @@ export class Ui {
     else for (const line of forPeople(result)) this.surroundings.stdout.write(`${line}\n`);
   }
 
-  /** Text for people as it comes; nothing with `--json`. */
+  /** Text for people as it comes; nothing with `--json`. Ends the command where nobody reads it. */
   stream(text: string): void {
     if (this.json || text === '') return;
+    if (this.surroundings.stdout.closed) throw new ReaderGone();
     this.quiet();
     this.surroundings.stdout.write(text);
   }

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { fingerprintOf } from '../progress/index.js';
 import { writeFolderAtomically, type ModelSource } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
-import { checkShapes, engineFor, stageOf, versionsOf, watched } from '../jobs/chain.js';
+import { checkShapes, engineFor, rowsOfText, versionsOf } from '../jobs/chain.js';
 import type { ComputeOptions, JobOptions } from '../jobs/index.js';
 import { Model, defaultMaxMemory, openModel } from '../models/index.js';
 import { compressReport, type CompressReport } from './compressReport.js';
@@ -84,9 +84,7 @@ async function rowsOf(
   o: JobOptions,
 ): Promise<SplitRows | undefined> {
   if (!calibration) return undefined;
-  const maxLength = config.maxPositionEmbeddings;
-  const tokenizer = await source.tokenizer();
-  const needed = (calibration.samples + calibration.heldOut) * Math.min(calibration.length, maxLength);
-  const watching = watched(tokenizer, needed, stageOf(o, 'tokenizing'));
-  return splitRows(watching, calibration.files, { ...calibration, maxLength });
+  return rowsOfText(await source.tokenizer(), config, { ...o, ...calibration }, (tokenizer, rows) =>
+    splitRows(tokenizer, calibration.files, rows),
+  );
 }

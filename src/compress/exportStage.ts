@@ -13,7 +13,7 @@ export async function exportStage(job: Job, one: RecipeExport): Promise<StageSta
   return place.finish(async (folder) => {
     const file = exportName(job.name, one);
     const result = await exportCheckpoint(from, {
-      ...{ to: one.format, type: one.type ?? undefined, zero: one.zero },
+      ...{ to: one.to, type: one.type ?? undefined, zero: one.zero },
       ...{ out: join(folder, exported, file), engine, onProgress, onNote, signal },
     });
     const { notes } = result;

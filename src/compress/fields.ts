@@ -1,12 +1,12 @@
+import { didYouMean, shownName, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 /** Reads a value of JSON, or refuses it by its key and what was expected. */
 export type Read<T> = (value: unknown, key: string) => T;
 
 /** `recipe.json: quantize.groupSize must be one of 32, 64, found 48` */
-export function refuse(key: string, expected: string, value: unknown): never {
-  const found = value === undefined ? 'nothing' : JSON.stringify(value);
-  throw new UserError(`${key} must be ${expected}, found ${found.length > 60 ? `${found.slice(0, 59)}…` : found}`);
+export function refuse(key: string, expected: string, value: unknown, hint?: string): never {
+  throw new UserError(`${key} must be ${expected}, found ${shownValue(value)}`, { hint });
 }
 
 /** What is left out, or null, is `value`. */
@@ -40,7 +40,12 @@ export const oneOf =
   <T extends string | number>(choices: readonly T[]): Read<T> =>
   (value, key) =>
     choices.find((one) => one === value) ??
-    refuse(key, choices.length > 1 ? `one of ${choices.join(', ')}` : `'${choices[0]}'`, value);
+    refuse(
+      key,
+      choices.length > 1 ? `one of ${choices.join(', ')}` : `'${choices[0]}'`,
+      value,
+      typeof value === 'string' ? didYouMean(value, choices.map(String)) : undefined,
+    );
 
 export const list =
   <T>(item: Read<T>, least = 0): Read<readonly T[]> =>
@@ -49,17 +54,31 @@ export const list =
       ? value.map((one, i) => item(one, `${key}[${i}]`))
       : refuse(key, least ? `a list of at least ${least}` : 'a list', value);
 
-/** An object of these keys and no others. */
+/** An object of these keys and no others; `oldNames` are what keys were called before, which still works. */
 export const object =
-  <T extends object>(fields: { readonly [K in keyof T]: Read<T[K]> }): Read<T> =>
+  <T extends object>(
+    fields: { readonly [K in keyof T]: Read<T[K]> },
+    oldNames: Readonly<Record<string, keyof T & string>> = {},
+  ): Read<T> =>
   (value, key) => {
     const names = Object.keys(fields) as (keyof T & string)[];
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       return refuse(key, `an object with ${names.join(', ')}`, value);
-    const given = value as Record<string, unknown>;
+    const given = renamed(value as Record<string, unknown>, oldNames);
     const at = (name: string): string => (key.endsWith(':') ? `${key} ${name}` : `${key}.${name}`);
     const unknown = Object.keys(given).find((name) => !names.includes(name as keyof T & string));
     if (unknown !== undefined)
-      throw new UserError(`${at(unknown)} is not known`, { hint: `the keys there are ${names.join(', ')}` });
+      throw new UserError(`${at(shownName(unknown))} is not known`, {
+        hint: [didYouMean(unknown, names) ?? [], `the keys there are ${names.join(', ')}`].flat().join(' '),
+      });
     return Object.fromEntries(names.map((name) => [name, fields[name](given[name], at(name))])) as T;
   };
+
+/** An old name beside the new one stays, and is refused as one that is not known. */
+const renamed = (given: Record<string, unknown>, oldNames: Readonly<Record<string, string>>): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(given).map(([name, value]) => {
+      const now = Object.hasOwn(oldNames, name) ? oldNames[name] : name;
+      return [now in given ? name : now, value];
+    }),
+  );

@@ -14,6 +14,7 @@ import { UserError } from '../engine/index.js';
 import { exportFormats, exportTypes, type ExportFormat, type ExportType } from '../export/index.js';
 import type { Drops } from '../models/index.js';
 import { quantizeMethods, type GroupOptions, type QuantizeMethod } from '../quant/index.js';
+import { rowDefaults } from '../text/index.js';
 import { fallback, flag, list, number, object, oneOf, optional, refuse, text, whole, type Read } from './fields.js';
 
 export const recipeSchema = 'llm-drop/recipe/1';
@@ -46,7 +47,7 @@ export interface RecipeQuantization extends Required<Omit<GroupOptions, 'range'>
 }
 
 export interface RecipeExport {
-  readonly format: ExportFormat;
+  readonly to: ExportFormat;
   /** Type of the weights; null leaves them as they are. */
   readonly type: ExportType | null;
   readonly zero: boolean;
@@ -132,16 +133,19 @@ const quantize: Read<RecipeQuantization> = (value, key) => {
 };
 
 const exported: Read<RecipeExport> = (value, key) => {
-  const { format, type, zero } = object<RecipeExport>({
-    format: oneOf(exportFormats),
-    type: optional(oneOf(exportTypes)),
-    zero: fallback(flag, false),
-  })(value, key);
-  if (type && format === 'llm-drop') refuse(`${key}.type`, 'left out for llm-drop, which keeps the weights', type);
-  if (type?.startsWith('q') && format !== 'gguf')
-    refuse(`${key}.type`, `one of ${exportTypes.filter((one) => !one.startsWith('q')).join(', ')} for ${format}`, type);
-  if (zero && format === 'llm-drop') refuse(`${key}.zero`, 'false for llm-drop, which keeps the weights', zero);
-  return { format, type, zero };
+  const { to, type, zero } = object<RecipeExport>(
+    {
+      to: oneOf(exportFormats),
+      type: optional(oneOf(exportTypes)),
+      zero: fallback(flag, false),
+    },
+    { format: 'to' },
+  )(value, key);
+  if (type && to === 'llm-drop') refuse(`${key}.type`, 'left out for llm-drop, which keeps the weights', type);
+  if (type?.startsWith('q') && to !== 'gguf')
+    refuse(`${key}.type`, `one of ${exportTypes.filter((one) => !one.startsWith('q')).join(', ')} for ${to}`, type);
+  if (zero && to === 'llm-drop') refuse(`${key}.zero`, 'false for llm-drop, which keeps the weights', zero);
+  return { to, type, zero };
 };
 
 const digest: Read<string> = (value, key) =>
@@ -152,10 +156,10 @@ const recipe = object<Recipe>({
   calibration: optional(
     object<RecipeText>({
       files: list(text, 1),
-      samples: fallback(whole(1), 128),
-      length: fallback(whole(2), 512),
+      samples: fallback(whole(1), rowDefaults.samples),
+      length: fallback(whole(2), rowDefaults.length),
       field: fallback(text, 'text'),
-      heldOut: fallback(whole(1), 16),
+      heldOut: fallback(whole(1), rowDefaults.heldOut),
     }),
   ),
   drop: optional(drop),
@@ -193,10 +197,10 @@ export function parseRecipe(value: unknown, where = 'the recipe'): Recipe {
     fail('compensate gives back what drop takes, so it needs drop', 'llm-drop compensate refits a dropped model');
   const reader = textReader(read);
   if (reader && !read.calibration) fail(`${reader} looks at a text, so calibration is needed`);
-  const names = read.export.map(({ format, type, zero }) => exportName('model', { format, type, zero }));
+  const names = read.export.map((one) => exportName('model', one));
   const twice = names.findIndex((name, i) => names.indexOf(name) < i);
   if (twice >= 0) fail(`export[${twice}] is the same as export[${names.indexOf(names[twice])}]`);
-  const plain = read.export.findIndex(({ format, zero }) => format === 'hf' && !zero);
+  const plain = read.export.findIndex(({ to, zero }) => to === 'hf' && !zero);
   if (plain >= 0 && read.drop && !isLists(read.drop) && ['attention', 'mlp'].includes(read.drop.target))
     fail(
       `export[${plain}]: a plain hf checkpoint cannot leave out an ${read.drop.target === 'mlp' ? 'MLP' : 'attention'} alone`,
@@ -213,9 +217,9 @@ function textReader({ drop, compensate, quantize }: Recipe): string | undefined 
 }
 
 /** `hf-zero-bf16` for a folder, `model-q4_0.gguf` for a file. */
-export function exportName(model: string, { format, type, zero }: RecipeExport): string {
+export function exportName(model: string, { to, type, zero }: RecipeExport): string {
   const suffix = [...(zero ? ['zero'] : []), ...(type ? [type] : [])].map((word) => `-${word}`).join('');
-  return format === 'gguf' ? `${model}${suffix}.gguf` : `${format}${suffix}`;
+  return to === 'gguf' ? `${model}${suffix}.gguf` : `${to}${suffix}`;
 }
 
 /** A recipe to start from, for a model of so many layers. */
@@ -225,5 +229,5 @@ export const exampleRecipe = (files: readonly string[], layers: number): object 
   drop: { target: 'attention', count: Math.max(1, Math.round(layers / 6)) },
   compensate: { mode: 'all' },
   quantize: { method: 'gptq', groupSize: 128 },
-  export: [{ format: 'gguf' }],
+  export: [{ to: 'gguf' }],
 });

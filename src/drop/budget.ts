@@ -1,3 +1,4 @@
+import { shownName, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 /** What a budget limits: the time of a decoded token, parameters, or key-value bytes of a token. */
@@ -37,7 +38,7 @@ function parseBudget(text: string): Budget {
   const match = /^(decode|parameters|kv)=(\d+(?:\.\d+)?|\.\d+) ?([a-zA-Z]*)$/.exec(text);
   const kind = match?.[1] as BudgetKind | undefined;
   const fail = (problem: string): never => {
-    throw new UserError(`the budget '${text}' ${problem}`, {
+    throw new UserError(`the budget ${shownValue(text)} ${problem}`, {
       hint: 'write decode=0.8, parameters=0.7 or kv=0.5, or with units decode=20ms, parameters=100M, kv=12kB',
     });
   };
@@ -48,7 +49,7 @@ function parseBudget(text: string): Budget {
     return { kind, most: number, relative: true, text };
   }
   if (!Object.hasOwn(units[kind], unit))
-    fail(`has the unit ${unit}, but ${kind} knows ${Object.keys(units[kind]).join(', ')}`);
+    fail(`has the unit ${shownName(unit)}, but ${kind} knows ${Object.keys(units[kind]).join(', ')}`);
   return { kind, most: number * units[kind][unit], relative: false, text };
 }
 

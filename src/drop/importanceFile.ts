@@ -1,4 +1,4 @@
-import { shownValue } from '../checkpoint/index.js';
+import { nearest, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';
@@ -7,12 +7,27 @@ import { sumsLength, type ScoreSums } from './scoreSums.js';
 
 const similarities = ['attention', 'mlp', 'block', 'attentionBare', 'mlpBare'] as const;
 
+/** What is read of scores; the rest of their record is for people. */
+const scoreKeys = ['metric', 'samples', 'length', 'tokens', 'similarity', 'blockConsecutive', 'drawnFrom'];
+const shardKeys = ['shard', 'fingerprint', 'sums'];
+
+/** Fails where a key that is not there has one in its place that looks like it. */
+function refuseMistyped(
+  object: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+  fail: (problem: string, hint: string) => never,
+): void {
+  const missing = known.filter((key) => !(key in object));
+  for (const key of Object.keys(object)) {
+    const meant = known.includes(key) ? undefined : nearest(key, missing);
+    if (meant !== undefined) fail(`holds the key ${shownValue(key)}, which is not known`, `did you mean ${meant}?`);
+  }
+}
+
 /** Scores as JSON holds them, of a model of `layers` layers. UserError where they are of another form or another model. */
 export function parseImportance(value: unknown, layers: number, where: string): Importance {
-  const fail = (problem: string): never => {
-    throw new UserError(`${where} ${problem}`, {
-      hint: 'scores are written by scoreImportance, or by llm-drop score --out',
-    });
+  const fail = (problem: string, hint = 'scores are written by scoreImportance, or by llm-drop score --out'): never => {
+    throw new UserError(`${where} ${problem}`, { hint });
   };
   const object = (part: unknown, name: string): Record<string, unknown> =>
     typeof part === 'object' && part !== null && !Array.isArray(part)
@@ -36,7 +51,9 @@ export function parseImportance(value: unknown, layers: number, where: string): 
   const all = object(value, 'of scores');
   // Gate-Norm's scores are of weights, not of tokens.
   const least = all.metric === 'gate-norm' ? 0 : 1;
+  refuseMistyped(all, scoreKeys, fail);
   const similarity = object(all.similarity, `'similarity'`);
+  refuseMistyped(similarity, similarities, fail);
   const windows = Array.isArray(all.blockConsecutive) ? all.blockConsecutive : [];
   if (windows.length > 0 && windows.length !== layers)
     throw new UserError(`${where} scores windows of ${windows.length} layers, but the model has ${layers}`);
@@ -59,8 +76,8 @@ export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'> {
 
 /** The sums of a shard as JSON holds them. UserError where it is no shard's. */
 export function parseShard(value: unknown, where: string): ShardSums {
-  const fail = (problem: string): never => {
-    throw new UserError(`${where} ${problem}`, { hint: 'shards are written by llm-drop score --shard i/n --out' });
+  const fail = (problem: string, hint = 'shards are written by llm-drop score --shard i/n --out'): never => {
+    throw new UserError(`${where} ${problem}`, { hint });
   };
   const object = (part: unknown, name: string): Record<string, unknown> =>
     typeof part === 'object' && part !== null && !Array.isArray(part)
@@ -75,6 +92,7 @@ export function parseShard(value: unknown, where: string): ShardSums {
       ? (list as number[])
       : fail(`holds no list of whole numbers '${name}'`);
   const all = object(value, 'of scores');
+  refuseMistyped(all, shardKeys, fail);
   if (all.shard === undefined) fail('holds whole scores, not those of a shard');
   const shard = object(all.shard, 'shard');
   const fingerprint = object(all.fingerprint, 'fingerprint');

@@ -1,3 +1,4 @@
+import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { checkedIndices, uniform, type Drops } from '../models/index.js';
 import type { Importance, Scores } from './importance.js';
@@ -88,6 +89,6 @@ function candidateScores({ attention, mlp, block }: Importance['similarity'], ta
     case 'joint':
       return [...attention, ...mlp];
     default:
-      throw new UserError(`there is no target '${String(target)}'`, { hint: `choose one of ${targets.join(', ')}` });
+      throw new UserError(`there is no target ${shownValue(target)}`, { hint: `choose one of ${targets.join(', ')}` });
   }
 }

@@ -2,4 +2,4 @@
 export { ReferenceOutputs, rowDivergence, type ComparedLoss } from './agreement.js';
 export { compareDecodeSpeeds, decodeSpeed, type CompareSpeedsOptions } from './decodeSpeed.js';
 export { computeLogits, type LogitsResult } from './logits.js';
-export { checkPredictable, evaluateLoss, pairedDifference, rowNats, type LossResult } from './loss.js';
+export { byRows, checkPredictable, evaluateLoss, pairedDifference, rowNats, type LossResult } from './loss.js';

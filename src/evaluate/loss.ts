@@ -44,6 +44,12 @@ export function lossOf(nats: readonly number[], rows: readonly Int32Array[]): Lo
   return { loss, perplexity: Math.exp(loss), tokens, rowLosses: nats.map((sum, i) => sum / (rows[i].length - 1)) };
 }
 
+/** A loss in which each row counts the same, however long it is. */
+export function byRows(result: LossResult): LossResult {
+  const loss = result.rowLosses.reduce((a, b) => a + b, 0) / result.rowLosses.length;
+  return { ...result, loss, perplexity: Math.exp(loss) };
+}
+
 /** The mean difference of two models' row losses, and its standard error over the rows (null for one row): what differs between rows cancels. */
 export function pairedDifference(
   before: Pick<LossResult, 'rowLosses'>,

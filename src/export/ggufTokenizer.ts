@@ -1,3 +1,4 @@
+import { shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import {
   bool,
@@ -75,7 +76,7 @@ function tokensOf(tokenizer: JsonObject, vocab: Record<string, number>, size: nu
   const place = (token: string, id: number, type: number): void => {
     if (!Number.isInteger(id) || id < 0 || id >= size)
       throw new UserError(
-        `${where}: token ${JSON.stringify(token)} has the id ${id}, but config.json has a vocab_size of ${size}`,
+        `${where}: token ${shownValue(token)} has the id ${id}, but config.json has a vocab_size of ${size}`,
       );
     text[id] = token;
     types[id] = type;

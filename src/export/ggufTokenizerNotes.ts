@@ -1,5 +1,5 @@
 /** What of a tokenizer a GGUF file cannot hold, in sentences. */
-import { addedTokenOf, type AddedToken, type ChatTemplates, type JsonObject } from '../checkpoint/index.js';
+import { addedTokenOf, shownValue, type AddedToken, type ChatTemplates, type JsonObject } from '../checkpoint/index.js';
 
 export const addedTokens = (tokenizer: JsonObject): AddedToken[] =>
   (tokenizer.added_tokens as JsonObject[]).map(addedTokenOf);
@@ -13,7 +13,7 @@ export const templateNotes = (templates: ChatTemplates): string[] =>
 export function flagNotes(tokenizer: JsonObject): string[] {
   const flagged = addedTokens(tokenizer).filter((t) => t.leftStrip || t.rightStrip || t.singleWord);
   if (flagged.length === 0) return [];
-  const names = flagged.slice(0, 3).map(({ content }) => JSON.stringify(content));
+  const names = flagged.slice(0, 3).map(({ content }) => shownValue(content));
   const more = flagged.length > names.length ? ` and ${flagged.length - names.length} more` : '';
   return [
     `a GGUF cannot say that added tokens take white space along or count as whole words only: ${names.join(', ')}${more}`,

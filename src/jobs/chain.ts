@@ -7,4 +7,4 @@ export { checkShapes } from './quantizeShapes.js';
 export { workOutQuantized } from './quantizeWork.js';
 export { workOutRefit } from './refitWork.js';
 export type { Resumable, Resume } from './resume.js';
-export { watched } from './watchedTokenizer.js';
+export { rowsOfText } from './textRows.js';

@@ -6,7 +6,7 @@ import {
   type Importance,
   type MethodRequest,
 } from '../drop/index.js';
-import { splitRows, type SplitRows } from '../text/index.js';
+import { splitRows } from '../text/index.js';
 import {
   checkedIndices,
   Model,
@@ -18,17 +18,17 @@ import {
 } from '../models/index.js';
 import { checkedDrop } from './dropRequest.js';
 import { workOutDrop, type DropTask } from './dropWork.js';
-import { engineFor, stageOf, type JobOptions } from './jobOptions.js';
+import { engineFor, type JobOptions } from './jobOptions.js';
 import { programVersions, versionsOf } from './provenance.js';
 import { ResumeBeside } from './resume.js';
 import { scoresOf, type GivenScores } from './scoresOf.js';
-import { loadTextModel, type TextModel } from './textModel.js';
+import { loadTextModel } from './textModel.js';
+import { rowsOfText, type RowOptions } from './textRows.js';
 import { checkVacant } from './vacant.js';
-import { watched } from './watchedTokenizer.js';
 
 /** What to drop is said by `drops`, or by `target` and `count` with `importance`, `calibration` or a method without text. */
 export interface DropModulesOptions
-  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, Partial<MethodRequest> {
+  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, RowOptions, Partial<MethodRequest> {
   /** The folder to write the smaller model to. */
   readonly out: string;
   /** Replace a model folder that is already there. @defaultValue false */
@@ -41,13 +41,6 @@ export interface DropModulesOptions
   readonly importance?: string | Importance;
   /** Text to score or search on, and behind those rows to measure the loss on. @defaultValue no loss is measured */
   readonly calibration?: readonly string[];
-  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
-  readonly samples?: number;
-  readonly length?: number;
-  /** The text's field in .jsonl files. @defaultValue 'text' */
-  readonly field?: string;
-  /** Rows to measure the loss on. @defaultValue 16 */
-  readonly heldOut?: number;
   /** Refit output projections that stay to give back part of what went. @defaultValue none is refit */
   readonly compensate?: CompensationMode;
   /** How much a refit is held back, as a multiple of the mean of diag(Z'Z). @defaultValue 1 */
@@ -84,7 +77,9 @@ async function dropMeasured(
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined });
   const { model } = loaded;
   const scores = await givenScores(o, model);
-  const rows = await rowsOf(loaded, files, scores, o);
+  const rows = await rowsOfText(loaded.tokenizer, model.config, { ...o, ...scores?.seen }, (tokenizer, options) =>
+    splitRows(tokenizer, files, options),
+  );
   const refit = o.compensate && { mode: o.compensate, alpha: o.alpha ?? 1 };
   const task = { source: model, model, method, importance: scores?.importance, rows, files, refit };
   const named = method ? undefined : namedModules(model, o);
@@ -128,22 +123,6 @@ const givenScores = async (
   { config }: OpenedModel,
 ): Promise<GivenScores | undefined> =>
   importance === undefined ? undefined : scoresOf(importance, config.numHiddenLayers);
-
-function rowsOf(
-  { model, tokenizer }: TextModel,
-  files: readonly string[],
-  scores: GivenScores | undefined,
-  o: DropModulesOptions,
-): Promise<SplitRows> {
-  const { samples = 256, length = 2048, heldOut = 16, field } = o;
-  const maxLength = model.config.maxPositionEmbeddings;
-  const needed = (samples + heldOut) * Math.min(length, maxLength);
-  return splitRows(watched(tokenizer, needed, stageOf(o, 'tokenizing')), files, {
-    ...{ samples, length, heldOut, field },
-    ...scores?.seen,
-    maxLength,
-  });
-}
 
 /** All that will be dropped, what the model had dropped before included. */
 function namedModules({ config }: OpenedModel, { drops = {} }: DropModulesOptions): Drops {

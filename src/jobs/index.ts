@@ -1,5 +1,6 @@
 /** One function for each job on a model folder: what it does is told by one kind of progress, and said in a record. */
 export { dropModules, type DropModulesOptions, type DropResult } from './dropModules.js';
+export { evaluateModel, type EvaluateModelOptions, type EvaluateResult } from './evaluateModel.js';
 export { exportCheckpoint, type ExportCheckpointOptions, type ExportRecord } from './exportCheckpoint.js';
 export type { ComputeOptions, JobOptions, JobProgress } from './jobOptions.js';
 export { provenance, type Provenance } from './provenance.js';
@@ -10,3 +11,4 @@ export { scoreMetrics, scoreModel, type ScoreMetric, type ScoreModelOptions, typ
 export type { SweepChoice } from './sweepChoice.js';
 export type { SweepFile } from './sweepFile.js';
 export { sweepModel, type SweepModelOptions, type SweepRecord } from './sweepModel.js';
+export type { RowOptions } from './textRows.js';

@@ -3,15 +3,15 @@ import { sweepRows, type HeldOutText } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
 import type { GroupOptions, QuantizeMethod, QuantizeRecord } from '../quant/index.js';
-import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { checkShapes } from './quantizeShapes.js';
 import { workOutQuantized, type QuantizeSettings } from './quantizeWork.js';
 import { ResumeBeside } from './resume.js';
+import { rowsOfText, type RowOptions } from './textRows.js';
 import { checkVacant } from './vacant.js';
-import { watched } from './watchedTokenizer.js';
 
-export interface QuantizeCheckpointOptions extends JobOptions, ComputeOptions {
+export interface QuantizeCheckpointOptions extends JobOptions, ComputeOptions, RowOptions {
   /** The folder to write the quantized model to. */
   readonly out: string;
   /** Replace a model folder that is already there. @defaultValue false */
@@ -34,15 +34,8 @@ export interface QuantizeCheckpointOptions extends JobOptions, ComputeOptions {
   readonly head?: boolean;
   /** Text to calibrate on: .txt files, .jsonl files, or folders of them. */
   readonly calibration?: readonly string[];
-  /** Rows, and tokens a row, at most the context of the model. @defaultValue 128 and 512 */
-  readonly samples?: number;
-  readonly length?: number;
-  /** The text's field in .jsonl files. @defaultValue 'text' */
-  readonly field?: string;
   /** Texts to measure the loss on, each for itself. @defaultValue the calibration text, behind its rows */
   readonly texts?: readonly string[];
-  /** Rows of each text to measure on. @defaultValue 16 */
-  readonly heldOut?: number;
   /** Bytes that measuring the loss may take; where it does not do, no loss is measured. @defaultValue 80% of the machine's */
   readonly maxMemory?: number;
 }
@@ -113,15 +106,12 @@ interface Rows {
 async function rowsOf(source: ModelSource, model: Model, o: QuantizeCheckpointOptions): Promise<Rows> {
   const given = o.calibration ?? o.texts;
   if (!given) return { calibration: [], texts: [], notes: ['no loss is measured without `texts`'] };
-  const { samples = 128, heldOut = 16, field, texts } = o;
-  const maxLength = model.config.maxPositionEmbeddings;
-  const asked = o.length ?? 512;
-  const length = Math.min(asked, maxLength);
-  const tokenizer = await source.tokenizer();
-  const watching = watched(tokenizer, (samples + heldOut) * length, stageOf(o, 'tokenizing'));
-  const found = await sweepRows(watching, given, { samples, length: asked, field, heldOut, texts, maxLength });
+  const { texts } = o;
+  const found = await rowsOfText(await source.tokenizer(), model.config, o, (tokenizer, options) =>
+    sweepRows(tokenizer, given, { ...options, texts }),
+  );
   const rows = { calibration: found.calibration, texts: found.heldOut, notes: found.notes };
-  if (fitsMemory(model, { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length })) return rows;
+  if (fitsMemory(model, { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: found.length })) return rows;
   const notes = [...found.notes, 'no loss is measured: the weights do not fit in memory at once'];
   return { ...rows, texts: [], notes };
 }

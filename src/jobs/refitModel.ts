@@ -1,17 +1,16 @@
-import type { ModelSource } from '../checkpoint/index.js';
 import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { defaultMaxMemory, fitsMemory, Model, openModel, recordedDrops } from '../models/index.js';
-import { engineFor, stageOf, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { checkPair, type RefitPair } from './refitPair.js';
 import { workOutRefit, type RefitRecord } from './refitWork.js';
 import { ResumeBeside } from './resume.js';
+import { rowsOfText, type RowOptions } from './textRows.js';
 import { checkVacant } from './vacant.js';
-import { watched } from './watchedTokenizer.js';
 
-export interface RefitModelOptions extends JobOptions, ComputeOptions {
+export interface RefitModelOptions extends JobOptions, ComputeOptions, RowOptions {
   /** The folder to write the refit model to. */
   readonly out: string;
   /** Replace a model folder that is already there. @defaultValue false */
@@ -24,15 +23,8 @@ export interface RefitModelOptions extends JobOptions, ComputeOptions {
   readonly alpha?: number;
   /** Text to fit on: .txt files, .jsonl files, or folders of them. */
   readonly calibration: readonly string[];
-  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
-  readonly samples?: number;
-  readonly length?: number;
-  /** The text's field in .jsonl files. @defaultValue 'text' */
-  readonly field?: string;
   /** Texts to measure the loss on, each for itself. @defaultValue the calibration text, behind its rows */
   readonly texts?: readonly string[];
-  /** Rows of each text to measure on. @defaultValue 16 */
-  readonly heldOut?: number;
   /** Bytes that the process may take. @defaultValue 80% of the machine's */
   readonly maxMemory?: number;
 }
@@ -62,7 +54,12 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   // Nothing is dropped of the whole model that lies in the same folder.
   const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
   const description = { ...base.description, config };
-  const { calibration, heldOut, length, notes } = await rowsOf(dropped.source, config.maxPositionEmbeddings, o);
+  const { calibration, heldOut, length, notes } = await rowsOfText(
+    await dropped.source.tokenizer(),
+    config,
+    o,
+    (tokenizer, rows) => sweepRows(tokenizer, files, { ...rows, texts: o.texts }),
+  );
   using computing = await engineFor(o);
   using whole = new Model(computing.engine, description, base.source);
   const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
@@ -79,13 +76,6 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   await resume.finished();
   const told = fits ? notes : [...notes, 'no loss is measured: the weights do not fit in memory at once'];
   return { ...refit.record, out, notes: told };
-}
-
-async function rowsOf(source: ModelSource, maxLength: number, o: RefitModelOptions) {
-  const { calibration, samples = 256, length = 2048, field, heldOut = 16, texts } = o;
-  const tokenizer = await source.tokenizer();
-  const watching = watched(tokenizer, samples * Math.min(length, maxLength), stageOf(o, 'tokenizing'));
-  return sweepRows(watching, calibration, { samples, length, field, heldOut, texts, maxLength });
 }
 
 /** Of the whole model and of the dropped one, by text. */

@@ -6,30 +6,26 @@ import {
   type Shard,
   type ShardRecord,
 } from '../drop/index.js';
-import { drawRows } from '../text/index.js';
+import { drawRows, rowDefaults } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { defaultMaxMemory, recordedDrops, type Drops, type LoadedModel, type LoadOptions } from '../models/index.js';
-import { stageOf, type JobOptions } from './jobOptions.js';
+import type { JobOptions } from './jobOptions.js';
 import { checkOutputFile, writeJson } from './jsonFiles.js';
 import { provenance, type Provenance } from './provenance.js';
 import { scoreRows, type ScoredRows } from './scoreRows.js';
 import { loadTextModel, type TextModel } from './textModel.js';
-import { watched } from './watchedTokenizer.js';
+import { rowsOfText, type RowOptions } from './textRows.js';
 
 /** What a model's modules are scored by. */
 export type ScoreMetric = Exclude<MetricName, 'random'>;
 export const scoreMetrics = metricNames.filter((name): name is ScoreMetric => name !== 'random');
 
-export interface ScoreModelOptions extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'> {
+export interface ScoreModelOptions
+  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, Omit<RowOptions, 'heldOut'> {
   /** Text to calibrate on: .txt files, .jsonl files, or folders of them, of which one row is taken in turn; none for `gate-norm`. */
   readonly calibration?: readonly string[];
   /** `gate-norm` reads weights alone. @defaultValue 'cosine' */
   readonly metric?: ScoreMetric;
-  /** Rows, and tokens a row, at most the context of the model. @defaultValue 256 and 2048 */
-  readonly samples?: number;
-  readonly length?: number;
-  /** The text's field in .jsonl files. @defaultValue 'text' */
-  readonly field?: string;
   /** Draws the rows at random from the first 8 times as many, the same for the same seed. @defaultValue the first rows */
   readonly seed?: number;
   /** Windows of so many blocks to score. @defaultValue of all lengths; where layers are streamed, of 1 */
@@ -65,7 +61,7 @@ export async function scoreModel(folder: string, options: ScoreModelOptions = {}
   const o = { ...options, metric: options.metric ?? 'cosine', maxMemory: options.maxMemory ?? defaultMaxMemory() };
   checkText(o);
   if (o.out !== undefined) await checkOutputFile(o.out);
-  const { length = defaultLength, calibration } = o;
+  const { length = rowDefaults.length, calibration } = o;
   await using loaded = await loadTextModel(folder, { ...o, memory: { bytes: o.maxMemory, rowLength: length } });
   const { model } = loaded;
   const scored: Scored = calibration ? await scoreText(loaded, calibration, o) : await scoreWeights(model);
@@ -84,9 +80,6 @@ export async function scoreModel(folder: string, options: ScoreModelOptions = {}
   return record;
 }
 
-const defaultSamples = 256;
-const defaultLength = 2048;
-
 interface Scored extends Pick<ScoredRows, 'importance' | 'record'>, Partial<Pick<ScoredRows, 'finished'>> {
   readonly drawnFrom: number;
 }
@@ -96,10 +89,10 @@ async function scoreText(
   calibration: readonly string[],
   o: ScoreModelOptions & { readonly metric: ScoreMetric; readonly maxMemory: number },
 ): Promise<Scored> {
-  const { samples = defaultSamples, length = defaultLength } = o;
-  const maxLength = model.config.maxPositionEmbeddings;
-  const watching = watched(tokenizer, samples * Math.min(length, maxLength), stageOf(o, 'tokenizing'));
-  const drawn = await drawRows(watching, calibration, { samples, length, maxLength, field: o.field, seed: o.seed });
+  const { seed } = o;
+  const drawn = await rowsOfText(tokenizer, model.config, { ...o, heldOut: 0 }, (watching, rows) =>
+    drawRows(watching, calibration, { ...rows, seed }),
+  );
   if (drawn.note) o.onNote?.(drawn.note);
   return { ...(await scoreRows(model, drawn.rows, o)), drawnFrom: drawn.drawnFrom };
 }

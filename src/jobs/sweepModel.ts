@@ -18,28 +18,21 @@ import { checkOutputFile, writeJson } from './jsonFiles.js';
 import { provenance } from './provenance.js';
 import { chooseWithin, type SweepChoice } from './sweepChoice.js';
 import { earlierPoints, type SweepFile } from './sweepFile.js';
-import { loadTextModel, type TextModel } from './textModel.js';
+import { loadTextModel } from './textModel.js';
 import { llmDropVersion } from './version.js';
-import { watched } from './watchedTokenizer.js';
+import { rowsOfText, type RowOptions } from './textRows.js';
 
 /** How to choose is said as for `dropModules`. */
 export interface SweepModelOptions
-  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, SweepMethod {
+  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, RowOptions, SweepMethod {
   /** What to drop. @defaultValue attention, mlp, block and joint */
   readonly targets?: readonly Target[];
   /** How many of each target. @defaultValue 1, 2, 4 and 8 */
   readonly counts?: readonly number[];
   /** Text to choose on: .txt files, .jsonl files, or folders of them, of which one row is taken in turn. */
   readonly calibration: readonly string[];
-  /** Rows to choose on, and tokens a row, at most the context of the model. @defaultValue 32 and 1024 */
-  readonly samples?: number;
-  readonly length?: number;
-  /** The text's field in .jsonl files. @defaultValue 'text' */
-  readonly field?: string;
   /** Texts to measure on, each for itself; rows that were chosen on are left out. @defaultValue the calibration text, behind its rows */
   readonly texts?: readonly string[];
-  /** Rows of each text to measure on. @defaultValue 16 */
-  readonly heldOut?: number;
   /** Rows of each of `texts` to pass over, to measure other methods on the same ones. @defaultValue 0 */
   readonly skipRows?: number;
   /** Runs of 16 decoded tokens for each point and the whole model, in turns; 0 measures no speed. @defaultValue 5 */
@@ -75,7 +68,10 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
   if (out !== undefined) await checkOutputFile(out);
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined, memory: undefined });
   const { model } = loaded;
-  const rows = await rowsOf(loaded, o);
+  const { texts, skipRows } = o;
+  const rows = await rowsOfText(loaded.tokenizer, model.config, o, (tokenizer, options) =>
+    sweepRows(tokenizer, o.calibration, { ...options, texts, skipRows }),
+  );
   for (const note of rows.notes) o.onNote?.(note);
   const fingerprint = await fingerprintFor(model, rows, method, speedRounds);
   const facts: Omit<SweepFile, keyof SweepState> = {
@@ -116,14 +112,6 @@ function checkedBudgets(o: SweepModelOptions, speedRounds: number): Budget[] | u
   if (o.skipRows !== undefined && !o.texts)
     throw new UserError('`skipRows` passes over rows of a `texts`, so it needs one');
   return budgets;
-}
-
-function rowsOf({ model, tokenizer }: TextModel, o: SweepModelOptions) {
-  const { calibration, samples = 32, length = 1024, field, heldOut = 16, texts, skipRows } = o;
-  const maxLength = model.config.maxPositionEmbeddings;
-  const needed = (samples + heldOut) * Math.min(length, maxLength);
-  const watching = watched(tokenizer, needed, stageOf(o, 'tokenizing'));
-  return sweepRows(watching, calibration, { samples, length, field, heldOut, texts, skipRows, maxLength });
 }
 
 /** What of a method is the same for all targets and counts, as the file has it. */

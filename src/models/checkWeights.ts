@@ -23,8 +23,17 @@ interface WeightReport {
 export function checkWeights(source: ModelSource, description: ModelDescription): string[] {
   const { missing, wrong, extra } = compareWeights(source, description);
   if (missing.length) throw missingWeights(source, description, missing);
-  if (wrong.length) throw new UserError(`${source.folder}: ${wrong[0]}${others(wrong.length - 1)}`);
+  if (wrong.length)
+    throw new UserError(`${source.folder}: ${wrong[0]}${others(wrong.length - 1)}`, { hint: assumedSizes(source) });
   return [...extra];
+}
+
+const sizes = ['vocab_size', 'hidden_size', 'intermediate_size', 'num_attention_heads', 'num_key_value_heads'];
+
+/** The sizes that the config leaves to its model type. */
+function assumedSizes({ config }: ModelSource): string | undefined {
+  const absent = sizes.filter((key) => !Object.hasOwn(config, key));
+  return absent.length ? `${absent.join(', ')} absent from it: the model type's default` : undefined;
 }
 
 const others = (count: number): string => (count > 0 ? ` (and ${count} more such tensors)` : '');

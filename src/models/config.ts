@@ -80,8 +80,8 @@ export function rawConfig(c: ModelConfig): JsonObject {
     attention_bias: c.attentionBias,
     mlp_bias: c.mlpBias,
     sliding_window: c.slidingWindow ?? null,
-    num_local_experts: c.numLocalExperts ?? null,
-    num_experts_per_tok: c.numExpertsPerTok ?? null,
+    ...(c.numLocalExperts === undefined ? {} : { num_local_experts: c.numLocalExperts }),
+    ...(c.numExpertsPerTok === undefined ? {} : { num_experts_per_tok: c.numExpertsPerTok }),
     dtype: c.dtype,
     drop_attn_list: c.dropAttention,
     drop_mlp_list: c.dropMlp,
@@ -98,7 +98,7 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
   const numHiddenLayers = read.layers();
   const numAttentionHeads = read.count('num_attention_heads');
   const hiddenSize = read.count('hidden_size');
-  const maxPositionEmbeddings = read.count('max_position_embeddings', 2048);
+  const maxPositionEmbeddings = read.count('max_position_embeddings');
   const config = completeConfig({
     modelType: read.text('model_type'),
     vocabSize: read.count('vocab_size'),
@@ -106,10 +106,10 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     intermediateSize: read.count('intermediate_size'),
     numHiddenLayers,
     numAttentionHeads,
-    numKeyValueHeads: read.count('num_key_value_heads', numAttentionHeads),
+    numKeyValueHeads: read.optionalCount('num_key_value_heads') ?? numAttentionHeads,
     headDim: headSize(read, hiddenSize, numAttentionHeads),
     maxPositionEmbeddings,
-    rmsNormEps: read.positive('rms_norm_eps', 1e-6),
+    rmsNormEps: read.positive('rms_norm_eps'),
     rope: parseRope(read, maxPositionEmbeddings),
     tieWordEmbeddings: read.flag('tie_word_embeddings'),
     attentionBias: read.flag('attention_bias'),

@@ -7,7 +7,8 @@ const largestCount = 2 ** 31 - 1;
 
 /**
  * Reads the keys of a `config.json`, naming file and key in what it throws, and remembers which keys were asked for: what
- * nobody asked for must be harmless (see `harmlessKeys.ts`). A key that is null is one that is absent.
+ * nobody asked for must be harmless (see `harmlessKeys.ts`). A key that is absent has its family's default; one that is null
+ * has no value, which is not the same: no window, say, where the default is one of 4096.
  */
 export class ConfigReader {
   readonly #asked = new Set<string>();
@@ -18,6 +19,8 @@ export class ConfigReader {
     readonly where: string,
     /** What the file holds. */
     readonly held: Held = mostHeld,
+    /** What a key means that is absent. */
+    private readonly defaults: JsonObject = {},
   ) {}
 
   /** The keys that have been asked for. */
@@ -25,31 +28,37 @@ export class ConfigReader {
     return this.#asked;
   }
 
-  fail(problem: string, hint?: string): never {
+  fail(problem: string, hint = this.#assumed(problem)): never {
     throw new UserError(`${this.where}: ${problem}`, { hint });
   }
 
-  /** Any value as it is; undefined where the key is absent or null. */
-  value(key: string): unknown {
-    this.#asked.add(key);
-    return this.raw[key] ?? undefined;
+  /** Which of the keys that a problem names have their defaults. */
+  #assumed(problem: string): string | undefined {
+    const keys = Object.keys(this.defaults).filter((key) => !Object.hasOwn(this.raw, key) && problem.includes(key));
+    return keys.length ? `${keys.join(', ')} is absent, so it is this model type's default` : undefined;
   }
 
-  number(key: string, fallback?: number): number {
-    const value = this.value(key) ?? fallback;
+  /** Any value as it is; undefined where the key is null, or absent without a default. */
+  value(key: string): unknown {
+    this.#asked.add(key);
+    return (Object.hasOwn(this.raw, key) ? this.raw[key] : this.defaults[key]) ?? undefined;
+  }
+
+  number(key: string): number {
+    const value = this.value(key);
     if (typeof value !== 'number' || !Number.isFinite(value))
       this.fail(value === undefined ? `${key} is missing` : `${key} must be a number, found ${shownValue(value)}`);
     return value;
   }
 
   /** A number above 0 that is one in float32 as well. */
-  positive(key: string, fallback?: number): number {
-    return positive(this.where, key, this.number(key, fallback));
+  positive(key: string): number {
+    return positive(this.where, key, this.number(key));
   }
 
   /** A whole number of at least 1. */
-  count(key: string, fallback?: number): number {
-    const value = this.number(key, fallback);
+  count(key: string): number {
+    const value = this.number(key);
     if (!Number.isInteger(value) || value < 1) this.fail(`${key} must be a whole number of at least 1, found ${value}`);
     if (value > largestCount) this.fail(`${key} must be at most ${largestCount}, found ${value}`);
     return value;
@@ -74,9 +83,9 @@ export class ConfigReader {
   }
 
   /** How many experts a layer has, of which each has a tensor, or a part of one. */
-  optionalExperts(key: string): number | undefined {
-    const experts = this.optionalCount(key);
-    if (experts !== undefined && experts > Math.max(this.held.experts, fewExperts))
+  experts(key: string): number {
+    const experts = this.count(key);
+    if (experts > Math.max(this.held.experts, fewExperts))
       this.fail(
         `${key} is ${experts}, but the model has ${counted(this.held.tensors, 'tensor')} in all, and no stack of as many experts`,
       );

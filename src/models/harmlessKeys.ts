@@ -1,4 +1,4 @@
-import { shownValue } from '../checkpoint/index.js';
+import { shownName, shownNames, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { ConfigReader } from './configReader.js';
 
@@ -102,7 +102,7 @@ export function refuseUnknownKeys({ raw, asked, where }: ConfigReader): void {
   if (!unknown.length) return;
   const [key] = unknown;
   throw new UserError(
-    `${where}: ${key} (${shownValue(raw[key], 40)}) is not known of model type ${shownValue(raw.model_type)}, and may change what the model computes`,
-    { hint: `if it does not, remove ${unknown.length > 1 ? unknown.join(', ') : 'it'} from the config` },
+    `${where}: ${shownName(key)} (${shownValue(raw[key], 40)}) is not known of model type ${shownValue(raw.model_type)}, and may change what the model computes`,
+    { hint: `if it does not, remove ${unknown.length > 1 ? shownNames(unknown) : 'it'} from the config` },
   );
 }

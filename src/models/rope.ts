@@ -38,7 +38,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       );
     return positive(where, key === 'rope_theta' ? key : `${key} of the rope scaling`, value);
   };
-  const theta = number('rope_theta', (read.value('rope_theta') as number | undefined) ?? 10000);
+  const theta = number('rope_theta', read.value('rope_theta') as number | undefined);
   const type: unknown = scaling.rope_type ?? scaling.type ?? 'default';
   switch (type) {
     case 'default':
@@ -57,7 +57,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
         factor: number('factor'),
         lowFreqFactor,
         highFreqFactor,
-        originalMaxPositions: number('original_max_position_embeddings'),
+        originalMaxPositions: number('original_max_position_embeddings', maxPositions),
       };
     }
     case 'yarn': {
@@ -83,7 +83,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
     default:
       throw new UserError(
         typeof type === 'string'
-          ? `${where}: rope type '${type.slice(0, 60)}' is not supported`
+          ? `${where}: rope type ${shownValue(type)} is not supported`
           : `${where}: rope_type must be a text, found ${shownValue(type)}`,
         { hint: 'default, linear, llama3 and yarn are' },
       );

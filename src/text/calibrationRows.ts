@@ -1,12 +1,23 @@
 import type { Tokenizer } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { readDocuments } from './documents.js';
+import { rowDefaults } from './rowDefaults.js';
+
+/**
+ * Where the beginning-of-text token goes, for losses that compare with those of other tools: before each `document`, which
+ * it parts from the one before in place of EOS; over the first token of each `row`; or before each document, which is then
+ * a row of its own, `alone`, cut to the length.
+ */
+export type BosPlace = 'document' | 'row' | 'alone';
+export const bosPlaces: readonly BosPlace[] = ['document', 'row', 'alone'];
 
 export interface CalibrationOptions {
   /** Rows wanted; default 256. */
   samples?: number;
   /** Tokens a row; default 2048. */
   length?: number;
+  /** Puts the tokenizer's beginning-of-text token somewhere; nowhere by default. */
+  bos?: BosPlace;
   /** The model's context in tokens: longer rows are shortened to it, and `note` says so. */
   maxLength?: number;
   /** Rows to leave out at the beginning: with the number used for calibration the rows are held out from it. */
@@ -16,7 +27,7 @@ export interface CalibrationOptions {
 }
 
 export interface CalibrationRows {
-  /** Each of `length` token ids. */
+  /** Each of `length` token ids; documents that stand alone may be shorter. */
   rows: Int32Array[];
   length: number;
   /** Rows asked for; `rows` holds fewer when the text ran out. */
@@ -29,7 +40,7 @@ export interface CalibrationRows {
 
 /** What packing needs of a tokenizer; without a chat template, records of chats are refused. */
 export type CalibrationTokenizer = Pick<Tokenizer, 'encode' | 'eosId'> &
-  Partial<Pick<Tokenizer, 'chatTemplate' | 'applyChatTemplate'>>;
+  Partial<Pick<Tokenizer, 'bosId' | 'chatTemplate' | 'applyChatTemplate'>>;
 
 /**
  * Packs texts into rows of equal length as LLM-Drop does (docs/formats.md, 'Calibration rows'): every document is
@@ -43,7 +54,7 @@ export async function calibrationRows(
   files: readonly string[],
   o: CalibrationOptions = {},
 ): Promise<CalibrationRows> {
-  const { samples = 256, length: asked = 2048, maxLength = Infinity, skip = 0, field } = o;
+  const { samples = rowDefaults.samples, length: asked = rowDefaults.length, maxLength = Infinity, skip = 0 } = o;
   if (!files.length) throw new UserError('no calibration text is given');
   if (!Number.isInteger(samples) || samples < 1)
     throw new UserError(`samples must be a whole number of at least 1, found ${samples}`);
@@ -51,16 +62,12 @@ export async function calibrationRows(
     throw new UserError(`the length of a row must be a whole number of at least 2 tokens, found ${asked}`);
   if (!Number.isInteger(skip) || skip < 0)
     throw new UserError(`skip must be a whole number of at least 0, found ${skip}`);
-  const eos = tokenizer.eosId;
-  if (eos === undefined)
-    throw new UserError('the tokenizer names no end-of-text token (EOS), which parts the documents', {
-      hint: 'set eos_token in tokenizer_config.json',
-    });
+  const marks = marksOf(tokenizer, o.bos);
 
   const length = Math.min(asked, maxLength);
   const notes =
     length < asked ? [`rows of ${length} tokens instead of ${asked}: the model's context is no longer`] : [];
-  const texts = files.map((file) => new PackedText(tokenizer, eos, file, length, field));
+  const texts = files.map((file) => new TextRows(tokenizer, marks, file, length, o.field));
   const rows: Int32Array[] = [];
   let seen = 0;
   for await (const row of inTurn(texts)) {
@@ -80,36 +87,76 @@ export async function calibrationRows(
   return { rows, length, requested: samples, note: notes.join('; '), available: seen };
 }
 
+/** The tokens around each document, and over the first of each row; and whether documents are rows of their own. */
+interface Marks {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+  readonly first: readonly number[];
+  readonly alone: boolean;
+}
+
+function marksOf({ bosId, eosId }: CalibrationTokenizer, place: BosPlace | undefined): Marks {
+  const given = (name: string, id: number | undefined, key: string): number => {
+    if (id !== undefined) return id;
+    throw new UserError(`the tokenizer names no ${name}`, { hint: `set ${key} in tokenizer_config.json` });
+  };
+  const bos = place === undefined ? [] : [given('beginning-of-text token (BOS), which `bos` puts', bosId, 'bos_token')];
+  const alone = place === 'alone';
+  if (alone || place === 'document') return { before: bos, after: [], first: [], alone };
+  const eos = given('end-of-text token (EOS), which parts the documents', eosId, 'eos_token');
+  return { before: [], after: [eos], first: bos, alone };
+}
+
 /** The rows of one file or folder. */
-class PackedText {
+class TextRows {
   /** Tokens seen so far. */
   tokens = 0;
 
   constructor(
     private readonly tokenizer: CalibrationTokenizer,
-    private readonly eos: number,
+    private readonly marks: Marks,
     private readonly file: string,
     private readonly length: number,
     private readonly field: string | undefined,
   ) {}
 
   async *rows(): AsyncGenerator<Int32Array> {
+    for await (const row of this.marks.alone ? this.#alone() : this.#packed()) {
+      row.set(this.marks.first);
+      yield row;
+    }
+  }
+
+  async *#packed(): AsyncGenerator<Int32Array> {
     let row = new Int32Array(this.length);
-    const { chatTemplate, applyChatTemplate: chat } = this.tokenizer;
-    const o = { field: this.field, chat: chatTemplate === undefined ? undefined : chat };
-    for await (const document of readDocuments(this.file, o)) {
-      for (const id of [...this.tokenizer.encode(document), this.eos]) {
+    for await (const document of this.#documents())
+      for (const id of document) {
         row[this.tokens++ % this.length] = id;
         if (this.tokens % this.length) continue;
         yield row;
         row = new Int32Array(this.length);
       }
+  }
+
+  async *#alone(): AsyncGenerator<Int32Array> {
+    for await (const document of this.#documents()) {
+      this.tokens += document.length;
+      // A row of one token predicts nothing.
+      if (document.length > 1) yield Int32Array.from(document.slice(0, this.length));
     }
+  }
+
+  async *#documents(): AsyncGenerator<number[]> {
+    const { chatTemplate, applyChatTemplate: chat } = this.tokenizer;
+    const o = { field: this.field, chat: chatTemplate === undefined ? undefined : chat };
+    const { before, after } = this.marks;
+    for await (const document of readDocuments(this.file, o))
+      yield [...before, ...this.tokenizer.encode(document), ...after];
   }
 }
 
 /** One row of each text in turn, until all have run out. Texts that are left early are closed. */
-async function* inTurn(texts: readonly PackedText[]): AsyncGenerator<Int32Array> {
+async function* inTurn(texts: readonly TextRows[]): AsyncGenerator<Int32Array> {
   let streams = texts.map((text) => text.rows());
   try {
     while (streams.length) {

@@ -1,4 +1,5 @@
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+import { rowDefaults } from './rowDefaults.js';
 import { uniform } from '../models/index.js';
 
 /** With a seed, rows are drawn from this many times as many. */
@@ -19,12 +20,12 @@ export async function drawRows(
   files: readonly string[],
   o: CalibrationOptions & { seed?: number } = {},
 ): Promise<DrawnRows> {
-  const { samples = 256, seed } = o;
+  const { samples = rowDefaults.samples, seed } = o;
   const { rows, length, note } = await calibrationRows(tokenizer, files, {
     ...o,
     samples: seed === undefined ? samples : pool * samples,
   });
-  const told = rows.length < samples || length < (o.length ?? 2048) ? note : undefined;
+  const told = rows.length < samples || length < (o.length ?? rowDefaults.length) ? note : undefined;
   return {
     rows: seed === undefined ? rows : shuffled(rows, seed).slice(0, samples),
     length,

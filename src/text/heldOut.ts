@@ -1,4 +1,5 @@
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+import { rowDefaults } from './rowDefaults.js';
 
 /** Rows to calibrate on, and rows that calibration does not see. */
 export interface SplitRows {
@@ -9,9 +10,6 @@ export interface SplitRows {
   readonly notes: readonly string[];
 }
 
-/** Rows to measure the loss on, where the text has so many. */
-export const defaultHeldOut = 16;
-
 /**
  * The first `samples` rows to calibrate on and up to `heldOut` after them. Where the text has none left, the last
  * eighth of the rows is kept back, at least four.
@@ -21,9 +19,9 @@ export async function splitRows(
   files: readonly string[],
   o: CalibrationOptions & { heldOut?: number } = {},
 ): Promise<SplitRows> {
-  const { samples = 256, heldOut = defaultHeldOut } = o;
+  const { samples = rowDefaults.samples, heldOut = rowDefaults.heldOut } = o;
   const { rows, length, note } = await calibrationRows(tokenizer, files, { ...o, samples: samples + heldOut });
-  const notes = note && (rows.length < samples || length < (o.length ?? 2048)) ? [note] : [];
+  const notes = note && (rows.length < samples || length < (o.length ?? rowDefaults.length)) ? [note] : [];
   const split = (calibration: number): SplitRows => ({
     calibration: rows.slice(0, calibration),
     heldOut: rows.slice(calibration),

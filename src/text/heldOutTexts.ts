@@ -15,7 +15,7 @@ export interface SweepRows {
   readonly heldOut: readonly HeldOutText[];
 }
 
-export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip'> {
+export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip' | 'bos'> {
   /**
    * Rows of each of `texts` to leave out at the beginning. With the largest number of rows that any of several methods
    * looks at, all are measured on the same rows. @defaultValue 0

@@ -6,4 +6,5 @@ export type { RecordOptions } from './records.js';
 export { drawRows, type DrawnRows } from './drawRows.js';
 export { splitRows, type SplitRows } from './heldOut.js';
 export { sweepRows, type HeldOutText, type SweepRows, type SweepRowsOptions } from './heldOutTexts.js';
+export { rowDefaults } from './rowDefaults.js';
 export { rowsDigest } from './rowsDigest.js';

@@ -1,4 +1,4 @@
-import { shownValue, type ChatMessage } from '../checkpoint/index.js';
+import { shownNames, shownValue, type ChatMessage } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 export interface RecordOptions {
@@ -94,11 +94,3 @@ function messagesOf(value: unknown, place: string, field: string): ChatMessage[]
 
 const isObject = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const shownNames = (names: readonly string[]): string =>
-  names.length === 0
-    ? 'none'
-    : names
-        .slice(0, 12)
-        .map((name) => name.slice(0, 40))
-        .join(', ');

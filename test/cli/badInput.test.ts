@@ -51,8 +51,8 @@ describe('model folders', () => {
     const path = await broken('mamba', (p) =>
       writeFileSync(join(p, 'config.json'), JSON.stringify({ ...config, model_type: 'mamba' })),
     );
-    expect(await evaluate(path)).toContain("model type 'mamba' is not supported (llama, mistral");
-    expect(await sentence('inspect', path)).toContain("model type 'mamba' is not supported");
+    expect(await evaluate(path)).toContain('model type "mamba" is not supported (llama, mistral');
+    expect(await sentence('inspect', path)).toContain('model type "mamba" is not supported');
   });
 
   it('a config that contradicts the weights', async () => {
@@ -159,6 +159,15 @@ describe('JSON files', () => {
     expect(await importance({ ...scores, similarity: { ...similarity(layers), mlp: [1, 2, 'x', 4] } })).toContain(
       `holds "x" in 'similarity.mlp'`,
     ));
+  it('scores: a mistyped key', async () => {
+    const { similarity: of, ...rest } = scores;
+    expect(await importance({ ...rest, similarty: of })).toContain(
+      'holds the key "similarty", which is not known (did you mean similarity?)',
+    );
+    expect(await importance({ ...scores, metric: undefined, metrik: 'angular' })).toContain('(did you mean metric?)');
+    const { mlp, ...others } = of;
+    expect(await importance({ ...scores, similarity: { ...others, mpl: mlp } })).toContain('(did you mean mlp?)');
+  });
   it('scores: of another model', async () =>
     expect(await importance({ ...scores, similarity: similarity(32) })).toContain(
       `scores 32 layers, but the model has ${layers}`,

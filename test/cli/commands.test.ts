@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 /** The loss that `eval` reports. */
 const lossOf = async (path: string, ...more: string[]): Promise<number> =>
-  (await document('eval', path, '--text', text, '--rows', '4', '--length', '32', ...more)).loss as number;
+  (await document('eval', path, '--text', text, '--held-out', '4', '--length', '32', ...more)).loss as number;
 
 describe('inspect', () => {
   it('counts parameters, bytes and key-value bytes', async () => {
@@ -239,7 +239,7 @@ describe('eval, generate, logits', () => {
       model,
       '--text',
       text,
-      '--rows',
+      '--held-out',
       '4',
       '--length',
       '32',
@@ -255,6 +255,43 @@ describe('eval, generate, logits', () => {
       drop: { attention: [1, 2], mlp: [3] },
       backend,
     });
+  });
+
+  it('eval under its old name of --held-out gives the same', async () => {
+    const same = await document('eval', model, '--text', text, '--rows', '4', '--length', '32');
+    expect(same).toMatchObject({ rows: 4, loss: await lossOf(model) });
+  });
+
+  it('eval --bos counts documents that stand alone the same each, and says where the token is', async () => {
+    const argv = ['eval', model, '--text', text, '--held-out', '3', '--length', '64', '--bos', 'alone'];
+    const result = await document(...argv);
+    const losses = result.rowLosses as number[];
+    expect(result).toMatchObject({ rows: 3, bos: 'alone' });
+    expect(result.loss).toBe(losses.reduce((a, b) => a + b) / 3);
+    expect((await llmDrop([...argv, '--backend', backend])).stdout).toMatch(/3 documents of at most 64/);
+  });
+
+  it('eval --bos of a model without such a token is one sentence', async () => {
+    const path = await writeModel(join(folder, 'no-bos'));
+    const { bos_token_id: _id, ...rest } = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as object & {
+      bos_token_id: number;
+    };
+    writeFileSync(join(path, 'config.json'), JSON.stringify(rest));
+    writeFileSync(join(path, 'tokenizer_config.json'), JSON.stringify({ eos_token: '</s>' }));
+    const { code, stdout, stderr } = await llmDrop([
+      'eval',
+      path,
+      '--text',
+      text,
+      '--bos',
+      'row',
+      '--backend',
+      backend,
+    ]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /^error: the tokenizer names no beginning-of-text token \(BOS\), which --bos puts \(.*\)\n$/,
+    );
   });
 
   it('generate gives the tokens of the library and their text, as a stream or as a document', async () => {

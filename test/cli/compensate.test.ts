@@ -22,7 +22,7 @@ const compensating = (from: string, out: string, ...more: string[]): Promise<Rec
   document('compensate', from, '--calibration', text, ...rows, '--out', out, ...more);
 const weightsOf = (out: string): Buffer => readFileSync(join(out, 'model.safetensors'));
 const lossOf = async (path: string): Promise<number> =>
-  (await document('eval', path, '--text', text, '--rows', '4', '--length', '32')).loss as number;
+  (await document('eval', path, '--text', text, '--held-out', '4', '--length', '32')).loss as number;
 
 describe('drop --compensate', () => {
   it('writes a model of the same size whose loss is the one reported', async () => {
@@ -133,7 +133,7 @@ describe('is refused in one sentence:', () => {
     ],
     ['alpha alone', () => drop('--alpha', '2'), /--alpha says how --compensate refits/],
     ['4 bits', () => drop('--compensate', 'all', '--calibration', text, '--int4'), /--int4 does not go with it/],
-    ['a mode', () => drop('--compensate', 'some'), /--compensate must be one of neighbour, all, found 'some'/],
+    ['a mode', () => drop('--compensate', 'some'), /--compensate must be one of neighbour, all, found "some"/],
     ['nothing dropped', () => refit(model), /has dropped nothing/],
     ['weights gone', () => refit(join(folder, 'from')), /does not hold model\.layers\.1\.\S+, .* --base/],
     ['a negative alpha', () => refit(join(folder, 'from'), '--base', model, '--alpha', '-1'), /alpha must be a number/],

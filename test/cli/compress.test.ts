@@ -30,7 +30,7 @@ const recipe = {
   drop: { target: 'attention', count: 2 },
   compensate: { mode: 'all' },
   quantize: { groupSize: 32 },
-  export: [{ format: 'gguf' }, { format: 'vllm', type: 'bf16' }, { format: 'hf', zero: true }],
+  export: [{ to: 'gguf' }, { to: 'vllm', type: 'bf16' }, { to: 'hf', zero: true }],
 };
 
 /** Wide enough for groups of 32 and 64. */
@@ -157,7 +157,7 @@ describe('compress', () => {
   }, 60_000);
 
   it('shows people a line a stage', async () => {
-    const small = saved('small.json', { calibration, drop: { mlp: [2] }, export: [{ format: 'gguf', type: 'q8_0' }] });
+    const small = saved('small.json', { calibration, drop: { mlp: [2] }, export: [{ to: 'gguf', type: 'q8_0' }] });
     const { code, stdout } = await llmDrop(['compress', model, '--recipe', small, '--out', at('small')]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^attention {2}drop = \[\]\nMLP {8}drop = \[2\]\n\n/);
@@ -181,11 +181,11 @@ describe('a recipe of few stages', () => {
       ['whole', null, 0],
       ['quantize', null, 0],
     ]);
-    expect((await llmDrop(['eval', at('rounded'), '--text', text, '--rows', '1', '--length', '16'])).code).toBe(0);
+    expect((await llmDrop(['eval', at('rounded'), '--text', text, '--held-out', '1', '--length', '16'])).code).toBe(0);
   });
 
   it('that exports alone writes no model of its own', async () => {
-    const { files } = await run('exported', { export: [{ format: 'gguf', type: 'q8_0' }] });
+    const { files } = await run('exported', { export: [{ to: 'gguf', type: 'q8_0' }] });
     expect(files).toEqual(['compress_report.json', 'exports/tiny-q8_0.gguf', 'exports/tiny-q8_0.md', 'recipe.json']);
   });
 

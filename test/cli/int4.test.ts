@@ -20,7 +20,7 @@ describe('--int4-exact', () => {
       path,
       '--text',
       text,
-      '--rows',
+      '--held-out',
       '2',
       '--length',
       '32',

@@ -24,7 +24,7 @@ describe.skipIf(!built)('dist/cli/main.js', () => {
     spawnSync('bash', ['-c', script, 'bash', process.execPath, main, model, text, folder], { encoding: 'utf8' });
 
   it('prints one JSON document and ends by itself', async () => {
-    const { stdout, stderr } = await node('eval', model, '--text', text, '--rows', '2', '--length', '32', '--json');
+    const { stdout, stderr } = await node('eval', model, '--text', text, '--held-out', '2', '--length', '32', '--json');
     expect(JSON.parse(stdout)).toMatchObject({ rows: 2, tokens: 62 });
     expect(stderr).toBe('');
   });

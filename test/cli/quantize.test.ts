@@ -42,8 +42,8 @@ describe('quantize', () => {
     expect([notes, out]).toEqual([[], join(folder, name)]);
     expect(JSON.parse(readFileSync(join(out, 'quantize_report.json'), 'utf8'))).toEqual(record);
 
-    const measured = await document('eval', out, '--text', text, '--rows', '4', '--length', '96');
-    const float = await document('eval', model, '--text', text, '--rows', '4', '--length', '96');
+    const measured = await document('eval', out, '--text', text, '--held-out', '4', '--length', '96');
+    const float = await document('eval', model, '--text', text, '--held-out', '4', '--length', '96');
     // `eval` computes on 8-bit activations here: a hundredth more.
     expect(Math.abs((measured.loss as number) - (float.loss as number))).toBeLessThan(0.15);
   });
@@ -60,7 +60,7 @@ describe('quantize', () => {
     expect(checkpoint.config).toMatchObject({ drop_attn_list: [3, 7], drop_mlp_list: [5] });
     expect(checkpoint.tensorNames().some((name) => name.includes('layers.3.self_attn'))).toBe(false);
     await checkpoint.close();
-    expect((await llmDrop(['eval', out, '--text', text, '--rows', '1', '--length', '32'])).code).toBe(0);
+    expect((await llmDrop(['eval', out, '--text', text, '--held-out', '1', '--length', '32'])).code).toBe(0);
   });
 
   it('for people: facts, and a table of errors', async () => {
@@ -101,7 +101,7 @@ describe('quantize refuses', () => {
     [['--method', 'gptq'], /--method gptq needs --calibration/],
     [['--method', 'rtn', '--symmetric', '--asymmetric'], /exclude each other/],
     [['--method', 'rtn', '--int4'], /--int4 does not go with it/],
-    [['--method', 'rtn', '--group-size', '48'], /--group-size must be 32, 64, 128 or -1, found '48'/],
+    [['--method', 'rtn', '--group-size', '48'], /--group-size must be 32, 64, 128 or -1, found "48"/],
     [['--method', 'awq', '--calibration', text, '--clip', 'search'], /awq cuts ranges by a search of its own/],
     [['--method', 'gptq', '--calibration', text, '--damping', '0'], /--damping must be between 0 and 1/],
     [['--method', 'rtn', '--quantize-head'], /output projection is its embedding/],

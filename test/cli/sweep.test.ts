@@ -10,7 +10,7 @@ const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const text = at('stories.txt');
 const other = at('other.txt');
-const small = ['--samples', '4', '--rows', '3', '--length', '32', '--speed-rounds', '0'];
+const small = ['--samples', '4', '--held-out', '3', '--length', '32', '--speed-rounds', '0'];
 let model: string;
 
 beforeAll(async () => {
@@ -31,7 +31,7 @@ const timeless = ({ points }: Document): unknown => JSON.parse(JSON.stringify(po
 
 describe('sweep', () => {
   it('has a point for each target and count, with drops that contain those of smaller counts', async () => {
-    const result = await sweep('--targets', 'joint,attention', '--counts', '3,1');
+    const result = await sweep('--target', 'joint,attention', '--count', '3,1');
     expect(keys(result)).toEqual(['attention 1', 'attention 3', 'joint 1', 'joint 3']);
     const [one, three] = result.points;
     expect(three.drops.attention).toEqual(expect.arrayContaining([...one.drops.attention]));
@@ -41,7 +41,7 @@ describe('sweep', () => {
   });
 
   it("gives a point the loss that drop measures on the calibration text's rows behind", async () => {
-    const { points } = await sweep('--targets', 'mlp', '--counts', '2');
+    const { points } = await sweep('--target', 'mlp', '--count', '2');
     const dropped = await document(
       ...['drop', model, '--calibration', text, '--samples', '4', '--length', '32', '--held-out', '3'],
       ...['--target', 'mlp', '--count', '2', '--out', at('same')],
@@ -51,19 +51,19 @@ describe('sweep', () => {
   });
 
   it('measures each text for itself, without the rows that were calibrated on', async () => {
-    const { whole } = await sweep('--targets', 'mlp', '--counts', '1', '--text', other, '--text', text);
+    const { whole } = await sweep('--target', 'mlp', '--count', '1', '--text', other, '--text', text);
     expect(whole!.texts.map(({ name, rows }) => [name, rows])).toEqual([
       [other, 3],
       [text, 3],
     ]);
-    const behind = await sweep('--targets', 'mlp', '--counts', '1');
+    const behind = await sweep('--target', 'mlp', '--count', '1');
     expect(whole!.texts[1].loss).toBeCloseTo(behind.whole!.loss, 10);
     expect(whole!.loss).toBeCloseTo((whole!.texts[0].loss + whole!.texts[1].loss) / 2, 10);
   });
 
   it('measures methods that look at different numbers of rows on the same ones, with --skip-rows', async () => {
     const measured = async (samples: string, ...more: string[]): Promise<number> => {
-      const result = await sweep('--targets', 'mlp', '--counts', '1', '--text', text, '--samples', samples, ...more);
+      const result = await sweep('--target', 'mlp', '--count', '1', '--text', text, '--samples', samples, ...more);
       return result.whole!.loss;
     };
     expect(await measured('2')).not.toBe(await measured('4'));
@@ -82,7 +82,7 @@ describe('sweep', () => {
     });
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
     try {
-      const counts = ['--targets', 'attention,block', '--counts', '1,3', '--speed-rounds', '2'];
+      const counts = ['--target', 'attention,block', '--count', '1,3', '--speed-rounds', '2'];
       const { whole, points } = await sweep(...counts);
       expect(whole!.tokensPerSecond).toBe(1000 / 16);
       expect(points.map(({ target, count }) => `${target} ${count}`)).toEqual([
@@ -108,8 +108,8 @@ describe('sweep', () => {
     ['mlp', '--search', 'greedy-loss'],
   ])('%s by %s %s', async (target, ...method) => {
     const [one, all] = [
-      await sweep('--targets', target, '--counts', '1', ...method),
-      await sweep('--targets', target, '--counts', '1,2', ...method),
+      await sweep('--target', target, '--count', '1', ...method),
+      await sweep('--target', target, '--count', '1,2', ...method),
     ];
     expect(all.points[0].drops).toEqual(one.points[0].drops);
     const dropped = await document(
@@ -121,7 +121,7 @@ describe('sweep', () => {
 });
 
 describe('a file of results', () => {
-  const search = ['--targets', 'attention,mlp', '--counts', '1,2', '--search', 'greedy-kl'];
+  const search = ['--target', 'attention,mlp', '--count', '1,2', '--search', 'greedy-kl'];
 
   it('goes on after an interruption, to the same end', async () => {
     const [whole, cut] = [at('whole.json'), at('cut.json')];
@@ -136,15 +136,15 @@ describe('a file of results', () => {
 
   it('is the same sweep where a default is spelled out', async () => {
     const out = at('spelled.json');
-    const first = await sweep('--targets', 'mlp', '--counts', '1', '--out', out);
-    const again = await sweep('--targets', 'mlp', '--counts', '1', '--metric', 'cosine', '--out', out, '--resume');
+    const first = await sweep('--target', 'mlp', '--count', '1', '--out', out);
+    const again = await sweep('--target', 'mlp', '--count', '1', '--metric', 'cosine', '--out', out, '--resume');
     expect(again.points).toEqual(first.points);
   });
 
   it('takes more counts into the same curve', async () => {
     const out = at('more.json');
-    await sweep('--targets', 'attention', '--counts', '2', '--out', out);
-    expect(keys(await sweep('--targets', 'attention', '--counts', '1', '--out', out))).toEqual([
+    await sweep('--target', 'attention', '--count', '2', '--out', out);
+    expect(keys(await sweep('--target', 'attention', '--count', '1', '--out', out))).toEqual([
       'attention 1',
       'attention 2',
     ]);
@@ -170,7 +170,7 @@ describe('a file of results', () => {
       '--backend',
       backend,
     ];
-    const { code } = await llmDrop([...argv, '--targets', 'attention', '--counts', '1,2,3,4'], {
+    const { code } = await llmDrop([...argv, '--target', 'attention', '--count', '1,2,3,4'], {
       signal: abort.signal,
     });
     clearInterval(watch);
@@ -182,9 +182,9 @@ describe('a file of results', () => {
 
   it('is not continued with other inputs, and the sentence says which', async () => {
     const out = at('fixed.json');
-    await sweep('--targets', 'mlp', '--counts', '1', '--out', out);
+    await sweep('--target', 'mlp', '--count', '1', '--out', out);
     const refused = async (...more: string[]): Promise<string> => {
-      const argv = ['sweep', model, '--calibration', text, ...small, '--targets', 'mlp', '--counts', '1', '--out', out];
+      const argv = ['sweep', model, '--calibration', text, ...small, '--target', 'mlp', '--count', '1', '--out', out];
       const { code, stderr } = await llmDrop([...argv, '--backend', backend, ...more]);
       expect(code).toBe(1);
       return stderr;
@@ -203,9 +203,9 @@ describe('a file of results', () => {
 describe('a budget', () => {
   it('chooses the smallest loss within it, and the command that makes it', async () => {
     const { points, choice } = await sweep(
-      '--targets',
+      '--target',
       'attention,mlp',
-      '--counts',
+      '--count',
       '1,2,3',
       '--budget',
       'kv=0.5,parameters=1M',
@@ -221,11 +221,11 @@ describe('a budget', () => {
   });
 
   it('says where nothing fits, and refuses what it does not understand', async () => {
-    expect((await sweep('--targets', 'mlp', '--counts', '1', '--budget', 'kv=0.5')).choice).toBeNull();
+    expect((await sweep('--target', 'mlp', '--count', '1', '--budget', 'kv=0.5')).choice).toBeNull();
     const refuse = async (budget: string): Promise<string> =>
       (await llmDrop(['sweep', model, '--calibration', text, ...small, '--budget', budget])).stderr;
     expect(await refuse('kv=2')).toContain(
-      "the budget 'kv=2' is a share of the whole model without a unit, so it must be within 0 to 1",
+      'the budget "kv=2" is a share of the whole model without a unit, so it must be within 0 to 1',
     );
     expect(await refuse('kv=2ms')).toContain('has the unit ms, but kv knows B, kB, MB, KiB, MiB');
     expect(await refuse('cost=1')).toContain('is not understood');
@@ -238,8 +238,8 @@ describe('what makes no sense together', () => {
     [['--search', 'greedy-kl', '--metric', 'cosine'], '--search greedy-kl measures the model itself'],
     [['--metric', 'gate-norm'], '--metric gate-norm scores attentions only, so it needs --target attention, not mlp'],
     [['--seed', '1'], '--seed is of random choices, so it needs --metric random'],
-    [['--targets', 'heads'], "--targets must be some of attention,mlp,block,joint, found 'heads'"],
-    [['--counts', '1,x'], "--counts must be whole numbers of at least 1, such as 1,8, found '1,x'"],
+    [['--target', 'heads'], '--target must be some of attention,mlp,block,joint, found "heads"'],
+    [['--count', '1,x'], '--count must be whole numbers of at least 1, such as 1,8, found "1,x"'],
     [['--resume'], '--resume goes on from a file, so it needs --out'],
     [['--skip-rows', '3'], '--skip-rows passes over rows of a --text, so it needs one'],
   ])('%j is one sentence, before anything is loaded', async (argv, sentence) => {
@@ -251,7 +251,7 @@ describe('what makes no sense together', () => {
 
 describe('for people', () => {
   const shown = async (...more: string[]): Promise<string> => {
-    const argv = ['sweep', model, '--calibration', text, ...small, '--targets', 'attention,mlp', '--counts', '1,2'];
+    const argv = ['sweep', model, '--calibration', text, ...small, '--target', 'attention,mlp', '--count', '1,2'];
     const { code, stdout } = await llmDrop([...argv, '--backend', backend, ...more]);
     expect(code).toBe(0);
     return stdout;

@@ -12,8 +12,11 @@ const { allWeights, describeConfig, randomParameters, tensorNames, uniform } = a
 export const {
   GgufFile,
   loadTokenizer,
+  namedSplits,
   openCheckpoint,
   rotaryOrdered,
+  splitJson,
+  splitName,
   tensorOfSource,
   writeSafetensors,
   writeWeights,

@@ -5,7 +5,7 @@ import { UserError } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import { readWhole } from '../readWhole.js';
-import { shownValue } from '../shownValue.js';
+import { shownNames, shownValue } from '../shownValue.js';
 import { withinDeadline } from './deadline.js';
 
 /** What one side says. Templates may ask for more fields than these (`tool_calls`). */
@@ -95,7 +95,7 @@ export class ChatTemplate {
     if (source === undefined) {
       const names = Object.keys(this.templates);
       throw new UserError(`${this.where} has no chat template${names.length ? ' by default' : ''}`, {
-        hint: names.length ? `it has templates for ${names.join(', ')}` : undefined,
+        hint: names.length ? `it has templates for ${shownNames(names)}` : undefined,
       });
     }
     try {

@@ -40,7 +40,11 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     seed: int('of the random tokens', 0, 0),
     beside: files('other model folders to measure in turns with this one'),
     ...dropOptions,
-    format: choice<'markdown' | 'csv' | 'json'>('of what is printed', ['markdown', 'csv', 'json'], 'markdown'),
+    // `json` is what --json was called here.
+    format: {
+      ...choice('of what is printed', ['markdown', 'csv', 'json'] as const, 'markdown'),
+      value: 'markdown|csv',
+    },
     compare: text('an earlier document of bench --json to compare with', 'file'),
   },
   examples: [

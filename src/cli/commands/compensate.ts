@@ -1,22 +1,22 @@
+import type { CompensationMode } from '../../drop/index.js';
 import { refitModel } from '../../jobs/index.js';
-import { calibrationOptions } from '../calibration.js';
+import { calibrationOptions, lossOptions } from '../calibration.js';
 import { command, computeOptionsOf } from '../command.js';
-import { alphaOption, compensationModes, modeWords, refuseInt4 } from '../compensation.js';
+import { compensationOptions, refuseInt4 } from '../compensation.js';
 import { describeCompensation } from '../compensationText.js';
-import { choice, files, flag, int, requiredFiles, requiredText, text } from '../options.js';
-import { size } from '../scale.js';
+import { overwriteOption, requiredFiles, requiredText, text, type Option } from '../options.js';
+import { maxMemoryOption } from '../scale.js';
 
 const options = {
   out: requiredText('folder to write the refit model to', 'dir'),
   base: text('the whole model, where the folder does not hold the weights of what was dropped', 'dir'),
-  mode: choice(modeWords, compensationModes, 'all'),
-  alpha: alphaOption,
+  ...compensationOptions,
+  compensate: { ...compensationOptions.compensate, default: 'all' } as Option<CompensationMode>,
   calibration: requiredFiles('text to fit on'),
   ...calibrationOptions,
-  text: files('texts to measure the loss on, each for itself (default: the calibration text, behind its rows)'),
-  heldOut: int('rows of each text to measure the loss on', 1, 16),
-  maxMemory: size('memory to stay under, e.g. 2GB (default: 80% of the machine)'),
-  overwrite: flag('replace a model folder that is already there'),
+  ...lossOptions,
+  maxMemory: maxMemoryOption,
+  overwrite: overwriteOption,
 };
 
 export const compensate = command('compensate', 'Give back part of what dropped modules did', {
@@ -26,7 +26,8 @@ export const compensate = command('compensate', 'Give back part of what dropped 
     'the result. It says what came back on rows that the fit did not see. An interrupted run leaves its progress beside ' +
     '--out, and the same command line continues it.',
   options,
-  renamed: { texts: 'text' },
+  renamed: { mode: 'compensate', texts: 'text' },
+  oldNames: { mode: 'compensate' },
   examples: [
     [
       'compensate smaller --base Llama-3.2-1B --calibration c4.jsonl --samples 16 --length 512 --out refit',
@@ -39,7 +40,19 @@ export const compensate = command('compensate', 'Give back part of what dropped 
   ],
   run: async (o, ui) => {
     refuseInt4(o);
-    const { out, base, mode, alpha, calibration, samples, length, field, heldOut, maxMemory, overwrite } = o;
+    const {
+      out,
+      base,
+      compensate: mode,
+      alpha,
+      calibration,
+      samples,
+      length,
+      field,
+      heldOut,
+      maxMemory,
+      overwrite,
+    } = o;
     const result = await refitModel(o.model, {
       ...{ out, base, mode, alpha, calibration, samples, length, field, texts: o.text, heldOut, maxMemory, overwrite },
       ...computeOptionsOf(o),

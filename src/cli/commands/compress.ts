@@ -6,9 +6,9 @@ import { UserError } from '../../engine/index.js';
 import { command, computeOptionsOf } from '../command.js';
 import { describeCompression } from '../compressText.js';
 import { readJson } from '../../jobs/jsonFiles.js';
-import { flag, text } from '../options.js';
+import { flag, overwriteOption, text } from '../options.js';
 import { builtInModel } from '../package.js';
-import { size } from '../scale.js';
+import { maxMemoryOption } from '../scale.js';
 import { checkVacant } from '../../jobs/vacant.js';
 
 export const compress = command('compress', 'Drop, compensate, quantize and export, as one recipe says', {
@@ -23,8 +23,8 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
     recipe: text('what to do', 'file'),
     out: text('folder to write to: the model, recipe.json, compress_report.json, exports', 'dir'),
     example: flag('print a recipe to start from, and do nothing'),
-    maxMemory: size('memory to stay under, e.g. 2GB (default: 80% of the machine)'),
-    overwrite: flag('replace a model folder that is already there'),
+    maxMemory: maxMemoryOption,
+    overwrite: overwriteOption,
   },
   examples: [
     ['compress --example > recipe.json', 'a recipe for the built-in model, to be changed at will'],
@@ -37,7 +37,7 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
     "drop": { "target": "attention", "count": 4 },
     "compensate": { "mode": "all" },
     "quantize": { "method": "gptq", "format": "compressed-tensors", "groupSize": 128 },
-    "export": [{ "format": "gguf" }, { "format": "vllm" }]
+    "export": [{ "to": "gguf" }, { "to": "vllm" }]
   }
   END`,
       'every stage; each may be left out',

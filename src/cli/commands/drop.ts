@@ -1,11 +1,11 @@
 import { targets, type Target } from '../../drop/index.js';
 import { dropModules } from '../../jobs/index.js';
-import { calibrationOptions } from '../calibration.js';
+import { calibrationOptions, heldOutOption } from '../calibration.js';
 import { command, loadOptionsOf } from '../command.js';
-import { alphaOption, compensationModes, modeWords } from '../compensation.js';
-import { methodOptions } from '../dropOptions.js';
+import { compensationOptions } from '../compensation.js';
+import { methodOptions, singleDropOptions } from '../dropOptions.js';
 import { describeDrop } from '../dropText.js';
-import { choice, dropOptions, files, flag, int, layers, requiredText, text } from '../options.js';
+import { choice, dropOptions, files, flag, int, overwriteOption, requiredText, text } from '../options.js';
 
 const options = {
   out: requiredText('folder to write the smaller model to', 'dir'),
@@ -13,15 +13,14 @@ const options = {
   count: int('how many of the target', 0),
   calibration: files('text to score on, and behind those rows to measure the loss on'),
   importance: text('scores from score --out in place of scoring again', 'file'),
-  keep: layers('drop nothing of these layers'),
   ...methodOptions,
+  ...singleDropOptions,
   ...dropOptions,
   ...calibrationOptions,
-  heldOut: int('rows to measure the loss on', 1, 16),
-  compensate: choice(modeWords, compensationModes),
-  alpha: alphaOption,
+  heldOut: heldOutOption,
+  ...compensationOptions,
   configOnly: flag('write config.json and the side files only, to lay over the original folder'),
-  overwrite: flag('replace a model folder that is already there'),
+  overwrite: overwriteOption,
 };
 
 export const drop = command('drop', 'Write a model without its most redundant modules', {

@@ -1,7 +1,7 @@
 import { exportFormats, exportTypes, type ExportFormat, type ExportResult } from '../../export/index.js';
 import { exportCheckpoint } from '../../jobs/index.js';
 import { command } from '../command.js';
-import { choice, flag, requiredText, text, type Option } from '../options.js';
+import { choice, flag, overwriteOption, requiredText, text, type Option } from '../options.js';
 import { facts } from '../table.js';
 import { formatBytes, formatLayers } from '../units.js';
 
@@ -18,7 +18,7 @@ export const exportCommand = command('export', 'Write a model for another engine
     importance: text('scores from score --out, for the model card (default: importance.json in the folder)', 'file'),
     report: text('result of drop --json, for the model card (default: drop_report.json in the folder)', 'file'),
     out: requiredText('folder to write to; for gguf a file', 'path'),
-    overwrite: flag('replace what is there'),
+    overwrite: overwriteOption,
   },
   examples: [
     ['export smaller --to gguf --type q8_0 --out smaller.gguf', 'for llama.cpp'],

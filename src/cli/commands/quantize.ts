@@ -1,19 +1,19 @@
-import { int4Methods } from '../../checkpoint/index.js';
+import { int4Methods, shownValue } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { quantizeCheckpoint } from '../../jobs/index.js';
 import { quantizeMethods, type GroupOptions } from '../../quant/index.js';
-import { fieldOption } from '../calibration.js';
+import { calibrationOptions, lossOptions } from '../calibration.js';
 import { command, computeOptionsOf } from '../command.js';
-import { choice, files, flag, int, number, requiredText, type Option } from '../options.js';
+import { choice, files, flag, int, number, overwriteOption, requiredText, type Option } from '../options.js';
 import { describeQuantization } from '../quantizeText.js';
-import { size } from '../scale.js';
+import { maxMemoryOption } from '../scale.js';
 
 const groupSizeOption: Option<GroupOptions['groupSize']> = {
   ...int('weights along a row that share a scale: 32, 64, 128, or -1 for the row', -1, 128),
   default: 128,
   parse: (given, name) => {
     const found = ([32, 64, 128, -1] as const).find((one) => String(one) === given.trim());
-    if (found === undefined) throw new UserError(`${name} must be 32, 64, 128 or -1, found '${given}'`);
+    if (found === undefined) throw new UserError(`${name} must be 32, 64, 128 or -1, found ${shownValue(given)}`);
     return found;
   },
 };
@@ -28,14 +28,11 @@ const options = {
   damping: number('of gptq: added to the diagonal, as a share of its mean', 0.01),
   expertFloor: int('tokens that must visit an expert to calibrate it on them alone', 1, 128),
   calibration: files('text to calibrate on, for gptq and awq'),
-  samples: int('rows to calibrate on', 1, 128),
-  length: int('tokens a row, at most the context of the model', 2, 512),
-  field: fieldOption,
-  text: files('texts to measure the loss on, each for itself (default: the calibration text, behind its rows)'),
-  heldOut: int('rows of each text to measure the loss on', 1, 16),
+  ...calibrationOptions,
+  ...lossOptions,
   quantizeHead: flag('the output projection too, rounded to nearest'),
-  maxMemory: size('memory that measuring the loss may take, e.g. 2GB (default: 80% of the machine)'),
-  overwrite: flag('replace a model folder that is already there'),
+  maxMemory: maxMemoryOption,
+  overwrite: overwriteOption,
 };
 
 export const quantize = command('quantize', 'Write a model with weights in 4 bits', {

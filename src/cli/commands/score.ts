@@ -1,8 +1,8 @@
 import { scoreMetrics, scoreModel, type ScoreMetric } from '../../jobs/index.js';
 import { calibrationOptions } from '../calibration.js';
 import { command, loadOptionsOf } from '../command.js';
-import { choice, files, int, text } from '../options.js';
-import { counts, shard, size } from '../scale.js';
+import { choice, files, int, numbers, text } from '../options.js';
+import { maxMemoryOption, shard } from '../scale.js';
 import { describeScores } from '../scoreText.js';
 
 export const score = command('score', 'Score how redundant each attention, MLP and block is', {
@@ -18,9 +18,9 @@ export const score = command('score', 'Score how redundant each attention, MLP a
     metric: choice<ScoreMetric>('what to score by; gate-norm reads weights alone', scoreMetrics, 'cosine'),
     ...calibrationOptions,
     seed: int('draw the rows at random, the same for the same seed', 0),
-    gap: counts('score windows of so many blocks only (default: of all lengths; when layers are streamed, of 1)'),
+    gap: numbers('score windows of so many blocks only (default: of all lengths; when layers are streamed, of 1)', 1),
     shard: shard('score every n-th row only, from the i-th: one of n jobs, for llm-drop merge'),
-    maxMemory: size('memory to stay under, e.g. 2GB (default: 80% of the machine)'),
+    maxMemory: maxMemoryOption,
     out: text('also write the JSON document to this file', 'file'),
     state: text('keep the progress in this folder, not beside --out', 'dir'),
   },

@@ -1,16 +1,9 @@
-import {
-  metricNames,
-  searches,
-  targets,
-  type MetricName,
-  type Search,
-  type SweepResult,
-  type Target,
-} from '../../drop/index.js';
+import { targets, type SweepResult, type Target } from '../../drop/index.js';
 import { sweepModel, type SweepRecord } from '../../jobs/index.js';
-import { fieldOption } from '../calibration.js';
+import { calibrationOptions, lossOptions } from '../calibration.js';
 import { command, loadOptionsOf } from '../command.js';
-import { choice, choices, files, flag, int, layers, numbers, requiredFiles, text } from '../options.js';
+import { methodOptions } from '../dropOptions.js';
+import { choice, choices, flag, int, numbers, requiredFiles, text } from '../options.js';
 import { sweepCsv, sweepMarkdown, sweepText } from '../sweepTables.js';
 
 type Format = 'text' | 'markdown' | 'csv';
@@ -25,18 +18,12 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     'as it is found, and the same command goes on where it was interrupted, also with more targets or counts.',
   options: {
     calibration: requiredFiles('text to choose on; of several, a row of each in turn'),
-    text: files('text to measure on, rows that were calibrated on left out'),
-    targets: choices<Target>('what to drop', targets, ['attention', 'mlp', 'block', 'joint']),
-    counts: numbers('how many of each target', 1, [1, 2, 4, 8]),
-    metric: choice<MetricName>('what to score by (default: cosine)', metricNames),
-    search: choice<Search>('score at once, or drop one by one what costs least (default: score)', searches),
-    seed: int('of --metric random (default: 0)', 0),
-    keep: layers('drop nothing of these layers'),
-    samples: int('rows to choose on', 1, 32),
-    rows: int('rows of each text to measure on', 1, 16),
+    ...calibrationOptions,
+    ...lossOptions,
+    target: choices<Target>('what to drop', targets, ['attention', 'mlp', 'block', 'joint']),
+    count: numbers('how many of each target', 1, [1, 2, 4, 8]),
+    ...methodOptions,
     skipRows: int('rows of each --text to pass over, to measure other methods on the same ones', 0),
-    length: int('tokens a row, at most the context of the model', 2, 1024),
-    field: fieldOption,
     speedRounds: int(
       'runs of 16 decoded tokens for each point and the whole model, in turns; 0 measures no speed',
       0,
@@ -47,11 +34,12 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     resume: flag('fail unless --out holds the beginning of this sweep'),
     format: choice<Format>('of what is printed', formats, 'text'),
   },
-  renamed: { texts: 'text', heldOut: 'rows', target: 'target' },
+  renamed: { targets: 'target', counts: 'count', texts: 'text' },
+  oldNames: { targets: 'target', counts: 'count', rows: 'heldOut' },
   examples: [
     ['sweep Llama-3.2-1B --calibration c4.jsonl --out sweep.json', 'the curve of all targets, saved point by point'],
     [
-      'sweep Llama-3.2-1B --calibration c4.jsonl wiki.txt --text news.txt --text code.txt --targets attention --counts 2,4,6,8 --search greedy-kl --samples 4',
+      'sweep Llama-3.2-1B --calibration c4.jsonl wiki.txt --text news.txt --text code.txt --target attention --count 2,4,6,8 --search greedy-kl --samples 4',
       'a search on mixed text, measured on two others',
     ],
     [
@@ -61,11 +49,11 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     ['sweep Llama-3.2-1B --calibration c4.jsonl --format csv > sweep.csv', 'for a spreadsheet'],
   ],
   run: async (o, ui) => {
-    const { targets: dropped, counts, metric, search, seed, keep, calibration, samples, length, field } = o;
+    const { target, count, metric, search, seed, keep, calibration, samples, length, field, heldOut } = o;
     const { skipRows, speedRounds, budget, out, resume } = o;
     const record = await sweepModel(o.model, {
-      ...{ targets: dropped, counts, metric, search, seed, keep, calibration, samples, length, field },
-      ...{ texts: o.text, heldOut: o.rows, skipRows, speedRounds, budget, out, resume },
+      ...{ targets: target, counts: count, metric, search, seed, keep, calibration, samples, length, field },
+      ...{ texts: o.text, heldOut, skipRows, speedRounds, budget, out, resume },
       ...loadOptionsOf(o),
       ...ui.job,
     });

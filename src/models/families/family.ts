@@ -8,6 +8,11 @@ import type { GgufKeys } from '../gguf/ggufKeys.js';
 export interface Family {
   /** `model_type` of the configs that it reads. */
   readonly types: readonly string[];
+  /**
+   * What keys of `config.json` mean that are absent, as transformers' class of this type has them: all that `describe` asks
+   * for and the class has a value for. Ids of tokens are not here: the tokenizer knows them.
+   */
+  readonly defaults: JsonObject;
   /** Keys that are its own to vary, beside the sizes that all families have: for experiments on random models. */
   readonly varies: readonly (keyof ModelConfig)[];
   /** `general.architecture` of the GGUF files that it reads, with experts or without. */

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../checkpoint/index.js';
+import { shownValue, type JsonObject } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
 import { ConfigReader } from '../configReader.js';
@@ -23,13 +23,13 @@ export const modelTypes = (): string[] => families.flatMap(({ types }) => types)
 
 /** What a `config.json` describes; `where` is it, for messages. Counts beyond what is `held` are refused by name. */
 export function describeModel(config: JsonObject, where: string, held?: Held): ModelDescription {
-  const read = new ConfigReader(config, where, held);
-  const modelType = read.text('model_type');
+  const modelType = new ConfigReader(config, where).text('model_type');
   const family = familyOf(modelType);
   if (!family)
-    throw new UserError(`${where}: model type '${modelType}' is not supported`, {
+    throw new UserError(`${where}: model type ${shownValue(modelType)} is not supported`, {
       hint: `${modelTypes().join(', ')} are`,
     });
+  const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
   refuseUnknownKeys(read);
   return description;
@@ -41,7 +41,7 @@ export function ggufFamily(architecture: string, hasExperts: boolean, where: str
     ({ gguf: { architectures, experts = false } }) => architectures.includes(architecture) && experts === hasExperts,
   );
   if (family) return family;
-  throw new UserError(`${where}: GGUF files of architecture '${architecture}' are not read`, {
+  throw new UserError(`${where}: GGUF files of architecture ${shownValue(architecture)} are not read`, {
     hint: `${[...new Set(families.flatMap(({ gguf }) => gguf.architectures))].join(', ')} are`,
   });
 }

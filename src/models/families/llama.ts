@@ -29,6 +29,11 @@ const describe =
 /** Llama (Touvron et al., 2023): RMS norm, rotary attention with grouped heads, SwiGLU. */
 export const llama: Family = {
   types: ['llama'],
+  defaults: {
+    ...{ vocab_size: 32000, hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32 },
+    ...{ num_attention_heads: 32, max_position_embeddings: 2048 },
+    ...{ hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 10000 },
+  },
   varies: ['attentionBias', 'mlpBias'],
   gguf: { architectures: ['llama', 'deci'] },
   describe: describe('LlamaForCausalLM'),
@@ -37,6 +42,11 @@ export const llama: Family = {
 /** Mistral (Jiang et al., 2023): a Llama whose attention may see a window only. */
 export const mistral: Family = {
   types: ['mistral'],
+  defaults: {
+    ...{ vocab_size: 32000, hidden_size: 4096, intermediate_size: 14336, num_hidden_layers: 32 },
+    ...{ num_attention_heads: 32, num_key_value_heads: 8, max_position_embeddings: 131072 },
+    ...{ hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 10000, sliding_window: 4096 },
+  },
   varies: ['slidingWindow'],
   gguf: { architectures: [] },
   describe: describe('MistralForCausalLM'),

@@ -14,6 +14,12 @@ const names = {
 /** Mixtral (Jiang et al., 2024): Mistral's attention, and a sparse mixture of gated experts in place of the MLP. */
 export const mixtral: Family = {
   types: ['mixtral'],
+  defaults: {
+    ...{ vocab_size: 32000, hidden_size: 4096, intermediate_size: 14336, num_hidden_layers: 32 },
+    ...{ num_attention_heads: 32, num_key_value_heads: 8, max_position_embeddings: 131072 },
+    ...{ hidden_act: 'silu', rms_norm_eps: 1e-5, rope_theta: 1e6 },
+    ...{ num_local_experts: 8, num_experts_per_tok: 2 },
+  },
   varies: ['slidingWindow', 'numLocalExperts', 'numExpertsPerTok'],
   gguf: {
     architectures: ['llama'],
@@ -24,11 +30,11 @@ export const mixtral: Family = {
     }),
   },
   describe: (read) => {
+    const [experts, topK] = [read.experts('num_local_experts'), read.count('num_experts_per_tok')];
     const config = readConfig(read, {
-      numLocalExperts: read.optionalExperts('num_local_experts'),
-      numExpertsPerTok: read.optionalCount('num_experts_per_tok'),
+      numLocalExperts: experts,
+      numExpertsPerTok: topK,
     });
-    const { numLocalExperts: experts = 8, numExpertsPerTok: topK = 2 } = config;
     const activation = readActivation(read);
     const windows = layerWindows(read, config);
     return {

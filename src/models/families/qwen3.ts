@@ -6,15 +6,18 @@ import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.
 /** Qwen3 (Qwen Team, 2025): a Llama whose queries and keys are normed head by head before they turn. */
 export const qwen3: Family = {
   types: ['qwen3'],
+  defaults: {
+    ...{ vocab_size: 151936, hidden_size: 4096, intermediate_size: 22016, num_hidden_layers: 32 },
+    ...{ num_attention_heads: 32, num_key_value_heads: 32, head_dim: 128, max_position_embeddings: 32768 },
+    ...{ hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 10000 },
+    ...{ sliding_window: 4096, max_window_layers: 28 },
+  },
   varies: ['attentionBias'],
   gguf: { architectures: ['qwen3'] },
   describe: (read) => {
     // A number in `sliding_window` means nothing without the switch; with it, layers from `max_window_layers` on slide.
-    const [slides, first] = [read.flag('use_sliding_window'), read.number('max_window_layers', 28)];
-    const config = readConfig(read, {
-      headDim: read.count('head_dim', 128),
-      ...(slides ? {} : { slidingWindow: undefined }),
-    });
+    const [slides, first] = [read.flag('use_sliding_window'), read.number('max_window_layers')];
+    const config = readConfig(read, slides ? {} : { slidingWindow: undefined });
     const activation = readActivation(read);
     const named = read.value('layer_types') !== undefined;
     return {

@@ -8,14 +8,14 @@ const all = {
   drop: { target: 'attention', count: 4 },
   compensate: {},
   quantize: {},
-  export: [{ format: 'gguf' }],
+  export: [{ to: 'gguf' }],
 };
 
 describe('a recipe', () => {
   it('is completed with the defaults of the commands', () =>
     expect(parseRecipe(all)).toEqual({
       schema: 'llm-drop/recipe/1',
-      calibration: { files: ['c4.jsonl'], samples: 128, length: 512, field: 'text', heldOut: 16 },
+      calibration: { files: ['c4.jsonl'], samples: 256, length: 2048, field: 'text', heldOut: 16 },
       drop: {
         ...{ target: 'attention', count: 4, metric: 'cosine', search: 'score', iterations: 1 },
         ...{ consecutive: false, compat: null, seed: null, keep: [] },
@@ -25,7 +25,7 @@ describe('a recipe', () => {
         ...{ method: 'gptq', format: 'compressed-tensors', groupSize: 128, symmetric: true, clip: 'none' },
         ...{ damping: 0.01, expertFloor: 128, head: false },
       },
-      export: [{ format: 'gguf', type: null, zero: false }],
+      export: [{ to: 'gguf', type: null, zero: false }],
       inputs: null,
       versions: null,
     }));
@@ -47,6 +47,35 @@ describe('a recipe', () => {
     expect(parseRecipe({ quantize: { method: 'rtn', format: 'awq' } }).quantize!.symmetric).toBe(false));
 });
 
+describe('a key of an earlier recipe', () => {
+  it('still says what to export', () => {
+    const { export: exports } = parseRecipe({ export: [{ format: 'gguf', type: 'q8_0' }] });
+    expect(exports).toEqual([{ to: 'gguf', type: 'q8_0', zero: false }]);
+  });
+  it('is refused beside its new name', () =>
+    expect(() => parseRecipe({ export: [{ format: 'hf', to: 'gguf' }] })).toThrow('export[0].format is not known'));
+});
+
+it('what a message shows of a recipe is bounded', () => {
+  const long = 'x'.repeat(100_000);
+  let deep: unknown = 1;
+  for (let i = 0; i < 20_000; i++) deep = [deep];
+  for (const wrong of [{ [long]: 1 }, { drop: { target: long, count: 1 } }, { drop: { target: deep, count: 1 } }]) {
+    const message = ((): string => {
+      try {
+        return JSON.stringify(parseRecipe(wrong));
+      } catch (error) {
+        return (error as Error).message;
+      }
+    })();
+    expect(message).toMatch(/is not known|must be one of/);
+    expect(message.length).toBeLessThan(400);
+  }
+});
+
+it('a mistyped value has its nearest one as a hint', () =>
+  expect(() => parseRecipe({ drop: { target: 'atention', count: 1 } })).toThrow('(did you mean attention?)'));
+
 describe('refused by its key and what was expected', () => {
   it.each([
     [
@@ -55,7 +84,10 @@ describe('refused by its key and what was expected', () => {
     ],
     [{}, 'r.json: there is nothing to do (give drop, compensate, quantize or export)'],
     [{ schema: 'x', ...all }, `r.json: schema must be 'llm-drop/recipe/1', found "x"`],
-    [{ ...all, qantize: {} }, 'r.json: qantize is not known (the keys there are schema, calibration, drop'],
+    [
+      { ...all, qantize: {} },
+      'r.json: qantize is not known (did you mean quantize? the keys there are schema, calibration, drop',
+    ],
     [
       { ...all, drop: { target: 'heads', count: 1 } },
       'drop.target must be one of attention, mlp, block, joint, found "heads"',
@@ -91,18 +123,15 @@ describe('refused by its key and what was expected', () => {
     [{ ...all, quantize: { head: 'yes' } }, 'quantize.head must be true or false, found "yes"'],
     [{ ...all, quantize: { format: 'awq', symmetric: true } }, 'quantize.symmetric must be false for the format awq'],
     [{ ...all, quantize: { method: 'awq', clip: 'search' } }, `quantize.clip must be 'none' for awq`],
-    [{ ...all, export: { format: 'gguf' } }, 'export must be a list, found {"format":"gguf"}'],
+    [{ ...all, export: { to: 'gguf' } }, 'export must be a list, found {"to":"gguf"}'],
+    [{ ...all, export: [{ to: 'onnx' }] }, 'export[0].to must be one of llm-drop, hf, gguf, vllm, found "onnx"'],
     [
-      { ...all, export: [{ format: 'onnx' }] },
-      'export[0].format must be one of llm-drop, hf, gguf, vllm, found "onnx"',
-    ],
-    [
-      { ...all, export: [{ format: 'vllm', type: 'q4_0' }] },
+      { ...all, export: [{ to: 'vllm', type: 'q4_0' }] },
       'export[0].type must be one of f32, f16, bf16 for vllm, found "q4_0"',
     ],
-    [{ ...all, export: [{ format: 'llm-drop', zero: true }] }, 'export[0].zero must be false for llm-drop'],
-    [{ ...all, export: [{ format: 'gguf' }, { format: 'gguf', type: null }] }, 'export[1] is the same as export[0]'],
-    [{ ...all, export: [{ format: 'hf' }] }, 'export[0]: a plain hf checkpoint cannot leave out an attention alone'],
+    [{ ...all, export: [{ to: 'llm-drop', zero: true }] }, 'export[0].zero must be false for llm-drop'],
+    [{ ...all, export: [{ to: 'gguf' }, { to: 'gguf', type: null }] }, 'export[1] is the same as export[0]'],
+    [{ ...all, export: [{ to: 'hf' }] }, 'export[0]: a plain hf checkpoint cannot leave out an attention alone'],
     [
       { ...all, inputs: { model: { name: 'm', configuration: 'x', weights: 'x' }, calibration: [] } },
       'inputs.model.configuration must be 64 hexadecimal digits, found "x"',
@@ -114,7 +143,7 @@ describe('refused by its key and what was expected', () => {
 });
 
 it('exports are told apart by their names', () => {
-  expect(exportName('m', { format: 'gguf', type: 'q4_0', zero: false })).toBe('m-q4_0.gguf');
-  expect(exportName('m', { format: 'gguf', type: null, zero: false })).toBe('m.gguf');
-  expect(exportName('m', { format: 'hf', type: 'bf16', zero: true })).toBe('hf-zero-bf16');
+  expect(exportName('m', { to: 'gguf', type: 'q4_0', zero: false })).toBe('m-q4_0.gguf');
+  expect(exportName('m', { to: 'gguf', type: null, zero: false })).toBe('m.gguf');
+  expect(exportName('m', { to: 'hf', type: 'bf16', zero: true })).toBe('hf-zero-bf16');
 });

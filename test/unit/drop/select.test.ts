@@ -79,7 +79,7 @@ describe('a count that cannot be met', () => {
   );
 
   it('and a target that there is not', () =>
-    expect(() => selectDrops(importance, 'heads' as never, 1)).toThrow("there is no target 'heads'"));
+    expect(() => selectDrops(importance, 'heads' as never, 1)).toThrow('there is no target "heads"'));
 });
 
 describe('chance', () => {

@@ -156,7 +156,7 @@ describe('a GGUF file that is wrong is refused in a sentence', () => {
   it('an architecture is not known', () =>
     refused(
       ({ metadata }) => void (metadata['general.architecture'] = string('bert')),
-      /GGUF files of architecture 'bert' are not read \(llama, deci/,
+      /GGUF files of architecture "bert" are not read \(llama, deci/,
     ));
   it('a key is not known', () =>
     refused(

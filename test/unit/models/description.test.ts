@@ -325,7 +325,7 @@ describe('a config', () => {
     };
     const attempt = (keys: object) => () => describeModel({ ...raw, ...keys }, 'model/config.json');
     expect(attempt({ model_type: 'gpt2' })).toThrow(
-      /^model\/config\.json: model type 'gpt2' is not supported \(.*llama.*\)$/,
+      /^model\/config\.json: model type "gpt2" is not supported \(.*llama.*\)$/,
     );
     expect(attempt({})).toThrow(/model_type is missing/);
     expect(attempt({ model_type: 'llama', hidden_act: 'relu' })).toThrow(
@@ -338,7 +338,7 @@ describe('a config', () => {
   it('of a GGUF file is of the family that its architecture names, with experts or without', () => {
     const of = (architecture: string, experts: boolean) => ggufFamily(architecture, experts, 'x.gguf').types[0];
     expect([of('llama', false), of('llama', true), of('deci', false)]).toEqual(['llama', 'mixtral', 'llama']);
-    expect(() => of('deci', true)).toThrow(/^x\.gguf: GGUF files of architecture 'deci' are not read/);
-    expect(() => of('bert', false)).toThrow(/architecture 'bert' are not read \(llama, deci.* are\)$/);
+    expect(() => of('deci', true)).toThrow(/^x\.gguf: GGUF files of architecture "deci" are not read/);
+    expect(() => of('bert', false)).toThrow(/architecture "bert" are not read \(llama, deci.* are\)$/);
   });
 });

@@ -16,7 +16,7 @@ const llama = {
   num_hidden_layers: 4,
   num_attention_heads: 4,
 };
-const mixtral = { ...llama, model_type: 'mixtral' };
+const mixtral = { ...llama, model_type: 'mixtral', num_key_value_heads: 4 };
 
 function refusal(config: Record<string, unknown>): string {
   try {

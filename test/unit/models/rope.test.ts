@@ -91,7 +91,8 @@ describe('frequencies', () => {
 });
 
 describe('a config', () => {
-  const parse = (raw: Record<string, unknown>): RopeParameters => parseRope(new ConfigReader(raw, 'config.json'), 4096);
+  const parse = (raw: Record<string, unknown>): RopeParameters =>
+    parseRope(new ConfigReader(raw, 'config.json', undefined, { rope_theta: 10000 }), 4096);
   const yarn = { rope_type: 'yarn', factor: 16, original_max_position_embeddings: 2048 };
 
   it('means the same in the words of transformers 4 and 5', () => {
@@ -139,6 +140,6 @@ describe('a config', () => {
     [{ rope_scaling: { type: 'linear' } }, /^config\.json: the rope scaling needs a number factor/],
     [{ rope_scaling: { type: 'linear', factor: '2' } }, /needs a number factor/],
     [{ rope_theta: '1e4' }, /needs a number rope_theta/],
-    [{ rope_scaling: { ...yarn, rope_type: 'longrope' } }, /^config\.json: rope type 'longrope' is not supported/],
+    [{ rope_scaling: { ...yarn, rope_type: 'longrope' } }, /^config\.json: rope type "longrope" is not supported/],
   ])('%j is refused', (raw, message) => expect(() => parse(raw)).toThrow(message));
 });

@@ -41,6 +41,36 @@ describe('calibration rows', () => {
     );
   });
 
+  describe('with a beginning-of-text token', () => {
+    /** `<`, in rows as text. */
+    const marked = { ...letters, bosId: '<'.charCodeAt(0) };
+    const marks = async (documents: string[], o: CalibrationOptions): Promise<string[]> =>
+      shown((await calibrationRows(marked, [fileOf(...documents)], o)).rows);
+    const documents = ['abc', '', 'defgh', 'i'];
+
+    it('have it before each document, in place of EOS', async () =>
+      expect(await marks(documents, { length: 4, samples: 9, bos: 'document' })).toEqual(['<abc', '<<de', 'fgh<']));
+    it('have it over the first token of each, and are else as without it', async () =>
+      expect(await marks(documents, { length: 4, samples: 9, bos: 'row' })).toEqual(['<bc.', '<def', '<h.i']));
+    it('are documents alone behind it, cut to the length; those without a token to predict are left out', async () => {
+      expect(await marks(documents, { length: 4, samples: 9, bos: 'alone' })).toEqual(['<abc', '<def', '<i']);
+      expect(await marks(documents, { length: 4, samples: 2, skip: 1, bos: 'alone' })).toEqual(['<def', '<i']);
+    });
+    it('are what they were where it is put nowhere', async () =>
+      expect(await marks(documents, { length: 4, samples: 9 })).toEqual(
+        await rowsOf([fileOf(...documents)], { length: 4, samples: 9 }),
+      ));
+    it('need one', async () =>
+      expect(rowsOf([fileOf('abc')], { length: 2, bos: 'row' })).rejects.toThrow(
+        'the tokenizer names no beginning-of-text token (BOS), which `bos` puts (set bos_token in tokenizer_config.json)',
+      ));
+    it('need no EOS where it parts documents', async () => {
+      const { eosId: _, ...endless } = marked;
+      const { rows } = await calibrationRows(endless as typeof marked, [fileOf('abc')], { length: 3, bos: 'document' });
+      expect(shown(rows)).toEqual(['<ab']);
+    });
+  });
+
   it('come from several files in turn; one that runs out is passed over', async () => {
     const files = [fileOf('aaaaaaa'), fileOf('b'), fileOf('ccccc')];
     expect(await rowsOf(files, { samples: 9, length: 2 })).toEqual(['aa', 'b.', 'cc', 'aa', 'cc', 'aa', 'c.', 'a.']);

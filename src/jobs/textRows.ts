@@ -1,0 +1,29 @@
+import { rowDefaults, type CalibrationTokenizer } from '../text/index.js';
+import { stageOf, type JobOptions } from './jobOptions.js';
+import { watched } from './watchedTokenizer.js';
+
+/** The rows that a job makes of a text. */
+export interface RowOptions {
+  /** Rows to calibrate on. @defaultValue 256 */
+  readonly samples?: number;
+  /** Tokens a row, at most the context of the model. @defaultValue 2048 */
+  readonly length?: number;
+  /** The text's field in .jsonl files. @defaultValue 'text' */
+  readonly field?: string;
+  /** Rows to measure the loss on; of each text, where there are several. @defaultValue 16 */
+  readonly heldOut?: number;
+}
+
+type CompleteRowOptions = Required<Omit<RowOptions, 'field'>> & Pick<RowOptions, 'field'> & { maxLength: number };
+
+/** Rows of a text, read by `read` as a stage of a job: none is longer than the model's context. */
+export function rowsOfText<T>(
+  tokenizer: CalibrationTokenizer,
+  { maxPositionEmbeddings: maxLength }: { readonly maxPositionEmbeddings: number },
+  o: RowOptions & JobOptions,
+  read: (tokenizer: CalibrationTokenizer, rows: CompleteRowOptions) => Promise<T>,
+): Promise<T> {
+  const { samples = rowDefaults.samples, length = rowDefaults.length, heldOut = rowDefaults.heldOut, field } = o;
+  const needed = (samples + heldOut) * Math.min(length, maxLength);
+  return read(watched(tokenizer, needed, stageOf(o, 'tokenizing')), { samples, length, heldOut, field, maxLength });
+}
