@@ -174,7 +174,7 @@ async function checkFolder(folder: string): Promise<void> {
   if (found.isDirectory()) return;
   const hint =
     extname(folder) === '.gguf'
-      ? 'GGUF files are not read; give the Hugging Face folder of the model'
+      ? 'openModel and loadModel take GGUF files'
       : `did you mean its folder, ${dirname(folder)}?`;
   throw new UserError(`${folder} is a file, expected a model folder`, { hint });
 }
