@@ -1,10 +1,11 @@
 import { readFile, writeFile, open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { createEngine } from '../../../src/engine/index.js';
 import { GgufFile } from '../../../src/checkpoint/index.js';
 import { f32, i32s, string, u32, type GgufMetadata, type GgufValue } from '../../../src/checkpoint/gguf/ggufFormat.js';
 import { writeGguf, type GgufTensor } from '../../../src/checkpoint/gguf/ggufWriter.js';
 import { exportModel, type ExportType } from '../../../src/export/index.js';
-import { loadModel, openModel, type Drops, type PartialConfig } from '../../../src/models/index.js';
+import { Model, loadModel, openModel, type Drops, type PartialConfig } from '../../../src/models/index.js';
 import { expectClose } from '../../support/expectClose.js';
 import { folderLogits, logitsOf, workplace, writeRandomFolder } from '../export/randomFolder.js';
 
@@ -82,18 +83,23 @@ describe('a model of a GGUF file', () => {
     expect(of('model.norm.weight')).toEqual(['F32', [32], 128, 'float32']);
   });
 
-  it.each(['llama', 'mixtral'])('of Q4_0 computes with its integers: %s', async (name) => {
-    const { out } = await written({ ...shapes[name], tieWordEmbeddings: true }, { type: 'q4_0' });
+  it.each([
+    ['llama', 'q4_0'],
+    ['mixtral', 'q4_0'],
+    ['llama', 'q4_1'],
+    ['mixtral', 'q4_1'],
+  ] as const)('of 4 bits computes with its integers: %s, %s', async (name, type) => {
+    const { out } = await written({ ...shapes[name], tieWordEmbeddings: true }, { type });
     await using opened = await openModel(out, { exact: true });
-    await using model = await loadModel(out, { engine: place.engine() });
+    // With activations in float32, so that only the embedding's Q8_0 differ, which are bfloat16.
+    using engine = await createEngine('wasm', { int4: 'exact' });
+    await using model = await loadModel(out, { engine });
     const found = await logitsOf(model, tokens);
-    const { Model } = await import('../../../src/models/index.js');
     const exact = await logitsOf(new Model(place.engine(), opened.description, opened.source), tokens);
     const largest = exact.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    // The reference backend multiplies integers as the floats they are; the embedding's Q8_0 are bfloat16.
-    expectClose(found, exact, 0.02 * largest);
+    expectClose(found, exact, 0.01 * largest);
     const q = model.source.int4('model.layers.0.self_attn.q_proj.weight');
-    expect((await q?.int4())?.format).toEqual({ groupSize: 32, zeroPoints: false });
+    expect((await q?.int4())?.format).toEqual({ groupSize: 32, zeroPoints: false, minima: type === 'q4_1' });
   });
 
   it('reads weights by rows as it is asked', async () => {
