@@ -24,7 +24,7 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   const evidence = await findEvidence(job.model, job.options);
   const plan = planOf(job);
   const weights = job.weights(plan);
-  const type = job.options.type ?? storedType(source) ?? ggufTypeOfDType[weights.dtype];
+  const type = job.options.type ?? (await storedType(source)) ?? ggufTypeOfDType[weights.dtype];
   const tokenizer = await ggufTokenizer(source, config);
   const name = basename(resolve(source.folder));
   const metadata = { ...ggufMetadata(description, plan, { type, name }), ...tokenizer.metadata };
@@ -56,9 +56,14 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   );
 }
 
-/** The type whose blocks are the integers that a checkpoint stores. */
-const storedType = ({ quantization }: ModelSource): ExportType | undefined =>
-  quantization && (quantization.symmetric ? 'q4_0' : 'q4_1');
+/** The type whose blocks are the integers that a checkpoint stores, or another GGUF file; undefined where there are none. */
+async function storedType(source: ModelSource): Promise<ExportType | undefined> {
+  const { quantization } = source;
+  if (quantization) return quantization.symmetric ? 'q4_0' : 'q4_1';
+  const packed = source.tensorNames().find((name) => source.int4(name));
+  const int4 = packed === undefined ? undefined : await source.int4(packed)!.int4();
+  return int4 && (int4.format.minima ? 'q4_1' : 'q4_0');
+}
 
 /** Modules are left out where `deci` can hold the others, and zeroed where it cannot. */
 function planOf({ model: { config, description }, drops, options: { zero } }: ExportJob): ExportPlan {

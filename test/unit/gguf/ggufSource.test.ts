@@ -1,7 +1,9 @@
 import { readFile, writeFile, open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { createEngine } from '../../../src/engine/index.js';
-import { GgufFile } from '../../../src/checkpoint/index.js';
+import { GgufFile, loadTokenizer } from '../../../src/checkpoint/index.js';
+import { writeDropped } from '../../../src/drop/index.js';
+import { checkQuantizable } from '../../../src/quant/index.js';
 import { f32, i32s, string, u32, type GgufMetadata, type GgufValue } from '../../../src/checkpoint/gguf/ggufFormat.js';
 import { writeGguf, type GgufTensor } from '../../../src/checkpoint/gguf/ggufWriter.js';
 import { exportModel, type ExportType } from '../../../src/export/index.js';
@@ -100,6 +102,50 @@ describe('a model of a GGUF file', () => {
     expectClose(found, exact, 0.01 * largest);
     const q = model.source.int4('model.layers.0.self_attn.q_proj.weight');
     expect((await q?.int4())?.format).toEqual({ groupSize: 32, zeroPoints: false, minima: type === 'q4_1' });
+  });
+
+  it.each(['q4_0', 'q4_1'] as const)('of %s is exported with the same blocks', async (type) => {
+    const { out } = await written(llama, { type });
+    const again = `${place.folder('again')}.gguf`;
+    await exportModel(out, { to: 'gguf', out: again, engine: place.engine() });
+    await using first = await GgufFile.open(out);
+    await using second = await GgufFile.open(again);
+    for (const name of ['blk.1.ffn_down.weight', 'blk.2.attn_k.weight']) {
+      const [rows] = first.info(name).shape;
+      expect(second.type(name)).toBe(first.type(name));
+      expect(await second.encodedRows(name, 0, rows)).toEqual(await first.encodedRows(name, 0, rows));
+    }
+  });
+
+  it('is written as a folder that computes the same, with its tokenizer', async () => {
+    const { out } = await written(llama);
+    await using opened = await openModel(out);
+    const folder = place.folder('dropped');
+    const drops = { attention: [1], mlp: [2] };
+    await writeDropped(opened, drops, folder);
+    await using model = await loadModel(out, { engine: place.engine(), drops });
+    expectClose(await folderLogits(place.engine(), folder, tokens), await logitsOf(model, tokens), 1e-5);
+    const texts = ['Once upon a time', '  12 cats<|endoftext|>'];
+    const [theirs, ours] = [await loadTokenizer(folder), await opened.source.tokenizer()];
+    expect(texts.map((text) => theirs.encode(text))).toEqual(texts.map((text) => ours.encode(text)));
+    await expect(writeDropped(opened, drops, place.folder('config'), { configOnly: true })).rejects.toThrow(
+      /is one file, over which no config\.json can be laid/,
+    );
+  });
+
+  it('of integers is not quantized again', async () => {
+    const { out } = await written(llama, { type: 'q4_1' });
+    await using opened = await openModel(out);
+    expect(() =>
+      checkQuantizable(opened, {
+        format: 'compressed-tensors',
+        groupSize: 32,
+        symmetric: true,
+        replaced: () => undefined,
+      }),
+    ).toThrow(
+      /is quantized already: model\.layers\.0\.self_attn\.q_proj\.weight is Q4_1 \(quantize the model of floats/,
+    );
   });
 
   it('reads weights by rows as it is asked', async () => {
