@@ -57,4 +57,4 @@ export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
-export { writeFolderAtomically } from './writeFolder.js';
+export * from './output/index.js';

@@ -1,6 +1,6 @@
-import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { UserError, bytesPerElement, type Shape, type WeightSource } from '../engine/index.js';
-import { fileError } from './fileError.js';
+import { writeFileAtomically } from './output/writeFile.js';
 import type { RawTensor } from './safetensorsFile.js';
 import { safetensorsBytes, safetensorsDTypes, type SafetensorsDType } from './safetensorsHeader.js';
 
@@ -50,36 +50,17 @@ export async function writeSafetensors(
   const ordered = [...tensors].sort((a, b) => safetensorsBytes[b.dtype] - safetensorsBytes[a.dtype]);
   const header = encodeHeader(path, ordered, metadata);
   const bytesTotal = ordered.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
-  const plain = await isPlain(path);
-  const partial = !plain ? path : `${path}.partial-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
-  try {
-    const handle = await open(partial, plain ? 'wx' : 'w');
-    try {
-      await writeFully(handle, header);
-      let bytesDone = 0;
-      for (const tensor of ordered) {
-        await writeTensor(handle, tensor);
-        bytesDone += tensorBytes(tensor);
-        onProgress?.({ tensor: tensor.name, bytesDone, bytesTotal });
-      }
-      if (plain) await handle.sync();
-    } finally {
-      await handle.close();
+  await writeFileAtomically(path, async (handle) => {
+    await writeFully(handle, header);
+    let bytesDone = 0;
+    for (const tensor of ordered) {
+      await writeTensor(handle, tensor);
+      bytesDone += tensorBytes(tensor);
+      onProgress?.({ tensor: tensor.name, bytesDone, bytesTotal });
     }
-    if (plain) await rename(partial, path);
-  } catch (error) {
-    if (plain) await rm(partial, { force: true }).catch(() => undefined);
-    throw fileError(error, 'cannot write', path);
-  }
+  });
   return header.byteLength + bytesTotal;
 }
-
-/** Whether a path is free or a plain file: a device or a pipe is written to as it is, never replaced. */
-const isPlain = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (found) => found.isFile(),
-    () => true,
-  );
 
 function encodeHeader(
   path: string,

@@ -22,7 +22,7 @@ export const tokenizerFiles = [
 ] as const;
 
 /** Of LLM-Drop's folders. */
-const dropFiles = ['reserved_layers.json', 'layer_mapping.json', 'drop_report.json'];
+export const dropFiles = ['reserved_layers.json', 'layer_mapping.json', 'drop_report.json'];
 
 /** Copies those that exist in a model folder, byte for byte; returns their names. */
 export async function copySideFiles(what: SideFiles, from: string, to: string): Promise<string[]> {

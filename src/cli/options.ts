@@ -134,7 +134,7 @@ export const dropOptions = {
   dropMlp: layers('drop the MLP of these layers'),
 };
 
-export const overwriteOption = flag('replace what is already there');
+export const overwriteOption = flag('replace a file, or a model folder that holds nothing else');
 
 /** What every command takes. */
 export const commonOptions = {

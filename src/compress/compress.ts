@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fingerprintOf } from '../progress/index.js';
-import { writeFolderAtomically, type ModelSource } from '../checkpoint/index.js';
+import { claimOutputs, writeFolderAtomically, type ModelSource } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
 import { checkShapes, engineFor, rowsOfText, versionsOf } from '../jobs/chain.js';
 import type { ComputeOptions, JobOptions } from '../jobs/index.js';
@@ -16,8 +16,10 @@ import { StagePlace } from './stage.js';
 export interface CompressOptions extends JobOptions, ComputeOptions {
   /** The folder to write: the model where a stage changes it, `recipe.json`, `compress_report.json`, and `exports`. */
   readonly out: string;
-  /** Replace a model folder that is already there. @defaultValue false */
+  /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
+  /** Where the recipe was read from: nothing is written over it. */
+  readonly recipeFile?: string;
   /** Bytes that the process may take: scoring streams a larger model, and no loss of it is measured. @defaultValue 80% of the machine's */
   readonly maxMemory?: number;
 }
@@ -36,6 +38,12 @@ export const compressReportFile = 'compress_report.json';
  * `OUT.compress`, from which an interrupted run goes on; it is removed when the result has appeared, whole.
  */
 export async function compress(folder: string, recipe: Recipe, o: CompressOptions): Promise<CompressResult> {
+  const files = recipe.calibration?.files ?? [];
+  const work = `${resolve(o.out)}.compress`;
+  await using _claim = await claimOutputs({
+    reads: [folder, o.recipeFile, ...files],
+    writes: [{ path: o.out, kind: 'folder', overwrite: o.overwrite ?? false, beside: [work] }],
+  });
   using computing = await engineFor(o);
   const { engine } = computing;
   await using source = await openModel(folder);
@@ -49,13 +57,11 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
   for (const note of versionNotes(recipe, versions)) onNote?.(note);
   const rows = await rowsOf(source.source, model, recipe, o);
   for (const note of rows?.notes ?? []) onNote?.(note);
-  const files = recipe.calibration?.files ?? [];
   const memory = { bytes: maxMemory, rowLength: rows?.length ?? 1 };
   const { name } = inputs.model;
   const around = { engine, base: folder, name, rows, files, versions, memory, onProgress, onNote, signal };
   const all = { model, rows: { calibration: rows?.calibration ?? [], heldOut: rows?.heldOut ?? [] } };
   const fingerprint = await fingerprintOf({ ...all, settings: { name, files }, version: versions['llm-drop'] });
-  const work = `${resolve(out)}.compress`;
   const pipeline = new Pipeline(around, new StagePlace(work, JSON.stringify(fingerprint), 'inputs'));
   await pipeline.run(recipe);
 

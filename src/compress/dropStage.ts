@@ -17,8 +17,8 @@ export async function dropStage(job: Job, drop: DropMethod | Drops): Promise<Sta
   });
   return await place.finish(async (folder) => {
     await dropped.write(join(folder, name));
-    const { drops, record, loss } = dropped;
-    return { stage: 'drop', drops, size: record.after, loss, notes: [] };
+    const { record, loss } = dropped;
+    return { stage: 'drop', drops: record.drop, size: record.after, loss, notes: [] };
   });
 }
 

@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Resumable, Resume, Versions } from '../jobs/chain.js';
 import type { JobOptions } from '../jobs/index.js';
-import { ProgressFile, type Fingerprint } from '../progress/index.js';
-import { fileError, readJsonObject, writeFolderAtomically } from '../checkpoint/index.js';
+import { ProgressFile, readChecked, withChecksum, type Fingerprint } from '../progress/index.js';
+import { fileError, writeFolderAtomically } from '../checkpoint/index.js';
 import type { HeldOutText, SplitRows } from '../text/index.js';
 import { UserError, type Engine } from '../engine/index.js';
 import type { LossResult } from '../evaluate/index.js';
@@ -72,7 +72,7 @@ export class StagePlace implements Resume {
   }
 
   async finished(): Promise<StageState | undefined> {
-    return (await readJsonObject(join(this.folder, stateFile))) as unknown as StageState | undefined;
+    return readChecked(join(this.folder, stateFile), `to start the stage anew, remove ${this.folder}`);
   }
 
   /** How far the stage itself has come; the digest in its folder's name is of all its inputs. */
@@ -87,7 +87,7 @@ export class StagePlace implements Resume {
     const state = await writeFolderAtomically(this.folder, async (folder) => {
       const written = await write(folder);
       const path = join(folder, stateFile);
-      await writeFile(path, JSON.stringify(written)).catch((error: unknown) => {
+      await writeFile(path, JSON.stringify(withChecksum(written))).catch((error: unknown) => {
         throw fileError(error, 'cannot write', path);
       });
       return written;

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { mkdir } from 'node:fs/promises';
 import { SafetensorsFile, fileError, tensorOfSource, writeSafetensors } from '../checkpoint/index.js';
 import type { WeightSource } from '../engine/index.js';
@@ -16,6 +16,11 @@ export class RefitWeights {
 
   get names(): string[] {
     return [...this.#sources.keys()];
+  }
+
+  /** With the folder's own name, as its parent holds them. */
+  get files(): string[] {
+    return this.#files.map(({ path }) => join(basename(this.folder!), basename(path)));
   }
 
   get(name: string): WeightSource | undefined {

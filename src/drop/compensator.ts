@@ -89,7 +89,7 @@ export class Compensator implements Disposable {
       for (const { states } of [this.#whole, this.#dropped]) states.keep([start]);
       state = await this.#stretch(stretches[at], end, state);
       for (const { states } of [this.#whole, this.#dropped]) states.sync();
-      await progress?.save(state);
+      await progress?.save(state, this.weights.files);
     }
     return state.refits;
   }

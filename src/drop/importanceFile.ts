@@ -1,6 +1,6 @@
 import { nearest, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import type { Fingerprint } from '../progress/index.js';
+import { checkChecksum, type Checksum, type Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
 import { sumsLength, type ScoreSums } from './scoreSums.js';
@@ -70,11 +70,11 @@ export function parseImportance(value: unknown, layers: number, where: string): 
 }
 
 /** What a shard's result has beside scores, for the merge. JSON keeps numbers to the last bit. */
-export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'> {
+export interface ShardRecord extends Omit<ShardSums, 'scored' | 'where'>, Partial<Checksum> {
   readonly sums: ScoreSums;
 }
 
-/** The sums of a shard as JSON holds them. UserError where it is no shard's. */
+/** The sums of a shard as JSON holds them. UserError where it is no shard's, or not as it was written. */
 export function parseShard(value: unknown, where: string): ShardSums {
   const fail = (problem: string, hint = 'shards are written by llm-drop score --shard i/n --out'): never => {
     throw new UserError(`${where} ${problem}`, { hint });
@@ -105,7 +105,7 @@ export function parseShard(value: unknown, where: string): ShardSums {
   if (typeof sums.metric !== 'string') return fail(`holds no text 'metric'`);
   if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
     fail(`holds something else than text in 'fingerprint'`);
-  return {
+  const found: ShardSums = {
     shard: { index: count(shard, 'index'), count: count(shard, 'count') },
     fingerprint: fingerprint as Fingerprint,
     scored: {
@@ -120,4 +120,6 @@ export function parseShard(value: unknown, where: string): ShardSums {
     },
     where,
   };
+  checkChecksum(all, where, `to score the shard again, remove ${where}`);
+  return found;
 }

@@ -68,7 +68,7 @@ export async function writeDropped(
         },
       );
     },
-    { overwrite: o.overwrite },
+    { overwrite: o.overwrite, reads: [source.folder] },
   );
 }
 

@@ -1,7 +1,8 @@
+import { checkOutputs } from '../checkpoint/index.js';
 import { createEngine, type Engine } from '../engine/index.js';
 import { openModel, type Drops, type OpenedModel } from '../models/index.js';
 import { ExportJob } from './exportJob.js';
-import { checkOptions, type ExportOptions } from './exportOptions.js';
+import { checkOptions, exportOutputs, type ExportOptions } from './exportOptions.js';
 import { exportFolder } from './folderFormats.js';
 import { exportGguf } from './ggufExport.js';
 import type { ExportResult } from './provedResult.js';
@@ -20,6 +21,7 @@ export async function exportModel(model: ExportSource, options: ExportOptions): 
     return await exportModel(opened, options);
   }
   checkOptions(options);
+  await checkOutputs({ reads: [model.source.folder], writes: exportOutputs(options) });
   const live = 'drops' in model ? model : undefined;
   const engine = options.engine ?? live?.engine ?? (await createEngine(options.backend, { threads: options.threads }));
   try {

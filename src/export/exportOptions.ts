@@ -1,3 +1,5 @@
+import { extname } from 'node:path';
+import type { Output } from '../checkpoint/index.js';
 import { UserError, type BackendName, type Engine, type WeightDType } from '../engine/index.js';
 import type { Drops } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
@@ -18,7 +20,7 @@ export interface ExportOptions extends Evidence {
   readonly out: string;
   /** Keep every layer and zero the output projections of dropped modules: what any engine runs, without savings. */
   readonly zero?: boolean;
-  /** Replace what is there. */
+  /** Replace a file, or a model folder that holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
   /** Dropped besides what the checkpoint has dropped and what the model skips. */
   readonly drops?: Partial<Drops>;
@@ -35,6 +37,25 @@ export const floatTypes: Readonly<Partial<Record<ExportType, WeightDType>>> = {
   f16: 'float16',
   bf16: 'bfloat16',
 };
+
+/** The paths that an export writes: a folder, or a GGUF file and its card. */
+export function exportOutputs({
+  to,
+  out,
+  overwrite = false,
+}: Pick<ExportOptions, 'out' | 'overwrite' | 'to'>): Output[] {
+  if (to !== 'gguf') return [{ path: out, kind: 'folder', overwrite }];
+  if (extname(out) !== '.gguf')
+    throw new UserError(`${out} is no name of a GGUF file`, { hint: 'it must end in .gguf' });
+  const file = { kind: 'file', placed: true } as const;
+  return [
+    { ...file, path: out, overwrite },
+    { ...file, path: cardBeside(out), overwrite: overwrite && 'own card' },
+  ];
+}
+
+/** `model.gguf` -> `model.md` */
+export const cardBeside = (out: string): string => `${out.slice(0, -extname(out).length)}.md`;
 
 /** Refuses what a format cannot hold. */
 export function checkOptions({ to, type, zero }: ExportOptions): void {

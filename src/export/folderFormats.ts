@@ -26,7 +26,7 @@ export async function exportFolder(job: ExportJob): Promise<ExportResult> {
       const files = (await readdir(folder)).sort();
       return { ...result, files, bytes: await sizeOfAll(files.map((name) => join(folder, name))) };
     },
-    { overwrite },
+    { overwrite, reads: [job.model.source.folder] },
   );
 }
 

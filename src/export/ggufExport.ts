@@ -1,11 +1,9 @@
-import { stat } from 'node:fs/promises';
-import { basename, extname, resolve } from 'node:path';
-import { GgufFile, floatType, writeGguf, type ModelSource } from '../checkpoint/index.js';
+import { basename, resolve } from 'node:path';
+import { GgufFile, floatType, writeFileAtomically, writeGguf, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { Model, hasExperts, isLlamaLike, openModel, ropeFrequencies, type ModelDescription } from '../models/index.js';
-import { checkVacant, writeFileAtomically } from './atomicFile.js';
 import { holdsExactly, type ExportJob, type Written } from './exportJob.js';
-import type { ExportType } from './exportOptions.js';
+import { cardBeside, type ExportType } from './exportOptions.js';
 import { reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
 import { architectureOf, ggufMetadata } from './ggufMetadata.js';
 import { deciPlan, ggufTensors, ggufTypeOfDType } from './ggufTensors.js';
@@ -18,9 +16,6 @@ import { cardFacts, provedResult, type ExportResult } from './provedResult.js';
 export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   const { out, overwrite = false, onProgress } = job.options;
   const { source, config, description } = job.model;
-  if (extname(out) !== '.gguf')
-    throw new UserError(`${out} is no name of a GGUF file`, { hint: 'it must end in .gguf' });
-  await checkVacant(out, overwrite);
   const evidence = await findEvidence(job.model, job.options);
   const plan = planOf(job);
   const weights = job.weights(plan);
@@ -35,25 +30,23 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
     exact: tensors.every(({ type, source }) => holdsExactly(floatType(type), source.dtype)),
     notes: [...planNotes(job, plan), ...tokenizer.notes, ...job.windowNotes()],
   };
-  return writeFileAtomically(
+  const card = cardBeside(out);
+  const { text, ...made } = await writeFileAtomically(
     out,
-    async (file) =>
-      void (await writeGguf(file, metadata, tensors, (done, total) => onProgress?.(done, total, 'bytes'))),
-    async (path) => {
+    async (made, path) => {
+      await writeGguf(made, metadata, tensors, (done, total) => onProgress?.(done, total, 'bytes'));
       await using file = await GgufFile.open(path);
       await proveTensors(file, tensors, onProgress);
       await using opened = await openModel(path, { exact: true });
       checkRope(path, opened.description, description, plan);
       const result = await provedResult(job, written, new Model(job.engine, opened.description, opened.source));
-      const card = cardBeside(out);
       const text = await modelCard(job.model, cardFacts(result, written), evidence);
-      return {
-        result: { ...result, files: [basename(out), basename(card)], bytes: (await stat(path)).size },
-        beside: { [card]: text },
-      };
+      return { ...result, files: [basename(out), basename(card)], bytes: (await made.stat()).size, text };
     },
-    { overwrite },
+    { overwrite, placed: true },
   );
+  await writeFileAtomically(card, (file) => file.writeFile(text), { overwrite: overwrite && 'own card', placed: true });
+  return made;
 }
 
 /** The type whose blocks are the integers that a checkpoint stores, or another GGUF file; undefined where there are none. */
@@ -86,9 +79,6 @@ function planNotes({ model: { config, description }, options: { zero } }: Export
     : `${config.modelType} that lacks modules`;
   return [`llama.cpp has no ${lacking}, so their output projections are zero, and nothing is saved`];
 }
-
-/** `model.gguf` -> `model.md` */
-const cardBeside = (out: string): string => `${out.slice(0, -extname(out).length)}.md`;
 
 /** What the file says of the angles must be what the model has: quantized weights would hide another way to stretch them. */
 function checkRope(

@@ -19,19 +19,18 @@ import {
 import { checkedDrop } from './dropRequest.js';
 import { workOutDrop, type DropTask } from './dropWork.js';
 import { engineFor, type JobOptions } from './jobOptions.js';
+import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { programVersions, versionsOf } from './provenance.js';
-import { ResumeBeside } from './resume.js';
 import { scoresOf, type GivenScores } from './scoresOf.js';
 import { loadTextModel } from './textModel.js';
 import { rowsOfText, type RowOptions } from './textRows.js';
-import { checkVacant } from './vacant.js';
 
 /** What to drop is said by `drops`, or by `target` and `count` with `importance`, `calibration` or a method without text. */
 export interface DropModulesOptions
   extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory' | 'drops'>, RowOptions, Partial<MethodRequest> {
   /** The folder to write the smaller model to. */
   readonly out: string;
-  /** Replace a model folder that is already there. @defaultValue false */
+  /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
   /** Write `config.json` and the side files only, to lay over the original folder. @defaultValue false */
   readonly configOnly?: boolean;
@@ -59,12 +58,14 @@ export interface DropResult extends DropRecord {
  * Writes a model folder without its most redundant modules, or without those that are named; measures what that costs on
  * rows that the choice has not seen. The folder appears complete or not at all. A greedy search and a refit go on where an
  * interrupted run with the same `out` left off. UserError for options that do not go together, for an `out` that is not
- * empty, and for files that cannot be read.
+ * empty or in the way of what is read, and for files that cannot be read.
  */
 export async function dropModules(folder: string, o: DropModulesOptions): Promise<DropResult> {
   const method = checkedDrop(o);
-  if (!o.overwrite) await checkVacant(o.out);
-  return o.calibration ? dropMeasured(folder, method, o.calibration, o) : dropUnmeasured(folder, method, o);
+  const { importance, calibration = [] } = o;
+  const scores = typeof importance === 'string' ? importance : undefined;
+  await using _claim = await claimModelFolder(o, [folder, scores, ...calibration]);
+  return await (o.calibration ? dropMeasured(folder, method, calibration, o) : dropUnmeasured(folder, method, o));
 }
 
 /** Scores or searches where needed, measures the loss on held-out rows, writes. */
@@ -106,16 +107,15 @@ async function dropUnmeasured(
 
 async function write(
   folder: string,
-  task: Omit<DropTask, 'name' | 'resume'>,
+  task: Omit<DropTask, 'configOnly' | 'name' | 'resume'>,
   notes: readonly string[],
   o: DropModulesOptions,
 ): Promise<DropResult> {
-  const { out, overwrite, configOnly = false, onProgress, onNote, signal } = o;
-  const resume = new ResumeBeside(out, onNote);
-  await using dropped = await workOutDrop({ ...task, name: folder, resume, onProgress, onNote, signal });
-  await dropped.write(out, { overwrite, configOnly });
-  await resume.finished();
-  return { ...dropped.record, out, configOnly, notes };
+  const { out, configOnly = false, onProgress, onNote, signal } = o;
+  const record = await writtenModel(o, (resume) =>
+    workOutDrop({ ...task, name: folder, configOnly, resume, onProgress, onNote, signal }),
+  );
+  return { ...record, out, configOnly, notes };
 }
 
 const givenScores = async (

@@ -18,6 +18,7 @@ import { fitsMemory, recordedDrops, type Drops, type Model, type OpenedModel } f
 import { chooseModules, type ChooseModulesOptions } from './chooseModules.js';
 import { stageOf } from './jobOptions.js';
 import { loadWeights } from './losses.js';
+import type { ModelToWrite } from './modelFolder.js';
 import { refitDropped, type RefitModel } from './refitDropped.js';
 import { llmDropVersion } from './version.js';
 
@@ -40,19 +41,12 @@ export interface DropTask extends ChooseModulesOptions {
   /** Of the whole model on the held-out rows; null where it was not measured. @defaultValue it is measured here */
   readonly before?: LossResult | null;
   readonly refit?: { readonly mode: CompensationMode; readonly alpha: number };
-}
-
-/** A dropped model that is worked out, to be written. */
-export interface DroppedModel extends AsyncDisposable {
-  readonly drops: Drops;
-  readonly record: DropRecord;
-  /** On the held-out rows; null where it was not measured. */
-  readonly loss: LossResult | null;
-  write(out: string, o?: { readonly overwrite?: boolean; readonly configOnly?: boolean }): Promise<void>;
+  /** Write `config.json` and the side files only. @defaultValue false */
+  readonly configOnly?: boolean;
 }
 
 /** Chooses, measures, refits where that is asked for; writes nothing yet. */
-export async function workOutDrop(task: DropTask): Promise<DroppedModel> {
+export async function workOutDrop(task: DropTask): Promise<ModelToWrite<DropRecord>> {
   const { source, method, importance, rows, files = [], versions } = task;
   const { drops, ...why } = await decide(task);
   const { before, after } = await measure(task, drops);
@@ -74,12 +68,12 @@ export async function workOutDrop(task: DropTask): Promise<DroppedModel> {
     versions,
   };
   return {
-    drops,
     record,
     loss,
     write: (out, o) =>
       writeDropped(source, drops, out, {
         ...o,
+        configOnly: task.configOnly,
         target: method?.target,
         report: record,
         replaced: refit?.replaced,

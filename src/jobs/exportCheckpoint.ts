@@ -1,5 +1,13 @@
+import { claimOutputs } from '../checkpoint/index.js';
 import type { Importance } from '../drop/index.js';
-import { exportModel, parseReport, type Evidence, type ExportOptions, type ExportResult } from '../export/index.js';
+import {
+  exportModel,
+  exportOutputs,
+  parseReport,
+  type Evidence,
+  type ExportOptions,
+  type ExportResult,
+} from '../export/index.js';
 import { openModel } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 import { readJson } from './jsonFiles.js';
@@ -28,6 +36,8 @@ export interface ExportRecord extends ExportResult {
  * back and compared with the model before it appears, with a model card. UserError where the format cannot hold the model.
  */
 export async function exportCheckpoint(folder: string, o: ExportCheckpointOptions): Promise<ExportRecord> {
+  const [scores, drop] = [o.importance, o.report].map((given) => (typeof given === 'string' ? given : undefined));
+  await using _claim = await claimOutputs({ reads: [folder, scores, drop], writes: exportOutputs(o) });
   await using opened = await openModel(folder);
   opened.notes.forEach((note) => o.onNote?.(note));
   const { importance, report, onProgress: _told, onNote: _noted, signal: _stop, ...options } = o;

@@ -1,6 +1,5 @@
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { fileError } from '../checkpoint/index.js';
+import { readFile } from 'node:fs/promises';
+import { fileError, writeFileAtomically } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 /** Any JSON value. UserError for a file that is missing or holds none. */
@@ -16,26 +15,5 @@ export async function readJson(path: string): Promise<unknown> {
 }
 
 /** Appears under its name when it is complete. What is no plain file (a pipe, a device) is written to as it is. */
-export async function writeJson(path: string, value: unknown): Promise<void> {
-  const text = `${JSON.stringify(value, null, 2)}\n`;
-  const partial = `${path}.partial-${process.pid}`;
-  try {
-    const there = await stat(path).catch(() => undefined);
-    if (there && !there.isFile()) return await writeFile(path, text);
-    await writeFile(partial, text);
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined);
-    throw fileError(error, 'cannot write', path);
-  }
-}
-
-/** Fails before the work, not after it, where a file cannot be written for lack of its folder. */
-export async function checkOutputFile(path: string): Promise<void> {
-  const folder = await stat(dirname(path)).catch((error: unknown) => {
-    throw fileError(error, 'cannot write to', dirname(path));
-  });
-  if (!folder.isDirectory()) throw new UserError(`cannot write ${path}: ${dirname(path)} is not a folder`);
-  if ((await stat(path).catch(() => undefined))?.isDirectory())
-    throw new UserError(`cannot write ${path}: it is a folder, not a file`);
-}
+export const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeFileAtomically(path, (file) => file.writeFile(`${JSON.stringify(value, null, 2)}\n`));

@@ -5,16 +5,15 @@ import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.
 import type { GroupOptions, QuantizeMethod, QuantizeRecord } from '../quant/index.js';
 import { engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
+import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { checkShapes } from './quantizeShapes.js';
 import { workOutQuantized, type QuantizeSettings } from './quantizeWork.js';
-import { ResumeBeside } from './resume.js';
 import { rowsOfText, type RowOptions } from './textRows.js';
-import { checkVacant } from './vacant.js';
 
 export interface QuantizeCheckpointOptions extends JobOptions, ComputeOptions, RowOptions {
   /** The folder to write the quantized model to. */
   readonly out: string;
-  /** Replace a model folder that is already there. @defaultValue false */
+  /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
   /** How weights are rounded; `gptq` and `awq` look at a text. @defaultValue 'gptq' */
   readonly method?: QuantizeMethod;
@@ -50,13 +49,14 @@ export interface QuantizeResult extends QuantizeRecord {
 /**
  * Writes a model folder with its projections as integers of 4 bits, in groups along a row, what is dropped left out; it
  * loads in transformers and vLLM. Goes on where an interrupted run with the same `out` left off. UserError for options
- * that do not go together, for shapes that the format cannot hold, and for an `out` that is not empty.
+ * that do not go together, for shapes that the format cannot hold, and for an `out` that is not
+ * empty or in the way of what is read.
  */
 export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOptions): Promise<QuantizeResult> {
   const settings = settingsOf(o);
   checkSettings(settings, o);
-  const { out, overwrite, onProgress, onNote, signal } = o;
-  if (!overwrite) await checkVacant(out);
+  const { out, onProgress, onNote, signal } = o;
+  await using _claim = await claimModelFolder(o, [folder, ...(o.calibration ?? []), ...(o.texts ?? [])]);
   await using source = await openModel(folder);
   source.notes.forEach((note) => onNote?.(note));
   using computing = await engineFor(o);
@@ -65,15 +65,13 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   checkShapes(source, model, settings);
   const { calibration, texts, notes } = await rowsOf(source.source, model, o);
   const before = await lossesOf(model, source.source, model.drops, texts, o);
-  const resume = new ResumeBeside(out, onNote);
-  await using quantized = await workOutQuantized({
-    ...{ source, model, settings, name: folder },
-    ...{ rows: settings.method === 'rtn' ? [] : calibration, files: o.calibration ?? [], texts, before },
-    ...{ resume, continues: 'continuing', onProgress, onNote, signal },
-  });
-  await quantized.write(out, { overwrite });
-  await resume.finished();
-  const { record } = quantized;
+  const record = await writtenModel(o, (resume) =>
+    workOutQuantized({
+      ...{ source, model, settings, name: folder },
+      ...{ rows: settings.method === 'rtn' ? [] : calibration, files: o.calibration ?? [], texts, before },
+      ...{ resume, continues: 'continuing', onProgress, onNote, signal },
+    }),
+  );
   return { ...record, out, notes: [...notes, ...record.warnings] };
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../quant/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
+import type { ModelToWrite } from './modelFolder.js';
 import type { QuantizedForm } from './quantizeShapes.js';
 import type { Resume } from './resume.js';
 import { versionsOf } from './provenance.js';
@@ -47,16 +48,8 @@ export interface QuantizeTask extends JobOptions {
   readonly continues: string;
 }
 
-/** A quantized model that is worked out, to be written. */
-export interface QuantizedFolder extends AsyncDisposable {
-  readonly record: QuantizeRecord;
-  /** On the first text; null where it was not measured. */
-  readonly loss: LossResult | null;
-  write(out: string, o?: { readonly overwrite?: boolean }): Promise<void>;
-}
-
 /** Quantizes from where an interrupted run left off, and measures; writes nothing yet. */
-export async function workOutQuantized(task: QuantizeTask): Promise<QuantizedFolder> {
+export async function workOutQuantized(task: QuantizeTask): Promise<ModelToWrite<QuantizeRecord>> {
   const { source, model, settings, rows, files, texts, before } = task;
   const { drops } = model;
   const { format, method, groupSize, symmetric, clip } = settings;

@@ -4,16 +4,15 @@ import type { LossResult } from '../evaluate/index.js';
 import { defaultMaxMemory, fitsMemory, Model, openModel, recordedDrops } from '../models/index.js';
 import { engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
+import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { checkPair, type RefitPair } from './refitPair.js';
 import { workOutRefit, type RefitRecord } from './refitWork.js';
-import { ResumeBeside } from './resume.js';
 import { rowsOfText, type RowOptions } from './textRows.js';
-import { checkVacant } from './vacant.js';
 
 export interface RefitModelOptions extends JobOptions, ComputeOptions, RowOptions {
   /** The folder to write the refit model to. */
   readonly out: string;
-  /** Replace a model folder that is already there. @defaultValue false */
+  /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
   /** The whole model's folder. @defaultValue its weights are looked for in the dropped one's */
   readonly base?: string;
@@ -40,11 +39,11 @@ export type RefitResult = RefitRecord & {
  * Refits output projections of a dropped model's folder, so that its residual stream comes near the whole model's on the
  * calibration rows; says what came back on rows that the fit did not see. Goes on where an interrupted run with the same
  * `out` left off. UserError where nothing is dropped, where the two models are not of one kind, and for an `out` that is
- * not empty.
+ * not empty or in the way of what is read.
  */
 export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
-  const { out, overwrite, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
-  if (!overwrite) await checkVacant(out);
+  const { out, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
+  await using _claim = await claimModelFolder(o, [folder, o.base, ...files, ...(o.texts ?? [])]);
   await using dropped = await openModel(folder);
   dropped.notes.forEach((note) => onNote?.(note));
   await using other = o.base === undefined ? undefined : await openModel(o.base);
@@ -66,16 +65,15 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   const fits = fitsMemory(whole, memory);
   const texts = fits ? heldOut : [];
   const losses = await lossesBefore(whole, pair, texts, o);
-  const resume = new ResumeBeside(out, onNote);
-  await using refit = await workOutRefit({
-    ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
-    ...{ rows: calibration, files, texts, losses, mode, alpha },
-    ...{ memory, resume, onProgress, onNote, signal },
-  });
-  await refit.write(out, { overwrite });
-  await resume.finished();
+  const record = await writtenModel(o, (resume) =>
+    workOutRefit({
+      ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
+      ...{ rows: calibration, files, texts, losses, mode, alpha },
+      ...{ memory, resume, onProgress, onNote, signal },
+    }),
+  );
   const told = fits ? notes : [...notes, 'no loss is measured: the weights do not fit in memory at once'];
-  return { ...refit.record, out, notes: told };
+  return { ...record, out, notes: told };
 }
 
 /** Of the whole model and of the dropped one, by text. */

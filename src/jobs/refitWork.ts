@@ -10,8 +10,8 @@ import {
   type CompensationRecord,
   type DropRecord,
 } from '../drop/index.js';
-import type { LossResult } from '../evaluate/index.js';
 import { stageOf } from './jobOptions.js';
+import type { ModelToWrite } from './modelFolder.js';
 import { versionsOf } from './provenance.js';
 import { refitDropped, type RefitTask } from './refitDropped.js';
 import { llmDropVersion } from './version.js';
@@ -26,16 +26,8 @@ export interface RefitFolderTask extends Omit<RefitTask, 'stored' | 'drops'> {
 /** How a refit model came about: what dropped it, and what refit it. */
 export type RefitRecord = DropRecord & { readonly compensation: CompensationRecord };
 
-/** A refit model that is worked out, to be written. */
-export interface RefitFolder extends AsyncDisposable {
-  readonly record: RefitRecord;
-  /** On the first text; null where it was not measured. */
-  readonly loss: LossResult | null;
-  write(out: string, o?: { readonly overwrite?: boolean }): Promise<void>;
-}
-
 /** Refits and measures; writes nothing yet. */
-export async function workOutRefit(task: RefitFolderTask): Promise<RefitFolder> {
+export async function workOutRefit(task: RefitFolderTask): Promise<ModelToWrite<RefitRecord>> {
   const { dropped, whole, losses } = task;
   const drops = recordedDrops(dropped.config);
   const refit = await refitDropped({ ...task, stored: dropped.source, drops });

@@ -1,4 +1,4 @@
-import { ProgressFile, type Fingerprint } from '../progress/index.js';
+import { ProgressFile, progressPaths, type Fingerprint } from '../progress/index.js';
 
 /** What of a job goes on where it was interrupted. */
 export type Resumable = 'score' | 'search' | 'refit' | 'quantize';
@@ -18,14 +18,11 @@ export interface Resume {
  */
 export class ResumeBeside implements Resume {
   readonly #opened: ProgressFile<unknown>[] = [];
-  readonly #out: string;
 
   constructor(
-    out: string,
+    private readonly out: string,
     private readonly onNote: ((note: string) => void) | undefined,
-  ) {
-    this.#out = out.replace(/[/\\]+$/, '');
-  }
+  ) {}
 
   async open<T>(
     kind: Resumable,
@@ -33,8 +30,7 @@ export class ResumeBeside implements Resume {
     way: Fingerprint = {},
   ): Promise<ProgressFile<T> | undefined> {
     if (kind === 'score') return undefined;
-    const path = `${this.#out}${kind === 'search' ? '' : `.${kind}`}.progress`;
-    const progress = await ProgressFile.open<T>(path, { ...(await inputs()), ...way });
+    const progress = await ProgressFile.open<T>(besideOf(this.out, kind), { ...(await inputs()), ...way });
     if (progress.changed) this.onNote?.(progress.changed);
     this.#opened.push(progress);
     return progress;
@@ -45,3 +41,10 @@ export class ResumeBeside implements Resume {
     for (const progress of this.#opened) await progress.remove();
   }
 }
+
+/** All paths that progress beside a result may be written to. */
+export const progressBeside = (out: string): string[] =>
+  (['search', 'refit', 'quantize'] as const).flatMap((kind) => progressPaths(besideOf(out, kind)));
+
+const besideOf = (out: string, kind: Resumable): string =>
+  `${out.replace(/[/\\]+$/, '')}${kind === 'search' ? '' : `.${kind}`}.progress`;

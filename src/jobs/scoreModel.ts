@@ -6,13 +6,15 @@ import {
   type Shard,
   type ShardRecord,
 } from '../drop/index.js';
+import { claimOutputs, type Output } from '../checkpoint/index.js';
+import { progressPaths, withChecksum } from '../progress/index.js';
 import { drawRows, rowDefaults } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { defaultMaxMemory, recordedDrops, type Drops, type LoadedModel, type LoadOptions } from '../models/index.js';
 import type { JobOptions } from './jobOptions.js';
-import { checkOutputFile, writeJson } from './jsonFiles.js';
+import { writeJson } from './jsonFiles.js';
 import { provenance, type Provenance } from './provenance.js';
-import { scoreRows, type ScoredRows } from './scoreRows.js';
+import { progressPathOf, scoreRows, type ScoredRows } from './scoreRows.js';
 import { loadTextModel, type TextModel } from './textModel.js';
 import { rowsOfText, type RowOptions } from './textRows.js';
 
@@ -60,12 +62,12 @@ export interface ScoreRecord extends Importance, Provenance, Partial<ShardRecord
 export async function scoreModel(folder: string, options: ScoreModelOptions = {}): Promise<ScoreRecord> {
   const o = { ...options, metric: options.metric ?? 'cosine', maxMemory: options.maxMemory ?? defaultMaxMemory() };
   checkText(o);
-  if (o.out !== undefined) await checkOutputFile(o.out);
+  await using _claim = await claimOutputs({ reads: [folder, ...(o.calibration ?? [])], writes: outputsOf(o) });
   const { length = rowDefaults.length, calibration } = o;
   await using loaded = await loadTextModel(folder, { ...o, memory: { bytes: o.maxMemory, rowLength: length } });
   const { model } = loaded;
   const scored: Scored = calibration ? await scoreText(loaded, calibration, o) : await scoreWeights(model);
-  const record: ScoreRecord = {
+  const scores: ScoreRecord = {
     model: folder,
     ...scored.importance,
     calibration: calibration ?? [],
@@ -75,9 +77,19 @@ export async function scoreModel(folder: string, options: ScoreModelOptions = {}
     ...provenance(model),
     ...scored.record,
   };
+  const record = o.shard ? withChecksum(scores) : scores;
   if (o.out !== undefined) await writeJson(o.out, record);
   await scored.finished?.();
   return record;
+}
+
+/** The scores, and their progress beside them or in a folder of its own, which other runs may use too. */
+function outputsOf(o: ScoreModelOptions): Output[] {
+  const [progress, ...beside] = progressPaths(progressPathOf(o) ?? '');
+  const output = { kind: 'file', overwrite: true } as const;
+  const scores =
+    o.out === undefined ? [] : [{ ...output, path: o.out, beside: o.state === undefined ? [progress, ...beside] : [] }];
+  return o.state === undefined ? scores : [...scores, { ...output, path: progress, beside, placed: true }];
 }
 
 interface Scored extends Pick<ScoredRows, 'importance' | 'record'>, Partial<Pick<ScoredRows, 'finished'>> {

@@ -74,13 +74,11 @@ async function openProgress(
   model: LoadedModel,
   fingerprint: Fingerprint,
 ): Promise<ProgressFile<ScoreState> | undefined> {
-  const part = o.shard ? `${o.shard.index}-of-${o.shard.count}` : undefined;
-  const path =
-    o.state !== undefined ? join(o.state, `score${part ? `-${part}` : ''}.progress`) : o.out && `${o.out}.progress`;
+  const path = progressPathOf(o);
   if (!path || (o.out && (await stat(o.out).catch(() => undefined))?.isFile() === false)) return undefined; // a pipe, say
   const progress = await ProgressFile.open<ScoreState>(path, {
     ...fingerprint,
-    shard: part ?? 'none',
+    shard: partOf(o) ?? 'none',
     'whether weights are streamed': String(!model.isLoaded),
   });
   if (progress.changed) o.onNote?.(progress.changed);
@@ -90,3 +88,14 @@ async function openProgress(
   }
   return progress;
 }
+
+/** Where a scoring keeps its progress: in its own folder or beside the result; undefined where it keeps none. */
+export const progressPathOf = (o: Pick<ScoreRowsOptions, 'out' | 'shard' | 'state'>): string | undefined => {
+  const part = partOf(o);
+  return o.state !== undefined
+    ? join(o.state, `score${part ? `-${part}` : ''}.progress`)
+    : o.out && `${o.out}.progress`;
+};
+
+const partOf = ({ shard }: Pick<ScoreRowsOptions, 'shard'>): string | undefined =>
+  shard && `${shard.index}-of-${shard.count}`;

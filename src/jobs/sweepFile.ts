@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import type { MetricName, Search, SweepState } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
-import { fingerprintDifferences, type Fingerprint } from '../progress/index.js';
+import { checkChecksum, fingerprintDifferences, type Checksum, type Fingerprint } from '../progress/index.js';
 import { readJson } from './jsonFiles.js';
 import type { Provenance } from './provenance.js';
 
 /** What a sweep's file holds while it runs: all that is needed to go on. */
-export interface SweepFile extends SweepState, Provenance {
+export interface SweepFile extends SweepState, Provenance, Checksum {
   readonly schema: 'llm-drop/sweep/1';
   /** The model's folder, as it was named. */
   readonly model: string;
@@ -22,7 +22,10 @@ export interface SweepFile extends SweepState, Provenance {
   readonly keepLayers: readonly number[];
 }
 
-/** What a file holds of this sweep; undefined where there is none. A file of another one is never written over. */
+/**
+ * What a file holds of this sweep; undefined where there is none. A file of another one, or one that is not as it was
+ * saved, is never written over.
+ */
 export async function earlierPoints(
   path: string,
   fingerprint: Fingerprint,
@@ -33,14 +36,16 @@ export async function earlierPoints(
     if (resume) throw new UserError(`${path} holds nothing to resume`);
     return undefined;
   }
-  const file = (await readJson(path)) as Partial<SweepFile> | null;
+  const hint = 'choose another `out`, or remove the file';
+  const file = (await readJson(path).catch((cause: unknown) => {
+    throw new UserError(`${path} is there and no sweep: it is not valid JSON`, { hint, cause });
+  })) as Partial<SweepFile> | null;
   if (file?.schema !== 'llm-drop/sweep/1' || !file.fingerprint)
-    throw new UserError(`${path} is there and no sweep: choose another \`out\``);
+    throw new UserError(`${path} is there and no sweep`, { hint });
+  checkChecksum(file, path, hint);
   const changed = fingerprintDifferences(file.fingerprint, fingerprint);
   if (changed.length)
-    throw new UserError(`${path} is a sweep that differs from this one in ${changed.join(' and ')}`, {
-      hint: 'choose another `out`, or remove the file',
-    });
+    throw new UserError(`${path} is a sweep that differs from this one in ${changed.join(' and ')}`, { hint });
   const { whole, importance, steps = {}, points = [] } = file;
   onNote?.(`${path}: going on from ${points.length} points`);
   return { whole, importance, steps, points };

@@ -9,12 +9,13 @@ import {
   type SweepState,
   type Target,
 } from '../drop/index.js';
+import { claimOutputs } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import type { LoadOptions, LoadedModel } from '../models/index.js';
-import { fingerprintOf, type Fingerprint } from '../progress/index.js';
+import { fingerprintOf, withChecksum, type Fingerprint } from '../progress/index.js';
 import { sweepRows, type SweepRows } from '../text/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
-import { checkOutputFile, writeJson } from './jsonFiles.js';
+import { writeJson } from './jsonFiles.js';
 import { provenance } from './provenance.js';
 import { chooseWithin, type SweepChoice } from './sweepChoice.js';
 import { earlierPoints, type SweepFile } from './sweepFile.js';
@@ -65,7 +66,10 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
   const given: SweepMethod = { metric, search, seed, keep };
   const [method] = targets.map((target) => dropMethod({ ...given, target, count: Math.max(...counts) }));
   const budgets = checkedBudgets(o, speedRounds);
-  if (out !== undefined) await checkOutputFile(out);
+  await using _claim = await claimOutputs({
+    reads: [folder, ...o.calibration, ...(o.texts ?? [])],
+    writes: out === undefined ? [] : [{ path: out, kind: 'file', overwrite: true }],
+  });
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined, memory: undefined });
   const { model } = loaded;
   const { texts, skipRows } = o;
@@ -74,7 +78,7 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
   );
   for (const note of rows.notes) o.onNote?.(note);
   const fingerprint = await fingerprintFor(model, rows, method, speedRounds);
-  const facts: Omit<SweepFile, keyof SweepState> = {
+  const facts: Omit<SweepFile, keyof SweepState | 'checksum'> = {
     schema: 'llm-drop/sweep/1',
     model: folder,
     ...provenance(model),
@@ -89,17 +93,17 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
     ...{ targets, counts, speed: speedRounds > 0, speedRounds },
     done: out === undefined ? undefined : await earlierPoints(out, fingerprint, o),
     onChange: async (state) => {
-      if (out !== undefined) await writeJson(out, { ...facts, ...state } satisfies SweepFile);
+      if (out !== undefined) await writeJson(out, withChecksum({ ...facts, ...state }) satisfies SweepFile);
     },
     stage: (name) => stageOf(o, name),
     signal: o.signal,
   });
-  const record: SweepRecord = {
+  const record: SweepRecord = withChecksum({
     ...facts,
     ...result,
     notes: rows.notes,
     ...(budgets && { choice: chooseWithin(result, budgets, folder) }),
-  };
+  });
   if (out !== undefined) await writeJson(out, record);
   return record;
 }

@@ -121,8 +121,8 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     dtype: parseDType(read.value('dtype') ?? read.value('torch_dtype')),
     dropAttention: parseDropList(read.value('drop_attn_list'), numHiddenLayers, `drop_attn_list of ${read.where}`),
     dropMlp: parseDropList(read.value('drop_mlp_list'), numHiddenLayers, `drop_mlp_list of ${read.where}`),
-    bosTokenId: tokenId(read.value('bos_token_id')),
-    eosTokenIds: [read.value('eos_token_id') ?? []].flat().filter((id) => typeof id === 'number'),
+    bosTokenId: read.tokens('bos_token_id')[0],
+    eosTokenIds: read.tokens('eos_token_id'),
     ...own,
   });
   if (config.numAttentionHeads % config.numKeyValueHeads !== 0)
@@ -166,5 +166,3 @@ function checkAngles(read: ConfigReader, { rope, headDim, maxPositionEmbeddings 
 }
 
 const parseDType = (value: unknown): WeightDType => (value === 'float16' || value === 'bfloat16' ? value : 'float32');
-
-const tokenId = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined);

@@ -12,6 +12,7 @@ const largestCount = 2 ** 31 - 1;
  */
 export class ConfigReader {
   readonly #asked = new Set<string>();
+  readonly #notes: string[] = [];
 
   constructor(
     readonly raw: JsonObject,
@@ -26,6 +27,15 @@ export class ConfigReader {
   /** The keys that have been asked for. */
   get asked(): ReadonlySet<string> {
     return this.#asked;
+  }
+
+  /** What was odd in the config, and how it was taken. */
+  get notes(): readonly string[] {
+    return this.#notes;
+  }
+
+  note(sentence: string): void {
+    this.#notes.push(sentence);
   }
 
   fail(problem: string, hint = this.#assumed(problem)): never {
@@ -98,9 +108,20 @@ export class ConfigReader {
     return value;
   }
 
-  /** True only where the key is `true`. */
+  /** False where the key is absent. */
   flag(key: string): boolean {
-    return this.value(key) === true;
+    const value = this.value(key) ?? false;
+    if (typeof value !== 'boolean') this.fail(`${key} must be true or false, found ${shownValue(value)}`);
+    return value;
+  }
+
+  /** One token or a list of them; what is below 0 stands for none. */
+  tokens(key: string): number[] {
+    const ids = [this.value(key) ?? []].flat();
+    for (const id of ids)
+      if (!Number.isInteger(id) || (id as number) > largestCount)
+        this.fail(`${key} must be the id of a token, found ${shownValue(id)}`);
+    return (ids as number[]).filter((id) => id >= 0);
   }
 }
 

@@ -113,6 +113,8 @@ export interface ModelDescription {
   readonly layers: readonly LayerDescription[];
   readonly head: HeadDescription;
   readonly conventions: Conventions;
+  /** What was odd in the config, and how it was taken: a sentence each. */
+  readonly notes?: readonly string[];
 }
 
 /** The weights that belong to no layer: embedding, the head's norm, the head where it is not the embedding. */

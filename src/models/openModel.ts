@@ -49,6 +49,7 @@ export async function examineSource(given: ModelSource): Promise<OpenedModel> {
     config: description.config,
     notes: [
       ...source.notes,
+      ...(description.notes ?? []),
       ...notes,
       ...(extra.length ? [`tensors that the model does not use are left out: ${tensorWords(extra)}`] : []),
     ],

@@ -26,10 +26,49 @@ export type RopeParameters =
       readonly truncate: boolean;
     };
 
+/**
+ * What either version of transformers says of the rotation. Some files have both, of which v5 reads `rope_scaling` alone, and
+ * older versions know no other: they must agree.
+ */
+function ropeObject(read: ConfigReader): JsonObject {
+  const [older, newer] = ['rope_scaling', 'rope_parameters'].map((name) => {
+    const { type, ...keys } = objectOf(read, name);
+    return type === undefined ? keys : { rope_type: type, ...keys };
+  });
+  for (const key of Object.keys(newer))
+    if (key in older && shownValue(older[key]) !== shownValue(newer[key]))
+      read.fail(
+        `rope_scaling and rope_parameters differ in ${key}: ${shownValue(older[key])} and ${shownValue(newer[key])}`,
+        'remove what is wrong',
+      );
+  return { ...older, ...newer };
+}
+
+/** How many of a head's values turn, of 1: `partial_rotary_factor`, which v5 has in `rope_parameters`. */
+export function partialRotaryFactor(read: ConfigReader): number {
+  const [outer, inner] = [read.value(partialKey), ropeObject(read)[partialKey]];
+  const factor = inner ?? outer ?? 1;
+  if (typeof factor !== 'number' || !(factor > 0 && factor <= 1))
+    read.fail(`${partialKey} must be a number above 0 and at most 1, found ${shownValue(factor)}`);
+  return factor;
+}
+
+/** Refuses a part of the rotation that the family has not asked for. */
+export function refusePartialRotation(read: ConfigReader): void {
+  if (read.asked.has(partialKey)) return;
+  const factor = partialRotaryFactor(read);
+  if (factor !== 1)
+    read.fail(
+      `${partialKey} (${factor}) is not known of model type ${shownValue(read.value('model_type'))}, and may change what the model computes`,
+    );
+}
+
+const partialKey = 'partial_rotary_factor';
+
 /** From `rope_parameters` (v5), or `rope_theta` and `rope_scaling` (v4). */
 export function parseRope(read: ConfigReader, maxPositions: number): RopeParameters {
   const { where } = read;
-  const scaling: JsonObject = { ...objectOf(read, 'rope_scaling'), ...objectOf(read, 'rope_parameters') };
+  const scaling = ropeObject(read);
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback;
     if (typeof value !== 'number')
@@ -39,7 +78,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
     return positive(where, key === 'rope_theta' ? key : `${key} of the rope scaling`, value);
   };
   const theta = number('rope_theta', read.value('rope_theta') as number | undefined);
-  const type: unknown = scaling.rope_type ?? scaling.type ?? 'default';
+  const type: unknown = scaling.rope_type ?? 'default';
   switch (type) {
     case 'default':
       return { type, theta };

@@ -1,11 +1,15 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileError } from '../checkpoint/index.js';
+import { UserError } from '../engine/index.js';
+import { fileChecksum, readChecked, withChecksum } from './checksum.js';
 import { fingerprintDifferences, type Fingerprint } from './fingerprint.js';
 
 interface Saved<T> {
   readonly fingerprint: Fingerprint;
   readonly state: T;
+  /** Checksums of files in the folder that the state relies on. */
+  readonly files: Readonly<Record<string, string>>;
 }
 
 /** Where a long run keeps how far it has come. */
@@ -14,11 +18,13 @@ export interface SavedProgress<T> {
   readonly previous: T | undefined;
   /** For what is too large for the state: hidden states, tensors made so far. */
   readonly folder: string;
-  save(state: T): Promise<void>;
+  /** `files` of the folder are complete by now and stay: a run that continues this one is sure to find them as they are. */
+  save(state: T, files?: readonly string[]): Promise<void>;
 }
 
 /**
- * How far an interrupted run has come, as JSON beside its result: numbers come back as they were, to the last bit.
+ * How far an interrupted run has come, as JSON beside its result: numbers come back as they were, to the last bit, or not
+ * at all, since a checksum goes with them.
  *
  * ```ts
  * const progress = await ProgressFile.open<GreedyStep[]>('smaller.progress', await fingerprintOf(input));
@@ -29,49 +35,52 @@ export interface SavedProgress<T> {
  * ```
  */
 export class ProgressFile<T> implements SavedProgress<T> {
+  readonly #files: Record<string, string>;
+
   private constructor(
     readonly path: string,
     private readonly fingerprint: Fingerprint,
     readonly previous: T | undefined,
     /** Why progress that was found is not continued, as a sentence. */
     readonly changed: string | undefined,
-  ) {}
+    files: Readonly<Record<string, string>> = {},
+  ) {
+    this.#files = { ...files };
+  }
 
   /** A folder for what is too large for JSON; it goes with the file. */
   get folder(): string {
-    return `${this.path}.streams`;
+    return folderOf(this.path);
   }
 
-  /** Reads what an earlier run has left. A run on other inputs is never continued: `changed` says so. */
+  /**
+   * Reads what an earlier run has left. A run on other inputs is never continued: `changed` says so. UserError, with what
+   * to remove, where a file is not as it was saved, or was saved by an earlier version, without a checksum.
+   */
   static async open<T>(path: string, fingerprint: Fingerprint): Promise<ProgressFile<T>> {
     await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
       throw fileError(error, 'cannot write', path);
     });
-    const saved = await readSaved<T>(path);
-    if (saved && saved !== 'unreadable') {
-      const changed = fingerprintDifferences(saved.fingerprint, fingerprint);
-      if (changed.length === 0) return new ProgressFile(path, fingerprint, saved.state, undefined);
-      return this.#anew(
-        path,
-        fingerprint,
-        `${path} is of an interrupted run with other inputs (${changed.join(', ')}); starting anew`,
-      );
+    const saved = await readChecked<Saved<T>>(path, toStartAnew(path));
+    const changed = saved && fingerprintDifferences(saved.fingerprint, fingerprint);
+    if (saved && changed?.length === 0) {
+      await checkFiles(path, saved.files);
+      return new ProgressFile(path, fingerprint, saved.state, undefined, saved.files);
     }
-    return this.#anew(path, fingerprint, saved && `${path} cannot be read; starting anew`);
-  }
-
-  static async #anew<T>(path: string, fingerprint: Fingerprint, changed: string | undefined): Promise<ProgressFile<T>> {
-    const file = new ProgressFile<T>(path, fingerprint, undefined, changed);
+    const inputs = changed?.join(', ');
+    const note = changed && `${path} is of an interrupted run with other inputs (${inputs}); starting anew`;
+    const file = new ProgressFile<T>(path, fingerprint, undefined, note);
     await file.remove();
     return file;
   }
 
   /** Replaces the file whole: a run killed meanwhile leaves the earlier state. */
-  async save(state: T): Promise<void> {
+  async save(state: T, files: readonly string[] = []): Promise<void> {
     const partial = `${this.path}.partial`;
-    const saved: Saved<T> = { fingerprint: this.fingerprint, state };
+    for (const name of files) this.#files[name] ??= await fileChecksum(join(this.folder, name));
+    const saved: Saved<T> = { fingerprint: this.fingerprint, state, files: this.#files };
     try {
-      await writeFile(partial, JSON.stringify(saved));
+      await writeFile(partial, JSON.stringify(withChecksum(saved)));
       await rename(partial, this.path);
     } catch (error) {
       throw fileError(error, 'cannot write', this.path);
@@ -79,21 +88,27 @@ export class ProgressFile<T> implements SavedProgress<T> {
   }
 
   async remove(): Promise<void> {
-    for (const path of [this.path, `${this.path}.partial`, this.folder])
-      await rm(path, { recursive: true, force: true });
+    for (const path of progressPaths(this.path)) await rm(path, { recursive: true, force: true });
   }
 }
 
-async function readSaved<T>(path: string): Promise<Saved<T> | 'unreadable' | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw fileError(error, 'cannot read', path);
-  });
-  if (text === undefined) return undefined;
-  try {
-    const saved = JSON.parse(text) as Partial<Saved<T>> | null;
-    return saved?.fingerprint && saved.state !== undefined ? (saved as Saved<T>) : 'unreadable';
-  } catch {
-    return 'unreadable';
+/** All that a progress file may write: itself, and what lies beside it. */
+export const progressPaths = (path: string): string[] => [path, `${path}.partial`, folderOf(path)];
+
+const folderOf = (path: string): string => `${path}.streams`;
+
+const toStartAnew = (path: string): string => `to start anew, remove ${path} and ${folderOf(path)}`;
+
+async function checkFiles(path: string, files: Saved<unknown>['files']): Promise<void> {
+  for (const [name, checksum] of Object.entries(files)) {
+    const file = join(folderOf(path), name);
+    const found = await fileChecksum(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw fileError(error, 'cannot read', file);
+    });
+    if (found !== checksum)
+      throw new UserError(`${file} is ${found ? 'not as it was saved: its checksum is another' : 'missing'}`, {
+        hint: toStartAnew(path),
+      });
   }
 }

@@ -161,13 +161,10 @@ class Quantization {
       for (const kind of ['attention', 'mlp'] as const)
         if (model.layers[index].skips(kind)) rows.passOn(index, kind);
         else await quantizer.quantize(index, kind);
-      await tensors.save(index);
+      const file = await tensors.save(index);
       states.sync();
-      await progress?.save({
-        layers: index + 1,
-        results: this.#projections.results,
-        warnings: this.#warnings,
-      });
+      const state = { layers: index + 1, results: this.#projections.results, warnings: this.#warnings };
+      await progress?.save(state, [join('layers', file)]);
     }
   }
 

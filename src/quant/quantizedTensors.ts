@@ -75,14 +75,16 @@ export class QuantizedTensors implements AsyncDisposable {
     return [...this.#tensors.keys()];
   }
 
-  /** Writes what is not in a file yet; the file appears complete or not at all. */
-  async save(part: number): Promise<void> {
-    if (this.folder === undefined) return;
+  /** Writes what is not in a file yet; the file appears complete or not at all. Gives its name in the folder. */
+  async save(part: number): Promise<string> {
+    const name = fileOf(part);
+    if (this.folder === undefined) return name;
     const held = new Set(this.#files.flatMap((file) => file.tensorNames().map(tensorOf)));
     const fresh = [...this.#tensors].filter(([name]) => !held.has(name));
     await mkdir(this.folder, { recursive: true });
     await writeSafetensors(this.#path(part), (await Promise.all(fresh.map(toWrite))).flat());
     await this.open(part);
+    return name;
   }
 
   /** Takes up what an earlier run has saved. */
@@ -96,13 +98,15 @@ export class QuantizedTensors implements AsyncDisposable {
   }
 
   #path(part: number): string {
-    return join(this.folder!, `layer-${part}.safetensors`);
+    return join(this.folder!, fileOf(part));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#files.map((file) => file.close()));
   }
 }
+
+const fileOf = (part: number): string => `layer-${part}.safetensors`;
 
 const tensorOf = (name: string): string => name.split(':')[0];
 

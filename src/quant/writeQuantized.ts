@@ -73,7 +73,7 @@ export async function writeQuantized(model: OpenedModel, out: string, o: WriteQu
         onProgress: ({ bytesDone, bytesTotal }) => o.onProgress?.(bytesDone, bytesTotal, 'bytes'),
       });
     },
-    { overwrite: o.overwrite },
+    { overwrite: o.overwrite, reads: [checkpoint.folder] },
   );
 }
 

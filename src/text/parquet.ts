@@ -5,6 +5,8 @@ import {
   parquetReadObjects,
   parquetSchema,
   type Compressors,
+  type FileMetaData,
+  type SchemaTree,
 } from 'hyparquet';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { fileError } from '../checkpoint/index.js';
@@ -17,6 +19,22 @@ const compressors: Compressors = {
 };
 
 /**
+ * Each group of rows must have the columns of the schema, each once. The library reads them all at once, and would leave
+ * one that it does not look for to fail by itself.
+ */
+function checkColumns({ row_groups: groups }: FileMetaData, schema: SchemaTree): void {
+  const leaves = ({ path, children }: SchemaTree): string[] =>
+    children.length ? children.flatMap(leaves) : [path.join('.')];
+  const wanted = leaves(schema).sort().join();
+  const found = ({ columns }: FileMetaData['row_groups'][number]): string =>
+    columns
+      .map(({ meta_data: about }) => about?.path_in_schema.join('.'))
+      .sort()
+      .join();
+  if (groups.some((group) => found(group) !== wanted)) throw new Error('its columns are not those of its schema');
+}
+
+/**
  * The rows of a parquet file, in order, a group of rows in memory at a time; of its columns only `field` where it has
  * it. UserError where the file cannot be read.
  */
@@ -24,7 +42,9 @@ export async function* parquetRows(path: string, field: string): AsyncGenerator<
   try {
     const file = await asyncBufferFromFile(path);
     const metadata = await parquetMetadataAsync(file);
-    const columns = parquetSchema(metadata).children.map(({ element }) => element.name);
+    const schema = parquetSchema(metadata);
+    checkColumns(metadata, schema);
+    const columns = schema.children.map(({ element }) => element.name);
     const wanted = columns.includes(field) ? [field] : columns;
     let rowStart = 0;
     for (const { num_rows: rows } of metadata.row_groups) {

@@ -12,6 +12,7 @@ import {
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileError } from '../checkpoint/index.js';
+import { UserError } from '../engine/index.js';
 
 /** The residual streams of rows between two layers: stream `layer` is what enters that layer, [T, D] for each row. */
 export interface HiddenStates extends Disposable {
@@ -82,7 +83,9 @@ export class DiskStates implements HiddenStates {
       for (let done = 0; done < bytes.length;) {
         const count = readSync(this.#file(layer), bytes, done, bytes.length - done, this.#offsets[row] + done);
         if (count === 0)
-          throw new Error(`${this.folder}: the hidden states of row ${row} at layer ${layer} are incomplete`);
+          throw new UserError(`${this.folder}: the hidden states of row ${row} at layer ${layer} are incomplete`, {
+            hint: 'to start anew, remove this folder and the progress file beside it',
+          });
         done += count;
       }
     });

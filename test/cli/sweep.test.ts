@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SweepPoint, SweepState } from '../../src/drop/index.js';
 import { Model } from '../../src/models/index.js';
+import { withChecksum } from '../../src/progress/index.js';
 import { backend, document, layers, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
 
 const folder = temporaryFolder();
@@ -130,7 +131,7 @@ describe('a file of results', () => {
     expect(timeless(file)).toEqual(timeless(complete));
     // As an interruption within the second target's search leaves it.
     const steps = { ...file.steps, mlp: file.steps.mlp!.slice(0, 1) };
-    writeFileSync(cut, JSON.stringify({ ...file, steps, points: file.points.slice(0, 2) }));
+    writeFileSync(cut, JSON.stringify(withChecksum({ ...file, steps, points: file.points.slice(0, 2) })));
     expect(timeless(await sweep(...search, '--out', cut, '--resume'))).toEqual(timeless(complete));
   });
 

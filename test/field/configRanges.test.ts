@@ -1,20 +1,21 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/checkpoint/index.js';
-import { openModel } from '../../src/models/index.js';
-import { Folders, logits, randomModel, tiny, tinyMixture } from './modelFolder.js';
+import { createEngine } from '../../src/engine/index.js';
+import { familyOf, openModel } from '../../src/models/index.js';
+import { Folders, logits, oneOfEachFamily, randomModel, tiny, tinyMixture } from './modelFolder.js';
 
 const folders = new Folders();
-const runs = 100;
+const runs = 50;
 
 /** What no key is likely to mean, and the ends of what some may. */
 const odd = [
   ...[-1, -0.5, 0, -0, 0.5, 1, 1.5, 2, 3, 4, 8, 9, 64],
   ...[5e-324, 1e-320, 1e-46, 1e-45, 1e-30, 1e-8, 1e8, 1e30, 3e38, 1e39, 1e308, Infinity, -Infinity],
   ...[2 ** 16, 2 ** 31 - 2, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53],
-  ...['2', '', true, false, null],
+  ...['2', 'NaN', '', true, false, null],
 ] as const;
 const values = fc.oneof(
   fc.constantFrom<unknown>(...odd, [], {}, [[]], { a: 1 }),
@@ -41,38 +42,46 @@ const scalings: Record<string, JsonObject> = {
   },
 };
 
-describe.each([
-  ['llama', tiny],
-  ['a mixture', tinyMixture],
-  ['a llama without any attention', { ...tiny, dropAttention: [0, 1, 2] }],
-])('%s', (_, partial) => {
-  /** Loads with finite logits, or is refused in a sentence that names the key; either within some seconds. */
-  async function holds(config: JsonObject, key: string, folder: string): Promise<void> {
-    writeFileSync(join(folder, 'config.json'), text(config));
-    const start = performance.now();
-    const found = await logits(folder, 'wasm').catch((error: unknown) => error as Error);
-    expect(performance.now() - start).toBeLessThan(5000);
-    if (found instanceof Error) {
-      expect(found.name).toBe('UserError');
-      expect(found.message).toMatch(new RegExp(`${key}|config\\.json|angles`));
-      expect(found.message.length).toBeLessThan(1000);
-    } else expect(found.every(Number.isFinite)).toBe(true);
-  }
+const engine = await createEngine('wasm', { threads: 1 });
+afterAll(() => engine.dispose());
 
-  it('with any value of any number of its config loads, with finite logits, or is refused by key', async () => {
-    const model = await randomModel(partial);
-    const folder = await folders.write(model);
-    const keys = [...Object.keys(model.config).filter((key) => typeof model.config[key] === 'number'), 'rope_theta'];
-    for (const key of keys) for (const value of odd) await holds({ ...model.config, [key]: value }, key, folder);
-    await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...keys), values, (key, value) =>
-        holds({ ...model.config, [key]: value }, key, folder),
-      ),
-      { numRuns: runs },
-    );
-  });
+/** Loads with finite logits, or is refused in a sentence that names the key; either within some seconds. */
+async function holds(config: JsonObject, key: string, folder: string): Promise<void> {
+  writeFileSync(join(folder, 'config.json'), text(config));
+  const start = performance.now();
+  const found = await logits(folder, engine).catch((error: unknown) => error as Error);
+  expect(performance.now() - start).toBeLessThan(5000);
+  if (found instanceof Error) {
+    expect(found.name).toBe('UserError');
+    expect(found.message).toMatch(new RegExp(`${key}|config\\.json|angles`));
+    expect(found.message.length).toBeLessThan(1000);
+  } else expect(found.every(Number.isFinite)).toBe(true);
+}
 
-  it.each(Object.keys(scalings))('with any number of a %s rotation, likewise', async (type) => {
+describe('any value of any number of a config loads, with finite logits, or is refused by key:', () => {
+  it.each([...oneOfEachFamily(), ['a llama without any attention', { ...tiny, dropAttention: [0, 1, 2] }] as const])(
+    '%s',
+    async (_, partial) => {
+      const model = await randomModel(partial);
+      const folder = await folders.write(model);
+      const all = { ...familyOf(String(model.config.model_type))!.defaults, ...model.config };
+      const keys = Object.keys(all).filter((key) => typeof all[key] === 'number');
+      for (const key of keys) for (const value of odd) await holds({ ...model.config, [key]: value }, key, folder);
+      await fc.assert(
+        fc.asyncProperty(fc.constantFrom(...keys), values, (key, value) =>
+          holds({ ...model.config, [key]: value }, key, folder),
+        ),
+        { numRuns: runs },
+      );
+    },
+  );
+});
+
+describe.each(Object.keys(scalings))('any number of a %s rotation, likewise:', (type) => {
+  it.each([
+    ['llama', tiny],
+    ['a mixture', tinyMixture],
+  ])('%s', async (_, partial) => {
     const model = await randomModel(partial);
     const folder = await folders.write(model);
     const rotated = (changed: JsonObject): JsonObject => ({
@@ -89,20 +98,20 @@ describe.each([
       { numRuns: runs },
     );
   });
+});
 
-  it.each([{}, [], 'linear', 3, true])('with a rope_type or a rotation of %j is refused by key', async (value) => {
-    const { config } = await randomModel(partial);
-    const folder = await folders.write(await randomModel(partial));
-    for (const [key, changed] of [
-      ['rope_type', { rope_parameters: { rope_type: value, rope_theta: 1e4 } }],
-      ['rope_scaling', { rope_parameters: null, rope_scaling: value }],
-    ] as const) {
-      const isPlain = key === 'rope_type' ? value === 'linear' : JSON.stringify(value) === '{}';
-      writeFileSync(join(folder, 'config.json'), text({ ...config, ...changed }));
-      if (isPlain) continue;
-      await expect(openModel(folder)).rejects.toThrow(key);
-    }
-  });
+it.each([{}, [], 'linear', 3, true])('a rope_type or a rotation of %j is refused by key', async (value) => {
+  const model = await randomModel(tiny);
+  const folder = await folders.write(model);
+  for (const [key, changed] of [
+    ['rope_type', { rope_parameters: { rope_type: value, rope_theta: 1e4 } }],
+    ['rope_scaling', { rope_parameters: null, rope_scaling: value }],
+  ] as const) {
+    const isPlain = key === 'rope_type' ? value === 'linear' : JSON.stringify(value) === '{}';
+    writeFileSync(join(folder, 'config.json'), text({ ...model.config, ...changed }));
+    if (isPlain) continue;
+    await expect(openModel(folder)).rejects.toThrow(key);
+  }
 });
 
 describe('counts beyond what the file holds are refused by name, within a second:', () => {

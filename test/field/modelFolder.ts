@@ -2,97 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import {
-  safetensorsBytes,
-  tensorOfBytes,
-  writeSafetensors,
-  writeWeights,
-  type JsonObject,
-  type SafetensorsDType,
-} from '../../src/checkpoint/index.js';
-import { createBatch, createEngine, decodeFloats, encodeFloats, type BackendName } from '../../src/engine/index.js';
-import {
-  allWeights,
-  completeConfig,
-  describeConfig,
-  loadModel,
-  randomParameters,
-  rawConfig,
-  tensorNames,
-  type PartialConfig,
-} from '../../src/models/index.js';
+import { tensorOfBytes, writeSafetensors, writeWeights } from '../../src/checkpoint/index.js';
+import { createBatch, createEngine, type BackendName, type Engine } from '../../src/engine/index.js';
+import { loadModel } from '../../src/models/index.js';
+import type { FolderModel, Stored } from './randomModel.js';
 
-/** A tensor as a file holds it. */
-export interface Stored {
-  readonly dtype: SafetensorsDType;
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
-}
-
-/** A model folder in memory, to be changed before it is written. */
-export interface FolderModel {
-  config: JsonObject;
-  tensors: Map<string, Stored>;
-}
-
-export const tiny: PartialConfig = {
-  modelType: 'llama',
-  vocabSize: 40,
-  hiddenSize: 32,
-  intermediateSize: 64,
-  numHiddenLayers: 3,
-  numAttentionHeads: 4,
-  numKeyValueHeads: 2,
-  headDim: 8,
-  maxPositionEmbeddings: 64,
-};
-export const tinyMixture: PartialConfig = {
-  ...tiny,
-  modelType: 'mixtral',
-  numKeyValueHeads: 4,
-  numLocalExperts: 4,
-  numExpertsPerTok: 2,
-};
-
-/** A model of random weights in float32, under the names of its files. */
-export async function randomModel(partial: PartialConfig = tiny, seed = 1): Promise<FolderModel> {
-  const weights = allWeights(describeConfig(partial));
-  const parameters = randomParameters(weights, seed);
-  const tensors = new Map<string, Stored>();
-  for (const name of weights.flatMap(tensorNames)) {
-    const source = parameters.source(name);
-    const { shape } = source;
-    const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-    tensors.set(name, { dtype: 'F32', shape, bytes: (await source.readRows(0, rows)).slice() });
-  }
-  return { config: rawConfig(completeConfig(partial)), tensors };
-}
-
-export const copyOf = ({ config, tensors }: FolderModel): FolderModel => ({
-  config: structuredClone(config),
-  tensors: new Map(tensors),
-});
-
-export const f32 = (shape: readonly number[], values: ArrayLike<number>): Stored => ({
-  dtype: 'F32',
-  shape,
-  bytes: new Uint8Array(Float32Array.from(values).buffer),
-});
-
-export const floatsOf = ({ bytes }: Stored): Float32Array => decodeFloats(bytes.slice(), 'float32');
-
-export const asHalf = ({ shape, bytes }: Stored): Stored => ({
-  dtype: 'F16',
-  shape,
-  bytes: encodeFloats(decodeFloats(bytes.slice(), 'float32'), 'float16'),
-});
-
-/** The same with zeros of a type and a shape. */
-export const zeros = (dtype: SafetensorsDType, shape: readonly number[]): Stored => ({
-  dtype,
-  shape,
-  bytes: new Uint8Array(shape.reduce((product, size) => product * size, safetensorsBytes[dtype])),
-});
+export * from './randomModel.js';
 
 /** Folders that are removed after the tests of the file. */
 export class Folders {
@@ -129,9 +44,10 @@ export const writeFile = (path: string, tensors: Iterable<readonly [string, Stor
 const tensorsOf = (tensors: Iterable<readonly [string, Stored]>): ReturnType<typeof tensorOfBytes>[] =>
   [...tensors].map(([name, { dtype, shape, bytes }]) => tensorOfBytes(name, dtype, shape, bytes));
 
-/** Logits [8, V] of a folder; the reference computes with stored integers exactly. */
-export async function logits(folder: string, backend: BackendName = 'reference'): Promise<Float32Array> {
-  using engine = await createEngine(backend, { threads: 1 });
+/** Logits [8, V] of a folder, on an engine or a new one; the reference computes with stored integers exactly. */
+export async function logits(folder: string, on: BackendName | Engine = 'reference'): Promise<Float32Array> {
+  using made = typeof on === 'string' ? await createEngine(on, { threads: 1 }) : undefined;
+  const engine = made ?? (on as Engine);
   await using model = await loadModel(folder, { engine });
   using _scope = engine.scope();
   return await engine.readFloats(model.logits(model.forward(createBatch([[1, 5, 2, 7, 3, 9, 4, 6]]))));

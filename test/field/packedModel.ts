@@ -1,6 +1,6 @@
 /** Weights in 4 bits, as the formats' own libraries lay them out: apart from what the project itself packs with. */
 import { decodeFloats, encodeFloats } from '../../src/engine/index.js';
-import { copyOf, f32, floatsOf, type FolderModel, type Stored } from './modelFolder.js';
+import { copyOf, f32, floatsOf, type FolderModel, type Stored } from './randomModel.js';
 
 /** Integers and zero points of [out, in], and scales that float16 holds; groups of 32. */
 interface Rounded {

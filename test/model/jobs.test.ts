@@ -210,7 +210,8 @@ describe('options are called by their names where they', () => {
       'leave `head` out',
     ],
     ['are of no use', () => sweepModel(model, { calibration, resume: true }), 'so it needs `out`'],
-    ['would write over something', () => dropModules(model, { out: model, drops: { mlp: [1] } }), 'give `overwrite`'],
+    ['would write over something', () => dropModules(model, { out: folder, drops: { mlp: [1] } }), 'give `overwrite`'],
+    ['would write over what is read', () => dropModules(model, { out: model, drops: { mlp: [1] } }), 'it is read'],
     ['leave a base out', () => refitModel(model, { ...text, out }), 'has dropped nothing'],
   ])('%s', async (_, job, sentence) => {
     await expect(job()).rejects.toThrow(sentence);

@@ -1,5 +1,5 @@
 /** A scoring that is interrupted anywhere continues to the same bits. */
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -98,11 +98,42 @@ describe('a progress file', () => {
     expect(readdirSync(join(folder, 'state'))).toEqual([]);
   });
 
-  it.each(['', '{"fingerprint":', 'null', '{"state":1}'])('that holds %j is not continued', async (text) => {
-    await (await ProgressFile.open(path(), fingerprint)).save(1);
-    writeFileSync(path(), text);
-    const { previous, changed } = await ProgressFile.open(path(), fingerprint);
-    expect([previous, changed]).toEqual([undefined, `${path()} cannot be read; starting anew`]);
+  it.each<[string, (text: string) => string]>([
+    ['is empty', () => ''],
+    ['is cut off', (text) => text.slice(0, -9)],
+    ['is null', () => 'null'],
+    ['holds a state alone', () => '{"state":1}'],
+    ['holds another number', (text) => text.replace('0.25', '0.26')],
+    ['holds no number', (text) => text.replace('0.25', 'null')],
+    ['holds fewer numbers', (text) => text.replace('0.25,', '')],
+    ['is nested beyond the stack', (text) => text.replace('0.25', '['.repeat(20_000) + ']'.repeat(20_000))],
+    ['is of a version without checksums', () => JSON.stringify({ fingerprint, state: [0.25, 0.5] })],
+  ])('that %s is refused, with what to remove', async (_, change) => {
+    await (await ProgressFile.open(path(), fingerprint)).save([0.25, 0.5]);
+    const changed = change(readFileSync(path(), 'utf8'));
+    writeFileSync(path(), changed);
+    await expect(ProgressFile.open(path(), fingerprint)).rejects.toThrow(
+      new RegExp(`^${path()} (is not as it was saved|has no checksum).*remove ${path()} and ${path()}.streams\\)$`),
+    );
+    expect(readFileSync(path(), 'utf8')).toBe(changed);
+    rmSync(path());
+  });
+
+  it('holds the files that the state relies on to what they were', async () => {
+    const first = await ProgressFile.open<number>(path(), fingerprint);
+    mkdirSync(first.folder);
+    const part = join(first.folder, 'part');
+    writeFileSync(part, 'abc');
+    await first.save(1, ['part']);
+    writeFileSync(join(first.folder, 'other'), 'not yet complete');
+    expect((await ProgressFile.open<number>(path(), fingerprint)).previous).toBe(1);
+    const refused = async (says: string): Promise<void> =>
+      expect(ProgressFile.open(path(), fingerprint)).rejects.toThrow(`${part} is ${says}`);
+    writeFileSync(part, 'abd');
+    await refused('not as it was saved');
+    rmSync(part);
+    await refused('missing');
+    await first.remove();
   });
 
   it('is whole at any time', async () => {
@@ -111,7 +142,10 @@ describe('a progress file', () => {
     writeFileSync(`${path()}.partial`, '{"half'); // what a kill leaves
     expect((await ProgressFile.open<{ n: number }>(path(), fingerprint)).previous).toEqual({ n: 1 });
     await file.save({ n: 2 });
-    expect(JSON.parse(readFileSync(path(), 'utf8'))).toEqual({ fingerprint, state: { n: 2 } });
+    expect(JSON.parse(readFileSync(path(), 'utf8'))).toEqual({
+      ...{ fingerprint, state: { n: 2 }, files: {} },
+      checksum: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+    });
     await file.remove();
     expect(readdirSync(join(folder, 'state'))).toEqual([]);
     rmSync(join(folder, 'state'), { recursive: true });

@@ -9,7 +9,6 @@ import { readJson } from '../../jobs/jsonFiles.js';
 import { flag, overwriteOption, text } from '../options.js';
 import { builtInModel } from '../package.js';
 import { maxMemoryOption } from '../scale.js';
-import { checkVacant } from '../../jobs/vacant.js';
 
 export const compress = command('compress', 'Drop, compensate, quantize and export, as one recipe says', {
   description:
@@ -50,9 +49,8 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
       throw new UserError('compress needs --recipe <file>', { hint: 'llm-drop compress --example prints one' });
     if (o.out === undefined) throw new UserError('compress needs --out <dir>');
     const recipe = parseRecipe(await readJson(o.recipe), o.recipe);
-    if (!o.overwrite) await checkVacant(o.out);
     const result = await runRecipe(o.model, recipe, {
-      ...{ out: o.out, overwrite: o.overwrite, maxMemory: o.maxMemory },
+      ...{ out: o.out, overwrite: o.overwrite, maxMemory: o.maxMemory, recipeFile: o.recipe },
       ...computeOptionsOf(o),
       ...ui.job,
     });

@@ -1,9 +1,9 @@
-import { tensorOfBytes, writeSafetensors } from '../../checkpoint/index.js';
+import { claimOutputs, tensorOfBytes, writeSafetensors } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { computeLogits } from '../../evaluate/index.js';
 import { loadModel } from '../../models/index.js';
 import { command, loadOptionsOf } from '../command.js';
-import { checkOutputFile, readJson } from '../../jobs/jsonFiles.js';
+import { readJson } from '../../jobs/jsonFiles.js';
 import { dropOptions, requiredText } from '../options.js';
 import { provenance } from '../../jobs/provenance.js';
 
@@ -20,7 +20,10 @@ export const logits = command('logits', 'Write the logits of given tokens, for c
     ['logits Llama-3.2-1B --tokens tokens.json --out logits.safetensors --drop-mlp 3', 'without one MLP'],
   ],
   run: async (o, ui) => {
-    await checkOutputFile(o.out);
+    await using _claim = await claimOutputs({
+      reads: [o.model, o.tokens],
+      writes: [{ path: o.out, kind: 'file', overwrite: true }],
+    });
     const sequences = tokenLists(await readJson(o.tokens), o.tokens);
     await using model = await loadModel(o.model, {
       ...loadOptionsOf(o),

@@ -1,7 +1,8 @@
+import { claimOutputs, type Output } from '../../checkpoint/index.js';
 import type { ScoreRecord } from '../../jobs/index.js';
 import { importanceOf, mergeShards, parseShard } from '../../drop/index.js';
 import { command } from '../command.js';
-import { checkOutputFile, readJson, writeJson } from '../../jobs/jsonFiles.js';
+import { readJson, writeJson } from '../../jobs/jsonFiles.js';
 import { text } from '../options.js';
 import { describeScores } from '../scoreText.js';
 
@@ -14,10 +15,17 @@ export const merge = command('merge', 'Join the scores of shards into those of o
   options: { out: text('also write the JSON document to this file', 'file') },
   examples: [['merge part-*.json --out importance.json', 'for drop --importance']],
   run: async (o, ui) => {
-    if (o.out !== undefined) await checkOutputFile(o.out);
+    const writes: Output[] = o.out === undefined ? [] : [{ path: o.out, kind: 'file', overwrite: true }];
+    await using _claim = await claimOutputs({ reads: o.inputs, writes });
     const documents = await Promise.all(o.inputs.map(readJson));
     const merged = mergeShards(documents.map((document, i) => parseShard(document, o.inputs[i])));
-    const { shard: _shard, fingerprint: _fingerprint, sums: _sums, ...first } = documents[0] as ScoreRecord;
+    const {
+      shard: _shard,
+      fingerprint: _fingerprint,
+      sums: _sums,
+      checksum: _checksum,
+      ...first
+    } = documents[0] as ScoreRecord;
     const result: ScoreRecord = { ...first, ...importanceOf(merged), date: new Date().toISOString() };
     if (o.out !== undefined) await writeJson(o.out, result);
     ui.show(result, (r) => describeScores(r, ui.width));

@@ -5,6 +5,7 @@ import { ConfigReader } from '../configReader.js';
 import type { ModelDescription } from '../description.js';
 import type { Held } from '../held.js';
 import { refuseUnknownKeys } from '../harmlessKeys.js';
+import { refusePartialRotation } from '../rope.js';
 import type { Family } from './family.js';
 import { llama, mistral } from './llama.js';
 import { mixtral } from './mixtral.js';
@@ -31,8 +32,9 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
     });
   const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
+  refusePartialRotation(read);
   refuseUnknownKeys(read);
-  return description;
+  return read.notes.length ? { ...description, notes: read.notes } : description;
 }
 
 /** The family that reads GGUF files of an architecture. UserError where there is none. */

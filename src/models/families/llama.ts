@@ -6,9 +6,11 @@ import type { Family } from './family.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 const describe =
-  (architecture: string) =>
+  (architecture: string, { hasWindow }: { hasWindow: boolean }) =>
   (read: ConfigReader): ModelDescription => {
-    const config = readConfig(read);
+    if (!hasWindow && read.value('sliding_window') !== undefined)
+      read.note(`sliding_window of config.json is not used: a ${read.text('model_type')} has no window`);
+    const config = readConfig(read, hasWindow ? {} : { slidingWindow: undefined });
     const activation = readActivation(read);
     const windows = layerWindows(read, config);
     return {
@@ -36,7 +38,7 @@ export const llama: Family = {
   },
   varies: ['attentionBias', 'mlpBias'],
   gguf: { architectures: ['llama', 'deci'] },
-  describe: describe('LlamaForCausalLM'),
+  describe: describe('LlamaForCausalLM', { hasWindow: false }),
 };
 
 /** Mistral (Jiang et al., 2023): a Llama whose attention may see a window only. */
@@ -49,5 +51,5 @@ export const mistral: Family = {
   },
   varies: ['slidingWindow'],
   gguf: { architectures: [] },
-  describe: describe('MistralForCausalLM'),
+  describe: describe('MistralForCausalLM', { hasWindow: true }),
 };

@@ -231,7 +231,7 @@ const activations: Readonly<Record<string, Activation>> = {
 /** `hidden_act`, which some families call `hidden_activation`. */
 export function readActivation(read: ConfigReader): Activation {
   const name = read.value('hidden_act') ?? read.value('hidden_activation');
-  const found = typeof name === 'string' ? activations[name] : undefined;
+  const found = typeof name === 'string' && Object.hasOwn(activations, name) ? activations[name] : undefined;
   if (!found)
     read.fail(`hidden_act ${shownValue(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
   return found;

@@ -19,8 +19,9 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
   const keys = GgufKeys.of(file);
   const contents = ggufContents(file);
   const family = ggufFamily(keys.architecture, keys.number('expert_count', 0) > 0, file.path);
-  const layers = keys.number('block_count');
-  const hidden = keys.number('embedding_length');
+  // Every layer has a tensor: what lacks both modules is not written.
+  const layers = keys.count('block_count', file.tensorNames().length);
+  const hidden = keys.count('embedding_length');
   const heads = keys.perLayer('attention.head_count', layers);
   const keyValueHeads = keys.perLayer('attention.head_count_kv', layers, Math.max(...heads));
   const widths = keys.perLayer('feed_forward_length', layers);
@@ -61,7 +62,7 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
       'mlp',
       widths.map((one) => one < width),
     ),
-    ...tokenIds(file),
+    ...tokenIds(file, contents.embedding?.[0] ?? 0),
     ...family.gguf.keys?.(keys),
   };
   keys.refuseUnknown();
@@ -87,10 +88,11 @@ function mostlyOf(file: GgufFile): 'float32' | 'float16' | 'bfloat16' {
   return others >= Math.max(float32, float16) ? 'bfloat16' : float32 > float16 ? 'float32' : 'float16';
 }
 
-function tokenIds({ metadata }: GgufFile): JsonObject {
+/** Some files name ids that mean none, such as 2^32 - 1. */
+function tokenIds({ metadata }: GgufFile, vocabulary: number): JsonObject {
   const id = (which: string): JsonObject => {
     const found = metadata[`tokenizer.ggml.${which}_token_id`];
-    return found === undefined ? {} : { [`${which}_token_id`]: found };
+    return typeof found === 'number' && found >= 0 && found < vocabulary ? { [`${which}_token_id`]: found } : {};
   };
   return { ...id('bos'), ...id('eos') };
 }

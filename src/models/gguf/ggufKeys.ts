@@ -10,6 +10,9 @@ const harmless: Readonly<Record<string, string>> = {
   'attention.causal': 'all models here are',
 };
 
+/** Counts go into 32-bit integers. */
+const largestCount = 2 ** 31 - 1;
+
 /**
  * Reads an architecture's keys from a GGUF file's metadata, `<architecture>.<key>`, naming both in what it throws, and
  * remembers which were asked for: what nobody asked for must be harmless.
@@ -55,6 +58,14 @@ export class GgufKeys {
     return this.optionalNumber(key) ?? fallback ?? this.fail(`it holds no number ${this.architecture}.${key}`);
   }
 
+  /** A whole number of at least 1, and at most `most`. */
+  count(key: string, most = largestCount): number {
+    const value = this.number(key);
+    if (!Number.isInteger(value) || value < 1 || value > most)
+      this.fail(`${this.architecture}.${key} must be a whole number from 1 to ${most}, found ${value}`);
+    return value;
+  }
+
   optionalText(key: string): string | undefined {
     const value = this.value(key);
     if (value === undefined || typeof value === 'string') return value;
@@ -64,10 +75,14 @@ export class GgufKeys {
   /** A number for each of `layers` layers; the file may hold one for all. */
   perLayer(key: string, layers: number, fallback?: number): number[] {
     const value = this.value(key);
-    if (!Array.isArray(value)) return Array.from({ length: layers }, () => this.number(key, fallback));
-    if (value.length !== layers || value.some((one) => !Number.isInteger(one)))
-      this.fail(`${this.architecture}.${key} must be ${layers} whole numbers, found ${shownValue(value)}`);
-    return value as number[];
+    const list: unknown[] = Array.isArray(value) ? value : Array.from({ length: layers }, () => value ?? fallback);
+    const isCount = (one: unknown): boolean =>
+      Number.isInteger(one) && (one as number) >= 0 && (one as number) <= largestCount;
+    if (list.length !== layers || !list.every(isCount))
+      this.fail(
+        `${this.architecture}.${key} must be ${layers} whole numbers, or one for all, found ${shownValue(value)}`,
+      );
+    return list as number[];
   }
 
   /** UserError for a key that nobody asked for and that may change what the model computes. */

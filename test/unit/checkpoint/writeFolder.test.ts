@@ -45,9 +45,9 @@ describe('writing a folder', () => {
     const target = join(newParent(), 'out');
     mkdirSync(target);
     await writeFolderAtomically(target, fill('first'));
-    writeFileSync(join(target, 'old'), '');
+    writeFileSync(join(target, 'model.safetensors'), '');
     await expect(writeFolderAtomically(target, fill('second'))).rejects.toThrow(
-      `${target} exists and is not empty (choose another folder, or allow it to be overwritten)`,
+      `${target} exists and is not empty (choose another folder, or give \`overwrite\`)`,
     );
     await expect(
       writeFolderAtomically(target, async () => Promise.reject(new Error('broken')), { overwrite: true }),

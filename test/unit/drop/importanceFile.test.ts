@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { importanceOf, parseImportance, parseShard, withoutDropped } from '../../../src/drop/index.js';
+import { withChecksum } from '../../../src/progress/index.js';
 import { dropSets } from '../../../src/testing/index.js';
 import { importanceWith } from './scores.js';
 
@@ -121,8 +122,18 @@ const shard = {
 };
 
 describe('the sums of a shard', () => {
+  it('are refused where one is another than was written, or no checksum says so', () => {
+    const saved = throughJson(withChecksum(shard)) as typeof shard;
+    const [first, ...rest] = saved.sums.sums;
+    const changed = { ...saved, sums: { ...saved.sums, sums: [first + 1e-9, ...rest] } };
+    expect(() => parseShard(changed, 'b.json')).toThrow(
+      'b.json is not as it was saved: its checksum is another (to score the shard again, remove b.json)',
+    );
+    expect(() => parseShard(shard, 'b.json')).toThrow('b.json has no checksum');
+  });
+
   it('are read as they were written', () =>
-    expect(parseShard(throughJson(shard), 'b.json')).toEqual({
+    expect(parseShard(throughJson(withChecksum(shard)), 'b.json')).toEqual({
       shard: shard.shard,
       fingerprint: shard.fingerprint,
       scored: shard.sums,

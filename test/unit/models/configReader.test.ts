@@ -83,12 +83,20 @@ describe('a text and a flag', () => {
       expect(refusal(() => reader(raw).text('model_type'))).toMatch(/^model_type is missing: .*"llama"/);
   });
 
-  it('a flag is true for true alone', () => {
+  it('a flag is true or false, and false where it is absent', () => {
     const read = reader({ yes: true, no: false, one: 1, word: 'true', nothing: null });
-    expect(['yes', 'no', 'one', 'word', 'nothing', 'absent'].map((key) => read.flag(key))).toEqual([
-      true,
-      ...Array<boolean>(5).fill(false),
+    expect(['yes', 'no', 'nothing', 'absent'].map((key) => read.flag(key))).toEqual([true, false, false, false]);
+    expect(refusal(() => read.flag('one'))).toBe('one must be true or false, found 1');
+    expect(refusal(() => read.flag('word'))).toBe('word must be true or false, found "true"');
+  });
+
+  it('tokens are one id or several, and none where they are negative', () => {
+    const read = reader({ one: 2, several: [2, 3], none: -1, nothing: null });
+    expect(['one', 'several', 'none', 'nothing', 'absent'].map((key) => read.tokens(key))).toEqual([
+      ...[[2], [2, 3], [], [], []],
     ]);
+    for (const id of ['2', 1.5, 2 ** 53, true, [[2]], { a: 1 }])
+      expect(refusal(() => reader({ id }).tokens('id'))).toMatch(/^id must be the id of a token, found /);
   });
 });
 

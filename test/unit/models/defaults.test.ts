@@ -70,6 +70,12 @@ describe('a config that leaves keys out', () => {
     ).toMatchObject({ config: { numKeyValueHeads: 4 } });
   });
 
+  it('of a llama that has a window is noted, and has none: its class knows no such key', () => {
+    const { layers, notes } = describeModel({ ...sizes, model_type: 'llama', sliding_window: 8 }, 'x');
+    expect(layers[0].attention.window).toBeUndefined();
+    expect(notes).toEqual(['sliding_window of config.json is not used: a llama has no window']);
+  });
+
   it('is told which of them do not fit it', () =>
     expect(() => described({ model_type: 'mistral', num_attention_heads: 4 })).toThrow(
       /4 does not divide by num_key_value_heads 8 \(num_key_value_heads is absent, so it is this model type's default\)$/,

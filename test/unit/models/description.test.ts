@@ -331,6 +331,7 @@ describe('a config', () => {
     expect(attempt({ model_type: 'llama', hidden_act: 'relu' })).toThrow(
       /^model\/config\.json: hidden_act "relu" is not supported \(silu/,
     );
+    expect(attempt({ model_type: 'llama', hidden_act: 'toString' })).toThrow(/hidden_act "toString" is not supported/);
     expect(attempt({ model_type: 'llama', num_key_value_heads: 3 })).toThrow(/4 does not divide by .* 3$/);
     expect(attempt({ model_type: 'llama', hidden_act: null, hidden_activation: 'silu' })).not.toThrow();
   });

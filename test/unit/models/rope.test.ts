@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConfigReader } from '../../../src/models/configReader.js';
-import { parseRope, rawRope } from '../../../src/models/rope.js';
+import { parseRope, partialRotaryFactor, rawRope, refusePartialRotation } from '../../../src/models/rope.js';
 import { ropeFrequencies, type RopeParameters } from '../../../src/models/index.js';
 import { ropeParameters } from '../../../src/testing/index.js';
 
@@ -101,6 +101,41 @@ describe('a config', () => {
     expect(parse({ rope_parameters: { rope_type: 'linear', rope_theta: 500, factor: 2 } })).toEqual(expected);
     expect(parse({})).toEqual({ type: 'default', theta: 10000 });
   });
+
+  it('may say it twice, where it says the same', () => {
+    const linear = { rope_type: 'linear', factor: 2 };
+    expect(parse({ rope_scaling: { type: 'linear', factor: 2 }, rope_parameters: linear })).toMatchObject({
+      factor: 2,
+    });
+    expect(() => parse({ rope_scaling: { type: 'linear', factor: 4 }, rope_parameters: linear })).toThrow(
+      /^config\.json: rope_scaling and rope_parameters differ in factor: 4 and 2/,
+    );
+    expect(() => parse({ rope_scaling: { type: 'linear' }, rope_parameters: { rope_type: 'default' } })).toThrow(
+      /differ in rope_type: "linear" and "default"/,
+    );
+  });
+
+  it.each([{ partial_rotary_factor: 0.5 }, { rope_parameters: { partial_rotary_factor: 0.5 } }])(
+    'of a part of each head, %j, is read where a family has such, and refused elsewhere',
+    (keys) => {
+      const read = new ConfigReader(keys, 'config.json');
+      expect(() => refusePartialRotation(read)).toThrow(
+        /^config\.json: partial_rotary_factor \(0\.5\) is not known of model type/,
+      );
+      const asking = new ConfigReader(keys, 'config.json');
+      expect(partialRotaryFactor(asking)).toBe(0.5);
+      expect(() => refusePartialRotation(asking)).not.toThrow();
+    },
+  );
+
+  it.each([0, -1, 1.5, '0.5', [1]])('of %j of each head is refused', (factor) =>
+    expect(() => partialRotaryFactor(new ConfigReader({ partial_rotary_factor: factor }, 'config.json'))).toThrow(
+      /^config\.json: partial_rotary_factor must be a number above 0 and at most 1/,
+    ),
+  );
+
+  it('of the whole head needs no family that knows of parts', () =>
+    expect(() => refusePartialRotation(new ConfigReader({ partial_rotary_factor: 1 }, 'x'))).not.toThrow());
 
   it('of any rotation is what was written of it', () =>
     fc.assert(

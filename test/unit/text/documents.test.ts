@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
@@ -198,6 +198,16 @@ describe('documents', () => {
       'a broken parquet',
       () => fileOf('a.parquet', Buffer.concat([Buffer.from('PAR1'), Buffer.alloc(64), Buffer.from('PAR1')])),
       /a\.parquet is not a parquet file that can be read: it is broken/,
+    ],
+    [
+      // Whose other columns are broken, too, and would fail by themselves.
+      'a parquet with a column that its schema has not',
+      () => {
+        const bytes = readFileSync(fixture('none.parquet'));
+        bytes.write('contens', bytes.lastIndexOf('content', bytes.lastIndexOf('ARROW:schema')));
+        return fileOf('a.parquet', bytes.fill(0xff, 4, 60));
+      },
+      /a\.parquet is not a parquet file that can be read: its columns are not those of its schema/,
     ],
     ['a parquet in an archive', () => fileOf('a.parquet.gz', ''), /a parquet file compresses itself/],
     ['UTF-16', () => fileOf('a.txt', Buffer.from('\ufeffa', 'utf16le')), /a\.txt is not UTF-8 text, but UTF-16/],
