@@ -1,6 +1,7 @@
 import {
   bytesPerElement,
   decodeFloats,
+  encodeFinite,
   encodeFloats,
   sizeOf,
   type Shape,
@@ -31,11 +32,11 @@ export function constantSource(
   return { name, shape, dtype, readRows };
 }
 
-/** The same values in another element type. */
+/** The same values in another element type, which must reach so far. */
 export function castSource(source: WeightSource, dtype: WeightDType): WeightSource {
   if (source.dtype === dtype) return source;
   const readRows = async (start: number, end: number): Promise<Uint8Array> =>
-    encodeFloats(decodeFloats(await source.readRows(start, end), source.dtype), dtype);
+    encodeFinite(decodeFloats(await source.readRows(start, end), source.dtype), dtype, source.name);
   return { ...source, dtype, readRows };
 }
 

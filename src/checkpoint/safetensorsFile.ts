@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
+import { UserError, checkRead, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
 import { otherKind, telling } from './otherKinds.js';
 import {
@@ -40,11 +40,13 @@ export class SafetensorsFile {
     readonly path: string,
     private readonly header: SafetensorsHeader,
     private readonly dataStart: number,
+    private readonly finite: boolean,
   ) {
     this.#bytesRead = dataStart;
   }
 
-  static async open(path: string): Promise<SafetensorsFile> {
+  /** @param finite refuses NaN and infinity as they are read, as a NotFiniteError: for files of weights. */
+  static async open(path: string, { finite = false }: { finite?: boolean } = {}): Promise<SafetensorsFile> {
     const handle = await openForReading(path);
     try {
       const size = (await handle.stat()).size;
@@ -65,7 +67,7 @@ export class SafetensorsFile {
         });
       const json = await readAt(handle, path, 8, bytesOf(Number(length)));
       const dataStart = 8 + Number(length);
-      return new SafetensorsFile(path, parseSafetensorsHeader(path, json, size - dataStart), dataStart);
+      return new SafetensorsFile(path, parseSafetensorsHeader(path, json, size - dataStart), dataStart, finite);
     } catch (error) {
       throw fileError(error, 'cannot read', path);
     } finally {
@@ -106,30 +108,46 @@ export class SafetensorsFile {
     const width = entry.shape.length ? entry.shape[entry.shape.length - 1] : 1;
     const rowBytes = width * safetensorsBytes[entry.dtype];
     const rows = rowBytes ? entry.bytes / rowBytes : 0;
-    const read = (start: number, end: number, into: Uint8Array): Promise<Uint8Array> => {
+    const read = (start: number, end: number, into: Uint8Array, checked: boolean): Promise<Uint8Array> => {
       checkRows(name, rows, start, end);
-      return this.#read(entry.begin + start * rowBytes, into.subarray(0, (end - start) * rowBytes));
+      const part = into.subarray(0, (end - start) * rowBytes);
+      return checked ? this.#readOf(name, start * rowBytes, part) : this.#read(entry.begin + start * rowBytes, part);
     };
     return new TensorRows(name, entry.shape, dtype, rowBytes, read);
   }
 
   /** Any tensor as bytes. */
   raw(name: string): RawTensor {
-    const { dtype, shape, begin, bytes } = this.#entry(name);
+    const { dtype, shape, bytes } = this.#entry(name);
+    const count = Math.ceil(bytes / pieceBytes);
     const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
-      const piece = bytesOf(Math.min(bytes, pieceBytes));
-      for (let done = 0; done < bytes; done += piece.byteLength)
-        yield await this.#read(begin + done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
+      const buffers = [0, 1].map(() => bytesOf(Math.min(bytes, pieceBytes)));
+      const piece = (at: number): Promise<Uint8Array> => {
+        const begin = at * pieceBytes;
+        return this.#readOf(name, begin, buffers[at % 2].subarray(0, Math.min(pieceBytes, bytes - begin)));
+      };
+      let next = count > 0 ? piece(0) : undefined;
+      try {
+        for (let at = 0; at < count; at++) {
+          const whole = await next!;
+          // While one piece is written, the next is read and looked through.
+          next = at + 1 < count ? piece(at + 1) : undefined;
+          next?.catch(() => undefined);
+          yield whole;
+        }
+      } finally {
+        await next?.catch(() => undefined);
+      }
     };
     return { name, dtype, shape, read: read.bind(this) };
   }
 
   /** Bytes [start, end) of a tensor's data, in a buffer of their own. @defaultValue all of them */
   async bytes(name: string, start = 0, end = this.info(name).bytes): Promise<Uint8Array> {
-    const { begin, bytes } = this.#entry(name);
+    const { bytes } = this.#entry(name);
     if (!(start >= 0 && start <= end && end <= bytes))
       throw new RangeError(`${name}: bytes [${start}, ${end}) do not lie within its ${bytes}`);
-    return this.#read(begin + start, bytesOf(end - start));
+    return this.#readOf(name, start, bytesOf(end - start));
   }
 
   /** Closes the file; reading again opens it again. */
@@ -147,6 +165,15 @@ export class SafetensorsFile {
     const entry = this.header.tensors.get(name);
     if (!entry) throw new UserError(`${this.path} has no tensor ${name}`);
     return entry;
+  }
+
+  /** A tensor's data from byte `from` on. */
+  async #readOf(name: string, from: number, into: Uint8Array): Promise<Uint8Array> {
+    const { dtype: stored, shape, begin } = this.#entry(name);
+    await this.#read(begin + from, into);
+    const dtype = this.finite && weightDTypes[stored];
+    if (dtype) checkRead(into, { path: this.path, tensor: name, dtype, shape, first: from / safetensorsBytes[stored] });
+    return into;
   }
 
   async #read(begin: number, into: Uint8Array): Promise<Uint8Array> {
@@ -169,19 +196,19 @@ class TensorRows implements WeightSource {
     readonly shape: Shape,
     readonly dtype: WeightDType,
     private readonly rowBytes: number,
-    private readonly read: (start: number, end: number, into: Uint8Array) => Promise<Uint8Array>,
+    private readonly read: (start: number, end: number, into: Uint8Array, checked: boolean) => Promise<Uint8Array>,
   ) {}
 
   readonly readRows = async (start: number, end: number): Promise<Uint8Array> => {
     const bytes = Math.max(0, end - start) * this.rowBytes;
     const buffer = this.#kept.byteLength < bytes ? bytesOf(bytes) : this.#kept;
     if (buffer.byteLength <= largestKeptBuffer) this.#kept = buffer;
-    return this.read(start, end, buffer);
+    return this.read(start, end, buffer, true);
   };
 
   /** A method, not a property: `{ ...source, readRows }`, another view of the rows, must not have it. */
   async readInto(start: number, end: number, into: Uint8Array): Promise<void> {
-    await this.read(start, end, into);
+    await this.read(start, end, into, false);
   }
 }
 

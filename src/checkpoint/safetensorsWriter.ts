@@ -1,5 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
-import { UserError, bytesPerElement, type Shape, type WeightSource } from '../engine/index.js';
+import {
+  NotFiniteError,
+  UserError,
+  bytesPerElement,
+  firstNotFinite,
+  type Shape,
+  type WeightSource,
+} from '../engine/index.js';
 import { writeFileAtomically } from './output/writeFile.js';
 import type { RawTensor } from './safetensorsFile.js';
 import { safetensorsBytes, safetensorsDTypes, type SafetensorsDType } from './safetensorsHeader.js';
@@ -25,13 +32,21 @@ export function tensorOfBytes(name: string, dtype: SafetensorsDType, shape: Shap
   return { name, dtype, shape, read: () => [bytes] };
 }
 
-/** A weight as a tensor to write, read about 4 MiB at a time; `name` replaces the source's own. */
+/**
+ * A weight as a tensor to write, read about 4 MiB at a time; `name` replaces the source's own. NotFiniteError where it is
+ * computed and a value is not finite: a file's own are checked where they are read.
+ */
 export function tensorOfSource(source: WeightSource, name = source.name): RawTensor {
   const width = source.shape[source.shape.length - 1] ?? 1;
   const rows = source.shape.slice(0, -1).reduce((product, size) => product * size, 1);
   const step = Math.max(1, Math.floor((4 << 20) / (width * bytesPerElement[source.dtype] || 1)));
   const read = async function* (): AsyncGenerator<Uint8Array> {
-    for (let row = 0; row < rows; row += step) yield await source.readRows(row, Math.min(row + step, rows));
+    for (let row = 0; row < rows; row += step) {
+      const bytes = await source.readRows(row, Math.min(row + step, rows));
+      if (firstNotFinite(bytes, source.dtype) >= 0)
+        throw new NotFiniteError(`tensor ${name} comes out with a value that is not finite`, { tensor: name });
+      yield bytes;
+    }
   };
   return { name, dtype: safetensorsDTypes[source.dtype], shape: source.shape, read };
 }

@@ -6,7 +6,7 @@ import { shownValue } from './shownValue.js';
 import { SafetensorsFile } from './safetensorsFile.js';
 import { indexFile, singleFile } from './shards.js';
 
-/** A folder's weights, by their headers. */
+/** A folder's weights, by their headers. They are finite, as far as they are read. */
 export interface WeightFiles {
   readonly files: readonly SafetensorsFile[];
   /** The file that holds each tensor. */
@@ -30,7 +30,7 @@ export async function openWeightFiles(folder: string): Promise<WeightFiles> {
 type Opened = Omit<WeightFiles, 'unread'>;
 
 async function openSingle(folder: string): Promise<Opened> {
-  const file = await SafetensorsFile.open(join(folder, singleFile));
+  const file = await SafetensorsFile.open(join(folder, singleFile), { finite: true });
   return { files: [file], places: new Map(file.tensorNames().map((name) => [name, file])), notes: [] };
 }
 
@@ -47,7 +47,7 @@ async function openShards(folder: string): Promise<Opened> {
       throw new UserError(`${folder}: ${shard} is missing, but ${indexFile} names it for ${name}`, {
         hint: 'is the download complete?',
       });
-    shards.set(shard, await SafetensorsFile.open(path));
+    shards.set(shard, await SafetensorsFile.open(path, { finite: true }));
   }
   const holders = new Map<string, string[]>();
   for (const [shard, file] of shards)

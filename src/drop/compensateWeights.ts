@@ -38,7 +38,7 @@ export class RefitWeights {
 
   /** Takes up what an earlier run has left. */
   async restore(name: string): Promise<void> {
-    const file = await SafetensorsFile.open(this.#path(name));
+    const file = await SafetensorsFile.open(this.#path(name), { finite: true });
     this.#files.push(file);
     this.#sources.set(name, file.source(name));
   }

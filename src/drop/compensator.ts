@@ -1,6 +1,13 @@
 import type { SavedProgress } from '../progress/index.js';
 import { ModuleRows, embedded, moduleStream, type HiddenStates, type WalkOptions } from '../walk/index.js';
-import { UserError, arraySource, decodeFloats, type Tensor, type WeightSource } from '../engine/index.js';
+import {
+  UserError,
+  arraySource,
+  decodeFloats,
+  firstNotFinite,
+  type Tensor,
+  type WeightSource,
+} from '../engine/index.js';
 import {
   Model,
   outputWeight,
@@ -191,8 +198,7 @@ export class Compensator implements Disposable {
  */
 async function encoded(weight: Float32Array, { name, shape, dtype }: WeightSource): Promise<WeightSource> {
   const source = arraySource(weight, shape, { name, dtype });
-  const values = decodeFloats(await source.readRows(0, shape[0]), dtype);
-  if (values.some((value) => !Number.isFinite(value)))
+  if (firstNotFinite(await source.readRows(0, shape[0]), dtype) >= 0)
     throw new UserError(`${name}: the refit weight does not fit in ${dtype}`, { hint: 'try a larger alpha' });
   return source;
 }

@@ -1,5 +1,6 @@
 import { decodeFloats, sizeOf, type Engine, type Shape, type Tensor } from '../engine/index.js';
 import {
+  moduleNotFinite,
   theWeight,
   weightSource,
   type Drops,
@@ -24,8 +25,15 @@ export interface GateSource {
  */
 export async function gateNormScores(model: GateSource): Promise<Scores> {
   const scores: (number | null)[] = [];
-  for (let layer = 0; layer < model.description.layers.length; layer++)
-    scores.push(model.drops.attention.includes(layer) ? null : -(await coupling(model, layer)));
+  for (let layer = 0; layer < model.description.layers.length; layer++) {
+    if (model.drops.attention.includes(layer)) {
+      scores.push(null);
+      continue;
+    }
+    const score = -(await coupling(model, layer));
+    if (!Number.isFinite(score)) throw await moduleNotFinite(model, { layer, kind: 'attention' }, 'Gate-Norm');
+    scores.push(score);
+  }
   return scores;
 }
 

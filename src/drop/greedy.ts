@@ -94,7 +94,7 @@ const candidateCosts = (
         using _candidate = engine.scope();
         model.setDrops(mergeDrops(now, drops));
         const hidden = model.forwardFrom(layer, streams[layer].rows(0, row.length), batch);
-        costs.push(await (reference ? rowDivergence(model, reference, hidden) : rowNats(model, hidden, row)));
+        costs.push(await (reference ? rowDivergence(model, reference, hidden, row) : rowNats(model, hidden, row)));
         await setImmediate(); // lets timers, signals and progress have their turn
       }
     } finally {

@@ -1,5 +1,6 @@
 import { nearest, shownValue } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
+import { moduleKinds, moduleWord, type Drops } from '../models/index.js';
 import { checkChecksum, type Checksum, type Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
@@ -57,7 +58,7 @@ export function parseImportance(value: unknown, layers: number, where: string): 
   const windows = Array.isArray(all.blockConsecutive) ? all.blockConsecutive : [];
   if (windows.length > 0 && windows.length !== layers)
     throw new UserError(`${where} scores windows of ${windows.length} layers, but the model has ${layers}`);
-  return {
+  const parsed: Importance = {
     metric: typeof all.metric === 'string' ? all.metric : 'cosine',
     samples: count('samples'),
     length: count('length'),
@@ -67,6 +68,19 @@ export function parseImportance(value: unknown, layers: number, where: string): 
     ) as unknown as Importance['similarity'],
     blockConsecutive: windows.map((row: unknown, i) => scores(row, `blockConsecutive[${i}]`)),
   };
+  const lost = parsed.tokens > 0 ? lostScore(parsed, all.drop) : undefined;
+  return lost ? fail(`holds null for the ${lost}, which was not dropped: its score is lost`) : parsed;
+}
+
+/** A module of text's scores that is null although it was there: JSON has no other word for NaN and infinity. */
+function lostScore({ similarity }: Importance, drop: unknown): string | undefined {
+  for (const kind of moduleKinds) {
+    const dropped: unknown = (drop as Partial<Drops> | undefined)?.[kind];
+    if (!Array.isArray(dropped)) return undefined; // of scores alone, it is not known
+    const lost = similarity[kind].findIndex((score, i) => score === null && !dropped.includes(i));
+    if (lost >= 0) return `${moduleWord[kind]} of layer ${lost}`;
+  }
+  return undefined;
 }
 
 /** What a shard's result has beside scores, for the merge. JSON keeps numbers to the last bit. */

@@ -1,4 +1,4 @@
-import type { Accumulator, Engine, Tensor } from '../engine/index.js';
+import { NotFiniteError, allFinite, type Accumulator, type Engine, type Tensor } from '../engine/index.js';
 import type { Metric } from './metric.js';
 
 /**
@@ -18,6 +18,8 @@ export class MetricSums implements Disposable {
     readonly length: number,
     from?: ArrayLike<number>,
   ) {
+    if (from && !Array.from(from).every(Number.isFinite))
+      throw new NotFiniteError('the sums of the rows before are not all finite', {}, { hint: 'score these rows anew' });
     this.sums = from ? Float64Array.from(from) : new Float64Array(length);
   }
 
@@ -35,10 +37,14 @@ export class MetricSums implements Disposable {
     this.#waiting.push({ index, products });
   }
 
-  /** Adds the row's sums to the totals. */
+  /** Adds the row's sums to the totals. NotFiniteError where one is no number. */
   async endRow(): Promise<void> {
     const added = this.#row ? await this.engine.readAccumulator(this.#row) : await this.#similarities();
     this.#forget();
+    if (!allFinite(added))
+      throw new NotFiniteError(
+        `the ${this.metric.name} scores are not finite, though the model's layers are: its values are too large to be compared`,
+      );
     added.forEach((sum, index) => (this.sums[index] += sum));
   }
 

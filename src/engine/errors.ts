@@ -11,6 +11,28 @@ export class UserError extends Error {
   }
 }
 
+/** Where something is that is not finite, as far as it is known. */
+export interface NotFinitePlace {
+  /** A stored weight. */
+  readonly tensor?: string;
+  /** The first module of a pass that gave it: its original layer, and which of the two. */
+  readonly layer?: number;
+  readonly module?: 'attention' | 'mlp';
+}
+
+/** NaN or infinity in a stored weight, or in what a pass computes: no loss, score, choice or file is made of it. */
+export class NotFiniteError extends UserError {
+  override readonly name = 'NotFiniteError';
+
+  constructor(
+    message: string,
+    readonly place: NotFinitePlace = {},
+    options: { hint?: string } = {},
+  ) {
+    super(message, options);
+  }
+}
+
 export type Shape = readonly number[];
 
 const showShape = (shape: Shape): string => `[${shape.join(',')}]`;

@@ -6,8 +6,18 @@ export { createBatch, lastRows, type Batch, type Sequence } from './batch.js';
 export { backendNames, createEngine } from './createEngine.js';
 export type { EngineOptions } from './engineOptions.js';
 export { Engine, type Memory } from './engine.js';
-export { CacheError, ShapeError, UnsupportedOpError, UseAfterFreeError, UserError, type Shape } from './errors.js';
+export {
+  CacheError,
+  NotFiniteError,
+  ShapeError,
+  UnsupportedOpError,
+  UseAfterFreeError,
+  UserError,
+  type NotFinitePlace,
+  type Shape,
+} from './errors.js';
 export type { Activation, Expression } from './expression.js';
+export { allFinite, checkRead, encodeFinite, firstNotFinite, type TensorPart } from './finite.js';
 export { decodeFloats, encodeFloats, float16ToFloat32, float32ToFloat16 } from './halfFloat.js';
 export {
   dequantized,

@@ -1,4 +1,4 @@
-import { UserError, type Shape } from './errors.js';
+import { NotFiniteError, UserError, type Shape } from './errors.js';
 import { float16ToFloat32 } from './halfFloat.js';
 import type { WeightSource } from './weight.js';
 
@@ -64,7 +64,7 @@ export async function readInt4Rows(source: Int4Source, start: number, end: numbe
       );
   for (const [what, halves] of [['scale', rows.scales] as const, ['minimum', rows.minima] as const])
     if (halves?.some((half) => (half & 0x7c00) === 0x7c00))
-      throw new UserError(`${source.name}: a ${what} is not finite`);
+      throw new NotFiniteError(`${source.name}: a ${what} is not finite`, { tensor: source.name });
   if (rows.zeros?.some((zero) => zero > 15)) throw new UserError(`${source.name}: a zero point is not within 0 to 15`);
   return rows;
 }

@@ -4,6 +4,7 @@ export {
   CacheError,
   Engine,
   KvCache,
+  NotFiniteError,
   ShapeError,
   Tensor,
   UnsupportedOpError,

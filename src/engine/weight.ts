@@ -19,7 +19,8 @@ export interface WeightSource {
   readRows(start: number, end: number): Promise<Uint8Array>;
   /**
    * As `readRows`, into a buffer of exactly that length, which may be shared memory; several reads may be under way. A
-   * view of another source must not take over that source's `readInto`.
+   * view of another source must not take over that source's `readInto`. Where `readRows` of a file refuses what is not
+   * finite, this does not: whoever lays the rows out looks at each of them anyway.
    */
   readInto?(start: number, end: number, into: Uint8Array): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { Tensor } from '../engine/index.js';
 import { KeptOutputs, walkRows, type WalkOptions } from '../walk/index.js';
-import type { Model } from '../models/index.js';
+import { notFinite, type Model } from '../models/index.js';
 import { checkPredictable, lossOf, rowNats, type LossResult } from './loss.js';
 
 /** A loss, and how near the outputs are to those of the same model as it was when the reference was made. */
@@ -48,7 +48,7 @@ export class ReferenceOutputs implements Disposable {
     const agreeing: number[] = [];
     await walkRows(model, rows, options, async (output, index) => {
       nats.push(await rowNats(model, output, rows[index]));
-      divergences.push(await rowDivergence(model, this.kept.outputs[index], output));
+      divergences.push(await rowDivergence(model, this.kept.outputs[index], output, rows[index]));
       const tokens = await likeliestTokens(model, output);
       agreeing.push(tokens.reduce((sum, token, i) => sum + (token === this.likeliest[index][i] ? 1 : 0), 0));
     });
@@ -71,13 +71,22 @@ export class ReferenceOutputs implements Disposable {
   }
 }
 
-/** KL divergence of all positions of a row together, in nats: of `hidden` from `reference`, last hidden states [T, D]. */
-export async function rowDivergence(model: Model, reference: Tensor, hidden: Tensor): Promise<number> {
+/**
+ * KL divergence of all positions of a row together, in nats: of `hidden` from `reference`, last hidden states [T, D].
+ * NotFiniteError for no number.
+ */
+export async function rowDivergence(model: Model, reference: Tensor, hidden: Tensor, row: Int32Array): Promise<number> {
   const divergences = await model.engine.readFloats(model.divergences(reference, hidden));
-  return divergences.reduce((sum, value) => sum + value, 0);
+  const nats = sum(divergences);
+  if (!Number.isFinite(nats)) throw await notFinite(model, row, 'the divergence');
+  return nats;
 }
 
-const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+const sum = (values: Iterable<number>): number => {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+};
 
 /** hidden [T, D] -> T tokens, by logits of a chunk of rows at a time. */
 async function likeliestTokens(model: Model, hidden: Tensor): Promise<Int32Array> {

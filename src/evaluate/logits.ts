@@ -1,6 +1,6 @@
-import { UserError } from '../engine/index.js';
+import { UserError, allFinite } from '../engine/index.js';
 import { walkRows, type WalkOptions } from '../walk/index.js';
-import type { Model } from '../models/index.js';
+import { notFinite, type Model } from '../models/index.js';
 
 export interface LogitsResult {
   /** [batch, time, vocabulary] */
@@ -8,7 +8,7 @@ export interface LogitsResult {
   readonly logits: Float32Array;
 }
 
-/** All logits of sequences of equal length, for comparing engines. */
+/** All logits of sequences of equal length, for comparing engines. NotFiniteError where one is no number. */
 export async function computeLogits(
   model: Model,
   sequences: readonly (readonly number[])[],
@@ -22,8 +22,11 @@ export async function computeLogits(
     model,
     sequences.map((tokens) => Int32Array.from(tokens)),
     { signal, onProgress: (done, total) => onProgress?.(done, total, 'sequences') },
-    async (hidden, index) =>
-      logits.set(await model.engine.readFloats(model.logits(hidden)), index * time * model.config.vocabSize),
+    async (hidden, index) => {
+      const values = await model.engine.readFloats(model.logits(hidden));
+      if (!allFinite(values)) throw await notFinite(model, sequences[index], 'a logit');
+      logits.set(values, index * time * model.config.vocabSize);
+    },
   );
   return { shape: [sequences.length, time, model.config.vocabSize], logits };
 }

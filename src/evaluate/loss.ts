@@ -1,6 +1,6 @@
 import { UserError, type Tensor } from '../engine/index.js';
 import { walkRows, type WalkOptions } from '../walk/index.js';
-import type { Model } from '../models/index.js';
+import { notFinite, type Model } from '../models/index.js';
 
 export interface LossResult {
   /** Mean negative log-likelihood of the next token, in nats. */
@@ -31,10 +31,12 @@ export function checkPredictable(rows: readonly Int32Array[], what: string): voi
     throw new UserError(`${what} needs at least one row of two tokens`);
 }
 
-/** Nats of all predictions of a row together; `hidden` [T, D] are its last hidden states. */
+/** Nats of all predictions of a row together; `hidden` [T, D] are its last hidden states. NotFiniteError for no number. */
 export async function rowNats(model: Model, hidden: Tensor, row: Int32Array): Promise<number> {
   const losses = await model.engine.readFloats(model.losses(hidden.rows(0, row.length - 1), row.slice(1)));
-  return losses.reduce((sum, value) => sum + value, 0);
+  const nats = losses.reduce((sum, value) => sum + value, 0);
+  if (!Number.isFinite(nats)) throw await notFinite(model, row, 'the loss');
+  return nats;
 }
 
 /** The loss on rows of so many nats. */

@@ -1,4 +1,4 @@
-import { UserError, createBatch, decodeFloats } from '../engine/index.js';
+import { NotFiniteError, UserError, allFinite, createBatch, decodeFloats } from '../engine/index.js';
 import {
   ggmlTypes,
   roundingBound,
@@ -8,7 +8,7 @@ import {
   type GgufFile,
   type GgufTensor,
 } from '../checkpoint/index.js';
-import type { Model } from '../models/index.js';
+import { isFiniteStream, notFinite, type Model } from '../models/index.js';
 
 /** What an exported model was found to compute, read back from the disk. */
 export interface Proof {
@@ -25,13 +25,14 @@ export interface Proof {
   readonly largestLogit: number;
 }
 
-/** Logits [V] of the token behind `prompt`. One layer at a time is in memory, beside the embeddings. */
+/** Logits [V] of the token behind `prompt`, all finite. One layer at a time is in memory, beside the embeddings. */
 export async function nextLogits(
   model: Model,
   prompt: readonly number[],
   onLayer: () => void = () => undefined,
 ): Promise<Float32Array> {
   const { engine, config, drops } = model;
+  const what = `a logit of ${model.parameters.folder}`;
   const all = model.layers.map(({ index }) => index);
   try {
     // Loads what belongs to no layer.
@@ -43,20 +44,23 @@ export async function nextLogits(
       let hidden = model.embed(batch);
       for (const layer of model.layers) {
         await layer.load();
+        const entering = { layer: layer.index, stream: await engine.readFloats(hidden) };
         hidden = model.runLayer(layer.index, hidden, batch);
-        // Waits until the layer is computed, and not only enqueued, before its weights are freed.
-        await engine.readFloats(hidden);
+        // Waits, too, until the layer is computed, and not only enqueued, before its weights are freed.
+        if (!(await isFiniteStream(model, hidden))) throw await notFinite(model, prompt, what, entering);
         layer.unload();
         onLayer();
       }
-      return (await engine.readFloats(model.logits(hidden))).slice(-config.vocabSize);
+      const logits = (await engine.readFloats(model.logits(hidden))).slice(-config.vocabSize);
+      if (!allFinite(logits)) throw new NotFiniteError(`${what} is not finite, though all layers give finite numbers`);
+      return logits;
     });
   } finally {
     model.dispose();
   }
 }
 
-/** Fails unless the result computes finite logits, and within `relative` of the source's where that is given. */
+/** Fails unless both compute finite logits, and the result's are within `relative` of the source's where that is given. */
 export async function proveRun(
   source: Model,
   result: Model,
@@ -68,9 +72,9 @@ export async function proveRun(
   const prompt = promptOf(source.config.vocabSize).slice(0, result.config.maxPositionEmbeddings);
   const expected = await nextLogits(source, prompt, onLayer);
   const found = await nextLogits(result, prompt, onLayer);
-  if (found.length !== expected.length || found.some((value) => !Number.isFinite(value)))
+  if (found.length !== expected.length)
     throw new UserError(
-      `what was written to ${result.parameters.folder} does not compute finite logits when it is read back`,
+      `what was written to ${result.parameters.folder} has ${found.length} logits when it is read back, not ${expected.length}`,
     );
   const largestDifference = found.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
   const largestLogit = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

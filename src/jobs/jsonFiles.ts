@@ -1,14 +1,13 @@
-import { readFile } from 'node:fs/promises';
-import { fileError, writeFileAtomically } from '../checkpoint/index.js';
+import { fileError, readWhole, writeFileAtomically } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
-/** Any JSON value. UserError for a file that is missing or holds none. */
+/** Any JSON value. UserError for a file that is missing, endless, or holds none. */
 export async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const bytes = await readWhole(path).catch((error: unknown) => {
     throw fileError(error, 'cannot read', path);
   });
   try {
-    return JSON.parse(text.replace(/^\uFEFF/, ''));
+    return JSON.parse(bytes.toString('utf8').replace(/^\uFEFF/, ''));
   } catch (error) {
     throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
   }

@@ -1,6 +1,7 @@
 import { host } from '../engine/hosts/index.js';
-import { UserError, createBatch, type KvCache } from '../engine/index.js';
+import { UserError, allFinite, createBatch, type KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
+import { notFinite } from './notFinite.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
 
 export interface GenerateOptions extends SamplingOptions {
@@ -33,7 +34,7 @@ const logitsBehind = (
     return model.engine.readFloats(model.logits(hidden));
   });
 
-/** Continues a prompt of at least one token: prefill, then a token at a time. */
+/** Continues a prompt of at least one token: prefill, then a token at a time. NotFiniteError where a logit is no number. */
 export async function generate(
   model: Model,
   prompt: ArrayLike<number>,
@@ -53,7 +54,9 @@ export async function generate(
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
       const given = cache ? fresh : [...Array.from(prompt), ...tokens];
-      const token = sample(await logitsBehind(model, given, { cache, signal }));
+      const logits = await logitsBehind(model, given, { cache, signal });
+      if (!allFinite(logits)) throw await notFinite(model, [...Array.from(prompt), ...tokens], 'a logit');
+      const token = sample(logits);
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);
       onToken?.(token);

@@ -33,6 +33,7 @@ export { GgufSource } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
+export { isFiniteStream, moduleNotFinite, notFinite, type Entering } from './notFinite.js';
 export {
   addressableBytes,
   defaultMaxMemory,
@@ -70,6 +71,7 @@ export {
   isTable,
   matrixRole,
   moduleKinds,
+  moduleWord,
   tensorName,
   tensorNames,
   tensorPlaces,

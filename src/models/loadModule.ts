@@ -1,5 +1,6 @@
 import {
-  UserError,
+  NotFiniteError,
+  allFinite,
   decodeFloats,
   type Engine,
   type Freeable,
@@ -43,8 +44,8 @@ export async function loadModule<W extends object>(
 
 async function readVector(engine: Engine, source: WeightSource): Promise<Tensor> {
   const values = decodeFloats(await source.readRows(0, 1), source.dtype);
-  if (values.some((value) => !Number.isFinite(value)))
-    throw new UserError(`tensor ${source.name} holds a value that is not finite`);
+  if (!allFinite(values))
+    throw new NotFiniteError(`tensor ${source.name} holds a value that is not finite`, { tensor: source.name });
   using made = engine.tensor(values);
   return made.detach();
 }

@@ -1,7 +1,7 @@
 import { shownValue, weightDTypes, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { allWeights, modulesOf, type ModelDescription, type ModuleDescription } from './description.js';
-import { isLinear, tensorNames, type WeightSpec } from './weights.js';
+import { isLinear, moduleWord, tensorNames, type WeightSpec } from './weights.js';
 
 /** A cause, in words that go on from `tensor X is missing`. */
 interface Cause {
@@ -154,7 +154,7 @@ function wholeModules({ description, missing }: Question): Cause | undefined {
   const [[kind, { weights }], ...others] = modules;
   const more = others.length ? `, nor are ${others.length} other modules` : '';
   return {
-    why: `: the ${kind === 'mlp' ? 'MLP' : kind} of layer ${weights[0].layer} is not there${more}`,
+    why: `: the ${moduleWord[kind]} of layer ${weights[0].layer} is not there${more}`,
     hint: 'a dropped module must be named in drop_attn_list or drop_mlp_list of config.json',
   };
 }

@@ -1,4 +1,4 @@
-import { UserError } from '../engine/index.js';
+import { NotFiniteError, UserError } from '../engine/index.js';
 import { uniform } from './random.js';
 
 export interface SamplingOptions {
@@ -12,14 +12,14 @@ export interface SamplingOptions {
   readonly seed?: number;
 }
 
-/** Chooses a token from logits [V]. */
+/** Chooses a token from logits [V]; -Infinity is never chosen. NotFiniteError where the largest, or any weight, is no number. */
 export type Sampler = (logits: Float32Array) => number;
 
 export function createSampler({ temperature = 0, topK, topP = 1, seed = 0 }: SamplingOptions = {}): Sampler {
   if (!(temperature >= 0)) throw new UserError(`the temperature must be at least 0, found ${temperature}`);
   if (topK !== undefined && !(topK >= 1)) throw new UserError(`top-k must be at least 1, found ${topK}`);
   if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, found ${topP}`);
-  if (temperature === 0) return argmax;
+  if (temperature === 0) return likeliest;
   const next = uniform(seed);
   const narrow = (weighted: Weighted[]): Weighted[] => {
     if (topK === undefined && topP === 1) return weighted;
@@ -27,11 +27,13 @@ export function createSampler({ temperature = 0, topK, topP = 1, seed = 0 }: Sam
     return withinMass(ranked, topP);
   };
   return (logits) => {
-    const most = logits[argmax(logits)];
+    const most = logits[likeliest(logits)];
     const open = narrow(
       Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - most) / temperature) })),
     );
-    let rest = next() * open.reduce((sum, { weight }) => sum + weight, 0);
+    const mass = open.reduce((sum, { weight }) => sum + weight, 0);
+    if (!(mass < Infinity)) throw new NotFiniteError('a logit to sample from is not a number');
+    let rest = next() * mass;
     return (open.find(({ weight }) => (rest -= weight) < 0) ?? open[0]).token;
   };
 }
@@ -50,8 +52,10 @@ function withinMass(ranked: Weighted[], mass: number): Weighted[] {
 }
 
 /** Index of the largest; the first of equals. */
-export function argmax(values: Float32Array): number {
+function likeliest(logits: Float32Array): number {
   let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  // Written so that what is not a number is taken, and then refused.
+  for (let i = 1; i < logits.length; i++) if (!(logits[i] <= logits[best])) best = i;
+  if (!Number.isFinite(logits[best])) throw new NotFiniteError(`the logit of token ${best} is ${logits[best]}`);
   return best;
 }

@@ -6,6 +6,9 @@ export type ModuleKind = 'attention' | 'mlp';
 /** Both, in running order. */
 export const moduleKinds = ['attention', 'mlp'] as const satisfies readonly ModuleKind[];
 
+/** As sentences name them. */
+export const moduleWord: Readonly<Record<ModuleKind, string>> = { attention: 'attention', mlp: 'MLP' };
+
 /**
  * What a weight does in its module. `output` writes to the residual stream: an attention's output projection, an MLP's
  * down projection. `query`, `key`, `value`, `gate` and `up` read the stream through the module's `norm`.

@@ -1,5 +1,12 @@
 import type { ModuleRows } from '../walk/index.js';
-import type { Engine, Tensor, Weight, WeightSource } from '../engine/index.js';
+import {
+  NotFiniteError,
+  allFinite,
+  type Engine,
+  type Tensor,
+  type Weight,
+  type WeightSource,
+} from '../engine/index.js';
 
 /** The tokens of one row that visit an expert: places in the row. */
 export type Visits = readonly Uint32Array[];
@@ -21,6 +28,7 @@ export async function routedTokens(
     const tokens = input.length / width;
     const [logits] = engine.linear(engine.tensor(input, [tokens, width]), [{ weight: router }]);
     const values = await engine.readFloats(logits);
+    if (!allFinite(values)) throw new NotFiniteError(`the logits of ${router.name} are not finite`);
     const places = visits.map((): number[] => []);
     for (let token = 0; token < tokens; token++)
       for (const expert of largest(values.subarray(token * experts, (token + 1) * experts), topK))

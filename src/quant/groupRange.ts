@@ -1,4 +1,4 @@
-import { UserError, float16ToFloat32, float32ToFloat16 } from '../engine/index.js';
+import { NotFiniteError, UserError, float16ToFloat32, float32ToFloat16 } from '../engine/index.js';
 
 /** The least and greatest of [from, to) and 0; NaN where one is. */
 export function rangeWithZero(values: Float32Array, from: number, to: number): [number, number] {
@@ -21,7 +21,8 @@ export function roundUpToFloat16(value: number): number {
 /** The range [low, high] can be divided into steps of a float16, or what is wrong with the row, by name. */
 export function checkRange(low: number, high: number, step: number, name: string, row: number): void {
   const most = Math.max(-low, high);
-  if (!(most < Infinity)) throw new UserError(`tensor ${name} holds a value that is not finite, in row ${row}`);
+  if (!(most < Infinity))
+    throw new NotFiniteError(`tensor ${name} holds a value that is not finite, in row ${row}`, { tensor: name });
   if (step === Infinity)
     throw new UserError(
       `tensor ${name} reaches ${most} in row ${row}: its int4 scale is more than float16 holds (65504)`,

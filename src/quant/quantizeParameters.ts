@@ -1,4 +1,4 @@
-import { decodeFloats, encodeFloats, type Int4Source, type WeightSource } from '../engine/index.js';
+import { decodeFloats, encodeFinite, type Int4Source, type WeightSource } from '../engine/index.js';
 import {
   isProjection,
   isTable,
@@ -41,5 +41,5 @@ export const asBfloat16 = (source: WeightSource): WeightSource => ({
   shape: source.shape,
   dtype: 'bfloat16',
   readRows: async (start, end) =>
-    encodeFloats(decodeFloats(await source.readRows(start, end), source.dtype), 'bfloat16'),
+    encodeFinite(decodeFloats(await source.readRows(start, end), source.dtype), 'bfloat16', source.name),
 });

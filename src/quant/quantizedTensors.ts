@@ -90,7 +90,7 @@ export class QuantizedTensors implements AsyncDisposable {
   /** Takes up what an earlier run has saved. */
   async open(part: number): Promise<void> {
     if (this.folder === undefined) return;
-    const file = await SafetensorsFile.open(this.#path(part));
+    const file = await SafetensorsFile.open(this.#path(part), { finite: true });
     this.#files.push(file);
     for (const name of file.tensorNames())
       if (!name.includes(':')) this.#tensors.set(name, file.source(name));

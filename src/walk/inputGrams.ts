@@ -1,4 +1,4 @@
-import type { Accumulator, Engine, Tensor } from '../engine/index.js';
+import { NotFiniteError, allFinite, type Accumulator, type Engine, type Tensor } from '../engine/index.js';
 import type { Observer } from '../models/index.js';
 
 /** X^T X of projections' inputs X [tokens, in], summed in float64 over all tokens that pass. */
@@ -30,6 +30,7 @@ export class InputGrams implements Disposable {
     const gram = await this.engine.readAccumulator(sum);
     sum.dispose();
     this.#sums.delete(path);
+    if (!allFinite(gram)) throw new NotFiniteError(`the inputs of ${path} are not finite on the calibration rows`);
     return gram;
   }
 

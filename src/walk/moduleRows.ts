@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { createBatch, type Tensor } from '../engine/index.js';
-import type { Model, ModuleKind, Observer } from '../models/index.js';
+import { NotFiniteError, allFinite, createBatch, type Tensor } from '../engine/index.js';
+import { isFiniteStream, moduleNotFinite, type Model, type ModuleKind, type Observer } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 
 /**
@@ -37,7 +37,7 @@ export class ModuleRows {
 
   /**
    * Runs rows, all or the first `count`, from the stream before the loaded module; `onRow` is given what leaves it,
-   * [T, D].
+   * [T, D], and is finite.
    */
   async run(
     layer: number,
@@ -57,6 +57,8 @@ export class ModuleRows {
           model.config.hiddenSize,
         ]);
         const after = model.runLayer(layer, before, createBatch([tokens]), { observer });
+        if (!(await isFiniteStream(model, after)))
+          throw await moduleNotFinite(model, { layer, kind }, 'the residual stream');
         await onRow?.(after, row);
       });
       await setImmediate(); // as in `walkRows`
@@ -90,6 +92,8 @@ export function capturedInputs({ engine }: Pick<Model, 'engine'>, wanted: readon
       const read = new Map<string, Float32Array>();
       for (const { path, input } of kept) read.set(path, await engine.readFloats(input));
       clear();
+      for (const [path, input] of read)
+        if (!allFinite(input)) throw new NotFiniteError(`the inputs of ${path} are not finite on the calibration rows`);
       return read;
     },
     [Symbol.dispose]: clear,

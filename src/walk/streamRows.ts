@@ -1,6 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
-import { createBatch, decodeFloats, dequantized, isInt4, type Tensor } from '../engine/index.js';
-import { weightSource, type Model } from '../models/index.js';
+import {
+  NotFiniteError,
+  allFinite,
+  createBatch,
+  decodeFloats,
+  dequantized,
+  isInt4,
+  type Tensor,
+} from '../engine/index.js';
+import { isFiniteStream, notFinite, weightSource, type Model } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 import { readAhead } from './readAhead.js';
 import type { WalkOptions } from './walk.js';
@@ -80,6 +88,8 @@ async function runRow(
       recall?.(first, earlier);
     }
     const after = model.runLayer(layer, stream(layer), createBatch([tokens]), { observer });
+    if (!(await isFiniteStream(model, after)))
+      throw await notFinite(model, tokens, 'the residual stream', { layer, stream: states.read(layer, row) });
     if (layer + 1 < model.layers.length) states.write(layer + 1, row, await engine.readFloats(after));
   });
 }
@@ -111,5 +121,7 @@ export async function embedded({ parameters, description, config }: Model, token
     else values.set(decodeFloats(await source.readRows(token, token + 1), source.dtype), i * width);
     places.set(token, i);
   }
-  return scale === 1 ? values : values.map((value) => value * Math.fround(scale));
+  const scaled = scale === 1 ? values : values.map((value) => value * Math.fround(scale));
+  if (!allFinite(scaled)) throw new NotFiniteError(`the rows of ${source.name} are not finite once they are scaled`);
+  return scaled;
 }

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { createBatch, type Tensor } from '../engine/index.js';
-import type { Model, Observer } from '../models/index.js';
+import { isFiniteStream, notFinite, type Model, type Observer } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 
 export interface WalkOptions {
@@ -14,7 +14,7 @@ export type OnRow = (hidden: Tensor, row: number) => void | Promise<void>;
 
 /**
  * Runs rows through the model one at a time, without a cache. Nothing is kept between rows, so memory does not grow with
- * their number.
+ * their number. NotFiniteError where a row's stream is not finite in the end: what is not finite stays in it.
  */
 export async function walkRows(
   model: Model,
@@ -26,6 +26,7 @@ export async function walkRows(
     signal?.throwIfAborted();
     await model.engine.exclusive(async () => {
       const hidden = await model.forwardYielding(createBatch([row]), { observer, signal });
+      if (!(await isFiniteStream(model, hidden))) throw await notFinite(model, row, 'the residual stream');
       await onRow?.(hidden, index);
     });
     onProgress?.(index + 1, rows.length, 'rows');

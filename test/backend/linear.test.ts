@@ -173,7 +173,7 @@ const projections = (pair: () => Pair, backend: BackendName): void => {
   });
 
   if (backend === 'wasm')
-    it('refuses a float16 weight that is not finite', async () => {
+    it.each(['float32', 'bfloat16', 'float16'] as const)('refuses a %s weight that is not finite', async (dtype) => {
       for (const [bad, at] of [
         [Infinity, 0],
         [-Infinity, 1234],
@@ -181,7 +181,7 @@ const projections = (pair: () => Pair, backend: BackendName): void => {
       ]) {
         const w = random(3, [77, 23]).fill(bad, at, at + 1);
         await unchanged(pair().device, async (engine) =>
-          expect(weight(engine, w, [77, 23], 'linear', 'float16')).rejects.toThrow(/^weight: .* is not finite/),
+          expect(weight(engine, w, [77, 23], 'linear', dtype)).rejects.toThrow(/^tensor weight .* is not finite/),
         );
       }
     });

@@ -1,17 +1,25 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, rmSync } from 'node:fs';
 import { mutateFile } from './mutate/index.js';
 import { Random } from './random.js';
-import type { Files, Target } from './target.js';
+import { writeFiles, type Files, type Target } from './target.js';
 import { commandTargets } from './targets/commands.js';
 import { ggufTargets } from './targets/gguf.js';
 import { modelTargets } from './targets/models.js';
 import { recordTargets } from './targets/records.js';
+import { sweepTargets } from './targets/sweeps.js';
 import { textTargets } from './targets/texts.js';
 import { tokenizerTargets } from './targets/tokenizers.js';
 
 export const targets: readonly Target[] = [
-  ...[...modelTargets, ...ggufTargets, ...tokenizerTargets, ...textTargets, ...recordTargets, ...commandTargets],
+  ...[
+    ...modelTargets,
+    ...ggufTargets,
+    ...tokenizerTargets,
+    ...textTargets,
+    ...recordTargets,
+    ...sweepTargets,
+    ...commandTargets,
+  ],
 ];
 
 const inputsOf = new Map<Target, Promise<readonly Files[]>>();
@@ -43,5 +51,5 @@ export async function makeMutant(seed: number, number: number, of: readonly Targ
 export function writeMutant({ files }: Mutant, folder: string): void {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  writeFiles(folder, files);
 }

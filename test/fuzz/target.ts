@@ -1,5 +1,31 @@
-/** Files of a folder by their names. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/** Files of a folder by their paths in it. */
 export type Files = Readonly<Record<string, Uint8Array | string>>;
+
+export function writeFiles(folder: string, files: Files): void {
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), content);
+  }
+}
+
+/** What `make` makes of a folder of these files, which goes. */
+export async function fromFolder<T>(files: Files, make: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'llm-drop-fuzz-input-'));
+  try {
+    writeFiles(folder, files);
+    return await make(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The same files in a folder of the folder. */
+export const within = (name: string, files: Files): Files =>
+  Object.fromEntries(Object.entries(files).map(([path, content]) => [`${name}/${path}`, content]));
 
 /** Something that reads files, or words of a command line. */
 export interface Target {

@@ -85,11 +85,10 @@ export async function watch(o: WatchOptions): Promise<Outcome> {
       first = last.number + o.processes;
     }
   };
-  try {
-    await Promise.all(Array.from({ length: o.processes }, (_, i) => line(o.first + i)));
-  } finally {
-    if (o.keepIn === undefined) rmSync(root, { recursive: true, force: true });
-  }
+  const lines = await Promise.allSettled(Array.from({ length: o.processes }, (_, i) => line(o.first + i)));
+  if (o.keepIn === undefined) rmSync(root, { recursive: true, force: true });
+  const broken = lines.find((one) => one.status === 'rejected');
+  if (broken) throw broken.reason;
   return { counts, escapes };
 }
 

@@ -1,5 +1,12 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, encodeFloats, type Int4Source, type Shape, type WeightSource } from '../../engine/index.js';
+import {
+  UserError,
+  checkRead,
+  encodeFloats,
+  type Int4Source,
+  type Shape,
+  type WeightSource,
+} from '../../engine/index.js';
 import { fileError } from '../fileError.js';
 import { blockInt4 } from './blockInt4.js';
 import { decodeGgml } from './decodeBlocks.js';
@@ -81,12 +88,14 @@ export class GgufFile implements AsyncDisposable {
   /** A tensor as a weight [out, in]; blocks are decoded to float32. */
   source(name: string): WeightSource {
     const { shape, type } = this.#entry(name);
-    const dtype = floatType(type);
+    const dtype = floatType(type) ?? 'float32';
     const readRows = async (start: number, end: number): Promise<Uint8Array> => {
-      const bytes = await this.encodedRows(name, start, end);
-      return dtype ? bytes : encodeFloats(decodeGgml(bytes, type), 'float32');
+      const stored = await this.encodedRows(name, start, end);
+      const bytes = floatType(type) ? stored : encodeFloats(decodeGgml(stored, type), 'float32');
+      checkRead(bytes, { path: this.path, tensor: name, dtype, shape, first: start * shape[shape.length - 1] });
+      return bytes;
     };
-    return { name, shape, dtype: dtype ?? 'float32', readRows };
+    return { name, shape, dtype, readRows };
   }
 
   /** A tensor as the integers of its blocks; undefined where these are none that the engine multiplies. */

@@ -1,12 +1,15 @@
 import type { FileHandle } from 'node:fs/promises';
 import {
   UserError,
+  allFinite,
   decodeFloats,
+  encodeFinite,
   readInt4Rows,
   sizeOf,
   type Int4Source,
   type WeightSource,
 } from '../../engine/index.js';
+import { decodeGgml } from './decodeBlocks.js';
 import { encodeGgml, type WrittenType } from './encodeBlocks.js';
 import { floatType, ggmlBytes, ggmlTypes } from './ggmlTypes.js';
 import { ByteWriter, aligned, alignment, magic, version, type GgufMetadata } from './ggufFormat.js';
@@ -37,7 +40,7 @@ export async function* encodedPieces({
     if (stored && (type === 'Q4_0' || type === 'Q4_1') && takesInt4(type, stored))
       return encodeInt4(await readInt4Rows(stored, row, end), widthOf(source), stored.format, type);
     const bytes = await source.readRows(row, end);
-    return floatType(type) === source.dtype ? bytes : encodeGgml(decodeFloats(bytes, source.dtype), type);
+    return floatType(type) === source.dtype ? bytes : encoded(decodeFloats(bytes, source.dtype), type, source.name);
   };
   const rows = rowsOf(source);
   const step = Math.max(1, Math.floor(pieceElements / widthOf(source)));
@@ -45,6 +48,19 @@ export async function* encodedPieces({
     const end = Math.min(row + step, rows);
     yield { row, end, bytes: await encode(row, end) };
   }
+}
+
+/** Blocks whose scales are float16, which ends at 65504: UserError where that is not enough. */
+function encoded(values: Float32Array, type: WrittenType, tensor: string): Uint8Array {
+  const dtype = floatType(type);
+  if (dtype) return encodeFinite(values, dtype, tensor);
+  const blocks = encodeGgml(values, type);
+  const most = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  if (most > 65504 && !allFinite(decodeGgml(blocks, type)))
+    throw new UserError(`tensor ${tensor} reaches ${most}, more than the float16 scales of ${type} hold`, {
+      hint: 'a type of floats that reach further: bf16, f32',
+    });
+  return blocks;
 }
 
 /** Writes a GGUF file of version 3, one piece in memory at a time. Returns its size in bytes. */

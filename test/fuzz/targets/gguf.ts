@@ -1,27 +1,19 @@
 /** GGUF files: of floats, and of blocks. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readValues } from '../../../src/checkpoint/index.js';
 import { readInt4Rows } from '../../../src/engine/index.js';
 import { exportModel } from '../../../src/export/index.js';
 import { openModel } from '../../../src/models/index.js';
-import type { Files, Target } from '../target.js';
-import { modelFiles } from './models.js';
-import { tokenizerFiles } from './tokenizers.js';
+import { fromFolder, type Files, type Target } from '../target.js';
+import { textModelFiles } from './models.js';
 
-async function exported(type: 'f16' | 'q8_0' | 'q4_1'): Promise<Files> {
-  const place = mkdtempSync(join(tmpdir(), 'llm-drop-fuzz-input-'));
-  const folder = join(place, 'model');
-  mkdirSync(folder);
-  for (const [name, content] of Object.entries({ ...(await modelFiles('llama')), ...tokenizerFiles }))
-    writeFileSync(join(folder, name), content);
-  const out = join(place, 'out.gguf');
-  await exportModel(folder, { to: 'gguf', out, type, backend: 'reference' });
-  const files = { 'model.gguf': readFileSync(out) };
-  rmSync(place, { recursive: true });
-  return files;
-}
+const exported = async (type: 'f16' | 'q8_0' | 'q4_1'): Promise<Files> =>
+  fromFolder(await textModelFiles(), async (folder) => {
+    const out = join(folder, 'out.gguf');
+    await exportModel(join(folder, 'model'), { to: 'gguf', out, type, backend: 'reference' });
+    return { 'model.gguf': readFileSync(out) };
+  });
 
 export const ggufTargets: readonly Target[] = [
   {

@@ -1,6 +1,5 @@
 /** Model folders: config, weights, index, quantization, in every form that they are read in. */
-import { readFileSync, readdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeWeights, tensorOfBytes } from '../../../src/checkpoint/index.js';
 import { createEngine, type Engine } from '../../../src/engine/index.js';
@@ -9,7 +8,8 @@ import { families } from '../../../src/models/families/index.js';
 import { loadModel, type PartialConfig } from '../../../src/models/index.js';
 import { oneOfEachFamily, randomModel, type FolderModel } from '../../field/randomModel.js';
 import { packedModel } from '../../field/packedModel.js';
-import type { Files, Target } from '../target.js';
+import { fromFolder, within, type Files, type Target } from '../target.js';
+import { tokenizerFiles } from './tokenizers.js';
 
 const small: PartialConfig = {
   ...{ vocabSize: 40, hiddenSize: 32, intermediateSize: 32, numHiddenLayers: 2, numAttentionHeads: 2 },
@@ -18,11 +18,10 @@ const small: PartialConfig = {
 
 /** The files of a model, in one file of weights or in shards. */
 async function filesOf({ config, tensors }: FolderModel, shardBytes?: number): Promise<Files> {
-  const folder = mkdtempSync(join(tmpdir(), 'llm-drop-fuzz-input-'));
   const list = [...tensors].map(([name, { dtype, shape, bytes }]) => tensorOfBytes(name, dtype, shape, bytes));
-  await writeWeights(folder, list, { shardBytes });
-  const weights = readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))] as const);
-  rmSync(folder, { recursive: true });
+  const weights = await fromFolder({}, async (folder) =>
+    (await writeWeights(folder, list, { shardBytes })).map((name) => [name, readFileSync(join(folder, name))] as const),
+  );
   return { 'config.json': JSON.stringify({ ...config, ...scaling }), ...Object.fromEntries(weights) };
 }
 
@@ -42,6 +41,12 @@ const ofFamily = (type: string): Promise<FolderModel> =>
 
 /** A folder of a tiny model of a type. */
 export const modelFiles = async (type: string): Promise<Files> => filesOf(await ofFamily(type));
+
+/** The same with a tokenizer, and a text beside the folder `model`. */
+export const textModelFiles = async (): Promise<Files> => ({
+  ...within('model', { ...(await modelFiles('llama')), ...tokenizerFiles }),
+  'text.txt': 'the end of the story. '.repeat(20),
+});
 
 let engine: Engine | undefined;
 let uses = 0;

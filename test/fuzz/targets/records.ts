@@ -1,6 +1,5 @@
 /** What the tool writes itself and reads again, and what people write for it: scores, shards, progress, recipes, lists. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { compareResults, parseBenchReport } from '../../../src/bench/index.js';
@@ -17,10 +16,12 @@ import {
 } from '../../../src/drop/index.js';
 import { parseReport } from '../../../src/export/index.js';
 import { readJson } from '../../../src/jobs/jsonFiles.js';
+import { scoreModel } from '../../../src/jobs/index.js';
 import { scoresOf } from '../../../src/jobs/scoresOf.js';
 import { parseDropList } from '../../../src/models/drops.js';
 import { ProgressFile } from '../../../src/progress/index.js';
-import type { Target } from '../target.js';
+import { fromFolder, type Files, type Target } from '../target.js';
+import { textModelFiles } from './models.js';
 
 const layers = 3;
 const json = JSON.stringify;
@@ -34,21 +35,6 @@ const scores = {
     [0.7, null, null],
   ],
 };
-const shard = (index: number): object => ({
-  ...{ shard: { index, count: 2 }, fingerprint: { model: 'a'.repeat(64), rows: '4' } },
-  sums: {
-    ...{
-      metric: 'cosine',
-      samples: 2,
-      length: 16,
-      tokens: 32,
-      layers,
-      gaps: [1, 2],
-      drop: { attention: [], mlp: [1] },
-    },
-    sums: Array.from({ length: 4 * layers + 2 * layers }, (_, i) => i / 2),
-  },
-});
 const methods: readonly DropMethod[] = [
   dropMethod({ target: 'attention', count: 1 }),
   dropMethod({ target: 'mlp', count: 2 }),
@@ -84,7 +70,18 @@ export const recordTargets: readonly Target[] = [
   {
     name: 'shards of scores',
     share: 6,
-    inputs: async () => [{ '1.json': json(shard(1)), '2.json': json(shard(2)) }],
+    inputs: async () =>
+      fromFolder(await textModelFiles(), async (folder) => {
+        const shards = [1, 2].map(async (index) => {
+          const out = join(folder, `${index}.json`);
+          await scoreModel(join(folder, 'model'), {
+            ...{ calibration: [join(folder, 'text.txt')], samples: 4, length: 8, shard: { index, count: 2 }, out },
+            ...{ backend: 'reference' },
+          });
+          return [`${index}.json`, readFileSync(out)];
+        });
+        return [Object.fromEntries(await Promise.all(shards)) as Files];
+      }),
     read: async (folder) => {
       const paths = ['1.json', '2.json'].map((name) => join(folder, name));
       const shards = await Promise.all(paths.map(async (path) => parseShard(await readJson(path), path)));
@@ -94,19 +91,17 @@ export const recordTargets: readonly Target[] = [
   {
     name: 'progress',
     share: 6,
-    inputs: async () => {
-      const folder = mkdtempSync(join(tmpdir(), 'llm-drop-fuzz-input-'));
-      const path = join(folder, 'run.progress');
-      await (await ProgressFile.open(path, fingerprint)).save(state);
-      const saved = readFileSync(path, 'utf8');
-      rmSync(folder, { recursive: true });
-      return [{ 'run.progress': saved }];
-    },
+    inputs: () =>
+      fromFolder({}, async (folder) => {
+        const path = join(folder, 'run.progress');
+        await (await ProgressFile.open(path, fingerprint)).save(state);
+        return [{ 'run.progress': readFileSync(path) }];
+      }),
     read: async (folder) => {
       const path = join(folder, 'run.progress');
       const { previous } = await ProgressFile.open<unknown>(path, fingerprint);
-      // What was changed is not gone on from.
-      return previous === undefined || isDeepStrictEqual(previous, state) ? [] : [NaN];
+      if (previous !== undefined && !isDeepStrictEqual(previous, state))
+        throw new Error('goes on from what was changed');
     },
   },
   {

@@ -1,5 +1,5 @@
 import { kernel, kernelModule, type Kernel, type ModuleScope, type Variable } from '../compiler/kernel.js';
-import { asDoubles, constant, load, shuffle, type Int, type Value } from '../compiler/language.js';
+import { asDoubles, constant, load, shuffle, splat, type Int, type Value } from '../compiler/language.js';
 import { halfUnit } from './float16.js';
 
 type Floats = Variable<'f32x4'>;
@@ -141,14 +141,6 @@ const panelsInPlace = (scope: ModuleScope, pack: PackGroup) => {
 };
 
 /**
- * For the two float16 of a word: the bits of their exponents, what to add so that exponents of all ones (infinity, NaN)
- * carry into the sign, and the signs.
- */
-const exponents = 0x7c007c00;
-const oneMore = 0x04000400;
-const signs = 0x80008000 | 0;
-
-/**
  * Rows `ids` of a matrix in panels of 8 rows, to [count, depth]. A panel's row takes `bytes`; `within` is where a lane
  * lies in it.
  */
@@ -203,20 +195,24 @@ export const pack = kernelModule('pack', (scope) => ({
   floatPanels: panelsInPlace(scope, packFloats(8)),
   halfPanels: panelsInPlace(scope, packHalves),
 
-  /** Writes 1 to `flag` where one of the float16 in `bytes` (a multiple of 16) is not finite. */
-  checkFloat16: kernel({ at: 'i32', bytes: 'i32', flag: 'i32' }, (k, { at, bytes, flag }) => {
-    const bad = k.let(constant('i32x4', 0));
-    const end = k.let(at.plus(bytes));
-    k.while(
-      () => at.differs(end),
-      () => {
-        bad.set(bad.or(load.f32x4(at).bits().and(exponents).plus(oneMore)));
-        at.add(16);
-      },
-    );
-    const any = bad.lane(0).or(bad.lane(1)).or(bad.lane(2)).or(bad.lane(3));
-    k.if(any.and(signs), () => k.store(flag, constant('i32', 1)));
-  }),
+  /** Writes 1 to `flag` where one of the floats in `bytes` (a multiple of 16) is not finite, by the masks of `finite.ts`. */
+  checkFinite: kernel(
+    { at: 'i32', bytes: 'i32', bits: 'i32', one: 'i32', flag: 'i32' },
+    (k, { at, bytes, bits, one, flag }) => {
+      const [mask, carry] = [bits, one].map((value) => k.let(splat('i32x4', value)));
+      const bad = k.let(constant('i32x4', 0));
+      const end = k.let(at.plus(bytes));
+      k.while(
+        () => at.differs(end),
+        () => {
+          bad.set(bad.or(load.f32x4(at).bits().and(mask).plus(carry)));
+          at.add(16);
+        },
+      );
+      const any = bad.lane(0).or(bad.lane(1)).or(bad.lane(2)).or(bad.lane(3));
+      k.if(any.and(0x80008000 | 0), () => k.store(flag, constant('i32', 1)));
+    },
+  ),
 
   gather: gather(
     32,

@@ -1,6 +1,7 @@
 /** Float weights: read, laid out as panels, and looked up by row. */
 import type { PackedWeight } from '../../backend.js';
-import { UserError } from '../../errors.js';
+import { NotFiniteError } from '../../errors.js';
+import { exponents } from '../../finite.js';
 import { bytesPerElement, type WeightDType, type WeightSource } from '../../weight.js';
 import { pack } from '../kernels/pack.js';
 import { panelBytes, panelRows, type Panels } from '../layouts/panels.js';
@@ -35,19 +36,29 @@ export async function packWeight(machine: Machine, source: WeightSource): Promis
   const rowBytes = bytesPerElement[stored] * depth;
   const padded = roundUp(rows, panelRows);
   const result = new PanelBlock(machine.memory, panelBytes(source), stored);
+  let refused: Piece | undefined;
   try {
     await readPieces(
       machine,
       source,
       (matrix, row) => result.address + (matrix * padded + row) * rowBytes,
       (piece) => {
-        if (stored === 'float16' && !isFinite16(machine, piece))
-          throw new UserError(`${source.name}: row ${piece.row} or a later one holds a value that is not finite`);
+        if (!isFinite(machine, stored, piece)) {
+          refused ??= piece;
+          throw new NotFiniteError(
+            `tensor ${source.name} holds a value that is not finite, in row ${piece.row} or later`,
+            {
+              tensor: source.name,
+            },
+          );
+        }
         makePanels(machine, stored, piece, depth);
       },
     );
   } catch (error) {
     result.free();
+    // Read again by the source's own way, a file says where the value is.
+    if (refused) await source.readRows(refused.row, refused.row + refused.rows);
     throw error;
   }
   return result;
@@ -67,10 +78,11 @@ function makePanels(machine: Machine, stored: WeightDType, { address, bytes }: P
   });
 }
 
-function isFinite16(machine: Machine, { address, bytes }: Piece): boolean {
+function isFinite(machine: Machine, stored: WeightDType, { address, bytes }: Piece): boolean {
   using frame = machine.memory.frame();
   const flag = frame.ints(Int32Array.of(0));
-  machine.kernels(pack).checkFloat16({ at: address, bytes, flag });
+  const [bits, one] = exponents[stored];
+  machine.kernels(pack).checkFinite({ at: address, bytes, bits, one, flag });
   return machine.memory.ints(flag, 1)[0] === 0;
 }
 

@@ -11,6 +11,7 @@ export interface Piece {
   readonly address: number;
   readonly bytes: number;
   readonly row: number;
+  readonly rows: number;
 }
 
 /** Reads all rows of a weight, row `row` of a matrix to `place`, and visits the pieces as they come. */
@@ -32,7 +33,7 @@ export async function readPieces(
     if (source.readInto) await source.readInto(first, end, bytes.subarray(0, rows * rowBytes));
     else bytes.set(await source.readRows(first, end));
     bytes.fill(0, rows * rowBytes);
-    visit({ address, bytes: bytes.length, row: first });
+    visit({ address, bytes: bytes.length, row: first, rows });
   };
   const pieces: Promise<void>[] = [];
   const failures: unknown[] = [];
