@@ -43,7 +43,7 @@ describe.skipIf(withoutShared(name))(`${name}, its GGUF file`, () => {
   }, 1_800_000);
 
   // Activations of 8 bits beside weights of 4, and 8 bits of mantissa in the embedding.
-  it('meets every loss as it is held', async () => {
+  it('meets losses as it is held', async () => {
     await within(false, async (model) => {
       for (const drop of [undefined, ...Object.keys(expected.drop)])
         await expectLoss(model, rows, expected, drop, 2e-2);
