@@ -22,6 +22,7 @@ export { quantizationKeys } from './int4/quantizationFiles.js';
 export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 export * from './gguf/index.js';
 export { derived, formatJson, withoutKeys } from './jsonText.js';
+export { joinedInt4, joinedSource } from './joinedViews.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export {
   castSource,
@@ -50,9 +51,8 @@ export {
   type WriteOptions,
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
-export { didYouMean, nearest } from './nearest.js';
 export { readWhole } from './readWhole.js';
-export { shownName, shownNames, shownValue } from './shownValue.js';
+export { didYouMean, nearest, shownName, shownNames, shownValue } from '../engine/index.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';

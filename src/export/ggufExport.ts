@@ -1,11 +1,20 @@
 import { basename, resolve } from 'node:path';
 import { GgufFile, floatType, writeFileAtomically, writeGguf, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import { Model, hasExperts, isLlamaLike, openModel, ropeFrequencies, type ModelDescription } from '../models/index.js';
+import {
+  Model,
+  hasExperts,
+  isLlamaLike,
+  openModel,
+  ropeFrequencies,
+  type ModelDescription,
+  type RopeParameters,
+} from '../models/index.js';
 import { holdsExactly, type ExportJob, type Written } from './exportJob.js';
 import { cardBeside, type ExportType } from './exportOptions.js';
 import { reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
-import { architectureOf, ggufMetadata } from './ggufMetadata.js';
+import { architectureOf } from './ggufArchitecture.js';
+import { ggufMetadata } from './ggufMetadata.js';
 import { deciPlan, ggufTensors, ggufTypeOfDType } from './ggufTensors.js';
 import { ggufTokenizer } from './ggufTokenizer.js';
 import { findEvidence, modelCard } from './modelCard.js';
@@ -28,7 +37,12 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
     architecture: architectureOf(description, plan),
     plan,
     exact: tensors.every(({ type, source }) => holdsExactly(floatType(type), source.dtype)),
-    notes: [...planNotes(job, plan), ...tokenizer.notes, ...job.windowNotes()],
+    notes: [
+      ...planNotes(job, plan),
+      ...tokenizer.notes,
+      ...(description.conventions.gguf.windows ? [] : job.windowNotes()),
+      ...stretchNotes(config.rope),
+    ],
   };
   const card = cardBeside(out);
   const { text, ...made } = await writeFileAtomically(
@@ -61,11 +75,43 @@ async function storedType(source: ModelSource): Promise<ExportType | undefined> 
 /** Modules are left out where `deci` can hold the others, and zeroed where it cannot. */
 function planOf({ model: { config, description }, drops, options: { zero } }: ExportJob): ExportPlan {
   if (zero) return zeroedPlan(config, drops);
-  if (!isLlamaLike(description)) return reducedPlan(config, drops, 'zero');
-  return deciPlan(reducedPlan(config, drops, 'absent'));
+  if (isLlamaLike(description)) return deciPlan(reducedPlan(config, drops, 'absent'));
+  const reduced = reducedPlan(config, drops, 'zero');
+  if (!unlike(description, reduced)) return reduced;
+  const zeroed = zeroedPlan(config, drops);
+  const taken = unlike(description, zeroed);
+  if (taken)
+    throw new UserError(
+      `llama.cpp takes for granted of a ${description.conventions.gguf.architecture} ${taken}, so it would compute something else`,
+      { hint: '`to` hf writes a folder' },
+    );
+  return zeroed;
 }
 
-function planNotes({ model: { config, description }, options: { zero } }: ExportJob, { layers }: ExportPlan): string[] {
+/** What llama.cpp takes for granted of the layers of a plan, and these are not so. */
+const unlike = (description: ModelDescription, { layers }: ExportPlan): string | undefined =>
+  description.conventions.gguf.unlike?.(
+    layers.map(({ original }) => description.layers[original]),
+    description,
+  );
+
+/** Where rotary angles change with the length of a text. */
+function stretchNotes(rope: RopeParameters): string[] {
+  if (rope.type === 'dynamic')
+    return [
+      `llama.cpp does not stretch angles as texts grow, so the context is limited to ${rope.maxPositions} tokens`,
+    ];
+  if (rope.type === 'longrope')
+    return [
+      `llama.cpp takes the angles of long texts in every context of more than ${rope.originalMaxPositions} tokens, however short the text is`,
+    ];
+  return [];
+}
+
+function planNotes(
+  { model: { config, description }, drops, options: { zero } }: ExportJob,
+  { layers }: ExportPlan,
+): string[] {
   if (layers[0].attention === 'absent')
     return ['layer 0 keeps a zero attn_output, without keys and values: llama.cpp cannot do without one there'];
   if (zero) return [];
@@ -77,7 +123,11 @@ function planNotes({ model: { config, description }, options: { zero } }: Export
   const lacking = hasExperts(description)
     ? 'mixture of experts that lacks modules'
     : `${config.modelType} that lacks modules`;
-  return [`llama.cpp has no ${lacking}, so their output projections are zero, and nothing is saved`];
+  const kept =
+    layers.length === config.numHiddenLayers && unlike(description, reducedPlan(config, drops, 'zero'))
+      ? ', and knows layers by their numbers'
+      : '';
+  return [`llama.cpp has no ${lacking}${kept}, so their output projections are zero, and nothing is saved`];
 }
 
 /** What the file says of the angles must be what the model has: quantized weights would hide another way to stretch them. */

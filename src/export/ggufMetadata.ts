@@ -1,26 +1,12 @@
 import { UserError } from '../engine/index.js';
 import { bool, f32, i32s, string, u32, type GgufMetadata } from '../checkpoint/index.js';
-import {
-  dropKeys,
-  moduleKinds,
-  type AttentionDescription,
-  type ModelConfig,
-  type ModelDescription,
-} from '../models/index.js';
+import { dropKeys, moduleKinds, type ModelConfig, type ModelDescription } from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
-import { zeroMlpWidth, type GgufType } from './ggufTensors.js';
+import { architectureOf, turningLayer, zeroMlpWidth } from './ggufArchitecture.js';
+import type { GgufType } from './ggufTensors.js';
 
 /** `general.file_type` (docs/formats.md, 'GGUF blocks'). */
 const fileTypes: Readonly<Record<GgufType, number>> = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 7, bf16: 32 };
-
-/**
- * `deci` alone can leave out a module; everything else is what llama.cpp calls the family
- * (docs/formats.md, 'GGUF dropped modules').
- */
-export const architectureOf = ({ conventions }: ModelDescription, { layers }: ExportPlan): string =>
-  layers.some(({ attention, mlp }) => attention === 'absent' || mlp === 'absent')
-    ? 'deci'
-    : conventions.gguf.architecture;
 
 /** What llama.cpp must know of the model beside its vocabulary. */
 export function ggufMetadata(
@@ -28,20 +14,21 @@ export function ggufMetadata(
   plan: ExportPlan,
   o: { type: GgufType; name: string },
 ): GgufMetadata {
-  const { config, layers } = description;
+  const { config, layers, conventions } = description;
   const architecture = architectureOf(description, plan);
   const { attention, mlp } = layers[plan.layers[0].original];
   const keys: GgufMetadata = {
     block_count: u32(plan.layers.length),
-    context_length: u32(exactContext(config)),
+    context_length: u32(exactContext(config, conventions.gguf)),
     embedding_length: u32(config.hiddenSize),
     ...(architecture === 'deci' ? layerLists(description, plan) : layerCounts(config)),
     'attention.layer_norm_rms_epsilon': f32(config.rmsNormEps),
     'attention.key_length': u32(attention.headDim),
     'attention.value_length': u32(attention.headDim),
     vocab_size: u32(config.vocabSize),
-    ...ropeKeys(attention),
+    ...ropeKeys(description),
     ...(mlp.kind === 'mixture' ? { expert_count: u32(mlp.experts), expert_used_count: u32(mlp.topK) } : {}),
+    ...(architecture === 'deci' ? {} : conventions.gguf.metadata),
   };
   return {
     'general.architecture': string(architecture),
@@ -88,18 +75,31 @@ function layerLists(description: ModelDescription, { layers }: ExportPlan): Gguf
   };
 }
 
-/** llama.cpp's graphs of these architectures have no sliding window, so they are exact up to its length only. */
-export const exactContext = ({ maxPositionEmbeddings, slidingWindow }: ModelConfig): number =>
-  Math.min(maxPositionEmbeddings, slidingWindow ?? Infinity);
+/** Where an engine's graph has no sliding window, it is exact up to the window's length only. */
+export const exactContext = (
+  { maxPositionEmbeddings, slidingWindow }: ModelConfig,
+  { windows = false }: { readonly windows?: boolean } = {},
+): number => (windows ? maxPositionEmbeddings : Math.min(maxPositionEmbeddings, slidingWindow ?? Infinity));
 
-function ropeKeys({ rope, headDim }: AttentionDescription): GgufMetadata {
+function ropeKeys(description: ModelDescription): GgufMetadata {
+  const { rope, headDim, rotaryDim = headDim } = turningLayer(description) ?? description.layers[0].attention;
   if (!rope) return {};
-  const plain: GgufMetadata = { 'rope.dimension_count': u32(headDim), 'rope.freq_base': f32(rope.theta) };
+  const plain: GgufMetadata = { 'rope.dimension_count': u32(rotaryDim), 'rope.freq_base': f32(rope.theta) };
   switch (rope.type) {
     case 'default':
     // Llama 3: frequencies are divided by the tensor rope_freqs.
     case 'llama3':
+    // llama.cpp does not know it: the file says a context within which it changes nothing.
+    case 'dynamic':
       return plain;
+    // Frequencies are divided by the tensors rope_factors_short and rope_factors_long.
+    case 'longrope':
+      return {
+        ...plain,
+        'rope.scaling.type': string('longrope'),
+        'rope.scaling.original_context_length': u32(rope.originalMaxPositions),
+        'rope.scaling.attn_factor': f32(rope.attentionFactor),
+      };
     case 'linear':
       return { ...plain, 'rope.scaling.type': string('linear'), 'rope.scaling.factor': f32(rope.factor) };
     case 'yarn': {

@@ -1,6 +1,8 @@
 import { UserError, arraySource, type WeightDType, type WeightSource } from '../engine/index.js';
 import {
   constantSource,
+  joinedInt4,
+  joinedSource,
   ggmlTypes,
   ropeDivisorsTensor,
   rotaryOrdered,
@@ -10,26 +12,25 @@ import {
   type GgufTensor,
 } from '../checkpoint/index.js';
 import {
+  byTensor,
+  fusedGgufName,
   ggufName,
   isTable,
+  madeSource,
   matrixRole,
   ropeFrequencies,
   theWeight,
   type LayerDescription,
   type ModelDescription,
+  type ModuleKind,
   type WeightSpec,
 } from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
+import { architectureOf, turningLayer, zeroMlpWidth } from './ggufArchitecture.js';
 import { neutralValue, type PlannedWeight, type PlannedWeights } from './plannedWeights.js';
 
 /** The `type` of a GGUF export: of its matrices. */
 export type GgufType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1';
-
-/**
- * Width of the all-zero MLP that stands for a dropped one in `deci`: one block of the quantized types
- * (docs/formats.md, 'GGUF dropped modules'), and no wider than a real one.
- */
-export const zeroMlpWidth = ({ mlp }: LayerDescription): number => Math.min(32, mlp.intermediateSize);
 
 /**
  * The tensors of a plan, matrices as `type`; what `type` cannot hold is F16 as with llama-quantize. With `asStored`, what
@@ -37,17 +38,26 @@ export const zeroMlpWidth = ({ mlp }: LayerDescription): number => Math.min(32, 
  */
 export function ggufTensors(weights: PlannedWeights, type: GgufType, { asStored = false } = {}): GgufTensor[] {
   const { description, plan } = weights;
-  const { rotaryPairs } = description.conventions.gguf;
-  const tensor = ({ spec, source, int4, packed, tensors }: PlannedWeight): GgufTensor => ({
-    name: ggufName(spec),
-    type: ggufTypeOf(spec, source, asStored && tensors && !packed ? ownType(spec, source, type) : type),
-    ...(spec.rotates && rotaryPairs
-      ? {
-          source: rotaryOrdered(source, headDimOf(description, spec), 'pairs'),
-          int4: async () => rotaryOrderedInt4(await int4?.(), headDimOf(description, spec), 'pairs'),
-        }
-      : { source, int4 }),
-  });
+  const isDeci = architectureOf(description, plan) === 'deci';
+  const rotaryPairs = isDeci || description.conventions.gguf.rotaryPairs;
+  const tensor = ({ spec, source: stored, int4, packed, tensors }: PlannedWeight): GgufTensor => {
+    const source = madeSource(stored, spec);
+    return {
+      name: ggufName(spec),
+      type: ggufTypeOf(spec, source, asStored && tensors && !packed ? ownType(spec, source, type) : type),
+      ...(spec.rotates && rotaryPairs
+        ? {
+            source: rotaryOrdered(source, headDimOf(description, spec), 'pairs'),
+            int4: async () => rotaryOrderedInt4(await int4?.(), headDimOf(description, spec), 'pairs'),
+          }
+        : { source, int4: spec.made ? undefined : int4 }),
+    };
+  };
+  /** Those that the architecture has in one tensor, joined. */
+  const module = (kind: ModuleKind, layer: number): GgufTensor[] =>
+    byTensor(weights.module(kind, layer), ({ spec }) => (isDeci ? undefined : fusedGgufName(spec))).map(
+      ({ tensor: name, items }) => (name === undefined ? tensor(items[0]) : joined(name, items.map(tensor))),
+    );
   const made: Make = (spec, layer, shape) => {
     const placed = { ...spec, layer };
     const source = constantSource(ggufName(placed), shape, neutralValue(spec));
@@ -58,12 +68,27 @@ export function ggufTensors(weights: PlannedWeights, type: GgufType, { asStored 
     return [
       ...(attention === 'absent' && layer === 0
         ? linearAttention(own, description.config.hiddenSize, made)
-        : weights.module('attention', layer).map(tensor)),
-      ...(mlp === 'absent' ? zeroMlp(own, layer, made) : weights.module('mlp', layer).map(tensor)),
+        : module('attention', layer)),
+      ...(mlp === 'absent' ? zeroMlp(own, layer, made) : module('mlp', layer)),
     ];
   });
-  return [...weights.global().map(tensor), ...ropeDivisors(description), ...layers];
+  return [...weights.global().map(tensor), ...ropeDivisors(description, isDeci), ...layers];
 }
+
+/** Tensors of one type, one above the other. */
+const joined = (name: string, tensors: readonly GgufTensor[]): GgufTensor => ({
+  name,
+  type: tensors[0].type,
+  source: joinedSource(
+    tensors.map(({ source }) => source),
+    name,
+  ),
+  int4: async () => {
+    const parts = await Promise.all(tensors.map(async ({ int4 }) => int4?.()));
+    const held = parts.filter((part) => part !== undefined);
+    return held.length < parts.length ? undefined : joinedInt4(held, name);
+  },
+});
 
 const headDimOf = ({ layers }: ModelDescription, { layer = 0 }: WeightSpec): number => layers[layer].attention.headDim;
 
@@ -121,22 +146,31 @@ function ggufTypeOf(spec: WeightSpec, { shape }: Pick<WeightSource, 'shape'>, ty
 const ownType = (spec: WeightSpec, { dtype }: WeightSource, type: GgufType): GgufType =>
   isTable(spec) && type.startsWith('q4') ? type : ggufTypeOfDType[dtype];
 
-/** llama3's rotary scaling, as what each frequency is divided by (docs/formats.md, 'GGUF tensors'). */
-function ropeDivisors({ layers, conventions: { gguf } }: ModelDescription): GgufTensor[] {
-  const { rope, headDim } = layers[0].attention;
+const divisorsTensor = (name: string, divisors: Float32Array): GgufTensor => ({
+  name,
+  type: 'F32',
+  source: arraySource(divisors, [divisors.length], { name }),
+});
+
+/** What each frequency is divided by, where the scaling is llama3's or longrope's (docs/formats.md, 'GGUF tensors'). */
+function ropeDivisors(description: ModelDescription, isDeci: boolean): GgufTensor[] {
+  const { gguf } = description.conventions;
+  const { rope, headDim } = turningLayer(description) ?? description.layers[0].attention;
+  if (rope?.type === 'longrope') {
+    if (!gguf.longFactors && !isDeci && !gguf.ropeDivisors)
+      throw new UserError(`llama.cpp's ${gguf.architecture} does not know the scaling longrope of rotary angles`);
+    return [
+      divisorsTensor('rope_factors_long.weight', Float32Array.from(rope.longFactors)),
+      divisorsTensor('rope_factors_short.weight', Float32Array.from(rope.shortFactors)),
+    ];
+  }
   if (rope?.type !== 'llama3') return [];
-  if (!gguf.ropeDivisors)
+  if (!gguf.ropeDivisors && !isDeci)
     throw new UserError(`llama.cpp's ${gguf.architecture} does not know Llama 3's scaling of rotary angles`);
   const plain = ropeFrequencies({ type: 'default', theta: rope.theta }, headDim).inverse;
   const stretched = ropeFrequencies(rope, headDim).inverse;
   const divisors = Float32Array.from(plain, (frequency, k) => frequency / stretched[k]);
-  return [
-    {
-      name: ropeDivisorsTensor,
-      type: 'F32',
-      source: arraySource(divisors, [divisors.length], { name: ropeDivisorsTensor }),
-    },
-  ];
+  return [divisorsTensor(ropeDivisorsTensor, divisors)];
 }
 
 /** The type of a GGUF file that holds weights as a checkpoint has them. */

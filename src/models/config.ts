@@ -2,7 +2,7 @@ import type { JsonObject } from '../checkpoint/index.js';
 import type { WeightDType } from '../engine/index.js';
 import type { ConfigReader } from './configReader.js';
 import { parseDropList } from './drops.js';
-import { parseRope, rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
+import { parseRope, rawRope, type RopeParameters } from './rope.js';
 
 /** What every family's `config.json` says, whatever version of transformers wrote it, in one form. */
 export interface ModelConfig {
@@ -98,7 +98,7 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
   const numHiddenLayers = read.layers();
   const numAttentionHeads = read.count('num_attention_heads');
   const hiddenSize = read.count('hidden_size');
-  const maxPositionEmbeddings = read.count('max_position_embeddings');
+  const maxPositionEmbeddings = own.maxPositionEmbeddings ?? read.count('max_position_embeddings');
   const config = completeConfig({
     modelType: read.text('model_type'),
     vocabSize: read.count('vocab_size'),
@@ -110,7 +110,7 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     headDim: headSize(read, hiddenSize, numAttentionHeads),
     maxPositionEmbeddings,
     rmsNormEps: read.positive('rms_norm_eps'),
-    rope: parseRope(read, maxPositionEmbeddings),
+    rope: own.rope ?? parseRope(read, maxPositionEmbeddings),
     tieWordEmbeddings: read.flag('tie_word_embeddings'),
     attentionBias: read.flag('attention_bias'),
     mlpBias: read.flag('mlp_bias'),
@@ -131,7 +131,6 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     );
   const { numLocalExperts: experts = Infinity, numExpertsPerTok: chosen = 1 } = config;
   if (chosen > experts) read.fail(`num_experts_per_tok is ${chosen}, but there are ${experts} experts`);
-  checkAngles(read, config);
   return config;
 }
 
@@ -150,19 +149,6 @@ function headSize(read: ConfigReader, hiddenSize: number, heads: number): number
       said === undefined ? 'by hidden_size and num_attention_heads' : 'by head_dim',
     );
   return size;
-}
-
-/** Refuses rotary keys, each in its range, that together give angles which are not finite in float32. */
-function checkAngles(read: ConfigReader, { rope, headDim, maxPositionEmbeddings }: ModelConfig): void {
-  const { inverse, factor } = ropeFrequencies(rope, headDim);
-  const isFinite = (value: number): boolean => Number.isFinite(Math.fround(value));
-  if (
-    isFinite(factor) &&
-    inverse.every((frequency) => isFinite(frequency) && isFinite(frequency * maxPositionEmbeddings))
-  )
-    return;
-  const keys = Object.entries(rawRope(rope)).map(([key, value]) => `${key} ${String(value)}`);
-  read.fail(`the rotary angles are not finite: ${keys.join(', ')}`);
 }
 
 const parseDType = (value: unknown): WeightDType => (value === 'float16' || value === 'bfloat16' ? value : 'float32');

@@ -66,6 +66,10 @@ export class ConfigReader {
     return positive(this.where, key, this.number(key));
   }
 
+  optionalPositive(key: string): number | undefined {
+    return this.value(key) === undefined ? undefined : this.positive(key);
+  }
+
   /** A whole number of at least 1. */
   count(key: string): number {
     const value = this.number(key);

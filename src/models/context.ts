@@ -12,7 +12,7 @@ import {
   type Weight,
 } from '../engine/index.js';
 import type { AttentionDescription, ModuleDescription } from './description.js';
-import type { Rotaries } from './rope.js';
+import type { Rotaries } from './rotaryTables.js';
 import type { Slopes } from './slopes.js';
 import type { ModuleKind } from './weights.js';
 
@@ -150,8 +150,9 @@ export class Context {
     k: Tensor,
     v: Tensor,
   ): Tensor {
-    const { batch, rotaries, cache } = this.pass;
-    const rotary = rope && rotaries.get(rope);
+    const { rotaries, cache } = this.pass;
+    const rotary = rope && rotaries.tables.get(rope);
+    const batch = rope ? rotaries.under(this.pass.batch, rope) : this.pass.batch;
     const slopes = d.slopes && this.pass.slopes.get(d.slopes);
     const spec = { heads, keyValueHeads, headDim, scale, rotary, window, softCap, slopes };
     return this.engine.attention({ q, k, v, cache, layer: this.layer, batch, spec });

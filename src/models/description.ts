@@ -2,6 +2,7 @@
  * A model said layer by layer: what each module computes and which weights it has. A family makes one of its config;
  * everything else reads it. D hidden size, H heads, K key-value heads, d head size, I intermediate size, E experts.
  */
+import type { GgufMetadata } from '../checkpoint/index.js';
 import type { Activation } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import type { RopeParameters } from './rope.js';
@@ -103,7 +104,20 @@ export interface Conventions {
     readonly rotaryPairs: boolean;
     /** Whether a tensor may divide the rotary angles, which is how Llama 3's scaling is said. @defaultValue false */
     readonly ropeDivisors?: boolean;
+    /** Whether llama.cpp applies the windows. @defaultValue false */
+    readonly windows?: boolean;
+    /** What llama.cpp takes for granted of this architecture's layers, where these are not so; else undefined. */
+    readonly unlike?: (
+      layers: readonly LayerDescription[],
+      model: Pick<ModelDescription, 'config' | 'head'>,
+    ) => string | undefined;
+    /** What this architecture's files say beside what all do, by keys without the architecture. */
+    readonly metadata?: GgufMetadata;
+    /** Whether tensors hold the two lists of divisors of `longrope`. @defaultValue false */
+    readonly longFactors?: boolean;
   };
+  /** Lists in `config.json` of a value for each layer, written out where the file may leave them out. */
+  readonly layerKeys?: Readonly<Record<string, readonly unknown[]>>;
 }
 
 export interface ModelDescription {

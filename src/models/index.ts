@@ -27,6 +27,7 @@ export {
   modelTypes,
   type Family,
 } from './families/index.js';
+export { madeSource } from './madeWeight.js';
 export { dropKeys } from './gguf/ggufConfig.js';
 export { llama3Scaling } from './gguf/ggufRope.js';
 export { GgufSource } from './gguf/ggufSource.js';
@@ -39,6 +40,7 @@ export {
   defaultMaxMemory,
   fitsMemory,
   memoryNeeds,
+  memoryOption,
   type MemoryLimit,
   type MemoryNeeds,
 } from './memoryNeeds.js';
@@ -48,22 +50,27 @@ export { examineSource, openModel, type OpenedModel } from './openModel.js';
 export { tensorWords } from './checkWeights.js';
 export { openSource } from './openSource.js';
 export {
+  computedSource,
   holdsWeight,
   isStoredInt4,
   packedSource,
   randomParameters,
   storedInt4,
+  storedNames,
   weightSource,
   withQuantizer,
   type Parameters,
   type Quantize,
 } from './parameters.js';
-export { hash, normalNumbers, uniform } from './random.js';
+export { hash, normalNumbers, seedOption, uniform } from './random.js';
 export { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js';
+export { checkedTokens } from './tokens.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,
+  byTensor,
+  fusedGgufName,
   fusedNames,
   ggufName,
   isLinear,
@@ -72,6 +79,8 @@ export {
   matrixRole,
   moduleKinds,
   moduleWord,
+  ownForm,
+  ownNames,
   tensorName,
   tensorNames,
   tensorPlaces,

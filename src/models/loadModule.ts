@@ -8,7 +8,7 @@ import {
   type Weight,
   type WeightSource,
 } from '../engine/index.js';
-import { packedSource, weightSource, type Parameters } from './parameters.js';
+import { computedSource, packedSource, type Parameters } from './parameters.js';
 import type { WeightSpec } from './weights.js';
 
 /** A module's weights as a tree named by their paths, and the way to free them. */
@@ -25,7 +25,7 @@ export async function loadModule<W extends object>(
 ): Promise<LoadedModule<W>> {
   const load = async (spec: WeightSpec): Promise<Tensor | Weight> =>
     spec.use === 'vector'
-      ? readVector(engine, weightSource(parameters, spec))
+      ? readVector(engine, computedSource(parameters, spec))
       : engine.pack(await packedSource(parameters, spec), spec.use);
   // All at once, so that one is read while another is packed.
   const outcomes = await Promise.allSettled(specs.map(load));

@@ -1,7 +1,7 @@
 import { shownValue, weightDTypes, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { allWeights, modulesOf, type ModelDescription, type ModuleDescription } from './description.js';
-import { isLinear, moduleWord, tensorNames, type WeightSpec } from './weights.js';
+import { isLinear, moduleWord, ownNames, tensorNames, type WeightSpec } from './weights.js';
 
 /** A cause, in words that go on from `tensor X is missing`. */
 interface Cause {
@@ -16,7 +16,7 @@ export function missingWeights(
   missing: readonly WeightSpec[],
 ): UserError {
   const lacking = missing.map((weight) => {
-    const names = tensorNames(weight);
+    const names = ownNames(weight);
     return names.find((name) => !source.has(name)) ?? names[0];
   });
   const causes = [otherNames, packed, headAlone, fewerLayers, fewerExperts, otherFiles, wholeModules, incomplete];
@@ -161,7 +161,7 @@ function wholeModules({ description, missing }: Question): Cause | undefined {
 
 function incomplete({ source, description }: Question): Cause {
   const names = source.tensorNames();
-  const isKnown = allWeights(description).some((weight) => tensorNames(weight).some((name) => source.has(name)));
+  const isKnown = allWeights(description).some((weight) => ownNames(weight).some((name) => source.has(name)));
   return {
     why: '',
     hint: isKnown

@@ -1,5 +1,5 @@
 import { allWeights, type ModelDescription } from './description.js';
-import { isLinear, tensorNames } from './weights.js';
+import { isLinear, ownNames, tensorNames } from './weights.js';
 
 /** How formats of linear layers name a model's modules. */
 export interface ModuleNames {
@@ -17,7 +17,7 @@ export function moduleNames(description: ModelDescription): ModuleNames {
   for (const weight of allWeights(description).filter(isLinear)) {
     if (weight.layer === undefined) continue;
     const behindLayer = weight.names.hf.indexOf('*') + `${weight.layer}.`.length;
-    for (const name of tensorNames(weight)) short.set(of(name), of(name.slice(behindLayer)));
+    for (const name of [...tensorNames(weight), ...ownNames(weight)]) short.set(of(name), of(name.slice(behindLayer)));
   }
   return { head: description.conventions.head, of, short: (module) => short.get(module) ?? module };
 }

@@ -6,6 +6,7 @@ import type { ModelDescription } from './description.js';
 import { describeModel } from './families/index.js';
 import { heldBy } from './held.js';
 import { openSource, type OpenOptions } from './openSource.js';
+import { textPart } from './textPart.js';
 
 /** A model that is open and not loaded: where it comes from, and what it is. A `LoadedModel` is one, too. */
 export interface OpenedModel {
@@ -36,7 +37,8 @@ export async function openModel(path: string, o: OpenOptions = {}): Promise<Open
  * Holds a source's tensors against its config, from headers alone. UserError with the likely cause where a weight is
  * missing, or is of another shape or type; tensors that are no weights are left out, with a note.
  */
-export async function examineSource(given: ModelSource): Promise<OpenedModel> {
+export async function examineSource(whole: ModelSource): Promise<OpenedModel> {
+  const { source: given, notes: taken } = textPart(whole);
   const where = given.configPath;
   const held = heldBy(given);
   const first = describeModel(given.config, where, held);
@@ -49,6 +51,7 @@ export async function examineSource(given: ModelSource): Promise<OpenedModel> {
     config: description.config,
     notes: [
       ...source.notes,
+      ...taken,
       ...(description.notes ?? []),
       ...notes,
       ...(extra.length ? [`tensors that the model does not use are left out: ${tensorWords(extra)}`] : []),

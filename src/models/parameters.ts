@@ -1,7 +1,15 @@
 import { UserError, arraySource, sizeOf, type Int4Source, type WeightSource } from '../engine/index.js';
-import { sliceExperts, sliceSource, stackedInt4, stackedSource, type PackedWeight } from '../checkpoint/index.js';
-import { normalNumbers } from './random.js';
-import { fusedNames, tensorNames, type WeightSpec } from './weights.js';
+import {
+  sliceExperts,
+  sliceInt4,
+  sliceSource,
+  stackedInt4,
+  stackedSource,
+  type PackedWeight,
+} from '../checkpoint/index.js';
+import { madeSource } from './madeWeight.js';
+import { normalNumbers, seedOption } from './random.js';
+import { fusedNames, ownNames, tensorNames, type WeightSpec } from './weights.js';
 
 /** Where a model's tensors come from, by their names in the checkpoint. A `Checkpoint` is one. */
 export interface Parameters {
@@ -29,14 +37,18 @@ export const withQuantizer = (parameters: Parameters, quantize: Quantize): Param
 
 /** What is packed for a matrix: the integers that are stored, what the quantizer makes of it, or its floats. */
 export async function packedSource(parameters: Parameters, weight: WeightSpec): Promise<WeightSource | Int4Source> {
-  const floats = weightSource(parameters, weight);
-  if (isStoredInt4(parameters, weight)) return (await storedInt4(parameters, weight)) ?? floats;
+  const floats = computedSource(parameters, weight);
+  if (!weight.made && isStoredInt4(parameters, weight)) return (await storedInt4(parameters, weight)) ?? floats;
   return parameters.quantize?.(floats, weight) ?? floats;
 }
 
 /** Whether a weight is stored as integers; of a stack of experts, whether all are. */
 export const isStoredInt4 = (parameters: Parameters, weight: WeightSpec): boolean =>
-  tensorNames(weight).every((name) => parameters.int4?.(name));
+  storedNames(parameters, weight).every((name) => parameters.int4?.(name));
+
+/** The tensors that hold a weight's integers, where any do: its own, or a fused one. */
+export const storedNames = (parameters: Parameters, weight: WeightSpec): string[] =>
+  ownNames(weight).every((name) => parameters.has(name)) ? ownNames(weight) : tensorNames(weight);
 
 /**
  * A weight's stored integers in the engine's groups; undefined if it is stored as floats, or if these groups cannot
@@ -44,17 +56,24 @@ export const isStoredInt4 = (parameters: Parameters, weight: WeightSpec): boolea
  */
 export async function storedInt4(parameters: Parameters, weight: WeightSpec): Promise<Int4Source | undefined> {
   if (!isStoredInt4(parameters, weight)) return undefined;
-  const stored = tensorNames(weight).map((name) => parameters.int4!(name)!.int4());
+  const names = storedNames(parameters, weight);
+  const stored = names.map((name) => parameters.int4!(name)!.int4());
   const sources = (await Promise.all(stored)).filter((source) => source !== undefined);
   if (sources.length < stored.length) return undefined;
-  return weight.use === 'experts' ? stackedInt4(sources) : sources[0];
+  if (weight.use === 'experts') return stackedInt4(sources);
+  const form = weight.forms[fusedNames(weight).indexOf(names[0])];
+  return form ? sliceInt4(sources[0], form.from, form.to, tensorNames(weight)[0]) : sources[0];
 }
 
 /** Whether a checkpoint holds a weight, in whichever form. */
 export const holdsWeight = (parameters: Parameters, weight: WeightSpec): boolean =>
   tensorNames(weight).every((name) => parameters.has(name)) || fusedNames(weight).some((name) => parameters.has(name));
 
-/** The source of one weight, its shape checked against the config's. */
+/** A weight as the model computes with it: what is stored, or what is made of that. */
+export const computedSource = (parameters: Parameters, weight: WeightSpec): WeightSource =>
+  madeSource(weightSource(parameters, weight), weight);
+
+/** The source of one weight as it is stored, its shape checked against the config's. */
 export function weightSource(parameters: Parameters, weight: WeightSpec): WeightSource {
   const source = find(parameters, weight);
   if (source.shape.length !== weight.shape.length || source.shape.some((size, i) => size !== weight.shape[i]))
@@ -83,13 +102,14 @@ function find(parameters: Parameters, weight: WeightSpec): WeightSource {
     const isWhole = source.shape.length !== shape.length || source.shape[0] <= form.to - form.from;
     return isWhole ? source : sliceSource(source, form.from, form.to);
   }
-  throw new UserError(`${parameters.folder}: tensor ${names[0]} is missing`, {
+  throw new UserError(`${parameters.folder}: tensor ${ownNames(weight)[0]} is missing`, {
     hint: 'a dropped module must be named in drop_attn_list or drop_mlp_list of config.json',
   });
 }
 
 /** Normal numbers of deviation 1 / sqrt(in), norms near 1, for each name the same in every run. */
 export function randomParameters(weights: readonly WeightSpec[], seed: number): Parameters {
+  seedOption(seed, '`seed`');
   const byName = new Map(weights.flatMap((weight) => tensorNames(weight).map((name) => [name, weight] as const)));
   return {
     folder: `random model (seed ${seed})`,
@@ -97,7 +117,7 @@ export function randomParameters(weights: readonly WeightSpec[], seed: number): 
     source: (name) => {
       const weight = byName.get(name)!;
       const shape = weight.use === 'experts' ? weight.shape.slice(1) : weight.shape;
-      const center = weight.use === 'vector' && weight.role !== 'bias' ? 1 : 0;
+      const center = weight.use === 'vector' && weight.role !== 'bias' && weight.made !== 'onePlus' ? 1 : 0;
       const scale = weight.use === 'vector' ? 0.1 : shape[shape.length - 1] ** -0.5;
       const draw = (): WeightSource => {
         const normal = normalNumbers(`${seed} ${name}`, sizeOf(shape));

@@ -1,11 +1,27 @@
 import { shownValue, type JsonObject } from '../checkpoint/index.js';
-import { UserError, type Engine, type Rotary, type Tensor } from '../engine/index.js';
+import { UserError } from '../engine/index.js';
 import { positive, type ConfigReader } from './configReader.js';
 
 /** Rotary position embedding (Su et al., 2021) and how it is stretched for longer contexts. */
 export type RopeParameters =
   | { readonly type: 'default'; readonly theta: number }
   | { readonly type: 'linear'; readonly theta: number; readonly factor: number }
+  | {
+      /** The base grows with texts that are longer than `maxPositions`. */
+      readonly type: 'dynamic';
+      readonly theta: number;
+      readonly factor: number;
+      readonly maxPositions: number;
+    }
+  | {
+      /** Each frequency has a divisor for texts of up to `originalMaxPositions`, and another for longer ones. */
+      readonly type: 'longrope';
+      readonly theta: number;
+      readonly shortFactors: readonly number[];
+      readonly longFactors: readonly number[];
+      readonly originalMaxPositions: number;
+      readonly attentionFactor: number;
+    }
   | {
       readonly type: 'llama3';
       readonly theta: number;
@@ -30,11 +46,12 @@ export type RopeParameters =
  * What either version of transformers says of the rotation. Some files have both, of which v5 reads `rope_scaling` alone, and
  * older versions know no other: they must agree.
  */
-function ropeObject(read: ConfigReader): JsonObject {
-  const [older, newer] = ['rope_scaling', 'rope_parameters'].map((name) => {
-    const { type, ...keys } = objectOf(read, name);
-    return type === undefined ? keys : { rope_type: type, ...keys };
-  });
+function ropeObject(read: ConfigReader, layers?: string): JsonObject {
+  const parameters = objectOf(read, 'rope_parameters');
+  const own = layers === undefined ? undefined : (parameters[layers] as JsonObject | undefined);
+  const [older, newer] = [objectOf(read, 'rope_scaling'), own ?? parameters].map(({ type, ...keys }) =>
+    type === undefined ? keys : { rope_type: type, ...keys },
+  );
   for (const key of Object.keys(newer))
     if (key in older && shownValue(older[key]) !== shownValue(newer[key]))
       read.fail(
@@ -65,10 +82,13 @@ export function refusePartialRotation(read: ConfigReader): void {
 
 const partialKey = 'partial_rotary_factor';
 
-/** From `rope_parameters` (v5), or `rope_theta` and `rope_scaling` (v4). */
-export function parseRope(read: ConfigReader, maxPositions: number): RopeParameters {
+/**
+ * From `rope_parameters` (v5), or `rope_theta` and `rope_scaling` (v4). v5 names the parameters of each kind of layer
+ * where these differ: `layers` is the kind.
+ */
+export function parseRope(read: ConfigReader, maxPositions: number, layers?: string): RopeParameters {
   const { where } = read;
-  const scaling = ropeObject(read);
+  const scaling = ropeObject(read, layers);
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback;
     if (typeof value !== 'number')
@@ -77,6 +97,18 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       );
     return positive(where, key === 'rope_theta' ? key : `${key} of the rope scaling`, value);
   };
+  const factors = (key: string): number[] => {
+    const list = scaling[key];
+    if (!Array.isArray(list) || !list.every((value) => typeof value === 'number'))
+      throw new UserError(`${where}: the rope scaling needs a list of numbers ${key}, found ${shownValue(list)}`);
+    return list.map((value) => positive(where, `${key} of the rope scaling`, value));
+  };
+  /** A number beside the scaling comes before one within, as in transformers. */
+  const originalLength = (): number => {
+    const key = 'original_max_position_embeddings';
+    const beside = read.optionalCount(key);
+    return Object.hasOwn(read.raw, key) && beside !== undefined ? beside : number(key, beside ?? maxPositions);
+  };
   const theta = number('rope_theta', read.value('rope_theta') as number | undefined);
   const type: unknown = scaling.rope_type ?? 'default';
   switch (type) {
@@ -84,6 +116,22 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
       return { type, theta };
     case 'linear':
       return { type, theta, factor: number('factor') };
+    case 'dynamic':
+      return { type, theta, factor: number('factor'), maxPositions };
+    case 'su': // as the first files called it
+    case 'longrope': {
+      const originalMaxPositions = originalLength();
+      const stretch = number('factor', maxPositions / originalMaxPositions);
+      const usual = stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(originalMaxPositions));
+      return {
+        type: 'longrope',
+        theta,
+        shortFactors: factors('short_factor'),
+        longFactors: factors('long_factor'),
+        originalMaxPositions,
+        attentionFactor: number('attention_factor', usual),
+      };
+    }
     case 'llama3': {
       const [lowFreqFactor, highFreqFactor] = [number('low_freq_factor'), number('high_freq_factor')];
       if (lowFreqFactor >= highFreqFactor)
@@ -101,8 +149,9 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
     }
     case 'yarn': {
       if (theta <= 1) throw new UserError(`${where}: rope_theta must be above 1 beside YaRN, found ${theta}`);
-      const originalMaxPositions = number('original_max_position_embeddings', maxPositions);
-      const factor = number('factor');
+      const originalMaxPositions = originalLength();
+      const stretch = maxPositions / originalMaxPositions;
+      const factor = number('factor', stretch === 1 ? undefined : stretch);
       const attentionFactor = number('attention_factor', yarnAttentionFactor(factor, scaling));
       if (attentionFactor > largestAttentionFactor)
         throw new UserError(
@@ -124,7 +173,7 @@ export function parseRope(read: ConfigReader, maxPositions: number): RopeParamet
         typeof type === 'string'
           ? `${where}: rope type ${shownValue(type)} is not supported`
           : `${where}: rope_type must be a text, found ${shownValue(type)}`,
-        { hint: 'default, linear, llama3 and yarn are' },
+        { hint: 'default, linear, dynamic, llama3, yarn and longrope are' },
       );
   }
 }
@@ -146,7 +195,16 @@ export function rawRope(rope: RopeParameters): JsonObject {
     case 'default':
       return plain;
     case 'linear':
+    case 'dynamic':
       return { ...plain, factor: rope.factor };
+    case 'longrope':
+      return {
+        ...plain,
+        short_factor: rope.shortFactors,
+        long_factor: rope.longFactors,
+        original_max_position_embeddings: rope.originalMaxPositions,
+        attention_factor: rope.attentionFactor,
+      };
     case 'llama3':
       return {
         ...plain,
@@ -175,18 +233,41 @@ function yarnAttentionFactor(factor: number, { mscale, mscale_all_dim: mscaleAll
   return scale(1);
 }
 
-/** Inverse frequencies [headDim / 2], and what cosines and sines are multiplied by. */
-export function ropeFrequencies(rope: RopeParameters, headDim: number): { inverse: Float64Array; factor: number } {
-  const plain = Float64Array.from({ length: headDim / 2 }, (_, k) => rope.theta ** ((-2 * k) / headDim));
+/**
+ * The shortest text whose angles are those of a text of `length` tokens: with most scalings, all texts turn alike.
+ */
+export function turningLength(rope: RopeParameters, length: number): number {
+  if (rope.type === 'dynamic') return Math.max(length, rope.maxPositions);
+  if (rope.type === 'longrope') return length > rope.originalMaxPositions ? rope.originalMaxPositions + 1 : 1;
+  return 1;
+}
+
+/** Inverse frequencies [size / 2] of a text of `length` tokens, and what cosines and sines are multiplied by. */
+export function ropeFrequencies(
+  rope: RopeParameters,
+  size: number,
+  length = 1,
+): { inverse: Float64Array; factor: number } {
+  const powers = (theta: number): Float64Array =>
+    Float64Array.from({ length: size / 2 }, (_, k) => theta ** ((-2 * k) / size));
+  const plain = powers(rope.theta);
   switch (rope.type) {
     case 'default':
       return { inverse: plain, factor: 1 };
     case 'linear':
       return { inverse: plain.map((f) => f / rope.factor), factor: 1 };
+    case 'dynamic': {
+      const growth = (rope.factor * turningLength(rope, length)) / rope.maxPositions - (rope.factor - 1);
+      return { inverse: powers(rope.theta * growth ** (size / (size - 2))), factor: 1 };
+    }
+    case 'longrope': {
+      const divisors = length > rope.originalMaxPositions ? rope.longFactors : rope.shortFactors;
+      return { inverse: plain.map((f, k) => f / divisors[k]), factor: rope.attentionFactor };
+    }
     case 'llama3':
       return { inverse: plain.map((f) => llama3Frequency(f, rope)), factor: 1 };
     case 'yarn':
-      return { inverse: yarnFrequencies(plain, headDim, rope), factor: rope.attentionFactor };
+      return { inverse: yarnFrequencies(plain, size, rope), factor: rope.attentionFactor };
   }
 }
 
@@ -212,66 +293,4 @@ function yarnFrequencies(plain: Float64Array, headDim: number, rope: RopeParamet
     const interpolated = Math.min(Math.max((k - low) / width, 0), 1);
     return (frequency / rope.factor) * interpolated + frequency * (1 - interpolated);
   });
-}
-
-/** Cosines and sines on the device, [rows, headDim / 2], one row a position. */
-function rotaryTable(engine: Engine, rope: RopeParameters, headDim: number, rows: number): Rotary<Tensor> {
-  const half = headDim / 2;
-  const { inverse, factor } = ropeFrequencies(rope, headDim);
-  // Angles are rounded to float32, as in transformers.
-  const angles = Float32Array.from(
-    { length: rows * half },
-    (_, i) => Math.floor(i / half) * Math.fround(inverse[i % half]),
-  );
-  const table = (f: (angle: number) => number): Tensor => {
-    using made = engine.tensor(
-      angles.map((angle) => f(angle) * factor),
-      [rows, half],
-    );
-    return made.detach();
-  };
-  return { cos: table(Math.cos), sin: table(Math.sin) };
-}
-
-/** Cosines and sines by the way in which layers turn queries and keys. */
-export type Rotaries = ReadonlyMap<RopeParameters, Rotary<Tensor>>;
-
-/** What turns some layers' queries and keys. */
-export interface Turning {
-  readonly rope?: RopeParameters;
-  readonly headDim: number;
-  /** @defaultValue headDim */
-  readonly rotaryDim?: number;
-}
-
-/** The tables of all layers of a model, grown as longer sequences come: one for each way to turn, most often one. */
-export class RotaryTables implements Disposable {
-  #tables: Rotaries = new Map();
-  #rows = 0;
-
-  constructor(
-    private readonly engine: Engine,
-    private readonly layers: readonly Turning[],
-  ) {}
-
-  /** Tables of at least `positions` rows: made before a pass, since one that is recorded must not make any. Other tables are another map. */
-  upTo(positions: number): Rotaries {
-    if (positions <= this.#rows) return this.#tables;
-    this.dispose();
-    this.#rows = Math.max(64, 2 ** Math.ceil(Math.log2(positions)));
-    const tables = new Map<RopeParameters, Rotary<Tensor>>();
-    for (const { rope, headDim, rotaryDim = headDim } of this.layers)
-      if (rope && !tables.has(rope)) tables.set(rope, rotaryTable(this.engine, rope, rotaryDim, this.#rows));
-    return (this.#tables = tables);
-  }
-
-  dispose(): void {
-    for (const { cos, sin } of this.#tables.values()) [cos, sin].forEach((table) => table.dispose());
-    this.#tables = new Map();
-    this.#rows = 0;
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
 }

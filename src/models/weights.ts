@@ -38,7 +38,17 @@ export interface FusedForm {
   readonly tensor: string;
   readonly from: number;
   readonly to: number;
+  /** Whether the family's own files hold the weight so, so that it is written so, too. @defaultValue false */
+  readonly own?: boolean;
+  /** The tensor of a GGUF file that holds the same weights, `*` for the layer. @defaultValue there each has its own */
+  readonly gguf?: string;
 }
+
+/**
+ * What is computed with, of what a Hugging Face checkpoint stores: 1 more than each value, or each row divided by its
+ * length. GGUF files hold what is computed with.
+ */
+export type MadeOf = 'onePlus' | 'unitRows';
 
 /** One weight of a model: what it is for, its shape, and where files hold it. */
 export interface WeightSpec {
@@ -65,6 +75,8 @@ export interface WeightSpec {
   };
   /** Other tensors that a checkpoint may hold it in. */
   readonly forms: readonly FusedForm[];
+  /** @defaultValue it is what is stored */
+  readonly made?: MadeOf;
   /** Rows that turn with the position: GGUF files of some architectures hold them in another order. */
   readonly rotates?: boolean;
 }
@@ -83,6 +95,36 @@ export const tensorNames = (weight: WeightSpec): string[] =>
 
 /** The fused tensors that may hold it instead, by the forms. */
 export const fusedNames = ({ forms, layer }: WeightSpec): string[] => forms.map(({ tensor }) => inLayer(tensor, layer));
+
+/** The form in which the family's own files hold it, if it is a fused one. */
+export const ownForm = ({ forms }: Pick<WeightSpec, 'forms'>): FusedForm | undefined => forms.find(({ own }) => own);
+
+/** The tensors of the family's own files that hold it. */
+export function ownNames(weight: WeightSpec): string[] {
+  const form = ownForm(weight);
+  return form ? [inLayer(form.tensor, weight.layer)] : tensorNames(weight);
+}
+
+/** The tensor of a GGUF file that holds it with others, where such files hold it so. */
+export function fusedGgufName({ forms, layer }: Pick<WeightSpec, 'forms' | 'layer'>): string | undefined {
+  const { gguf } = forms.find((form) => form.gguf) ?? {};
+  return gguf && inLayer(gguf, layer);
+}
+
+/** Items one after the other, each alone but for those of one tensor, which `tensorOf` names. */
+export function byTensor<T>(
+  items: readonly T[],
+  tensorOf: (item: T) => string | undefined,
+): { readonly tensor?: string; readonly items: readonly T[] }[] {
+  const groups: { tensor?: string; items: T[] }[] = [];
+  for (const item of items) {
+    const tensor = tensorOf(item);
+    const group = tensor === undefined ? undefined : groups.find((other) => other.tensor === tensor);
+    if (group) group.items.push(item);
+    else groups.push({ tensor, items: [item] });
+  }
+  return groups;
+}
 
 export const ggufName = ({ names, layer }: WeightSpec): string => inLayer(names.gguf, layer);
 

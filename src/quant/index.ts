@@ -20,6 +20,8 @@ export {
   quantizeMethods,
   projectionTensors,
   quantizeModel,
+  dampingOption,
+  quantizeOptions,
   type QuantizeMethod,
   type QuantizeModelOptions,
   type QuantizeProgress,

@@ -56,6 +56,7 @@ export function modelConfigs(o: ModelConfigOptions = {}): fc.Arbitrary<PartialCo
         numLocalExperts: c.experts,
         numExpertsPerTok: Math.min(c.topK, c.experts),
       }),
+      familyKeys: familyOf(c.modelType)?.ownKeys?.(c),
     }));
 }
 

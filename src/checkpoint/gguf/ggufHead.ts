@@ -1,6 +1,6 @@
-import { UserError, sizeOf, type Shape } from '../../engine/index.js';
+import { UserError, shownValue, sizeOf, type Shape } from '../../engine/index.js';
 import { otherKind } from '../otherKinds.js';
-import { shownValue } from '../shownValue.js';
+
 import { ggmlBytes, ggmlTypes, type GgmlType } from './ggmlTypes.js';
 import { ByteReader, aligned, alignment, magic, version } from './ggufFormat.js';
 

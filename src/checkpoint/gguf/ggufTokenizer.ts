@@ -1,6 +1,6 @@
-import { UserError } from '../../engine/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import type { JsonObject } from '../jsonFile.js';
-import { shownValue } from '../shownValue.js';
+
 import {
   checkedTokenizer,
   namedSplits,

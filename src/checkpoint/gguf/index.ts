@@ -2,7 +2,7 @@
 export { decodeGgml } from './decodeBlocks.js';
 export { encodeGgml, roundingBound, type WrittenType } from './encodeBlocks.js';
 export { floatType, ggmlTypes, type GgmlType } from './ggmlTypes.js';
-export { ggufContents, ropeDivisorsTensor, type GgufContents } from './ggufContents.js';
+export { ggufContents, ropeDivisorsTensor, ropeTensors, type GgufContents } from './ggufContents.js';
 export { ggufTokenizerFiles } from './ggufTokenizer.js';
 export { GgufFile } from './ggufFile.js';
 export { isGguf } from './isGguf.js';

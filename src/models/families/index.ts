@@ -1,5 +1,6 @@
 import { shownValue, type JsonObject } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
+import { checkAngles } from '../checkAngles.js';
 import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
 import { ConfigReader } from '../configReader.js';
 import type { ModelDescription } from '../description.js';
@@ -7,18 +8,43 @@ import type { Held } from '../held.js';
 import { refuseUnknownKeys } from '../harmlessKeys.js';
 import { refusePartialRotation } from '../rope.js';
 import type { Family } from './family.js';
+import { baichuan } from './baichuan.js';
+import { gemma2 } from './gemma2.js';
+import { gemma3 } from './gemma3.js';
+import { granite } from './granite.js';
 import { llama, mistral } from './llama.js';
 import { mixtral } from './mixtral.js';
+import { olmo2 } from './olmo2.js';
+import { phi3 } from './phi3.js';
+import { qwen2 } from './qwen2.js';
+import { smollm3 } from './smollm3.js';
 import { qwen3 } from './qwen3.js';
 
 export type { Family } from './family.js';
 
 /** Every family that can be loaded. */
-export const families: readonly Family[] = [llama, mistral, mixtral, qwen3];
+export const families: readonly Family[] = [
+  llama,
+  mistral,
+  mixtral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3,
+  phi3,
+  olmo2,
+  smollm3,
+  granite,
+  baichuan,
+];
 
 /** The family of a model type; undefined where there is none. */
 export const familyOf = (modelType: string): Family | undefined =>
   families.find(({ types }) => types.includes(modelType));
+
+/** The family of the text model in a multimodal one; undefined where the type is no such. */
+export const familyWithin = (modelType: unknown): Family | undefined =>
+  families.find(({ within }) => within?.types.includes(modelType as string));
 
 export const modelTypes = (): string[] => families.flatMap(({ types }) => types);
 
@@ -32,6 +58,7 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
     });
   const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
+  checkAngles(read, description);
   refusePartialRotation(read);
   refuseUnknownKeys(read);
   return read.notes.length ? { ...description, notes: read.notes } : description;

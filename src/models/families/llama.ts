@@ -13,11 +13,13 @@ const describe =
     const config = readConfig(read, hasWindow ? {} : { slidingWindow: undefined });
     const activation = readActivation(read);
     const windows = layerWindows(read, config);
+    // As programs that read Llama's layers with Qwen2's biases call it.
+    const bias = read.flag('qkv_bias') ? 'inputs' : undefined;
     return {
       config,
       ...vocabulary(config),
       layers: windows.map((window, layer) => ({
-        attention: groupedAttention(config, layer, { window }),
+        attention: groupedAttention(config, layer, { window, bias }),
         mlp: gatedMlp(config, layer, activation),
       })),
       conventions: {
@@ -37,7 +39,13 @@ export const llama: Family = {
     ...{ hidden_act: 'silu', rms_norm_eps: 1e-6, rope_theta: 10000 },
   },
   varies: ['attentionBias', 'mlpBias'],
-  gguf: { architectures: ['llama', 'deci'] },
+  gguf: {
+    architectures: ['llama', 'deci'],
+    keys: ({ file }) => {
+      const has = (end: string): boolean => file.tensorNames().some((name) => name.endsWith(end));
+      return has('attn_q.bias') && !has('attn_output.bias') ? { attention_bias: false, qkv_bias: true } : {};
+    },
+  },
   describe: describe('LlamaForCausalLM', { hasWindow: false }),
 };
 

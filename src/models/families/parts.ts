@@ -2,10 +2,8 @@
  * The parts that most families are made of, with the names of their tensors. D hidden, I intermediate, H heads, K
  * key-value heads, d head size, V vocabulary, E experts.
  */
-import { shownValue } from '../../checkpoint/index.js';
 import type { Activation } from '../../engine/index.js';
 import type { ModelConfig } from '../config.js';
-import type { ConfigReader } from '../configReader.js';
 import type {
   AttentionDescription,
   EmbeddingDescription,
@@ -13,62 +11,25 @@ import type {
   HeadDescription,
   MixtureDescription,
 } from '../description.js';
-import type { FusedForm, ModuleKind, WeightRole, WeightSpec } from '../weights.js';
+import type { FusedForm, MadeOf, WeightRole, WeightSpec } from '../weights.js';
+import { moduleNorms, type Norms } from './norms.js';
+import { fusedForms, projection, vector, type Fused, type Place } from './weightParts.js';
 
-/** Where a module's weights lie. */
-export interface Place {
-  readonly module: ModuleKind;
-  readonly layer: number;
-}
+export { readActivation } from './activations.js';
 
-/** A vector of a module: a norm's gain, say. `key` is its place among the module's weights. */
-export const vector = (
-  { module, layer }: Place,
-  role: WeightRole,
-  key: string,
-  size: number,
-  names: { readonly hf: string; readonly gguf: string },
-): WeightSpec => ({
-  module,
-  layer,
-  role,
-  path: `${module}.${key}`,
-  shape: [size],
-  use: 'vector',
-  names: { hf: `model.layers.*.${names.hf}`, gguf: `blk.*.${names.gguf}` },
-  forms: [],
-});
-
-export interface ProjectionOptions {
-  readonly bias?: boolean;
-  readonly rotates?: boolean;
-  readonly forms?: readonly FusedForm[];
-}
-
-/** A projection's weight [out, in], and its bias where it has one; names without `.weight` and `.bias`. */
-export function projection(
-  { module, layer }: Place,
-  role: WeightRole,
-  key: string,
-  [out, width]: readonly [number, number],
-  names: { readonly hf: string; readonly gguf: string },
-  { bias = false, rotates, forms = [] }: ProjectionOptions = {},
-): WeightSpec[] {
-  const part = (kind: 'weight' | 'bias'): Pick<WeightSpec, 'module' | 'layer' | 'path' | 'projection' | 'names'> => ({
-    module,
-    layer,
-    path: `${module}.${key}.${kind}`,
-    projection: `${module}.${key}`,
-    names: { hf: `model.layers.*.${names.hf}.${kind}`, gguf: `blk.*.${names.gguf}.${kind}` },
-  });
-  const weight: WeightSpec = { ...part('weight'), role, shape: [out, width], use: 'linear', forms, rotates };
-  return bias
-    ? [weight, { ...part('bias'), role: 'bias', of: role, shape: [out], use: 'vector', forms: [], rotates }]
-    : [weight];
+export interface VocabularyOptions extends Pick<HeadDescription, 'scale' | 'softCap'> {
+  /** Multiplies the embedding's rows. @defaultValue 1 */
+  readonly embeddingScale?: number;
+  readonly norms?: Norms;
+  /** Of the head, where it is not the embedding. @defaultValue it is what is stored */
+  readonly headMade?: MadeOf;
 }
 
 /** Embedding and head, one weight where they are tied. */
-export function vocabulary({ vocabSize: V, hiddenSize: D, tieWordEmbeddings: tied, rmsNormEps }: ModelConfig): {
+export function vocabulary(
+  { vocabSize: V, hiddenSize: D, tieWordEmbeddings: tied, rmsNormEps }: ModelConfig,
+  { embeddingScale, norms = {}, headMade, ...o }: VocabularyOptions = {},
+): {
   readonly embedding: EmbeddingDescription;
   readonly head: HeadDescription;
 } {
@@ -79,7 +40,8 @@ export function vocabulary({ vocabSize: V, hiddenSize: D, tieWordEmbeddings: tie
     use: WeightSpec['use'],
     hf: string,
     gguf: string,
-  ): WeightSpec => ({ role, path, shape, use, names: { hf, gguf }, forms: [] });
+    made?: MadeOf,
+  ): WeightSpec => ({ role, path, shape, use, names: { hf, gguf }, forms: [], ...(made && { made }) });
   return {
     embedding: {
       weight: global(
@@ -90,76 +52,120 @@ export function vocabulary({ vocabSize: V, hiddenSize: D, tieWordEmbeddings: tie
         'model.embed_tokens.weight',
         'token_embd.weight',
       ),
+      ...(embeddingScale !== undefined && { scale: embeddingScale }),
     },
     head: {
+      ...o,
       norm: {
         epsilon: rmsNormEps,
-        weight: global('norm', 'norm', [D], 'vector', 'model.norm.weight', 'output_norm.weight'),
+        weight: global('norm', 'norm', [D], 'vector', 'model.norm.weight', 'output_norm.weight', norms.made),
       },
-      weight: tied ? undefined : global('head', 'head', [V, D], 'linear', 'lm_head.weight', 'output.weight'),
+      weight: tied ? undefined : global('head', 'head', [V, D], 'linear', 'lm_head.weight', 'output.weight', headMade),
     },
   };
 }
 
-/** `o(attention(q(norm(x)), k(norm(x)), v(norm(x))))`, as Llama has it. */
+export interface GroupedAttentionOptions extends Partial<
+  Pick<AttentionDescription, 'multiplier' | 'rope' | 'rotaryDim' | 'scale' | 'slopes' | 'softCap' | 'window'>
+> {
+  readonly queryKeyNorm?: 'head' | 'all';
+  readonly norms?: Norms;
+  /** Which projections have biases: those that read the stream, or all. @defaultValue by the config's `attentionBias` */
+  readonly bias?: 'inputs' | 'all' | 'none';
+  /** Queries, keys and values in one tensor. */
+  readonly fused?: Fused;
+}
+
+/** `o(attention(q(norm(x)), k(norm(x)), v(norm(x))))`, as Llama has it but for what is said. */
 export function groupedAttention(
   c: ModelConfig,
   layer: number,
-  o: { readonly window?: number; readonly queryKeyNorm?: 'head' } = {},
+  { queryKeyNorm, norms = {}, bias = c.attentionBias ? 'all' : 'none', fused, ...o }: GroupedAttentionOptions = {},
 ): AttentionDescription {
   const at: Place = { module: 'attention', layer };
   const [D, H, K, d] = [c.hiddenSize, c.numAttentionHeads, c.numKeyValueHeads, c.headDim];
-  const project = (role: WeightRole, name: string, out: number, width: number, rotates = false): WeightSpec[] =>
+  const input = (role: WeightRole, name: string, heads: number, firstHead: number, rotates = false): WeightSpec[] =>
     projection(
       at,
       role,
       name,
-      [out, width],
-      { hf: `self_attn.${name}_proj`, gguf: name === 'o' ? 'attn_output' : `attn_${name}` },
-      { bias: c.attentionBias, rotates },
+      [heads * d, D],
+      { hf: `self_attn.${name}_proj`, gguf: `attn_${name}` },
+      { bias: bias !== 'none', rotates, forms: fusedForms(fused, firstHead * d, heads * d) },
     );
-  const headNorm = (role: WeightRole, name: string): WeightSpec =>
-    vector(at, role, `${name}Norm`, d, { hf: `self_attn.${name}_norm.weight`, gguf: `attn_${name}_norm.weight` });
+  const headNorm = (role: WeightRole, name: string, heads: number): WeightSpec =>
+    vector(
+      at,
+      role,
+      `${name}Norm`,
+      queryKeyNorm === 'all' ? heads * d : d,
+      { hf: `self_attn.${name}_norm.weight`, gguf: `attn_${name}_norm.weight` },
+      norms.made,
+    );
+  const { normWeights, ...around } = moduleNorms(c, at, norms);
   return {
     kind: 'attention',
-    norm: { epsilon: c.rmsNormEps },
+    ...around,
     heads: H,
     keyValueHeads: K,
     headDim: d,
     scale: d ** -0.5,
-    window: o.window,
+    window: undefined,
     rope: c.rope,
-    queryKeyNorm: o.queryKeyNorm && { over: o.queryKeyNorm, epsilon: c.rmsNormEps },
+    queryKeyNorm: queryKeyNorm && { over: queryKeyNorm, epsilon: c.rmsNormEps },
+    ...o,
     weights: [
-      vector(at, 'norm', 'norm', D, { hf: 'input_layernorm.weight', gguf: 'attn_norm.weight' }),
-      ...project('query', 'q', H * d, D, true),
-      ...project('key', 'k', K * d, D, true),
-      ...project('value', 'v', K * d, D),
-      ...project('output', 'o', D, H * d),
-      ...(o.queryKeyNorm ? [headNorm('queryNorm', 'q'), headNorm('keyNorm', 'k')] : []),
+      ...normWeights,
+      ...input('query', 'q', H, 0, true),
+      ...input('key', 'k', K, H, true),
+      ...input('value', 'v', K, H + K),
+      ...projection(
+        at,
+        'output',
+        'o',
+        [D, H * d],
+        { hf: 'self_attn.o_proj', gguf: 'attn_output' },
+        { bias: bias === 'all', rotates: false },
+      ),
+      ...(queryKeyNorm ? [headNorm('queryNorm', 'q', H), headNorm('keyNorm', 'k', K)] : []),
     ],
   };
 }
 
-const mlpNorm = (c: ModelConfig, at: Place): WeightSpec =>
-  vector(at, 'norm', 'norm', c.hiddenSize, { hf: 'post_attention_layernorm.weight', gguf: 'ffn_norm.weight' });
+export interface GatedMlpOptions extends Pick<GatedMlpDescription, 'multiplier'> {
+  readonly norms?: Norms;
+  /** Gate and up in one tensor. */
+  readonly fused?: Fused;
+}
 
-/** `down(activation(gate(norm(x))) * up(norm(x)))` */
-export function gatedMlp(c: ModelConfig, layer: number, activation: Activation): GatedMlpDescription {
+/** `down(activation(gate(norm(x))) * up(norm(x)))`, with a norm behind or a multiplier where that is said. */
+export function gatedMlp(
+  c: ModelConfig,
+  layer: number,
+  activation: Activation,
+  { norms = {}, fused, ...o }: GatedMlpOptions = {},
+): GatedMlpDescription {
   const at: Place = { module: 'mlp', layer };
   const [D, I] = [c.hiddenSize, c.intermediateSize];
-  const project = (role: WeightRole, name: string, out: number, width: number): WeightSpec[] =>
-    projection(at, role, name, [out, width], { hf: `mlp.${name}_proj`, gguf: `ffn_${name}` }, { bias: c.mlpBias });
+  const project = (
+    role: WeightRole,
+    name: string,
+    shape: readonly [number, number],
+    forms: FusedForm[],
+  ): WeightSpec[] =>
+    projection(at, role, name, shape, { hf: `mlp.${name}_proj`, gguf: `ffn_${name}` }, { bias: c.mlpBias, forms });
+  const { normWeights, ...around } = moduleNorms(c, at, norms);
   return {
     kind: 'gated',
-    norm: { epsilon: c.rmsNormEps },
+    ...around,
     intermediateSize: I,
     activation,
+    ...o,
     weights: [
-      mlpNorm(c, at),
-      ...project('gate', 'gate', I, D),
-      ...project('up', 'up', I, D),
-      ...project('output', 'down', D, I),
+      ...normWeights,
+      ...project('gate', 'gate', [I, D], fusedForms(fused, 0, I)),
+      ...project('up', 'up', [I, D], fusedForms(fused, I, I)),
+      ...project('output', 'down', [D, I], []),
     ],
   };
 }
@@ -199,13 +205,14 @@ export function mixture(
     names: { hf: within(names[name]), gguf: `blk.*.ffn_${name}_exps.weight` },
     forms: [fused],
   });
+  const { normWeights, ...around } = moduleNorms(c, at);
   return {
     kind: 'mixture',
-    norm: { epsilon: c.rmsNormEps },
+    ...around,
     intermediateSize: I,
     ...o,
     weights: [
-      mlpNorm(c, at),
+      ...normWeights,
       {
         ...at,
         role: 'router',
@@ -221,18 +228,4 @@ export function mixture(
       expert('output', 'down', D, I, { tensor: within('mlp.experts.down_proj'), from: 0, to: D }),
     ],
   };
-}
-
-const activations: Readonly<Record<string, Activation>> = {
-  silu: 'silu',
-  swish: 'silu',
-};
-
-/** `hidden_act`, which some families call `hidden_activation`. */
-export function readActivation(read: ConfigReader): Activation {
-  const name = read.value('hidden_act') ?? read.value('hidden_activation');
-  const found = typeof name === 'string' && Object.hasOwn(activations, name) ? activations[name] : undefined;
-  if (!found)
-    read.fail(`hidden_act ${shownValue(name)} is not supported`, `${Object.keys(activations).join(', ')} are`);
-  return found;
 }

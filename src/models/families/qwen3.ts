@@ -1,6 +1,6 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
-import { layerWindows } from './layerWindows.js';
+import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Qwen3 (Qwen Team, 2025): a Llama whose queries and keys are normed head by head before they turn. */
@@ -15,17 +15,16 @@ export const qwen3: Family = {
   varies: ['attentionBias'],
   gguf: { architectures: ['qwen3'] },
   describe: (read) => {
-    // A number in `sliding_window` means nothing without the switch; with it, layers from `max_window_layers` on slide.
-    const [slides, first] = [read.flag('use_sliding_window'), read.number('max_window_layers')];
-    const config = readConfig(read, slides ? {} : { slidingWindow: undefined });
+    const config = readConfig(read, switchedWindow(read));
     const activation = readActivation(read);
-    const named = read.value('layer_types') !== undefined;
+    const first = read.number('max_window_layers');
+    const slides = slidingLayers(read, config, (layer) => layer >= first);
     return {
       config,
       ...vocabulary(config),
-      layers: layerWindows(read, config).map((window, layer) => ({
+      layers: slides.map((slides, layer) => ({
         attention: groupedAttention(config, layer, {
-          window: named || layer >= first ? window : undefined,
+          window: slides ? config.slidingWindow : undefined,
           queryKeyNorm: 'head',
         }),
         mlp: gatedMlp(config, layer, activation),
@@ -34,6 +33,7 @@ export const qwen3: Family = {
         architecture: 'Qwen3ForCausalLM',
         head: 'lm_head',
         gguf: { architecture: 'qwen3', rotaryPairs: false },
+        layerKeys: config.slidingWindow === undefined ? {} : layerTypes(slides),
       },
     };
   },

@@ -48,7 +48,7 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
     head_dim: headDim,
     max_position_embeddings: keys.number('context_length', 2048),
     rms_norm_eps: keys.number('attention.layer_norm_rms_epsilon'),
-    ...(await ggufRope(keys, contents, headDim)),
+    ...(await ggufRope(keys, contents, rotary)),
     ...(rotary === headDim ? {} : { partial_rotary_factor: rotary / headDim }),
     tie_word_embeddings: contents.isTied,
     attention_bias: contents.hasAttentionBias,

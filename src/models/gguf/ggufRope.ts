@@ -1,23 +1,37 @@
 import { readValues, type GgufContents, type JsonObject } from '../../checkpoint/index.js';
+import type { WeightSource } from '../../engine/index.js';
 import { ropeFrequencies } from '../rope.js';
 import type { GgufKeys } from './ggufKeys.js';
 
-/** How queries and keys turn, under the keys of `config.json`: `rope_theta`, and `rope_scaling` where they are stretched. */
-export async function ggufRope(keys: GgufKeys, contents: GgufContents, headDim: number): Promise<JsonObject> {
+/**
+ * How `turning` values of queries and keys turn, under the keys of `config.json`: `rope_theta`, and `rope_scaling` where they
+ * are stretched.
+ */
+export async function ggufRope(keys: GgufKeys, contents: GgufContents, turning: number): Promise<JsonObject> {
   const theta = keys.number('rope.freq_base', 10000);
-  const scaling = await ropeScaling(keys, contents, theta, headDim);
+  const scaling = await ropeScaling(keys, contents, theta, turning);
   return { rope_theta: theta, ...(scaling ? { rope_scaling: scaling } : {}) };
 }
 
 async function ropeScaling(
   keys: GgufKeys,
-  { ropeDivisors }: GgufContents,
+  { ropeDivisors, longFactors, shortFactors }: GgufContents,
   theta: number,
-  headDim: number,
+  turning: number,
 ): Promise<JsonObject | undefined> {
   const type = keys.optionalText('rope.scaling.type') ?? 'none';
   const factor = keys.optionalNumber('rope.scaling.factor') ?? keys.optionalNumber('rope.scale_linear') ?? 1;
   const original = keys.optionalNumber('rope.scaling.original_context_length');
+  const originalLength = original === undefined ? {} : { original_max_position_embeddings: original };
+  const attentionFactor = keys.number('rope.scaling.attn_factor', 1);
+  if (longFactors && shortFactors)
+    return {
+      rope_type: 'longrope',
+      long_factor: await factorsOf(keys, longFactors, turning),
+      short_factor: await factorsOf(keys, shortFactors, turning),
+      ...originalLength,
+      attention_factor: attentionFactor,
+    };
   switch (type) {
     case 'none':
       break;
@@ -25,11 +39,11 @@ async function ropeScaling(
       if (factor !== 1) return { rope_type: 'linear', factor };
       break;
     case 'yarn': {
-      const attention = keys.number('rope.scaling.attn_factor', 1) * keys.number('rope.scaling.yarn_attn_factor', 1);
+      const attention = attentionFactor * keys.number('rope.scaling.yarn_attn_factor', 1);
       return {
         rope_type: 'yarn',
         factor,
-        ...(original === undefined ? {} : { original_max_position_embeddings: original }),
+        ...originalLength,
         // llama.cpp multiplies the usual one.
         ...(attention === 1 ? {} : { attention_factor: attention * (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1) }),
         beta_fast: keys.number('rope.scaling.yarn_beta_fast', 32),
@@ -41,11 +55,17 @@ async function ropeScaling(
       return { rope_type: type, factor };
   }
   if (!ropeDivisors) return undefined;
-  const divisors = await readValues(ropeDivisors);
-  if (divisors.length !== headDim / 2)
-    keys.fail(`tensor ${ropeDivisors.name} is [${divisors.length}], but heads of ${headDim} need [${headDim / 2}]`);
-  const found = llama3Scaling(divisors, theta, headDim);
+  const divisors = Float32Array.from(await factorsOf(keys, ropeDivisors, turning));
+  const found = llama3Scaling(divisors, theta, turning);
   return found ?? keys.fail(`tensor ${ropeDivisors.name} divides the rotary angles otherwise than Llama 3 does`);
+}
+
+/** One for each pair of values that turns. */
+async function factorsOf(keys: GgufKeys, source: WeightSource, turning: number): Promise<number[]> {
+  const values = await readValues(source);
+  if (values.length !== turning / 2)
+    keys.fail(`tensor ${source.name} is [${values.length}], but ${turning} values that turn need [${turning / 2}]`);
+  return Array.from(values);
 }
 
 /**

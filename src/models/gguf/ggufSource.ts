@@ -5,7 +5,9 @@ import {
   floatType,
   ggufTokenizerFiles,
   rowsOf,
-  ropeDivisorsTensor,
+  joinedInt4,
+  joinedSource,
+  ropeTensors,
   rotaryOrdered,
   rotaryOrderedInt4,
   sliceInt4,
@@ -22,19 +24,21 @@ import {
   type Tokenizer,
   type TokenizerFiles,
 } from '../../checkpoint/index.js';
-import { UserError, decodeFloats, sizeOf, type Int4Source, type WeightSource } from '../../engine/index.js';
+import { UserError, decodeFloats, sizeOf, type Int4Source, type Shape, type WeightSource } from '../../engine/index.js';
 import { allWeights, type ModelDescription } from '../description.js';
 import { recordedDrops } from '../drops.js';
 import { describeModel } from '../families/index.js';
 import { heldBy } from '../held.js';
+import { storedSource } from '../madeWeight.js';
 import { isDropped } from '../size.js';
-import { ggufName, tensorNames, type WeightSpec } from '../weights.js';
+import { fusedGgufName, ggufName, ownNames, type WeightSpec } from '../weights.js';
 import { ggufConfig } from './ggufConfig.js';
 
-/** Where a tensor of the model lies: rows of a tensor of the file, perhaps in another order. */
+/** Where a weight lies: rows of a tensor of the file, perhaps in another order. */
 interface Place {
+  readonly weight: WeightSpec;
   readonly tensor: string;
-  /** Rows [from, to), of one expert. */
+  /** Rows [from, to), of one expert, or of a tensor that holds several weights. */
   readonly part?: readonly [from: number, to: number];
   /** Of heads whose rows are put back in the order of Hugging Face. */
   readonly headDim?: number;
@@ -53,7 +57,8 @@ export class GgufSource implements ModelSource {
   private constructor(
     private readonly file: GgufFile,
     readonly config: JsonObject,
-    private readonly places: ReadonlyMap<string, Place>,
+    /** Of each tensor of the model, the weights that it is made of, one above the other. */
+    private readonly places: ReadonlyMap<string, readonly Place[]>,
     private readonly exact: boolean,
   ) {}
 
@@ -101,27 +106,40 @@ export class GgufSource implements ModelSource {
   }
 
   info(name: string): StoredTensor {
-    const { tensor, part } = this.#place(name);
-    const { dtype, shape, bytes } = this.file.info(tensor);
-    if (!part) return { dtype, shape, bytes };
-    const rows = part[1] - part[0];
-    return { dtype, shape: [rows, ...shape.slice(-1)], bytes: (bytes * rows) / sizeOf(shape.slice(0, -1)) };
+    const parts = this.#parts(name).map(({ tensor, part }): StoredTensor => {
+      const { dtype, shape, bytes } = this.file.info(tensor);
+      if (!part) return { dtype, shape, bytes };
+      const rows = part[1] - part[0];
+      return { dtype, shape: [rows, ...shape.slice(-1)], bytes: (bytes * rows) / sizeOf(shape.slice(0, -1)) };
+    });
+    const [{ dtype, shape }] = parts;
+    const sum = (of: (part: StoredTensor) => number): number => parts.reduce((all, part) => all + of(part), 0);
+    const joined = parts.length > 1 ? [sum((part) => part.shape[0]), ...shape.slice(1)] : shape;
+    return { dtype, shape: joined, bytes: sum(({ bytes }) => bytes) };
   }
 
   source(name: string): WeightSource {
-    const { tensor, part, headDim } = this.#place(name);
-    const stored = this.file.source(tensor);
-    const ordered = headDim === undefined ? stored : rotaryOrdered(stored, headDim, 'halves');
-    const held = this.exact || floatType(this.file.type(tensor)) ? ordered : castSource(ordered, 'bfloat16');
-    return part ? sliceSource(held, ...part, name) : { ...held, name };
+    const parts = this.#parts(name).map(({ weight, tensor, part, headDim }) => {
+      const stored = this.file.source(tensor);
+      const own = part ? sliceSource(stored, ...part, name) : stored;
+      const ordered = headDim === undefined ? own : rotaryOrdered(own, headDim, 'halves');
+      const held = this.exact || floatType(this.file.type(tensor)) ? ordered : castSource(ordered, 'bfloat16');
+      return storedSource(held, weight);
+    });
+    return parts.length > 1 ? joinedSource(parts, name) : { ...parts[0], name };
   }
 
   int4(name: string): PackedWeight | undefined {
-    const { tensor, part, headDim } = this.#place(name);
-    const stored = this.exact ? undefined : this.file.int4(tensor);
-    if (!stored) return undefined;
-    const ordered = headDim === undefined ? stored : rotaryOrderedInt4(stored, headDim, 'halves')!;
-    return new BlockWeight(part ? sliceInt4(ordered, ...part, name) : { ...ordered, name });
+    if (this.exact) return undefined;
+    const parts = this.#parts(name).flatMap(({ weight, tensor, part, headDim }) => {
+      const stored = weight.made ? undefined : this.file.int4(tensor);
+      if (!stored) return [];
+      const own = part ? sliceInt4(stored, ...part, name) : { ...stored, name };
+      return headDim === undefined ? [own] : [rotaryOrderedInt4(own, headDim, 'halves')!];
+    });
+    if (parts.length < this.#parts(name).length) return undefined;
+    const joined = parts.length > 1 ? joinedInt4(parts, name) : parts[0];
+    return joined && new BlockWeight(joined);
   }
 
   stored(name: string): RawTensor[] {
@@ -151,10 +169,10 @@ export class GgufSource implements ModelSource {
     return this.close();
   }
 
-  #place(name: string): Place {
-    const place = this.places.get(name);
-    if (!place) throw new UserError(`${this.folder} has no tensor for ${name}`);
-    return place;
+  #parts(name: string): readonly Place[] {
+    const parts = this.places.get(name);
+    if (!parts) throw new UserError(`${this.folder} has no tensor for ${name}`);
+    return parts;
   }
 }
 
@@ -177,20 +195,22 @@ class BlockWeight implements PackedWeight {
   }
 }
 
-function placesOf(file: GgufFile, description: ModelDescription): Map<string, Place> {
+/** Under the names of the family's own files, which may hold several weights in one tensor. */
+function placesOf(file: GgufFile, description: ModelDescription): Map<string, Place[]> {
   const drops = recordedDrops(description.config);
-  const places = new Map<string, Place>();
+  const places = new Map<string, Place[]>();
   for (const weight of allWeights(description)) {
-    const tensor = ggufName(weight);
+    const fused = fusedGgufName(weight);
+    const tensor = fused ?? ggufName(weight);
     if (isDropped(drops, weight) || !file.has(tensor)) continue;
     const headDim = headSize(description, weight);
+    const form = fused === undefined ? undefined : weight.forms.find(({ gguf }) => gguf)!;
     const rows = weight.use === 'experts' ? weight.shape[1] : undefined;
-    for (const [expert, name] of tensorNames(weight).entries())
-      places.set(name, {
-        tensor,
-        headDim,
-        part: rows === undefined ? undefined : [expert * rows, (expert + 1) * rows],
-      });
+    for (const [expert, name] of ownNames(weight).entries()) {
+      const part = rows === undefined ? form && [form.from, form.to] : [expert * rows, (expert + 1) * rows];
+      const place: Place = { weight, tensor, headDim, part: part as Place['part'] };
+      places.set(name, [...(places.get(name) ?? []), place]);
+    }
   }
   return places;
 }
@@ -205,22 +225,29 @@ function checkTensors(file: GgufFile, description: ModelDescription): void {
   const fail = (problem: string, hint?: string): never => {
     throw new UserError(`${file.path}: ${problem}`, { hint });
   };
-  const known = new Set([ropeDivisorsTensor]);
-  const missing: WeightSpec[] = [];
-  for (const weight of allWeights(description)) {
-    const name = ggufName(weight);
+  const known = new Set<string>(ropeTensors);
+  const missing: { name: string; shape: Shape }[] = [];
+  const weights = allWeights(description);
+  const fusedRows = (name: string): number =>
+    Math.max(
+      ...weights.flatMap(({ forms, layer }) =>
+        fusedGgufName({ forms, layer }) === name ? forms.map(({ to }) => to) : [],
+      ),
+    );
+  for (const weight of weights) {
+    const fused = fusedGgufName(weight);
+    const name = fused ?? ggufName(weight);
+    if (known.has(name)) continue;
     known.add(name);
     if (isDropped(drops, weight)) continue;
-    if (!file.has(name)) missing.push(weight);
-    else if (file.info(name).shape.join() !== weight.shape.join())
-      fail(`tensor ${name} is [${file.info(name).shape.join(',')}], but its metadata say [${weight.shape.join(',')}]`);
+    const shape = fused === undefined ? weight.shape : [fusedRows(fused), ...weight.shape.slice(1)];
+    if (!file.has(name)) missing.push({ name, shape });
+    else if (file.info(name).shape.join() !== shape.join())
+      fail(`tensor ${name} is [${file.info(name).shape.join(',')}], but its metadata say [${shape.join(',')}]`);
   }
   if (missing.length) {
     const more = missing.length > 1 ? `, and ${missing.length - 1} more are` : '';
-    fail(
-      `tensor ${ggufName(missing[0])} [${missing[0].shape.join(',')}] is missing${more}`,
-      'is the download complete?',
-    );
+    fail(`tensor ${missing[0].name} [${missing[0].shape.join(',')}] is missing${more}`, 'is the download complete?');
   }
   const extra = file.tensorNames().find((name) => !known.has(name));
   if (extra !== undefined)

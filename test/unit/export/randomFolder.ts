@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
 import { createBatch, createEngine, type Engine } from '../../../src/engine/index.js';
 import {
+  joinedSource,
   openCheckpoint,
   stackedSource,
   tensorOfSource,
@@ -15,14 +16,18 @@ import {
 import {
   Model,
   allWeights,
+  byTensor,
   describeConfig,
   describeModel,
   loadModel,
+  ownForm,
+  ownNames,
   randomParameters,
   tensorNames,
   type Drops,
   type ModelConfig,
   type PartialConfig,
+  type WeightSpec,
 } from '../../../src/models/index.js';
 
 const tokenizer = fileURLToPath(new URL('../../fixtures/tokenizer', import.meta.url));
@@ -52,6 +57,8 @@ const ropeNames: Readonly<Record<string, string>> = {
   betaFast: 'beta_fast',
   betaSlow: 'beta_slow',
   truncate: 'truncate',
+  shortFactors: 'short_factor',
+  longFactors: 'long_factor',
 };
 
 /** As transformers v4 writes it. */
@@ -99,12 +106,19 @@ export async function writeRandomFolder(
   if (config.vocabSize === 320)
     for (const name of ['tokenizer.json', 'tokenizer_config.json'])
       await copyFile(join(tokenizer, name), join(folder, name));
-  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...rawConfig(config), ...o.extra }));
+  const raw = { ...rawConfig(config), ...partial.familyKeys, ...o.extra };
+  await writeFile(join(folder, 'config.json'), JSON.stringify(raw));
   const weights = allWeights(description);
   const parameters = randomParameters(weights, o.seed ?? 1);
+  const ownTensor = (weight: WeightSpec): string | undefined => ownForm(weight) && ownNames(weight)[0];
   await writeWeights(
     folder,
-    weights.flatMap(tensorNames).map((name) => tensorOfSource(parameters.source(name))),
+    byTensor(weights, ownTensor).flatMap(({ tensor, items }) => {
+      const sources = items.flatMap(tensorNames).map((name) => parameters.source(name));
+      return tensor === undefined
+        ? sources.map((source) => tensorOfSource(source))
+        : [tensorOfSource(joinedSource(sources, tensor))];
+    }),
   );
   return config;
 }

@@ -19,7 +19,7 @@ describe('frequencies', () => {
     fc.assert(
       fc.property(ropeParameters(), headDims, (rope, headDim) => {
         const { inverse } = ropeFrequencies(rope, headDim);
-        const factor = rope.type === 'default' ? 1 : rope.factor;
+        const factor = 'factor' in rope ? rope.factor : 1;
         expect(inverse).toHaveLength(headDim / 2);
         inverse.forEach((f, k) => {
           const plain = rope.theta ** ((-2 * k) / headDim);
@@ -159,6 +159,37 @@ describe('a config', () => {
     expect(parse({ rope_scaling: unnamed })).toMatchObject({ originalMaxPositions: 4096 });
   });
 
+  it('YaRN takes the original length from beside the scaling, and its factor from both lengths', () => {
+    const keys = { original_max_position_embeddings: 1024, rope_scaling: { ...yarn, factor: null } };
+    expect(parse(keys)).toMatchObject({ originalMaxPositions: 1024, factor: 4 });
+  });
+
+  it('longrope scales by both lengths, and has other divisors for longer texts', () => {
+    const lists = { short_factor: [1, 2], long_factor: [4, 8] };
+    const rope = parse({ original_max_position_embeddings: 1024, rope_scaling: { type: 'su', ...lists } });
+    const attentionFactor = Math.sqrt(1 + Math.log(4) / Math.log(1024));
+    expect(rope).toEqual({
+      type: 'longrope',
+      theta: 10000,
+      shortFactors: [1, 2],
+      longFactors: [4, 8],
+      originalMaxPositions: 1024,
+      attentionFactor,
+    });
+    expect(ropeFrequencies(rope, 4, 1024)).toEqual({ inverse: Float64Array.of(1, 1 / 200), factor: attentionFactor });
+    expect(ropeFrequencies(rope, 4, 1025).inverse).toEqual(Float64Array.of(1 / 4, 1 / 800));
+  });
+
+  it('dynamic lets the base grow beyond the context', () => {
+    const rope = parse({ rope_scaling: { type: 'dynamic', factor: 2 } });
+    expect(rope).toEqual({ type: 'dynamic', theta: 10000, factor: 2, maxPositions: 4096 });
+    const plain = ropeFrequencies({ type: 'default', theta: 10000 }, 8);
+    expect(ropeFrequencies(rope, 8, 4096)).toEqual(plain);
+    // Twice the context: the base times 3^(8 / 6).
+    const grown = ropeFrequencies({ type: 'default', theta: 10000 * 3 ** (8 / 6) }, 8);
+    expect(ropeFrequencies(rope, 8, 8192)).toEqual(grown);
+  });
+
   it.each([
     [{ attention_factor: 0.5 }, 0.5],
     [{ factor: 1 }, 1],
@@ -175,6 +206,10 @@ describe('a config', () => {
     [{ rope_scaling: { type: 'linear' } }, /^config\.json: the rope scaling needs a number factor/],
     [{ rope_scaling: { type: 'linear', factor: '2' } }, /needs a number factor/],
     [{ rope_theta: '1e4' }, /needs a number rope_theta/],
-    [{ rope_scaling: { ...yarn, rope_type: 'longrope' } }, /^config\.json: rope type "longrope" is not supported/],
+    [{ rope_scaling: { ...yarn, rope_type: 'spiral' } }, /^config\.json: rope type "spiral" is not supported/],
+    [{ rope_scaling: { type: 'yarn' } }, /needs a number factor/],
+    [{ rope_scaling: { type: 'longrope' } }, /needs a list of numbers short_factor, found nothing/],
+    [{ rope_scaling: { type: 'longrope', short_factor: [1, 'a'] } }, /needs a list of numbers short_factor/],
+    [{ rope_scaling: { type: 'dynamic' } }, /needs a number factor/],
   ])('%j is refused', (raw, message) => expect(() => parse(raw)).toThrow(message));
 });
