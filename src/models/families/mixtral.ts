@@ -1,7 +1,8 @@
 import { readConfig } from '../config.js';
 import { layerWindows } from './layerWindows.js';
 import type { Family } from './family.js';
-import { groupedAttention, mixture, readActivation, vocabulary } from './parts.js';
+import { mixture } from './mixtures.js';
+import { groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Names of the files; newer versions of transformers call them otherwise in memory, and write these. */
 const names = {
@@ -24,10 +25,7 @@ export const mixtral: Family = {
   gguf: {
     architectures: ['llama'],
     experts: true,
-    keys: (file) => ({
-      num_local_experts: file.number('expert_count'),
-      num_experts_per_tok: file.number('expert_used_count', 2),
-    }),
+    keys: (file) => ({ num_local_experts: file.number('expert_count') }),
   },
   describe: (read) => {
     const [experts, topK] = [read.experts('num_local_experts'), read.count('num_experts_per_tok')];

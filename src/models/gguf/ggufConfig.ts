@@ -18,7 +18,8 @@ export const dropKeys: Readonly<Record<keyof Drops, string>> = {
 export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
   const keys = GgufKeys.of(file);
   const contents = ggufContents(file);
-  const family = ggufFamily(keys.architecture, keys.number('expert_count', 0) > 0, file.path);
+  const hasExperts = keys.number('expert_count', 0) > 0;
+  const family = ggufFamily(keys.architecture, hasExperts, file.path);
   // Every layer has a tensor: what lacks both modules is not written.
   const layers = keys.count('block_count', file.tensorNames().length);
   const hidden = keys.count('embedding_length');
@@ -53,6 +54,7 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
     tie_word_embeddings: contents.isTied,
     attention_bias: contents.hasAttentionBias,
     mlp_bias: contents.hasMlpBias,
+    ...(hasExperts ? { num_experts_per_tok: keys.count('expert_used_count') } : {}),
     torch_dtype: mostlyOf(file),
     drop_attn_list: dropped(
       'attention',
