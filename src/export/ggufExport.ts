@@ -1,11 +1,11 @@
 import { basename, resolve } from 'node:path';
 import { GgufFile, floatType, writeFileAtomically, writeGguf, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import { hasExperts, isLlamaLike, type ModelDescription, type RopeParameters } from '../models/index.js';
+import { hasExperts, isLlamaLike, type RopeParameters } from '../models/index.js';
 import { holdsExactly, type ExportJob, type Written } from './exportJob.js';
 import { cardBeside, type ExportType } from './exportOptions.js';
 import { reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
-import { architectureOf } from './ggufArchitecture.js';
+import { architectureOf, unlike } from './ggufArchitecture.js';
 import { ggufMetadata } from './ggufMetadata.js';
 import { ggufModel } from './ggufModel.js';
 import { deciPlan, ggufTensors, ggufTypeOfDType } from './ggufTensors.js';
@@ -73,13 +73,6 @@ function planOf({ model: { config, description }, drops, options: { zero } }: Ex
     );
   return zeroed;
 }
-
-/** What llama.cpp takes for granted of the layers of a plan, and these are not so. */
-const unlike = (description: ModelDescription, { layers }: ExportPlan): string | undefined =>
-  description.conventions.gguf.unlike?.(
-    layers.map(({ original }) => description.layers[original]),
-    description,
-  );
 
 /** Where rotary angles change with the length of a text. */
 function stretchNotes(rope: RopeParameters): string[] {

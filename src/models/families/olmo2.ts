@@ -1,5 +1,6 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
+import { unlikeFullHeads } from './ggufAssumptions.js';
 import type { Norms } from './norms.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -28,7 +29,7 @@ export const olmo2: Family = {
       conventions: {
         architecture: 'Olmo2ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'olmo2', rotaryPairs: false },
+        gguf: { architecture: 'olmo2', rotaryPairs: false, unlike: unlikeFullHeads },
       },
     };
   },
