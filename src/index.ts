@@ -51,6 +51,7 @@ export {
   UnsupportedOpError,
   UseAfterFreeError,
   UserError,
+  WrongEngineError,
   backendNames,
   createBatch,
   createEngine,

@@ -1,4 +1,4 @@
-import { UserError } from '../engine/index.js';
+import { UserError, oneOf, whole, type Options } from '../engine/index.js';
 
 /** What is measured, in llama-bench's terms. */
 export interface BenchTest {
@@ -11,6 +11,14 @@ export interface BenchTest {
   /** Sequences at once. */
   readonly batch: number;
 }
+
+/** What these may be. */
+export const benchTest: Options<BenchTest> = {
+  kind: oneOf(['prefill', 'decode']),
+  tokens: whole(1),
+  depth: whole(0),
+  batch: whole(1),
+};
 
 /** `pp512`, `tg128`, `tg128@d2048`. The batch is not part of the name. */
 export const testName = ({ kind, tokens, depth }: Omit<BenchTest, 'batch'>): string =>

@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
-import { UserError } from '../engine/index.js';
-import type { Model } from '../models/index.js';
+import { UserError, checkOptions, whole } from '../engine/index.js';
+import { memoryOption, type Model } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 import { cachesFit, newCell, sample, type BenchCell, type BenchVariant } from './benchCell.js';
 import { excluded, type BenchReport, type BenchResult } from './benchReport.js';
-import { testName, type BenchTest } from './benchTest.js';
+import { benchTest, testName, type BenchTest } from './benchTest.js';
 import { dropBound, weightBytes } from './dropBound.js';
 import { benchMachine } from './benchMachine.js';
-import { measureTest, type MeasureOptions } from './measureTest.js';
+import { measureOptions, measureTest, type MeasureOptions } from './measureTest.js';
 import { RateMeter, type Rates } from './rates.js';
 import { median, statistics } from './statistics.js';
 
@@ -53,7 +53,7 @@ export async function benchmark(variants: readonly BenchVariant[], options: Benc
                 { ...test, tokens: Math.min(test.tokens, warmUp[test.kind]), depth: 0 },
                 { kv, seed, signal },
               );
-            else await sample(cell, cells, keep, { kv, seed: seed + round, signal });
+            else await sample(cell, cells, keep, { kv, seed: (seed + round) % 2 ** 32, signal });
             onProgress?.(++done, rounds, 'runs');
             await setImmediate();
           }
@@ -129,10 +129,12 @@ function describe(
   };
 }
 
-function check(variants: readonly BenchVariant[], { tests, repeats = 5 }: BenchOptions): void {
+function check(variants: readonly BenchVariant[], options: BenchOptions): void {
+  checkOptions(options, { ...measureOptions, repeats: whole(1), maxMemory: memoryOption });
+  const { tests } = options;
+  for (const test of tests) checkOptions(test, benchTest);
   if (variants.length === 0 || tests.length === 0)
     throw new UserError('a benchmark needs at least one variant and one test');
-  if (!(repeats >= 1)) throw new UserError(`a benchmark needs at least one repeat, found ${repeats}`);
   const twice = variants.find(({ name }, i) => variants.findIndex((other) => other.name === name) < i);
   if (twice) throw new UserError(`two variants are called '${twice.name}'`);
   for (const { name, model } of variants)

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
-import { createBatch, type Engine, type KvCache } from '../engine/index.js';
-import { uniform, type Model } from '../models/index.js';
-import type { BenchTest } from './benchTest.js';
+import { checkOptions, createBatch, oneOf, type Engine, type KvCache, type Options } from '../engine/index.js';
+import { seedOption, uniform, type Model } from '../models/index.js';
+import { benchTest, type BenchTest } from './benchTest.js';
 
 export interface MeasureOptions {
   /** Type of the cached keys and values. @defaultValue 'float32' */
@@ -10,6 +10,9 @@ export interface MeasureOptions {
   readonly seed?: number;
   readonly signal?: AbortSignal;
 }
+
+/** What these may be. */
+export const measureOptions: Options<MeasureOptions> = { kv: oneOf(['float32', 'float16']), seed: seedOption };
 
 /** Tokens of each sequence that a pass takes while the cache is filled to the test's depth. */
 const fillTokens = 512;
@@ -44,6 +47,8 @@ export async function measureTest(
   options: MeasureOptions = {},
   filled?: KvCache,
 ): Promise<number> {
+  checkOptions(test, benchTest);
+  checkOptions(options, measureOptions);
   const { kind, tokens, depth, batch } = test;
   using own = filled ? undefined : await filledCache(model, test, options);
   const cache = filled ?? own!;

@@ -50,9 +50,8 @@ export {
   type WriteOptions,
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
-export { didYouMean, nearest } from './nearest.js';
 export { readWhole } from './readWhole.js';
-export { shownName, shownNames, shownValue } from './shownValue.js';
+export { didYouMean, nearest, shownName, shownNames, shownValue } from '../engine/index.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';

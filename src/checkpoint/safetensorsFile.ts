@@ -34,6 +34,7 @@ const largestKeptBuffer = 16 << 20;
  */
 export class SafetensorsFile {
   #handle?: Promise<FileHandle>;
+  #closed = false;
   #bytesRead: number;
 
   private constructor(
@@ -119,25 +120,10 @@ export class SafetensorsFile {
   /** Any tensor as bytes. */
   raw(name: string): RawTensor {
     const { dtype, shape, bytes } = this.#entry(name);
-    const count = Math.ceil(bytes / pieceBytes);
     const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
-      const buffers = [0, 1].map(() => bytesOf(Math.min(bytes, pieceBytes)));
-      const piece = (at: number): Promise<Uint8Array> => {
-        const begin = at * pieceBytes;
-        return this.#readOf(name, begin, buffers[at % 2].subarray(0, Math.min(pieceBytes, bytes - begin)));
-      };
-      let next = count > 0 ? piece(0) : undefined;
-      try {
-        for (let at = 0; at < count; at++) {
-          const whole = await next!;
-          // While one piece is written, the next is read and looked through.
-          next = at + 1 < count ? piece(at + 1) : undefined;
-          next?.catch(() => undefined);
-          yield whole;
-        }
-      } finally {
-        await next?.catch(() => undefined);
-      }
+      const piece = bytesOf(Math.min(bytes, pieceBytes));
+      for (let done = 0; done < bytes; done += piece.byteLength)
+        yield await this.#readOf(name, done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
     };
     return { name, dtype, shape, read: read.bind(this) };
   }
@@ -150,8 +136,9 @@ export class SafetensorsFile {
     return this.#readOf(name, start, bytesOf(end - start));
   }
 
-  /** Closes the file; reading again opens it again. */
+  /** Closes the file. What is read of it later opens it for that alone. */
   async close(): Promise<void> {
+    this.#closed = true;
     const handle = this.#handle;
     this.#handle = undefined;
     await (await handle?.catch(() => undefined))?.close();
@@ -177,11 +164,18 @@ export class SafetensorsFile {
   }
 
   async #read(begin: number, into: Uint8Array): Promise<Uint8Array> {
-    this.#handle ??= openForReading(this.path).catch((error: unknown) => {
-      this.#handle = undefined;
-      throw error;
-    });
-    await readAt(await this.#handle, this.path, this.dataStart + begin, into);
+    if (!this.#closed)
+      this.#handle ??= openForReading(this.path).catch((error: unknown) => {
+        this.#handle = undefined;
+        throw error;
+      });
+    const kept = this.#handle;
+    const handle = await (kept ?? openForReading(this.path));
+    try {
+      await readAt(handle, this.path, this.dataStart + begin, into);
+    } finally {
+      if (!kept) await handle.close();
+    }
     this.#bytesRead += into.byteLength;
     return into;
   }

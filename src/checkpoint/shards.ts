@@ -1,3 +1,4 @@
+import { checkOptions, whole } from '../engine/index.js';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from './fileError.js';
@@ -37,6 +38,7 @@ export async function writeWeights(
   tensors: readonly TensorToWrite[],
   o: WriteOptions & { shardBytes?: number } = {},
 ): Promise<string[]> {
+  checkOptions(o, { shardBytes: whole(1) });
   const { shardBytes, onProgress, ...options } = o;
   const shards = planShards(tensors, shardBytes);
   if (shards.length <= 1) {

@@ -21,12 +21,13 @@ export async function demoRows(
   ui: Ui,
 ): Promise<SplitRows & { readonly from: string }> {
   const file = join(folder, 'calibration.txt');
-  const length = Math.min(size.length, model.config.maxPositionEmbeddings);
+  const maxLength = model.config.maxPositionEmbeddings;
+  const length = Math.min(size.length, maxLength);
   const there = await access(file).then(
     () => true,
     () => false,
   );
-  if (there) return { ...(await splitRows(tokenizer, [file], { ...size, length })), from: file };
+  if (there) return { ...(await splitRows(tokenizer, [file], { ...size, maxLength })), from: file };
   const { samples, heldOut } = sampledSize;
   const rows = await sampledRows(model, tokenizer, samples + heldOut, length, ui);
   return {

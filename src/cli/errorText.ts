@@ -1,7 +1,14 @@
 import { CommanderError } from 'commander';
-import { CacheError, ShapeError, UnsupportedOpError, UseAfterFreeError, UserError } from '../engine/index.js';
+import {
+  CacheError,
+  ShapeError,
+  UnsupportedOpError,
+  UseAfterFreeError,
+  UserError,
+  WrongEngineError,
+} from '../engine/index.js';
 
-const expected = [UserError, ShapeError, UnsupportedOpError, UseAfterFreeError, CacheError];
+const expected = [UserError, ShapeError, UnsupportedOpError, UseAfterFreeError, WrongEngineError, CacheError];
 
 /** An error as one line: what is wrong and, where known, what to do about it. */
 export function errorText(error: unknown, { verbose = false }: { verbose?: boolean } = {}): string {

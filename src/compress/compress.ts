@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { fingerprintOf } from '../progress/index.js';
 import { claimOutputs, loadTokenizer, writeFolderAtomically } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
-import { checkShapes, engineFor, rowsOfText, versionsOf } from '../jobs/chain.js';
+import { checkJob, checkShapes, engineFor, rowsOfText, versionsOf } from '../jobs/chain.js';
 import type { ComputeOptions, JobOptions } from '../jobs/index.js';
 import { Model, defaultMaxMemory, openModel } from '../models/index.js';
 import { compressReport, type CompressReport } from './compressReport.js';
@@ -38,6 +38,7 @@ export const compressReportFile = 'compress_report.json';
  * `OUT.compress`, from which an interrupted run goes on; it is removed when the result has appeared, whole.
  */
 export async function compress(folder: string, recipe: Recipe, o: CompressOptions): Promise<CompressResult> {
+  checkJob(o);
   const files = recipe.calibration?.files ?? [];
   const work = `${resolve(o.out)}.compress`;
   await using _claim = await claimOutputs({

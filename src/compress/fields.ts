@@ -1,13 +1,5 @@
-import { didYouMean, shownName, shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
-
-/** Reads a value of JSON, or refuses it by its key and what was expected. */
-export type Read<T> = (value: unknown, key: string) => T;
-
-/** `recipe.json: quantize.groupSize must be one of 32, 64, found 48` */
-export function refuse(key: string, expected: string, value: unknown, hint?: string): never {
-  throw new UserError(`${key} must be ${expected}, found ${shownValue(value)}`, { hint });
-}
+import { didYouMean, shownName } from '../checkpoint/index.js';
+import { UserError, refuse, type Read } from '../engine/index.js';
 
 /** What is left out, or null, is `value`. */
 export const fallback =
@@ -16,43 +8,6 @@ export const fallback =
     given === undefined || given === null ? value : read(given, key);
 
 export const optional = <T>(read: Read<T>): Read<T | null> => fallback(read, null);
-
-export const text: Read<string> = (value, key) =>
-  typeof value === 'string' && value !== '' ? value : refuse(key, 'a text', value);
-
-export const flag: Read<boolean> = (value, key) =>
-  typeof value === 'boolean' ? value : refuse(key, 'true or false', value);
-
-export const whole =
-  (least: number): Read<number> =>
-  (value, key) =>
-    Number.isSafeInteger(value) && (value as number) >= least
-      ? (value as number)
-      : refuse(key, `a whole number of at least ${least}`, value);
-
-/** A number for which `fits` holds, in words `expected`. */
-export const number =
-  (expected: string, fits: (value: number) => boolean): Read<number> =>
-  (value, key) =>
-    typeof value === 'number' && fits(value) ? value : refuse(key, expected, value);
-
-export const oneOf =
-  <T extends string | number>(choices: readonly T[]): Read<T> =>
-  (value, key) =>
-    choices.find((one) => one === value) ??
-    refuse(
-      key,
-      choices.length > 1 ? `one of ${choices.join(', ')}` : `'${choices[0]}'`,
-      value,
-      typeof value === 'string' ? didYouMean(value, choices.map(String)) : undefined,
-    );
-
-export const list =
-  <T>(item: Read<T>, least = 0): Read<readonly T[]> =>
-  (value, key) =>
-    Array.isArray(value) && value.length >= least
-      ? value.map((one, i) => item(one, `${key}[${i}]`))
-      : refuse(key, least ? `a list of at least ${least}` : 'a list', value);
 
 /** An object of these keys and no others; `oldNames` are what keys were called before, which still works. */
 export const object =

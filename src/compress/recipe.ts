@@ -1,5 +1,6 @@
 import { int4Methods, type Int4Method } from '../checkpoint/index.js';
 import {
+  alphaOption,
   compensationModes,
   dropMethod,
   metricNames,
@@ -10,12 +11,12 @@ import {
   type DropMethod,
   type MethodRequest,
 } from '../drop/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, flag, list, oneOf, refuse, text, whole, type Read } from '../engine/index.js';
 import { exportFormats, exportTypes, type ExportFormat, type ExportType } from '../export/index.js';
 import type { Drops } from '../models/index.js';
-import { quantizeMethods, type GroupOptions, type QuantizeMethod } from '../quant/index.js';
+import { dampingOption, quantizeMethods, type GroupOptions, type QuantizeMethod } from '../quant/index.js';
 import { rowDefaults } from '../text/index.js';
-import { fallback, flag, list, number, object, oneOf, optional, refuse, text, whole, type Read } from './fields.js';
+import { fallback, object, optional } from './fields.js';
 
 export const recipeSchema = 'llm-drop/recipe/1';
 
@@ -118,10 +119,7 @@ const quantize: Read<RecipeQuantization> = (value, key) => {
     groupSize: fallback(oneOf([32, 64, 128, -1] as const), 128),
     symmetric: optional(flag),
     clip: fallback(oneOf(['none', 'search'] as const), 'none'),
-    damping: fallback(
-      number('a number between 0 and 1', (x) => x > 0 && x < 1),
-      0.01,
-    ),
+    damping: fallback(dampingOption, 0.01),
     expertFloor: fallback(whole(1), 128),
     head: fallback(flag, false),
   })(value, key);
@@ -166,10 +164,7 @@ const recipe = object<Recipe>({
   compensate: optional(
     object<RecipeCompensation>({
       mode: fallback(oneOf(compensationModes), 'all'),
-      alpha: fallback(
-        number('a number of at least 0', (x) => x >= 0),
-        1,
-      ),
+      alpha: fallback(alphaOption, 1),
     }),
   ),
   quantize: optional(quantize),

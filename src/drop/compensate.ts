@@ -1,10 +1,11 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DiskStates, MemoryStates, type HiddenStates } from '../walk/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, checkOptions, oneOf } from '../engine/index.js';
 import {
   addressableBytes,
   defaultMaxMemory,
+  memoryOption,
   modulesOf,
   outputWeight,
   recordedDrops,
@@ -13,9 +14,15 @@ import {
   type Model,
   type Parameters,
 } from '../models/index.js';
-import { compensationPlan, type CompensationMode, type ModuleAt, type Stretch } from './compensatePlan.js';
+import {
+  compensationModes,
+  compensationPlan,
+  type CompensationMode,
+  type ModuleAt,
+  type Stretch,
+} from './compensatePlan.js';
 import { RefitWeights } from './compensateWeights.js';
-import { Compensator, outputOf, type CompensatorOptions, type Refit } from './compensator.js';
+import { Compensator, alphaOption, outputOf, type CompensatorOptions, type Refit } from './compensator.js';
 
 export interface CompensateOptions extends CompensatorOptions {
   /** @defaultValue 'all' */
@@ -50,9 +57,10 @@ export async function compensate(
   rows: readonly Int32Array[],
   options: CompensateOptions = {},
 ): Promise<Compensation> {
+  model.checkAlive();
+  checkOptions(options, { mode: oneOf(compensationModes), alpha: alphaOption, maxMemory: memoryOption });
   const { mode = 'all', alpha = 1, progress } = options;
   if (rows.length === 0) throw new UserError('a refit needs at least one calibration row');
-  if (!(alpha >= 0 && alpha < Infinity)) throw new UserError(`alpha must be a number of at least 0, found ${alpha}`);
   if (model.parameters.quantize)
     throw new UserError('a refit needs the weights as they are stored, not in 4 bits', {
       hint: 'compensate first, then quantize',

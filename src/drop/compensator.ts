@@ -5,6 +5,7 @@ import {
   arraySource,
   decodeFloats,
   firstNotFinite,
+  number,
   type Tensor,
   type WeightSource,
 } from '../engine/index.js';
@@ -43,6 +44,9 @@ export interface CompensationState {
 
 /** Where the state is kept: a `ProgressFile` is one. */
 export type CompensationProgress = SavedProgress<CompensationState>;
+
+/** What `alpha` may be. */
+export const alphaOption = number('a number of at least 0', (alpha) => alpha >= 0 && alpha < Infinity);
 
 export interface CompensatorOptions extends Omit<WalkOptions, 'observer'> {
   /** lambda as a multiple of mean diag(Z'Z). @defaultValue 1 */

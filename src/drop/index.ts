@@ -12,7 +12,13 @@ export {
 } from './compensatePlan.js';
 export { compensationLoss, textLosses, type CompensationLoss, type CompensationRecord } from './compensateReport.js';
 export { RefitWeights } from './compensateWeights.js';
-export type { CompensationProgress, CompensationState, CompensatorOptions, Refit } from './compensator.js';
+export {
+  alphaOption,
+  type CompensationProgress,
+  type CompensationState,
+  type CompensatorOptions,
+  type Refit,
+} from './compensator.js';
 export { methodRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
 export { dropReport, lossReport, lossesAround, measureDrop, type DropReport, type LossReport } from './dropReport.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';

@@ -1,5 +1,5 @@
-import { UserError } from '../engine/index.js';
-import type { Drops, Model } from '../models/index.js';
+import { UserError, checkOptions, flag, list, oneOf, whole, type Options } from '../engine/index.js';
+import { seedOption, type Drops, type Model } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 import { selectWindow } from './consecutive.js';
 import { blankImportance, gateNormImportance, type GateSource } from './gateNorm.js';
@@ -8,7 +8,7 @@ import { withoutDropped, type Importance } from './importance.js';
 import { dropIteratively, type IterativeResult } from './iterative.js';
 import { metricNamed } from './metric.js';
 import { scoreImportance, type ScoreOptions } from './scoreImportance.js';
-import { randomSelector, selectDrops, type Target } from './select.js';
+import { randomSelector, selectDrops, targets, type Target } from './select.js';
 import { mergeDrops } from './writeDropped.js';
 
 /** What scores are made of: three similarities over text, Gate-Norm from the weights, and chance as the control. */
@@ -50,8 +50,22 @@ export interface DropMethod {
   readonly keep: readonly number[];
 }
 
+/** What these may be. */
+export const methodOptions: Options<MethodRequest> = {
+  target: oneOf(targets),
+  count: whole(0),
+  metric: oneOf(metricNames),
+  search: oneOf(searches),
+  iterations: whole(1),
+  consecutive: flag,
+  compat: oneOf(['llm-drop']),
+  seed: seedOption,
+  keep: list(whole(0)),
+};
+
 /** Fills in the defaults, and refuses in one sentence what makes no sense together. */
 export function dropMethod(request: MethodRequest): DropMethod {
+  checkOptions(request, methodOptions);
   const { target, count, metric, search = 'score', iterations = 1, consecutive = false, compat, seed, keep } = request;
   const refuse = (problem: string, hint?: string): never => {
     throw new UserError(problem, { hint });

@@ -1,5 +1,5 @@
-import { UserError, type Tensor } from '../engine/index.js';
-import { addressableBytes, defaultMaxMemory, memoryNeeds, type Model } from '../models/index.js';
+import { UserError, checkOptions, oneOf, type Tensor } from '../engine/index.js';
+import { addressableBytes, defaultMaxMemory, memoryNeeds, memoryOption, type Model } from '../models/index.js';
 import { PeriodicSaver, type SavedProgress } from '../progress/index.js';
 import {
   streamRows,
@@ -57,6 +57,7 @@ export async function scoreSums(
   rows: readonly Int32Array[],
   options: ScoreOptions = {},
 ): Promise<ScoreSums> {
+  checkOptions(options, { maxMemory: memoryOption, spill: oneOf(['always', 'auto']) });
   if (rows.length === 0) throw new UserError('scoring needs at least one calibration row');
   const metric = options.metric ?? cosine;
   const gaps = checkedGaps(options.gaps ?? defaultGaps(model), model.layers.length);

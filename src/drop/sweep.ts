@@ -1,4 +1,4 @@
-import { UserError } from '../engine/index.js';
+import { UserError, checkOptions, flag, whole } from '../engine/index.js';
 import type { LoadedModel } from '../models/index.js';
 import type { SweepRows } from '../text/index.js';
 import { candidates } from './candidates.js';
@@ -36,7 +36,9 @@ export async function sweep(model: LoadedModel, rows: SweepRows, options: SweepO
 }
 
 /** Fails before any work if a point could not be made. */
-function checkSweep(model: LoadedModel, { targets, counts, ...method }: SweepOptions): void {
+function checkSweep(model: LoadedModel, options: SweepOptions): void {
+  checkOptions(options, { speed: flag, speedTokens: whole(1), speedRounds: whole(0) });
+  const { targets, counts, ...method } = options;
   if (targets.length === 0 || counts.length === 0) throw new UserError('a sweep needs a target and a count');
   for (const target of targets)
     for (const count of counts) {

@@ -74,7 +74,7 @@ export class SweepMeasure implements Disposable {
 
   async #speeds(drops: readonly Drops[]): Promise<(number | null)[]> {
     const { speed = true, speedTokens = 16, speedRounds, signal } = this.options;
-    if (!speed) return drops.map(() => null);
+    if (!speed || speedRounds === 0) return drops.map(() => null);
     const context = this.model.config.maxPositionEmbeddings;
     const prompt = this.#rows[0].slice(0, Math.min(promptTokens, Math.ceil(context / 2)));
     const rates = await compareDecodeSpeeds(this.model, drops, prompt, {

@@ -1,35 +1,31 @@
-import { UseAfterFreeError } from './errors.js';
+import { showShape } from './errors.js';
+import { Handle } from './handle.js';
 import type { Ledger } from './ledger.js';
 import type { Storage } from './tensor.js';
 
 /** Running sums on a backend, in float64 where it has it: memory does not grow with what is summed. */
-export class Accumulator {
-  #freed = false;
-
+export class Accumulator extends Handle {
   constructor(
     readonly length: number,
     private readonly inner: Storage,
-    private readonly ledger: Ledger,
+    owner: Ledger,
   ) {
-    ledger.add(this);
-    ledger.scope?.remove(this);
-    ledger.bytes += inner.bytes;
+    super(owner);
+    owner.scope?.remove(this);
+    owner.bytes += inner.bytes;
+  }
+
+  get title(): string {
+    return `accumulator ${showShape([this.length])}`;
   }
 
   get storage(): Storage {
-    if (this.#freed) throw new UseAfterFreeError('an accumulator', [this.length]);
+    this.checkAlive();
     return this.inner;
   }
 
-  dispose(): void {
-    if (this.#freed) return;
-    this.#freed = true;
-    this.ledger.remove(this);
-    this.ledger.bytes -= this.inner.bytes;
+  protected release(): void {
+    this.owner.bytes -= this.inner.bytes;
     this.inner.free();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

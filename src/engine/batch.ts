@@ -1,4 +1,5 @@
 import { UserError } from './errors.js';
+import { refuse, whole } from './given.js';
 
 /** Consecutive tokens of one sequence within a batch. */
 export interface Sequence {
@@ -19,15 +20,30 @@ export interface Batch {
   readonly sequences: readonly Sequence[];
 }
 
-/** A batch of whole sequences, or of their continuations at `starts`, in slots 0, 1, ... */
+const count = whole(0, 2 ** 31 - 1);
+
+/** Token ids as int32. UserError for what is no id, such as 1.5, -1 or 'x'. */
+export function tokenIds(tokens: ArrayLike<number>, name = 'tokens'): Int32Array {
+  if (tokens instanceof Int32Array) return tokens;
+  const ids = Array.from(tokens);
+  const bad = ids.findIndex((id) => (id | 0) !== id || id < 0);
+  if (bad >= 0) refuse(`${name}[${bad}]`, 'a token id, a whole number of at least 0', ids[bad]);
+  return Int32Array.from(ids);
+}
+
+/** A batch of whole sequences, or of their continuations at `starts`, in slots 0, 1, ... UserError for what is no token id. */
 export function createBatch(
   sequences: readonly ArrayLike<number>[],
   starts: readonly number[] = sequences.map(() => 0),
   slots: readonly number[] = sequences.map((_, index) => index),
 ): Batch {
-  const spans = sequences.map(({ length }, index) => ({ slot: slots[index], start: starts[index], length }));
+  const spans = sequences.map(({ length }, index) => ({
+    slot: count(slots[index], `slots[${index}]`),
+    start: count(starts[index], `starts[${index}]`),
+    length,
+  }));
   return {
-    tokens: Int32Array.from(sequences.flatMap((tokens) => Array.from(tokens))),
+    tokens: Int32Array.from(sequences.flatMap((tokens) => Array.from(tokenIds(tokens)))),
     positions: Int32Array.from(spans.flatMap(({ start, length }) => Array.from({ length }, (_, i) => start + i))),
     sequences: spans,
   };

@@ -6,17 +6,13 @@ import { Exclusive } from './exclusive.js';
 import { gatedBy, logitExpression, type Activation, type Expression } from './expression.js';
 import type { Int4Source } from './int4.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
-import { Ledger, type Scope } from './ledger.js';
+import { Ledger, type Memory, type Owned, type Scope } from './ledger.js';
 import { Replays, type Repeated } from './replays.js';
 import * as check from './shapeChecks.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
 import { Weight, type WeightSource, type WeightUse } from './weight.js';
 
-/** Live memory: what was made and not yet freed. */
-export interface Memory {
-  readonly tensors: number;
-  readonly bytes: number;
-}
+let made = 0;
 
 /**
  * Tensors and kernels on one backend. Checks shapes once for all backends, owns lifetimes. Calls only enqueue: nothing
@@ -30,10 +26,15 @@ export interface Memory {
  * ```
  */
 export class Engine {
-  readonly #ledger = new Ledger();
+  /** Of all engines of the program, the backend's name and a number: 'wasm engine 1'. */
+  readonly name: string;
+  readonly #ledger: Ledger;
   readonly #exclusive = new Exclusive();
 
-  constructor(readonly backend: Backend) {}
+  constructor(readonly backend: Backend) {
+    this.name = `${backend.name} engine ${++made}`;
+    this.#ledger = new Ledger(this.name);
+  }
 
   // Lifetimes
 
@@ -42,6 +43,7 @@ export class Engine {
    * over an `await` belongs in `exclusive`, if others may use the engine meanwhile.
    */
   scope(): Scope {
+    this.#ledger.checkOpen();
     return this.#ledger.open();
   }
 
@@ -71,13 +73,19 @@ export class Engine {
     this.#ledger.peakBytes = this.#ledger.bytes;
   }
 
+  /** Frees all that it made, also what is in use: a pass under way ends with a UseAfterFreeError. Harmless when repeated. */
   dispose(): void {
-    this.#ledger.disposeAll();
+    this.#ledger.close();
     this.backend.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Refuses what another engine made, and what is freed, in operation `op`. All operations do so themselves. */
+  checkOwn(op: string, item: Owned): void {
+    this.#ledger.checkOwn(op, item);
   }
 
   #tensor(storage: Storage, shape: Shape, dtype: DType = 'float32'): Tensor {
@@ -88,6 +96,8 @@ export class Engine {
 
   /** From numbers (float32), a Float32Array or an Int32Array; `shape` defaults to one axis. */
   tensor(data: Float32Array | Int32Array | readonly number[], shape: Shape = [data.length]): Tensor {
+    this.#ledger.checkOpen();
+    check.sizes('tensor', shape);
     const values = data instanceof Int32Array || data instanceof Float32Array ? data : Float32Array.from(data);
     if (sizeOf(shape) !== values.length)
       throw new ShapeError('tensor', { shape }, `${values.length} values were given for ${sizeOf(shape)} elements`);
@@ -95,17 +105,19 @@ export class Engine {
   }
 
   zeros(shape: Shape): Tensor {
+    check.sizes('zeros', shape);
     return this.tensor(new Float32Array(sizeOf(shape)), shape);
   }
 
   /** The values, once they are there. A copy: the caller's own. */
-  read(t: Tensor): Promise<Float32Array | Int32Array> {
+  async read(t: Tensor): Promise<Float32Array | Int32Array> {
+    this.#ledger.checkOwn('read', t);
     return this.backend.read(t);
   }
 
   /** `read` of a float32 tensor. */
   async readFloats(t: Tensor): Promise<Float32Array> {
-    check.floats('readFloats', { t });
+    check.floats(this.#ledger, 'readFloats', { t });
     return (await this.backend.read(t)) as Float32Array;
   }
 
@@ -113,7 +125,7 @@ export class Engine {
 
   /** Matrix product, [m, k] x [k, n] -> [m, n]; `transposeA` takes a as [k, m], `transposeB` b as [n, k]. */
   matmul(a: Tensor, b: Tensor, o: { transposeA?: boolean; transposeB?: boolean } = {}): Tensor {
-    check.floats('matmul', { lhs: a, rhs: b });
+    check.floats(this.#ledger, 'matmul', { lhs: a, rhs: b });
     check.rank('matmul', 2, { lhs: a, rhs: b });
     const [m, k] = o.transposeA ? [a.shape[1], a.shape[0]] : a.shape;
     const [inner, n] = o.transposeB ? [b.shape[1], b.shape[0]] : b.shape;
@@ -124,13 +136,13 @@ export class Engine {
 
   /** a + b; b may have a's last sizes only, or a single element. */
   add(a: Tensor, b: Tensor): Tensor {
-    check.broadcast('add', a, b);
+    check.broadcast(this.#ledger, 'add', a, b);
     return this.#tensor(this.backend.map(a, ['add', 'x', 'y'], b), a.shape);
   }
 
   /** a * b elementwise; b may have a's last sizes only, or a single element. */
   multiply(a: Tensor, b: Tensor): Tensor {
-    check.broadcast('multiply', a, b);
+    check.broadcast(this.#ledger, 'multiply', a, b);
     return this.#tensor(this.backend.map(a, ['multiply', 'x', 'y'], b), a.shape);
   }
 
@@ -139,20 +151,20 @@ export class Engine {
    * of x's last sizes, of one number a row ([T, 1] for x [T, D]) or of a single element. As x, float32.
    */
   map(x: Tensor, expression: Expression, y?: Tensor): Tensor {
-    check.map(x, expression, y);
+    check.map(this.#ledger, x, expression, y);
     return this.#tensor(this.backend.map(x, expression, y), x.shape);
   }
 
   /** activation(gate) * up elementwise, of equal shapes: what an MLP's down projection reads. */
   gatedActivation(gate: Tensor, up: Tensor, activation: Activation = 'silu'): Tensor {
-    check.floats('gatedActivation', { gate, up });
+    check.floats(this.#ledger, 'gatedActivation', { gate, up });
     if (gate.shape.join() !== up.shape.join())
       throw new ShapeError('gatedActivation', { gate: gate.shape, up: up.shape }, 'the shapes differ');
     return this.#tensor(this.backend.map(gate, gatedBy(activation), up), gate.shape);
   }
 
   softmax(x: Tensor, axis = -1): Tensor {
-    const [outer, size, inner] = check.around('softmax', x, axis);
+    const [outer, size, inner] = check.around(this.#ledger, 'softmax', x, axis);
     return this.#tensor(this.backend.softmax(x, outer, size, inner), x.shape);
   }
 
@@ -165,19 +177,20 @@ export class Engine {
   }
 
   #reduce(x: Tensor, kind: 'sum' | 'mean', axis: number): Tensor {
-    const [outer, size, inner] = check.around(kind, x, axis);
+    const [outer, size, inner] = check.around(this.#ledger, kind, x, axis);
     return this.#tensor(this.backend.reduce(x, kind, outer, size, inner), check.without(x.shape, axis));
   }
 
   /** Index of the largest element along an axis (the first of equals), int32. */
   argmax(x: Tensor, axis = -1): Tensor {
-    const [outer, size, inner] = check.around('argmax', x, axis);
+    const [outer, size, inner] = check.around(this.#ledger, 'argmax', x, axis);
     if (size === 0) throw new ShapeError('argmax', { x: x.shape }, 'there is no element to choose', axis);
     return this.#tensor(this.backend.argmax(x, outer, size, inner), check.without(x.shape, axis), 'int32');
   }
 
   /** float32 to int32 truncates towards zero. */
   cast(x: Tensor, dtype: DType): Tensor {
+    this.#ledger.checkOwn('cast', x);
     return this.#tensor(this.backend.cast(x, dtype), x.shape, dtype);
   }
 
@@ -188,11 +201,17 @@ export class Engine {
     const expected = use === 'experts' ? 3 : 2;
     if (source.shape.length !== expected)
       throw new ShapeError('pack', { [source.name]: source.shape }, `a weight for '${use}' has ${expected} axes`);
-    return new Weight(source.name, source.shape, use, await this.backend.pack(source, use), this.#ledger);
+    this.#ledger.checkOpen();
+    const storage = await this.backend.pack(source, use);
+    if (this.#ledger.closed) storage.free(); // disposed meanwhile
+    this.#ledger.checkOpen();
+    return new Weight(source.name, source.shape, use, storage, this.#ledger);
   }
 
   /** An empty cache. Outlives scopes; free it with `dispose`. */
   createCache(spec: CacheSpec): KvCache {
+    this.#ledger.checkOpen();
+    check.cacheSpec(spec);
     const layers = new Map(spec.layers.map((layer) => [layer, this.backend.createCacheLayer(spec)]));
     return new KvCache(spec, layers, this.#ledger);
   }
@@ -201,33 +220,33 @@ export class Engine {
 
   /** [T, D]: rows of the embedding. */
   embed(weight: Weight, batch: Batch): Tensor {
-    check.embed(weight, batch.tokens);
+    check.embed(this.#ledger, weight, batch.tokens);
     return this.#tensor(this.backend.embed(weight, batch.tokens), [batch.tokens.length, weight.shape[1]]);
   }
 
   /** [N, D]: rows of x [T, D] by index. */
   gather(x: Tensor, indices: Int32Array): Tensor {
-    check.gather(x, indices);
+    check.gather(this.#ledger, x, indices);
     return this.#tensor(this.backend.gather(x, indices), [indices.length, x.shape[1]]);
   }
 
   rmsNorm(x: Tensor, norm: Norm<Tensor>): Tensor {
-    check.norm('rmsNorm', x, norm);
+    check.norm(this.#ledger, 'rmsNorm', x, norm);
     return this.#tensor(this.backend.rmsNorm(x, norm), x.shape);
   }
 
   /** One [T, out] for each projection of the same input [T, in], with `norm` before and `add` [T, out] after. */
   linear(x: Tensor, projections: readonly Projection<Tensor, Weight>[], fusion: Fusion<Tensor> = {}): Tensor[] {
-    check.fusion('linear', x, fusion, projections[0].weight.shape[0]);
-    for (const projection of projections) check.projection('linear', x.shape[1], projection);
+    check.fusion(this.#ledger, 'linear', x, fusion, projections[0].weight.shape[0]);
+    for (const projection of projections) check.projection(this.#ledger, 'linear', x.shape[1], projection);
     const storages = this.backend.linear(x, projections, fusion);
     return storages.map((storage, i) => this.#tensor(storage, [x.shape[0], projections[i].weight.shape[0]]));
   }
 
   /** `down(activation(gate(x)) * up(x))`, [T, D] -> [T, D], with `norm` before and `add` after. */
   gatedMlp(x: Tensor, weights: GatedProjections<Tensor, Weight>, fusion: Fusion<Tensor> = {}): Tensor {
-    check.gated('gatedMlp', x, weights);
-    check.fusion('gatedMlp', x, fusion, x.shape[1]);
+    check.gated(this.#ledger, 'gatedMlp', x, weights);
+    check.fusion(this.#ledger, 'gatedMlp', x, fusion, x.shape[1]);
     return this.#tensor(this.backend.gatedMlp(x, weights, fusion), x.shape);
   }
 
@@ -239,7 +258,7 @@ export class Engine {
     spec: MoeSpec,
     fusion: Fusion<Tensor> = {},
   ): Tensor {
-    check.moe(x, router, experts, spec, fusion);
+    check.moe(this.#ledger, x, router, experts, spec, fusion);
     return this.#tensor(this.backend.moe(x, router, experts, spec, fusion), x.shape);
   }
 
@@ -248,7 +267,7 @@ export class Engine {
    * the last token of each of S sequences attends, q and the result are [S, H d].
    */
   attention(inputs: AttentionInputs<Tensor>): Tensor {
-    check.attention(inputs);
+    check.attention(this.#ledger, inputs);
     return this.#tensor(this.backend.attention(inputs), inputs.q.shape);
   }
 
@@ -263,14 +282,14 @@ export class Engine {
 
   /** [T]: each target's negative log-likelihood under the head's logits of h, none of them kept; a target of -1 gives 0. */
   crossEntropy(h: Tensor, head: Head<Tensor, Weight>, targets: Int32Array): Tensor {
-    check.head('crossEntropy', { h }, head);
+    check.head(this.#ledger, 'crossEntropy', { h }, head);
     check.targets(h, head, targets);
     return this.#tensor(this.backend.crossEntropy(h, head, targets), [targets.length]);
   }
 
   /** [T]: KL(p || q) of the next-token distributions p after `reference` and q after `h`, both [T, D], under one head. */
   divergence(reference: Tensor, h: Tensor, head: Head<Tensor, Weight>): Tensor {
-    check.head('divergence', { reference, h }, head);
+    check.head(this.#ledger, 'divergence', { reference, h }, head);
     return this.#tensor(this.backend.divergence(reference, h, head), [h.shape[0]]);
   }
 
@@ -278,6 +297,7 @@ export class Engine {
 
   /** A store for recorded passes, empty. Their memory counts as the backend's own; free it with `dispose`. */
   createReplays(): Replays {
+    this.#ledger.checkOpen();
     return new Replays(this.#ledger);
   }
 
@@ -288,6 +308,7 @@ export class Engine {
    */
   replay(replays: Replays, pass: Repeated, x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
     const { cache, batch } = pass;
+    for (const item of [replays, cache, x]) this.#ledger.checkOwn('replay', item);
     cache.check(batch);
     const found = replays.find(pass);
     const recording = found ? undefined : this.backend.record?.();
@@ -297,6 +318,7 @@ export class Engine {
     using scope = this.scope();
     try {
       const output = compute(this.#tensor(recording.begin(x), x.shape));
+      this.#ledger.checkOwn('replay', output);
       const { result, replay } = recording.finish(output);
       replays.keep(pass, replay);
       return scope.keep(this.#tensor(result, output.shape));
@@ -310,28 +332,31 @@ export class Engine {
 
   /** Zeros. Outlives scopes; free it with `dispose`. */
   accumulator(length: number): Accumulator {
+    this.#ledger.checkOpen();
+    check.sizes('accumulator', [length]);
     return new Accumulator(length, this.backend.createAccumulator(length), this.#ledger);
   }
 
   /** Adds the sum over rows of cos(a_row, b_row) to one element. */
   cosine(a: Tensor, b: Tensor, into: Accumulator, index: number): void {
-    check.cosine(a, b, into, index);
+    check.cosine(this.#ledger, a, b, into, index);
     this.backend.cosine(a, b, into.storage, index);
   }
 
   /** Adds X^T X of x [T, D] to D x D elements, row-major. */
   gram(x: Tensor, into: Accumulator): void {
-    check.crossGram('gram', x, x, into);
+    check.crossGram(this.#ledger, 'gram', x, x, into);
     this.backend.gram(x, into.storage);
   }
 
   /** Adds A^T B of a [T, A] and b [T, B] to A x B elements, row-major. */
   crossGram(a: Tensor, b: Tensor, into: Accumulator): void {
-    check.crossGram('crossGram', a, b, into);
+    check.crossGram(this.#ledger, 'crossGram', a, b, into);
     this.backend.crossGram(a, b, into.storage);
   }
 
-  readAccumulator(accumulator: Accumulator): Promise<Float64Array> {
+  async readAccumulator(accumulator: Accumulator): Promise<Float64Array> {
+    this.#ledger.checkOwn('readAccumulator', accumulator);
     return this.backend.readAccumulator(accumulator.storage, accumulator.length);
   }
 }

@@ -1,3 +1,5 @@
+import { flag, oneOf, text, whole, type Options } from './given.js';
+
 export interface EngineOptions {
   /** Threads to compute with. @defaultValue as many as the backend makes good use of, at most one per core */
   readonly threads?: number;
@@ -15,3 +17,11 @@ export interface EngineOptions {
    */
   readonly v8Flags?: boolean;
 }
+
+/** What these may be. */
+export const engineOptions: Options<EngineOptions> = {
+  threads: whole(1),
+  int4: oneOf(['fast', 'exact']),
+  tfjs: text,
+  v8Flags: flag,
+};

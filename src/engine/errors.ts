@@ -35,7 +35,7 @@ export class NotFiniteError extends UserError {
 
 export type Shape = readonly number[];
 
-const showShape = (shape: Shape): string => `[${shape.join(',')}]`;
+export const showShape = (shape: Shape): string => `[${shape.join(',')}]`;
 
 /** Shapes that do not fit an operation: `[matmul] lhs [2,3] and rhs [4,5]: inner sizes 3 and 4 differ`. */
 export class ShapeError extends Error {
@@ -53,12 +53,28 @@ export class ShapeError extends Error {
   }
 }
 
-/** A tensor, weight, cache or accumulator used after `dispose`. */
+/** A tensor, weight, cache, accumulator, model, file or engine used after `dispose`, or disposed while it was in use. */
 export class UseAfterFreeError extends Error {
   override readonly name = 'UseAfterFreeError';
 
-  constructor(what: string, shape: Shape) {
-    super(`${what} ${showShape(shape)} was used after it was freed`);
+  constructor(what: string) {
+    super(`${what} was used after it was freed`);
+  }
+}
+
+/** What one engine made was given to another: `[matmul] tensor [2,3] is of wasm engine 1, and was given to wasm engine 2`. */
+export class WrongEngineError extends Error {
+  override readonly name = 'WrongEngineError';
+  readonly op: string;
+  /** The names of the engine that made it, and of the one that it was given to. */
+  readonly owner: string;
+  readonly engine: string;
+
+  constructor(op: string, what: string, owner: string, engine: string) {
+    super(`[${op}] ${what} is of ${owner}, and was given to ${engine}`);
+    this.op = op;
+    this.owner = owner;
+    this.engine = engine;
   }
 }
 

@@ -5,8 +5,10 @@
 export interface Host {
   /** Threads that can compute at the same time, 1 or more. */
   cores(): number;
-  /** Bytes that the machine, or the container, has. */
+  /** Bytes that the machine, or the container, has; at most half of the addresses that a limit leaves. */
   memoryBytes(): number;
+  /** Addresses that the process may take, and has taken, where they are limited (`ulimit -v`): what is reserved counts too. */
+  addressSpace(): AddressSpace | undefined;
   readonly processor: Processor;
   /** Where V8 compiles kernels; undefined where another engine does. */
   readonly v8?: V8;
@@ -26,6 +28,12 @@ export interface Host {
   isInstalled(name: string): boolean;
   /** Sets what the native binding of TensorFlow.js reads while it is loaded; `threads` undefined: it decides. */
   prepareTensorFlow(threads: number | undefined): void;
+}
+
+/** In bytes. */
+export interface AddressSpace {
+  readonly limit: number;
+  readonly taken: number;
 }
 
 /** What the processor says of itself. */

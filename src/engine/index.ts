@@ -2,10 +2,10 @@
 export { Accumulator } from './accumulator.js';
 export { arraySource } from './arraySource.js';
 export type * from './backend.js';
-export { createBatch, lastRows, type Batch, type Sequence } from './batch.js';
+export { createBatch, lastRows, tokenIds, type Batch, type Sequence } from './batch.js';
 export { backendNames, createEngine } from './createEngine.js';
-export type { EngineOptions } from './engineOptions.js';
-export { Engine, type Memory } from './engine.js';
+export { engineOptions, type EngineOptions } from './engineOptions.js';
+export { Engine } from './engine.js';
 export {
   CacheError,
   NotFiniteError,
@@ -13,11 +13,13 @@ export {
   UnsupportedOpError,
   UseAfterFreeError,
   UserError,
+  WrongEngineError,
   type NotFinitePlace,
   type Shape,
 } from './errors.js';
 export type { Activation, Expression } from './expression.js';
 export { allFinite, checkRead, encodeFinite, firstNotFinite, type TensorPart } from './finite.js';
+export { checkOptions, flag, list, number, oneOf, refuse, text, whole, type Options, type Read } from './given.js';
 export { decodeFloats, encodeFloats, float16ToFloat32, float32ToFloat16 } from './halfFloat.js';
 export {
   dequantized,
@@ -31,8 +33,10 @@ export {
   type Int4Source,
 } from './int4.js';
 export { KvCache, type CacheSpec } from './kvCache.js';
-export type { Freeable, Scope } from './ledger.js';
+export type { Freeable, Memory, Owned, Scope } from './ledger.js';
 export { fromNdarray, toNdarray } from './ndarrayView.js';
 export type { Repeated, Replays } from './replays.js';
+export { didYouMean, nearest } from './nearest.js';
+export { shownName, shownNames, shownValue } from './shownValue.js';
 export { Tensor, sizeOf, type DType, type Storage } from './tensor.js';
 export { Weight, bytesPerElement, type WeightDType, type WeightSource, type WeightUse } from './weight.js';

@@ -1,5 +1,7 @@
 import type { Batch } from './batch.js';
-import { CacheError, UseAfterFreeError } from './errors.js';
+import { CacheError, showShape } from './errors.js';
+import { whole } from './given.js';
+import { Handle } from './handle.js';
 import type { Ledger } from './ledger.js';
 import type { Storage } from './tensor.js';
 
@@ -17,20 +19,23 @@ export interface CacheSpec {
 }
 
 /** Keys and values per original layer and slot. The cache itself keeps each slot's length. */
-export class KvCache {
+export class KvCache extends Handle {
   readonly lengths: Int32Array;
-  #freed = false;
 
   constructor(
     readonly spec: CacheSpec,
     /** Per original layer index: the backend's memory for keys and values. */
     private readonly perLayer: ReadonlyMap<number, Storage>,
-    private readonly ledger: Ledger,
+    owner: Ledger,
   ) {
+    super(owner);
     this.lengths = new Int32Array(spec.slots);
-    ledger.add(this);
-    ledger.scope?.remove(this);
-    ledger.bytes += this.bytes;
+    owner.scope?.remove(this);
+    owner.bytes += this.bytes;
+  }
+
+  get title(): string {
+    return `key-value cache ${showShape([this.spec.slots, this.spec.capacity])}`;
   }
 
   /** The power of two that the capacity rounds up to. A recorded pass serves all caches of a class. */
@@ -43,7 +48,7 @@ export class KvCache {
   }
 
   storage(layer: number): Storage {
-    if (this.#freed) throw new UseAfterFreeError('a key-value cache', [this.spec.slots, this.spec.capacity]);
+    this.checkAlive();
     const found = this.perLayer.get(layer);
     if (!found)
       throw new CacheError(
@@ -54,9 +59,10 @@ export class KvCache {
 
   /** Throws unless each sequence continues its slot and fits. */
   check(batch: Batch): void {
+    this.checkAlive();
     const { slots, capacity } = this.spec;
     for (const { slot, start, length } of batch.sequences) {
-      if (!(slot >= 0 && slot < slots))
+      if (!(Number.isInteger(slot) && slot >= 0 && slot < slots))
         throw new CacheError(`slot ${slot} is not one of the cache's ${slots} (0 to ${slots - 1})`);
       if (start !== this.lengths[slot])
         throw new CacheError(`slot ${slot} holds ${this.lengths[slot]} tokens, but the batch continues it at ${start}`);
@@ -74,18 +80,13 @@ export class KvCache {
 
   /** Forgets a slot's tokens, or all but the first `length`. */
   truncate(slot: number, length = 0): void {
+    whole(0, this.spec.slots - 1)(slot, '`slot`');
+    whole(0)(length, '`length`');
     this.lengths[slot] = Math.min(this.lengths[slot], length);
   }
 
-  dispose(): void {
-    if (this.#freed) return;
-    this.#freed = true;
-    this.ledger.remove(this);
-    this.ledger.bytes -= this.bytes;
+  protected release(): void {
+    this.owner.bytes -= this.bytes;
     for (const storage of this.perLayer.values()) storage.free();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

@@ -1,6 +1,16 @@
+import { UseAfterFreeError, WrongEngineError } from './errors.js';
+
 /** Whatever a scope can free. */
 export interface Freeable {
   dispose(): void;
+}
+
+/** What is of one engine alone. */
+export interface Owned {
+  readonly owner: Ledger;
+  readonly freed: boolean;
+  /** Which it is, for messages: 'tensor [2,3]'. */
+  readonly title: string;
 }
 
 /** Everything made while a scope is open is freed when it closes, except what is kept. */
@@ -20,8 +30,9 @@ export class Scope {
     return this.#made.delete(item) || (this.outer?.remove(item) ?? false);
   }
 
-  /** Hands an item to the enclosing scope (or to the caller, where there is none). Returns it. */
-  keep<T extends Freeable>(item: T): T {
+  /** Hands an item of the same engine to the enclosing scope (or to the caller, where there is none). Returns it. */
+  keep<T extends Freeable & Owned>(item: T): T {
+    this.ledger.checkOwn('keep', item);
     if (this.#made.delete(item)) this.outer?.add(item);
     return item;
   }
@@ -37,9 +48,17 @@ export class Scope {
   }
 }
 
+/** Live memory: what was made and not yet freed. */
+export interface Memory {
+  readonly tensors: number;
+  readonly bytes: number;
+}
+
 /** Live memory of one engine: counted exactly, so that tests can ask for zero. */
 export class Ledger {
   #bytes = 0;
+  /** Whether the engine is disposed. */
+  closed = false;
   /** The most that `bytes` has been since it was last set. */
   peakBytes = 0;
   /** Counts weights that are made or freed. */
@@ -47,6 +66,22 @@ export class Ledger {
   /** The innermost open scope. */
   scope: Scope | undefined;
   readonly #live = new Set<Freeable>();
+
+  constructor(
+    /** The engine's. */
+    readonly name: string,
+  ) {}
+
+  /** Throws after `close`. */
+  checkOpen(): void {
+    if (this.closed) throw new UseAfterFreeError(this.name);
+  }
+
+  /** Refuses what another engine made, and what is freed, in operation `op`. */
+  checkOwn(op: string, item: Owned): void {
+    if (item.owner !== this) throw new WrongEngineError(op, item.title, item.owner.name, this.name);
+    if (item.freed) throw new UseAfterFreeError(item.title);
+  }
 
   /** Bytes in live storages. */
   get bytes(): number {
@@ -76,7 +111,9 @@ export class Ledger {
     return (this.scope = new Scope(this, this.scope));
   }
 
-  disposeAll(): void {
+  /** Frees all. Nothing more is made. */
+  close(): void {
+    this.closed = true;
     for (const item of [...this.#live]) item.dispose();
   }
 }

@@ -11,6 +11,7 @@ export {
   UseAfterFreeError,
   UserError,
   Weight,
+  WrongEngineError,
   arraySource,
   backendNames,
   bytesPerElement,

@@ -1,7 +1,7 @@
 import type { Replay } from './backend.js';
 import type { Batch } from './batch.js';
 import type { KvCache } from './kvCache.js';
-import type { Ledger } from './ledger.js';
+import type { Ledger, Owned } from './ledger.js';
 
 interface Recorded {
   /** Undefined if the pass cannot be replayed. */
@@ -27,11 +27,13 @@ export interface Repeated {
 /**
  * Recorded passes of one model, each of which appends a token to every sequence of a batch. Keeps the ones used last.
  */
-export class Replays {
+export class Replays implements Owned {
+  readonly title = 'a store of recorded passes';
+  freed = false;
   /** In order of use, the latest at the end. */
   readonly #byKey = new Map<string, Recorded>();
 
-  constructor(private readonly ledger: Ledger) {}
+  constructor(readonly owner: Ledger) {}
 
   /** The recording of a pass; undefined if there is none, or weights or `uses` have changed since. */
   find(pass: Repeated): Recorded | undefined {
@@ -40,7 +42,7 @@ export class Replays {
     if (!found) return undefined;
     this.#byKey.delete(key);
     const same =
-      found.weightChanges === this.ledger.weightChanges &&
+      found.weightChanges === this.owner.weightChanges &&
       !found.replay?.stale &&
       pass.uses.every((use, i) => use === found.uses[i]);
     if (same) this.#byKey.set(key, found);
@@ -54,10 +56,11 @@ export class Replays {
       oldest[1].replay?.free();
       this.#byKey.delete(oldest[0]);
     }
-    this.#byKey.set(keyOf(pass), { replay, uses: pass.uses, weightChanges: this.ledger.weightChanges });
+    this.#byKey.set(keyOf(pass), { replay, uses: pass.uses, weightChanges: this.owner.weightChanges });
   }
 
   dispose(): void {
+    this.freed = true;
     for (const { replay } of this.#byKey.values()) replay?.free();
     this.#byKey.clear();
   }

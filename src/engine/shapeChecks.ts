@@ -1,10 +1,14 @@
-/** What `Engine` refuses before any backend sees it: shapes and types that do not fit an operation. */
+/** What `Engine` refuses before any backend sees it: what is another engine's, and shapes and types that do not fit an operation. */
 import type { Accumulator } from './accumulator.js';
 import type { AttentionInputs, Fusion, GatedProjections, Head, MoeSpec, Norm, Projection } from './backend.js';
 import { lastRows } from './batch.js';
 import { broadcastOf } from './broadcast.js';
 import { ShapeError, type Shape } from './errors.js';
+import { checkOptions, list, oneOf, refuse, whole } from './given.js';
 import { mentions, type Expression } from './expression.js';
+import type { CacheSpec } from './kvCache.js';
+import type { Ledger } from './ledger.js';
+import { shownValue } from './shownValue.js';
 import { sizeOf, type Tensor } from './tensor.js';
 import type { Weight } from './weight.js';
 
@@ -13,10 +17,36 @@ type Named = Record<string, Tensor>;
 const shapesOf = (tensors: Named): Record<string, Shape> =>
   Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]));
 
-export function floats(op: string, tensors: Named): void {
-  for (const [name, { dtype }] of Object.entries(tensors))
-    if (dtype !== 'float32')
-      throw new ShapeError(op, shapesOf(tensors), `${name} is ${dtype}, but float32 is needed (use cast)`);
+/** Tensors of this engine, float32. */
+export function floats(own: Ledger, op: string, tensors: Named): void {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    own.checkOwn(op, tensor);
+    if (tensor.dtype !== 'float32')
+      throw new ShapeError(op, shapesOf(tensors), `${name} is ${tensor.dtype}, but float32 is needed (use cast)`);
+  }
+}
+
+/** Sizes of a new tensor or accumulator. */
+export function sizes(op: string, shape: Shape): void {
+  const bad = shape.findIndex((size) => !(Number.isSafeInteger(size) && size >= 0));
+  if (bad >= 0)
+    throw new ShapeError(op, { shape }, `a size is a whole number of at least 0, found ${shownValue(shape[bad])}`, bad);
+}
+
+export function cacheSpec(spec: CacheSpec): void {
+  checkOptions(spec, {
+    layers: list(whole(0)),
+    slots: whole(1),
+    capacity: whole(1),
+    keyValueHeads: whole(1),
+    headDim: whole(1),
+    dtype: oneOf(['float32', 'float16']),
+  });
+}
+
+/** Token ids, targets and row indices come as an Int32Array: it holds no fractions. */
+function int32(op: string, name: string, values: Int32Array): void {
+  if (!(values instanceof Int32Array)) refuse(`[${op}] ${name}`, 'an Int32Array', values);
 }
 
 export function rank(op: string, axes: number, tensors: Named): void {
@@ -26,40 +56,44 @@ export function rank(op: string, axes: number, tensors: Named): void {
 }
 
 /** b has a's last sizes, or one element. */
-export function broadcast(op: string, a: Tensor, b: Tensor): void {
-  floats(op, { lhs: a, rhs: b });
+export function broadcast(own: Ledger, op: string, a: Tensor, b: Tensor): void {
+  floats(own, op, { lhs: a, rhs: b });
   const tail = a.shape.slice(a.shape.length - b.shape.length);
   if (b.size === 1 || (b.shape.length <= a.shape.length && b.shape.every((size, i) => size === tail[i]))) return;
   throw new ShapeError(op, { lhs: a.shape, rhs: b.shape }, "rhs is neither one element nor the lhs's last sizes");
 }
 
 /** The sizes before, at and after an axis; a negative axis counts from the last. */
-export function around(op: string, x: Tensor, axis: number): [number, number, number] {
-  floats(op, { x });
+export function around(own: Ledger, op: string, x: Tensor, axis: number): [number, number, number] {
+  floats(own, op, { x });
   const at = axis < 0 ? x.shape.length + axis : axis;
-  if (!(at >= 0 && at < x.shape.length)) throw new ShapeError(op, { x: x.shape }, `there is no axis ${axis}`, axis);
+  if (!(Number.isInteger(at) && at >= 0 && at < x.shape.length))
+    throw new ShapeError(op, { x: x.shape }, `there is no axis ${axis}`, axis);
   return [sizeOf(x.shape.slice(0, at)), x.shape[at], sizeOf(x.shape.slice(at + 1))];
 }
 
 export const without = (shape: Shape, axis: number): Shape =>
   shape.filter((_, i) => i !== (axis < 0 ? shape.length + axis : axis));
 
-export function norm(op: string, x: Tensor, { gain }: Norm<Tensor>): void {
-  floats(op, { x, gain });
+export function norm(own: Ledger, op: string, x: Tensor, { gain }: Norm<Tensor>): void {
+  floats(own, op, { x, gain });
   rank(op, 2, { x });
   if (gain.size !== x.shape[1])
     throw new ShapeError(op, { x: x.shape, gain: gain.shape }, `the gain needs ${x.shape[1]} elements`);
 }
 
-export function fusion(op: string, x: Tensor, { norm: before, add }: Fusion<Tensor>, out: number): void {
-  floats(op, { x });
+export function fusion(own: Ledger, op: string, x: Tensor, { norm: before, add }: Fusion<Tensor>, out: number): void {
+  floats(own, op, { x });
   rank(op, 2, { x });
-  if (before) norm(op, x, before);
+  if (before) norm(own, op, x, before);
+  if (add) own.checkOwn(op, add);
   if (add && (add.dtype !== 'float32' || add.shape[0] !== x.shape[0] || add.shape[1] !== out))
     throw new ShapeError(op, { x: x.shape, add: add.shape }, `what is added must be float32 [${x.shape[0]},${out}]`);
 }
 
-export function projection(op: string, inner: number, { weight, bias }: Projection<Tensor, Weight>): void {
+export function projection(own: Ledger, op: string, inner: number, { weight, bias }: Projection<Tensor, Weight>): void {
+  own.checkOwn(op, weight);
+  if (bias) own.checkOwn(op, bias);
   const [out, width] = weight.shape.slice(-2);
   if (width !== inner)
     throw new ShapeError(
@@ -71,10 +105,10 @@ export function projection(op: string, inner: number, { weight, bias }: Projecti
     throw new ShapeError(op, { [weight.name]: weight.shape, bias: bias.shape }, `the bias needs ${out} elements`);
 }
 
-export function gated(op: string, x: Tensor, { gate, up, down }: GatedProjections<Tensor, Weight>): void {
-  projection(op, x.shape[1], gate);
-  projection(op, x.shape[1], up);
-  projection(op, up.weight.shape.at(-2)!, down);
+export function gated(own: Ledger, op: string, x: Tensor, { gate, up, down }: GatedProjections<Tensor, Weight>): void {
+  projection(own, op, x.shape[1], gate);
+  projection(own, op, x.shape[1], up);
+  projection(own, op, up.weight.shape.at(-2)!, down);
   if (gate.weight.shape.at(-2) !== up.weight.shape.at(-2) || down.weight.shape.at(-2) !== x.shape[1])
     throw new ShapeError(
       op,
@@ -83,8 +117,8 @@ export function gated(op: string, x: Tensor, { gate, up, down }: GatedProjection
     );
 }
 
-export function map(x: Tensor, expression: Expression, y: Tensor | undefined): void {
-  floats('map', y ? { x, y } : { x });
+export function map(own: Ledger, x: Tensor, expression: Expression, y: Tensor | undefined): void {
+  floats(own, 'map', y ? { x, y } : { x });
   if (mentions(expression, 'y') !== Boolean(y))
     throw new ShapeError(
       'map',
@@ -100,17 +134,18 @@ export function map(x: Tensor, expression: Expression, y: Tensor | undefined): v
 }
 
 export function moe(
+  own: Ledger,
   x: Tensor,
   router: Weight,
   experts: GatedProjections<Tensor, Weight>,
   { topK }: MoeSpec,
   around: Fusion<Tensor>,
 ): void {
-  projection('moe', x.shape[1], { weight: router });
-  gated('moe', x, experts);
-  fusion('moe', x, around, x.shape[1]);
+  projection(own, 'moe', x.shape[1], { weight: router });
+  gated(own, 'moe', x, experts);
+  fusion(own, 'moe', x, around, x.shape[1]);
   const [count] = router.shape;
-  if (experts.gate.weight.shape[0] !== count || !(topK >= 1 && topK <= count))
+  if (experts.gate.weight.shape[0] !== count || !(Number.isInteger(topK) && topK >= 1 && topK <= count))
     throw new ShapeError(
       'moe',
       { router: router.shape, experts: experts.gate.weight.shape },
@@ -119,9 +154,12 @@ export function moe(
     );
 }
 
-export function attention({ q, k, v, cache, batch, spec }: AttentionInputs<Tensor>): void {
-  floats('attention', { q, k, v });
+export function attention(own: Ledger, { q, k, v, cache, batch, spec }: AttentionInputs<Tensor>): void {
+  floats(own, 'attention', { q, k, v });
   const { heads, keyValueHeads, headDim, rotary, slopes } = spec;
+  if (rotary) floats(own, 'attention', { cos: rotary.cos, sin: rotary.sin });
+  if (slopes) own.checkOwn('attention', slopes);
+  if (cache) own.checkOwn('attention', cache);
   const tokens = batch.tokens.length;
   const shapes = { q: q.shape, k: k.shape, v: v.shape };
   const fits = (t: Tensor, rows: number, count: number): boolean =>
@@ -151,17 +189,18 @@ export function attention({ q, k, v, cache, batch, spec }: AttentionInputs<Tenso
 }
 
 /** Streams [T, D], of equal shapes, that enter a head. */
-export function head(op: string, streams: Named, into: Head<Tensor, Weight>): void {
-  floats(op, streams);
+export function head(own: Ledger, op: string, streams: Named, into: Head<Tensor, Weight>): void {
+  floats(own, op, streams);
   rank(op, 2, streams);
   const [first, ...others] = Object.values(streams);
   if (others.some(({ shape }) => shape.join() !== first.shape.join()))
     throw new ShapeError(op, shapesOf(streams), 'the shapes differ');
-  projection(op, first.shape[1], into);
-  for (const x of Object.values(streams)) if (into.norm) norm(op, x, into.norm);
+  projection(own, op, first.shape[1], into);
+  for (const x of Object.values(streams)) if (into.norm) norm(own, op, x, into.norm);
 }
 
 export function targets(h: Tensor, { weight }: Head<Tensor, Weight>, ids: Int32Array): void {
+  int32('crossEntropy', 'targets', ids);
   const [vocabulary] = weight.shape;
   const bad = ids.find((target) => !(target >= -1 && target < vocabulary));
   if (ids.length !== h.shape[0] || bad !== undefined)
@@ -173,7 +212,9 @@ export function targets(h: Tensor, { weight }: Head<Tensor, Weight>, ids: Int32A
     );
 }
 
-export function embed(weight: Weight, ids: Int32Array): void {
+export function embed(own: Ledger, weight: Weight, ids: Int32Array): void {
+  own.checkOwn('embed', weight);
+  int32('embed', 'tokens', ids);
   const [vocabulary] = weight.shape;
   const bad = ids.find((token) => !(token >= 0 && token < vocabulary));
   if (bad !== undefined)
@@ -185,26 +226,29 @@ export function embed(weight: Weight, ids: Int32Array): void {
     );
 }
 
-export function gather(x: Tensor, indices: Int32Array): void {
-  floats('gather', { x });
+export function gather(own: Ledger, x: Tensor, indices: Int32Array): void {
+  floats(own, 'gather', { x });
   rank('gather', 2, { x });
+  int32('gather', 'indices', indices);
   const [rows] = x.shape;
   const bad = indices.find((index) => !(index >= 0 && index < rows));
   if (bad !== undefined) throw new ShapeError('gather', { x: x.shape }, `row ${bad} is not within 0 to ${rows - 1}`, 0);
 }
 
-export function cosine(a: Tensor, b: Tensor, into: Accumulator, index: number): void {
-  floats('cosine', { a, b });
+export function cosine(own: Ledger, a: Tensor, b: Tensor, into: Accumulator, index: number): void {
+  floats(own, 'cosine', { a, b });
+  own.checkOwn('cosine', into);
   rank('cosine', 2, { a, b });
   if (a.shape[0] !== b.shape[0] || a.shape[1] !== b.shape[1])
     throw new ShapeError('cosine', { a: a.shape, b: b.shape }, 'the shapes differ');
-  if (!(index >= 0 && index < into.length))
+  if (!(Number.isInteger(index) && index >= 0 && index < into.length))
     throw new ShapeError('cosine', { into: [into.length] }, `there is no element ${index}`, 0);
 }
 
 /** Sums [A, B] of products of a [T, A] and b [T, B]. */
-export function crossGram(op: string, a: Tensor, b: Tensor, into: Accumulator): void {
-  floats(op, { a, b });
+export function crossGram(own: Ledger, op: string, a: Tensor, b: Tensor, into: Accumulator): void {
+  floats(own, op, { a, b });
+  own.checkOwn(op, into);
   rank(op, 2, { a, b });
   if (a.shape[0] !== b.shape[0] || into.length !== a.shape[1] * b.shape[1])
     throw new ShapeError(

@@ -1,4 +1,5 @@
-import { UseAfterFreeError, type Shape } from './errors.js';
+import { showShape, type Shape } from './errors.js';
+import { Handle } from './handle.js';
 import type { Ledger } from './ledger.js';
 import type { Storage } from './tensor.js';
 
@@ -29,25 +30,27 @@ export interface WeightSource {
 export type WeightUse = 'linear' | 'embedding' | 'both' | 'experts';
 
 /** A weight as one backend laid it out; only that backend can look inside. */
-export class Weight {
-  #freed = false;
-
+export class Weight extends Handle {
   constructor(
     readonly name: string,
     /** [out, in], or [experts, out, in]. */
     readonly shape: Shape,
     readonly use: WeightUse,
     readonly inner: Storage,
-    private readonly ledger: Ledger,
+    owner: Ledger,
   ) {
-    ledger.add(this);
-    ledger.weightChanges++;
-    ledger.scope?.remove(this);
-    ledger.bytes += inner.bytes;
+    super(owner);
+    owner.weightChanges++;
+    owner.scope?.remove(this);
+    owner.bytes += inner.bytes;
+  }
+
+  get title(): string {
+    return `weight ${this.name} ${showShape(this.shape)}`;
   }
 
   get storage(): Storage {
-    if (this.#freed) throw new UseAfterFreeError(`weight ${this.name}`, this.shape);
+    this.checkAlive();
     return this.inner;
   }
 
@@ -56,20 +59,9 @@ export class Weight {
     return this.inner.bytes;
   }
 
-  get freed(): boolean {
-    return this.#freed;
-  }
-
-  dispose(): void {
-    if (this.#freed) return;
-    this.#freed = true;
-    this.ledger.remove(this);
-    this.ledger.weightChanges++;
-    this.ledger.bytes -= this.inner.bytes;
+  protected release(): void {
+    this.owner.weightChanges++;
+    this.owner.bytes -= this.inner.bytes;
     this.inner.free();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }

@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { checkOptions, whole } from '../engine/index.js';
 import { generate, type Drops, type Model } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 
@@ -6,8 +7,10 @@ import type { Progress } from '../progress/index.js';
 export async function decodeSpeed(
   model: Model,
   prompt: ArrayLike<number>,
-  { tokens = 32, repeats = 3 }: { tokens?: number; repeats?: number } = {},
+  options: { tokens?: number; repeats?: number } = {},
 ): Promise<number> {
+  checkOptions(options, { tokens: whole(1), repeats: whole(1) });
+  const { tokens = 32, repeats = 3 } = options;
   let best = 0;
   for (let run = 0; run < repeats; run++) {
     let first = 0;
@@ -43,8 +46,10 @@ export async function compareDecodeSpeeds(
   model: Model,
   drops: readonly Drops[],
   prompt: ArrayLike<number>,
-  { tokens = 16, rounds = 5, onProgress, signal }: CompareSpeedsOptions = {},
+  options: CompareSpeedsOptions = {},
 ): Promise<number[]> {
+  checkOptions(options, { tokens: whole(1), rounds: whole(1) });
+  const { tokens = 16, rounds = 5, onProgress, signal } = options;
   const now = model.drops;
   const best = drops.map(() => 0);
   try {

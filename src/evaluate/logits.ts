@@ -1,6 +1,6 @@
 import { UserError, allFinite } from '../engine/index.js';
 import { walkRows, type WalkOptions } from '../walk/index.js';
-import { notFinite, type Model } from '../models/index.js';
+import { checkedTokens, notFinite, type Model } from '../models/index.js';
 
 export interface LogitsResult {
   /** [batch, time, vocabulary] */
@@ -20,7 +20,7 @@ export async function computeLogits(
   const logits = new Float32Array(sequences.length * time * model.config.vocabSize);
   await walkRows(
     model,
-    sequences.map((tokens) => Int32Array.from(tokens)),
+    sequences.map((tokens, i) => checkedTokens(model, tokens, `sequences[${i}]`)),
     { signal, onProgress: (done, total) => onProgress?.(done, total, 'sequences') },
     async (hidden, index) => {
       const values = await model.engine.readFloats(model.logits(hidden));

@@ -2,7 +2,7 @@ import { checkOutputs } from '../checkpoint/index.js';
 import { createEngine, type Engine } from '../engine/index.js';
 import { openModel, type Drops, type OpenedModel } from '../models/index.js';
 import { ExportJob } from './exportJob.js';
-import { checkOptions, exportOutputs, type ExportOptions } from './exportOptions.js';
+import { checkExport, exportOutputs, type ExportOptions } from './exportOptions.js';
 import { exportFolder } from './folderFormats.js';
 import { exportGguf } from './ggufExport.js';
 import type { ExportResult } from './provedResult.js';
@@ -20,7 +20,7 @@ export async function exportModel(model: ExportSource, options: ExportOptions): 
     await using opened = await openModel(model);
     return await exportModel(opened, options);
   }
-  checkOptions(options);
+  checkExport(options);
   await checkOutputs({ reads: [model.source.folder], writes: exportOutputs(options) });
   const live = 'drops' in model ? model : undefined;
   const engine = options.engine ?? live?.engine ?? (await createEngine(options.backend, { threads: options.threads }));

@@ -1,6 +1,16 @@
 import { extname } from 'node:path';
 import type { Output } from '../checkpoint/index.js';
-import { UserError, type BackendName, type Engine, type WeightDType } from '../engine/index.js';
+import {
+  UserError,
+  checkOptions,
+  engineOptions,
+  flag,
+  oneOf,
+  text,
+  type BackendName,
+  type Engine,
+  type WeightDType,
+} from '../engine/index.js';
 import type { Drops } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 import type { GgufType } from './ggufTensors.js';
@@ -58,7 +68,16 @@ export function exportOutputs({
 export const cardBeside = (out: string): string => `${out.slice(0, -extname(out).length)}.md`;
 
 /** Refuses what a format cannot hold. */
-export function checkOptions({ to, type, zero }: ExportOptions): void {
+export function checkExport(options: ExportOptions): void {
+  checkOptions(options, {
+    to: oneOf(exportFormats),
+    type: oneOf(exportTypes),
+    out: text,
+    zero: flag,
+    overwrite: flag,
+    threads: engineOptions.threads,
+  });
+  const { to, type, zero } = options;
   if (to === 'llm-drop' && (type !== undefined || zero))
     throw new UserError('the llm-drop format holds the weights as they are, so it takes neither a type nor zeroing', {
       hint: 'hf, gguf and vllm do',

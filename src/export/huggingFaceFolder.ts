@@ -20,7 +20,7 @@ import type { ExportPlan } from './exportPlan.js';
 /** A plain checkpoint's config: the layers of the plan, without drop lists, and without the code that reads them. */
 export function plainConfig(
   config: JsonObject,
-  { conventions, layers: { length: count } }: ModelDescription,
+  description: ModelDescription,
   { layers }: ExportPlan,
   type?: WeightDType,
 ): JsonObject {
@@ -32,7 +32,9 @@ export function plainConfig(
     compression_config: _compression,
     ...rest
   } = config;
-  const isWhole = layers.every(({ original }, layer) => original === layer) && layers.length === count;
+  const { conventions } = description;
+  const isWhole =
+    layers.every(({ original }, layer) => original === layer) && layers.length === description.layers.length;
   const lists = {
     ...(isWhole ? {} : conventions.layerKeys),
     ...(Array.isArray(rest.layer_types) ? { layer_types: rest.layer_types as unknown[] } : {}),
@@ -43,6 +45,12 @@ export function plainConfig(
     architectures: rest.architectures ?? [conventions.architecture],
     num_hidden_layers: layers.length,
     ...Object.fromEntries(ofLayers),
+    ...(isWhole
+      ? {}
+      : conventions.mixtureKeys?.(
+          layers.map(({ original }) => description.layers[original]),
+          rest,
+        )),
     ...typeKeys(config, type),
   };
 }

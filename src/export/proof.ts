@@ -56,16 +56,18 @@ export async function nextLogits(
       return logits;
     });
   } finally {
-    model.dispose();
+    model.unload();
   }
 }
 
-/** Fails unless both compute finite logits, and the result's are within `relative` of the source's where that is given. */
+/** Disposes both models. Fails unless both compute finite logits, and the result's are within `relative` of the source's where that is given. */
 export async function proveRun(
   source: Model,
   result: Model,
   { relative, onProgress }: { relative?: number; onProgress?: (done: number, total: number, unit: string) => void },
 ): Promise<Proof> {
+  using _source = source;
+  using _result = result;
   const total = source.layers.length + result.layers.length;
   let done = 0;
   const onLayer = (): void => onProgress?.(++done, total, 'layers');

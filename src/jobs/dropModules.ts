@@ -18,7 +18,7 @@ import {
 } from '../models/index.js';
 import { checkedDrop } from './dropRequest.js';
 import { workOutDrop, type DropTask } from './dropWork.js';
-import { engineFor, type JobOptions } from './jobOptions.js';
+import { checkJob, engineFor, type JobOptions } from './jobOptions.js';
 import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { programVersions, versionsOf } from './provenance.js';
 import { scoresOf, type GivenScores } from './scoresOf.js';
@@ -61,6 +61,7 @@ export interface DropResult extends DropRecord {
  * empty or in the way of what is read, and for files that cannot be read.
  */
 export async function dropModules(folder: string, o: DropModulesOptions): Promise<DropResult> {
+  checkJob(o);
   const method = checkedDrop(o);
   const { importance, calibration = [] } = o;
   const scores = typeof importance === 'string' ? importance : undefined;

@@ -114,7 +114,7 @@ async function refitOf(
 ): Promise<RefitModel | undefined> {
   const { model, rows, refit, files = [], memory, resume, onProgress, onNote, signal } = task;
   if (!refit || !model || !rows) return undefined;
-  model.dispose(); // frees the weights: the fit loads one module at a time
+  model.unload(); // the fit loads one module at a time
   const measured = before && after ? [{ whole: before, dropped: after }] : [];
   return refitDropped({
     ...{ whole: model, stored: model.parameters, differ: false, drops },

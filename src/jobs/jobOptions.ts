@@ -1,5 +1,21 @@
 import type { Progress } from '../progress/index.js';
-import { createEngine, type BackendName, type Engine, type EngineOptions } from '../engine/index.js';
+import { int4Methods } from '../checkpoint/index.js';
+import { alphaOption, compensationModes, metricNames, targets } from '../drop/index.js';
+import {
+  checkOptions,
+  createEngine,
+  engineOptions,
+  flag,
+  list,
+  oneOf,
+  text,
+  whole,
+  type BackendName,
+  type Engine,
+  type EngineOptions,
+} from '../engine/index.js';
+import { memoryOption, seedOption } from '../models/index.js';
+import { dampingOption, quantizeOptions } from '../quant/index.js';
 
 /** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */
 export interface JobProgress {
@@ -28,6 +44,40 @@ export interface ComputeOptions extends EngineOptions {
   /** @defaultValue 'wasm' */
   readonly backend?: BackendName;
 }
+
+/** What options of jobs may be: a name means the same in each. Which go together, each job says itself. */
+const jobOptions = {
+  ...engineOptions,
+  ...quantizeOptions,
+  damping: dampingOption,
+  out: text,
+  overwrite: flag,
+  configOnly: flag,
+  resume: flag,
+  state: text,
+  base: text,
+  calibration: list(text),
+  texts: list(text),
+  field: text,
+  samples: whole(1),
+  length: whole(2),
+  heldOut: whole(0),
+  skipRows: whole(0),
+  seed: seedOption,
+  maxMemory: memoryOption,
+  metric: oneOf(metricNames),
+  mode: oneOf(compensationModes),
+  compensate: oneOf(compensationModes),
+  alpha: alphaOption,
+  format: oneOf(int4Methods),
+  targets: list(oneOf(targets), 1),
+  counts: list(whole(1), 1),
+  speedRounds: whole(0),
+};
+
+/** Refuses a job's option by its name, before any work. */
+export const checkJob = (o: JobOptions & { readonly [K in keyof typeof jobOptions]?: unknown }): void =>
+  checkOptions(o, jobOptions);
 
 /** Begins a stage, and gives what the work in it tells its progress to. */
 export function stageOf({ onProgress, signal }: JobOptions, stage: string): Progress {

@@ -3,7 +3,7 @@ import { sweepRows, type HeldOutText } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
 import type { GroupOptions, QuantizeMethod, QuantizeRecord } from '../quant/index.js';
-import { engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { checkJob, engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { checkShapes } from './quantizeShapes.js';
@@ -53,6 +53,7 @@ export interface QuantizeResult extends QuantizeRecord {
  * empty or in the way of what is read.
  */
 export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOptions): Promise<QuantizeResult> {
+  checkJob(o);
   const settings = settingsOf(o);
   checkSettings(settings, o);
   const { out, onProgress, onNote, signal } = o;
@@ -84,14 +85,13 @@ function settingsOf(o: QuantizeCheckpointOptions): QuantizeSettings {
   return { groupSize, symmetric, clip, method, format, damping, expertFloor, head };
 }
 
-function checkSettings({ method, clip, damping }: QuantizeSettings, { calibration }: QuantizeCheckpointOptions): void {
+function checkSettings({ method, clip }: QuantizeSettings, { calibration }: QuantizeCheckpointOptions): void {
   if (method !== 'rtn' && !calibration)
     throw new UserError(`\`method\` ${method} needs \`calibration\` with a text`, {
       hint: '`method` rtn looks at none',
     });
   if (method === 'awq' && clip === 'search')
     throw new UserError('awq cuts ranges by a search of its own, so `clip` does not go with it');
-  if (!(damping > 0 && damping < 1)) throw new UserError(`\`damping\` must be between 0 and 1, found ${damping}`);
 }
 
 interface Rows {

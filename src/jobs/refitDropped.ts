@@ -83,7 +83,7 @@ async function fit(task: RefitTask): Promise<Compensation> {
     const settings = { mode, alpha, drop: drops };
     const inputs = await fingerprintOf({ model: whole, rows: { 'calibration tokens': rows }, settings, version });
     if (!weights) return inputs;
-    const model = new Model(whole.engine, whole.description, weights);
+    using model = new Model(whole.engine, whole.description, weights);
     const dropped = await fingerprintOf({ model, rows: {}, settings: {}, version });
     return { ...inputs, 'weights of the dropped model': dropped.weights };
   });

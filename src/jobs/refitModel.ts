@@ -3,7 +3,7 @@ import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { defaultMaxMemory, fitsMemory, Model, openModel, recordedDrops } from '../models/index.js';
-import { engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
+import { checkJob, engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { checkPair, type RefitPair } from './refitPair.js';
@@ -43,6 +43,7 @@ export type RefitResult = RefitRecord & {
  * not empty or in the way of what is read.
  */
 export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
+  checkJob(o);
   const { out, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
   await using _claim = await claimModelFolder(o, [folder, o.base, ...files, ...(o.texts ?? [])]);
   await using dropped = await openModel(folder);

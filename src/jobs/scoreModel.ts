@@ -11,7 +11,7 @@ import { progressPaths, withChecksum } from '../progress/index.js';
 import { drawRows, rowDefaults } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { defaultMaxMemory, recordedDrops, type Drops, type LoadedModel, type LoadOptions } from '../models/index.js';
-import type { JobOptions } from './jobOptions.js';
+import { checkJob, type JobOptions } from './jobOptions.js';
 import { writeJson } from './jsonFiles.js';
 import { provenance, type Provenance } from './provenance.js';
 import { progressPathOf, scoreRows, type ScoredRows } from './scoreRows.js';
@@ -60,6 +60,7 @@ export interface ScoreRecord extends Importance, Provenance, Partial<ShardRecord
  * for files that cannot be read.
  */
 export async function scoreModel(folder: string, options: ScoreModelOptions = {}): Promise<ScoreRecord> {
+  checkJob(options);
   const o = { ...options, metric: options.metric ?? 'cosine', maxMemory: options.maxMemory ?? defaultMaxMemory() };
   checkText(o);
   await using _claim = await claimOutputs({ reads: [folder, ...(o.calibration ?? [])], writes: outputsOf(o) });

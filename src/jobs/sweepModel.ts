@@ -14,7 +14,7 @@ import { UserError } from '../engine/index.js';
 import type { LoadOptions, LoadedModel } from '../models/index.js';
 import { fingerprintOf, withChecksum, type Fingerprint } from '../progress/index.js';
 import { sweepRows, type SweepRows } from '../text/index.js';
-import { stageOf, type JobOptions } from './jobOptions.js';
+import { checkJob, stageOf, type JobOptions } from './jobOptions.js';
 import { writeJson } from './jsonFiles.js';
 import { provenance } from './provenance.js';
 import { chooseWithin, type SweepChoice } from './sweepChoice.js';
@@ -60,6 +60,7 @@ export interface SweepRecord extends SweepFile {
  * targets and counts. UserError for options that do not go together, and for an `out` that holds something else.
  */
 export async function sweepModel(folder: string, o: SweepModelOptions): Promise<SweepRecord> {
+  checkJob(o);
   const { targets = ['attention', 'mlp', 'block', 'joint'], counts = [1, 2, 4, 8], speedRounds = 5, out } = o;
   // Checked before anything is loaded; what does not depend on the target is the same for all.
   const { metric, search, seed, keep } = o;

@@ -1,8 +1,9 @@
 import { host } from '../engine/hosts/index.js';
-import { UserError, allFinite, createBatch, type KvCache } from '../engine/index.js';
+import { UserError, allFinite, checkOptions, createBatch, flag, list, whole, type KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
 import { notFinite } from './notFinite.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
+import { checkedTokens } from './tokens.js';
 
 export interface GenerateOptions extends SamplingOptions {
   /** @defaultValue 128 */
@@ -40,27 +41,29 @@ export async function generate(
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): Promise<Generation> {
+  checkOptions(options, { maxTokens: whole(0), stopTokens: list(whole(0)), cache: flag });
   const { maxTokens = 128, stopTokens = model.config.eosTokenIds, onToken, signal } = options;
   // `dynamic` angles are made for texts of any length.
   const context = model.config.rope.type === 'dynamic' ? Infinity : model.config.maxPositionEmbeddings;
   if (prompt.length === 0) throw new UserError('the prompt has no token: give at least one');
   if (prompt.length >= context)
     throw new UserError(`the prompt has ${prompt.length} tokens, but the model's context is ${context}`);
+  const given = Array.from(checkedTokens(model, prompt, 'prompt'));
   const limit = Math.min(maxTokens, context - prompt.length);
   const sample = createSampler(options);
   const tokens: number[] = [];
   const cache = options.cache === false ? undefined : model.createCache({ capacity: prompt.length + limit });
   try {
-    let fresh: number[] = Array.from(prompt);
+    let fresh = given;
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
       const keeps = cache && model.keepsAngles(cache.lengths[0], cache.lengths[0] + fresh.length);
       if (!keeps) {
         cache?.truncate(0);
-        fresh = [...Array.from(prompt), ...tokens];
+        fresh = [...given, ...tokens];
       }
       const logits = await logitsBehind(model, fresh, { cache, signal });
-      if (!allFinite(logits)) throw await notFinite(model, [...Array.from(prompt), ...tokens], 'a logit');
+      if (!allFinite(logits)) throw await notFinite(model, [...given, ...tokens], 'a logit');
       const token = sample(logits);
       if (stopTokens.includes(token)) return { tokens, stoppedBy: 'stop token' };
       tokens.push(token);

@@ -39,6 +39,7 @@ export {
   defaultMaxMemory,
   fitsMemory,
   memoryNeeds,
+  memoryOption,
   type MemoryLimit,
   type MemoryNeeds,
 } from './memoryNeeds.js';
@@ -58,9 +59,10 @@ export {
   type Parameters,
   type Quantize,
 } from './parameters.js';
-export { hash, normalNumbers, uniform } from './random.js';
+export { hash, normalNumbers, seedOption, uniform } from './random.js';
 export { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js';
+export { checkedTokens } from './tokens.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,

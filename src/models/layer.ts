@@ -1,4 +1,4 @@
-import { UserError, type Engine, type Tensor } from '../engine/index.js';
+import { UseAfterFreeError, UserError, type Engine, type Tensor } from '../engine/index.js';
 import type { Context } from './context.js';
 import { attention, type AttentionWeights } from './attention.js';
 import type { LayerDescription } from './description.js';
@@ -10,6 +10,7 @@ import { moduleKinds, type ModuleKind } from './weights.js';
 /** One decoder layer: attention and MLP, each of which can be skipped, loaded and unloaded on its own. */
 export class Layer {
   #skip: Record<ModuleKind, boolean> = { attention: false, mlp: false };
+  #disposed = false;
   #loaded: { attention?: LoadedModule<AttentionWeights>; mlp?: LoadedModule<MlpWeights> } = {};
 
   constructor(
@@ -55,6 +56,7 @@ export class Layer {
   }
 
   #residual(hidden: Tensor, ctx: Context, kind: ModuleKind): Tensor {
+    this.#checkAlive();
     const module = this.#loaded[kind];
     if (!module)
       throw new UserError(`the ${kind} of layer ${this.index} is not loaded`, {
@@ -80,12 +82,23 @@ export class Layer {
 
   /** Loads what is neither skipped nor loaded yet. */
   async load(): Promise<void> {
-    if (!this.skipAttention) this.#loaded.attention ??= await this.#read<AttentionWeights>('attention');
-    if (!this.skipMlp) this.#loaded.mlp ??= await this.#read<MlpWeights>('mlp');
+    for (const kind of moduleKinds) {
+      this.#checkAlive();
+      if (this.skips(kind) || this.#loaded[kind]) continue;
+      const module = await loadModule<AttentionWeights & MlpWeights>(
+        this.engine,
+        this.parameters,
+        this.description[kind].weights,
+      );
+      // Meanwhile, another call may have loaded it, or the model may be gone.
+      if (this.#loaded[kind] || this.#disposed) module.dispose();
+      else this.#loaded[kind] = module;
+    }
+    this.#checkAlive();
   }
 
-  #read<W extends object>(kind: ModuleKind): Promise<LoadedModule<W>> {
-    return loadModule<W>(this.engine, this.parameters, this.description[kind].weights);
+  #checkAlive(): void {
+    if (this.#disposed) throw new UseAfterFreeError(`layer ${this.index} of a model`);
   }
 
   /** Frees what is skipped. */
@@ -96,6 +109,12 @@ export class Layer {
   /** Frees all. */
   unload(): void {
     moduleKinds.forEach((kind) => this.#unload(kind));
+  }
+
+  /** Frees all, for good. */
+  dispose(): void {
+    this.#disposed = true;
+    this.unload();
   }
 
   #unload(kind: ModuleKind): void {

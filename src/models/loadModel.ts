@@ -25,10 +25,11 @@ export interface LoadOptions extends EngineOptions {
   readonly onProgress?: (done: number, total: number, unit: string) => void;
 }
 
-/** A model and where it came from. Disposing it frees the weights, closes the files, and disposes an engine made for it. */
+/** A model and where it came from. */
 export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
   readonly source: ModelSource;
   readonly notes: readonly string[];
+  #closed: Promise<void> | undefined;
 
   constructor(
     engine: Engine,
@@ -41,10 +42,18 @@ export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
     this.notes = notes;
   }
 
+  /** Frees the weights, closes the files, and disposes an engine made for it. `close` does the same, and waits for the files. */
+  override dispose(): void {
+    if (this.#closed) return;
+    super.dispose();
+    this.#closed = this.source.close();
+    this.#closed.catch(() => undefined); // of use to `close` alone
+    if (this.ownsEngine) this.engine.dispose();
+  }
+
   async close(): Promise<void> {
     this.dispose();
-    await this.source.close();
-    if (this.ownsEngine) this.engine.dispose();
+    await this.#closed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -56,7 +65,12 @@ export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
   const opened = await openModel(path);
   let model: LoadedModel | undefined;
-  const engine = options.engine ?? (await createEngine(options.backend, options));
+  const engine =
+    options.engine ??
+    (await createEngine(options.backend, options).catch(async (error: unknown) => {
+      await opened.source.close();
+      throw error;
+    }));
   try {
     model = new LoadedModel(engine, opened, !options.engine, options.quantize);
     model.skip(options.drops ?? {});
@@ -64,8 +78,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
       await model.load((done, total) => options.onProgress?.(done, total, 'layers'));
     return model;
   } catch (error) {
-    model?.dispose();
-    await opened.source.close();
+    await (model ?? opened.source).close();
     if (!options.engine) engine.dispose();
     throw error;
   }
@@ -78,5 +91,9 @@ export async function createModel(
 ): Promise<Model> {
   const description = describeConfig(config);
   const parameters = randomParameters(allWeights(description), seed);
-  return new Model(engine, description, quantize ? withQuantizer(parameters, quantize) : parameters).load();
+  const model = new Model(engine, description, quantize ? withQuantizer(parameters, quantize) : parameters);
+  return model.load().catch((error: unknown) => {
+    model.dispose();
+    throw error;
+  });
 }

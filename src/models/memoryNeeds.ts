@@ -1,5 +1,5 @@
 import { host } from '../engine/hosts/index.js';
-import { bytesPerElement, isInt4, sizeOf } from '../engine/index.js';
+import { bytesPerElement, checkOptions, isInt4, number, sizeOf, whole } from '../engine/index.js';
 import type { Model } from './model.js';
 import { computedSource, isStoredInt4 } from './parameters.js';
 import { globalWeights, type LayerDescription } from './description.js';
@@ -35,14 +35,20 @@ const programBytes = 160e6;
 /** Rows of a wide intermediate result that are held at a time. */
 const wideRows = 512;
 
+/** What a number of bytes that work may take can be; Infinity sets no limit. */
+export const memoryOption = number('a number of bytes above 0', (bytes) => bytes > 0);
+
 /** Whether all weights and a row fit. */
-export function fitsMemory(model: Model, { bytes, rowLength }: MemoryLimit): boolean {
+export function fitsMemory(model: Model, limit: MemoryLimit): boolean {
+  checkOptions(limit, { bytes: memoryOption, rowLength: whole(1) });
+  const { bytes, rowLength } = limit;
   const { weights, row, program } = memoryNeeds(model, rowLength);
   return weights + row + program <= bytes;
 }
 
 /** An estimate from above, from shapes and types alone. */
 export function memoryNeeds(model: Model, longest: number): MemoryNeeds {
+  whole(1)(longest, '`longest`');
   const { description, layers, config } = model;
   const rowLength = Math.min(longest, config.maxPositionEmbeddings);
   const sum = (weights: readonly WeightSpec[]): number =>

@@ -1,6 +1,8 @@
 import { host } from '../engine/hosts/index.js';
 import {
   CacheError,
+  UseAfterFreeError,
+  UserError,
   lastRows,
   type Batch,
   type Engine,
@@ -13,6 +15,7 @@ import {
 } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
 import { Context, type Observer, type Pass } from './context.js';
+import { freeing } from './freeing.js';
 import { globalWeights, type ModelDescription } from './description.js';
 import { checkedIndices, recordedDrops, type Drops } from './drops.js';
 import { Layer } from './layer.js';
@@ -59,6 +62,7 @@ export class Model {
   readonly #replays: Replays;
   #globals: LoadedModule<GlobalWeights> | undefined;
   #dropsKey: string | undefined;
+  #disposed = false;
 
   constructor(
     readonly engine: Engine,
@@ -81,7 +85,13 @@ export class Model {
 
   /** Loads everything that is not skipped. `onLayer` is told how many layers are done. */
   async load(onLayer?: (done: number, total: number) => void): Promise<this> {
-    this.#globals ??= await loadModule<GlobalWeights>(this.engine, this.parameters, globalWeights(this.description));
+    this.checkAlive();
+    if (!this.#globals) {
+      const globals = await loadModule<GlobalWeights>(this.engine, this.parameters, globalWeights(this.description));
+      // Meanwhile, another call may have loaded them, or the model may be gone.
+      if (this.#globals || this.#disposed) globals.dispose();
+      else this.#globals = globals;
+    }
     for (const [i, layer] of this.layers.entries()) {
       await layer.load();
       onLayer?.(i + 1, this.layers.length);
@@ -95,7 +105,8 @@ export class Model {
   }
 
   get #loaded(): GlobalWeights {
-    if (!this.#globals) throw new Error('the model is not loaded: await model.load() first');
+    this.checkAlive();
+    if (!this.#globals) throw new UserError('the model is not loaded', { hint: 'await model.load() first' });
     return this.#globals.weights;
   }
 
@@ -175,6 +186,7 @@ export class Model {
     capacity = this.config.maxPositionEmbeddings,
     dtype = 'float32' as const,
   }: { slots?: number; capacity?: number; dtype?: 'float32' | 'float16' } = {}): KvCache {
+    this.checkAlive();
     // All layers' keys and values have one shape: the first's.
     const { keyValueHeads, headDim } = this.description.layers[0].attention;
     const layers = this.layers.filter(({ skipAttention }) => !skipAttention).map(({ index }) => index);
@@ -224,6 +236,7 @@ export class Model {
         if (performance.now() - since < longestTurn) continue;
         await host.nextTurn();
         options.signal?.throwIfAborted();
+        this.checkAlive();
         if (this.#dropped !== dropped)
           throw new CacheError('skip flags changed in the midst of a pass: wait for its end');
         since = performance.now();
@@ -239,7 +252,7 @@ export class Model {
    */
   forwardFrom(first: number, hidden: Tensor, batch: Batch, options: PassOptions = {}): Tensor {
     const { cache, observer } = options;
-    const pass = this.#passOf(batch, options);
+    const pass = freeing(hidden, () => this.#passOf(batch, options));
     if (cache && isSingle(batch) && first === 0 && !observer && !pass.rotaries.mixed)
       hidden = this.engine.replay(
         this.#replays,
@@ -253,6 +266,8 @@ export class Model {
   }
 
   #passOf(batch: Batch, { cache, observer, last }: PassOptions): Pass {
+    this.checkAlive();
+    if (cache) this.engine.checkOwn('forward', cache);
     if (cache && this.#caches.get(cache) !== this.#dropped)
       throw new CacheError(
         'this key-value cache was made under other skip flags (or by another model): make a new one',
@@ -312,14 +327,12 @@ export class Model {
    * leaves it. No other layer need be loaded.
    */
   runLayer(index: number, hidden: Tensor, batch: Batch, { observer }: Pick<PassOptions, 'observer'> = {}): Tensor {
-    const context = new Context(
-      this.engine,
-      { batch, rotaries: this.#rotaries.of(batch), slopes: this.#slopes.all, observer },
-      index,
-    );
-    const after = this.#run(this.layers[index], hidden, context);
-    observer?.stream?.(index + 1, after);
-    return after;
+    return freeing(hidden, () => {
+      const context = new Context(this.engine, this.#passOf(batch, { observer }), index);
+      const after = this.#run(this.layers[index], hidden, context);
+      freeing(after, () => observer?.stream?.(index + 1, after));
+      return after;
+    });
   }
 
   #run(layer: Layer, before: Tensor, context: Context): Tensor {
@@ -350,12 +363,27 @@ export class Model {
     return this.engine.divergence(reference, hidden, this.#output);
   }
 
-  /** Frees weights and tables; the engine stays. */
-  dispose(): void {
-    this.#replays.dispose();
+  /** Frees the weights; `load` reads them again. */
+  unload(): void {
     for (const layer of this.layers) layer.unload();
     this.#globals?.dispose();
     this.#globals = undefined;
+  }
+
+  /** Throws a UseAfterFreeError after `dispose`. */
+  checkAlive(): void {
+    if (this.#disposed) throw new UseAfterFreeError('a model');
+  }
+
+  /**
+   * Frees weights and tables, for good; the engine stays. A pass or a `load` under way ends with a UseAfterFreeError, as
+   * does all that is asked of the model from then on. Harmless when repeated.
+   */
+  dispose(): void {
+    this.#disposed = true;
+    this.#replays.dispose();
+    this.unload();
+    for (const layer of this.layers) layer.dispose();
     this.#rotaries.dispose();
     this.#slopes[Symbol.dispose]();
   }

@@ -8,7 +8,7 @@ import {
   type StoredInt4,
 } from '../checkpoint/index.js';
 import { madeSource } from './madeWeight.js';
-import { normalNumbers } from './random.js';
+import { normalNumbers, seedOption } from './random.js';
 import { fusedNames, ownNames, tensorNames, type WeightSpec } from './weights.js';
 
 /** Where a model's tensors come from, by their names in the checkpoint. A `Checkpoint` is one. */
@@ -109,6 +109,7 @@ function find(parameters: Parameters, weight: WeightSpec): WeightSource {
 
 /** Normal numbers of deviation 1 / sqrt(in), norms near 1, for each name the same in every run. */
 export function randomParameters(weights: readonly WeightSpec[], seed: number): Parameters {
+  seedOption(seed, '`seed`');
   const byName = new Map(weights.flatMap((weight) => tensorNames(weight).map((name) => [name, weight] as const)));
   return {
     folder: `random model (seed ${seed})`,

@@ -1,8 +1,13 @@
 /** Seeded random numbers: the same seed gives the same numbers on every machine. */
 
+import { whole } from '../engine/index.js';
+
+/** What a seed may be. */
+export const seedOption = whole(0, 2 ** 32 - 1);
+
 /** Uniform in [0, 1): mulberry32. */
 export function uniform(seed: number): () => number {
-  let state = seed >>> 0;
+  let state = seedOption(seed, '`seed`');
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let x = Math.imul(state ^ (state >>> 15), state | 1);

@@ -1,5 +1,5 @@
-import { NotFiniteError, UserError } from '../engine/index.js';
-import { uniform } from './random.js';
+import { NotFiniteError, checkOptions, number, whole } from '../engine/index.js';
+import { seedOption, uniform } from './random.js';
 
 export interface SamplingOptions {
   /** 0 takes the likeliest token. @defaultValue 0 */
@@ -15,10 +15,15 @@ export interface SamplingOptions {
 /** Chooses a token from logits [V]; -Infinity is never chosen. NotFiniteError where the largest, or any weight, is no number. */
 export type Sampler = (logits: Float32Array) => number;
 
-export function createSampler({ temperature = 0, topK, topP = 1, seed = 0 }: SamplingOptions = {}): Sampler {
-  if (!(temperature >= 0)) throw new UserError(`the temperature must be at least 0, found ${temperature}`);
-  if (topK !== undefined && !(topK >= 1)) throw new UserError(`top-k must be at least 1, found ${topK}`);
-  if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, found ${topP}`);
+/** UserError for what no option can be. */
+export function createSampler(options: SamplingOptions = {}): Sampler {
+  checkOptions(options, {
+    temperature: number('a number of at least 0', (value) => value >= 0 && value < Infinity),
+    topK: whole(1),
+    topP: number('a number above 0 and at most 1', (value) => value > 0 && value <= 1),
+    seed: seedOption,
+  });
+  const { temperature = 0, topK, topP = 1, seed = 0 } = options;
   if (temperature === 0) return likeliest;
   const next = uniform(seed);
   const narrow = (weighted: Weighted[]): Weighted[] => {

@@ -2,13 +2,13 @@
  * AWQ (Lin et al., 2023; docs/formats.md, 'AWQ algorithm'), one module at a time, on the outputs of the full-precision
  * modules before it. Groups:
  *
- * - norm -> q, k, v and norm -> gate, up (of a mixture, of all experts): scales by the module's output; none where a model
- *   has no norm before its modules;
+ * - norm -> q, k, v and norm -> gate, up (of a mixture, of all experts, the shared one too): scales by the module's output;
+ *   none where a model has no norm before its modules;
  * - v -> o where both have the same shape, so not with grouped heads; up -> down: scales by the output of o and of
  *   down.
  *
  * Unlike AutoAWQ, a mixture's router is multiplied with the scales too, so that tokens go to the same experts as
- * before.
+ * before; and so is what weighs a shared expert.
  */
 import { capturedInputs, moduleStream, type ModuleRows } from '../walk/index.js';
 import {
@@ -24,6 +24,7 @@ import {
   madeSource,
   theWeight,
   weightSource,
+  withRole,
   type AttentionDescription,
   type GatedMlpDescription,
   type MixtureDescription,
@@ -112,7 +113,9 @@ export class AwqModules {
     const { model } = this.rows;
     const inputs: Float32Array[] = [];
     const router = theWeight(module.weights, 'router');
-    const seen = await this.#observe(layer, 'mlp', [router.projection!], (input) => inputs.push(input));
+    const shared = module.shared && this.projections.at(module.shared, ['gate', 'up', 'output']);
+    const paths = [router.projection!, ...(shared ? [pathOf(shared[2])] : [])];
+    const seen = await this.#observe(layer, 'mlp', paths, (input) => inputs.push(input));
     const into = seen.inputs.get(router.projection!)!;
     const routerSource = weightSource(this.projections.stored, router);
     const visits = await calibrationVisits(
@@ -125,14 +128,21 @@ export class AwqModules {
       this.warn,
     );
     const experts = visits.map((_, expert) => this.projections.at(module, ['gate', 'up', 'output'], expert));
-    const readers = experts.flatMap(([gate, up]) => [gate, up]);
+    const readers = [...experts, ...(shared ? [shared] : [])].flatMap(([gate, up]) => [gate, up]);
     const factors = await this.#inputFactors(layer, module, readers, into, seen.outputs);
-    this.projections.replaced.set(routerSource.name, mapRows(routerSource, scaleColumns(factors)));
+    for (const weight of withRole(module.weights, 'router')) {
+      const source = weightSource(this.projections.stored, weight);
+      this.projections.replaced.set(source.name, mapRows(source, scaleColumns(factors)));
+    }
     for (const [expert, [gate, up, down]] of experts.entries()) {
       const own = new InputStatistics(model.config.hiddenSize, visitCount(visits[expert]));
       const hidden = await this.#expertHidden(module, [gate, up], inputs, visits[expert], own);
       const folded = this.#scaleColumnsOf(factors, own.sample);
       await this.#finishGated(module, [gate, up, down], folded.maps, folded.sample, hidden);
+    }
+    if (shared) {
+      const folded = this.#scaleColumnsOf(factors, into.sample);
+      await this.#finishGated(module, shared, folded.maps, folded.sample, seen.inputs.get(pathOf(shared[2]))!);
     }
   }
 
@@ -152,7 +162,7 @@ export class AwqModules {
     await this.#finish(down, after.maps, after.sample, true);
   }
 
-  /** Runs all rows through the module as it is stored, and writes the stream behind it. */
+  /** Runs all rows through the module as it is stored, and writes the stream behind it. `onInput` is told what the first path reads. */
   async #observe(
     layer: number,
     kind: ModuleKind,
@@ -171,7 +181,7 @@ export class AwqModules {
         const width = input.length / rows.rows[row].length;
         if (!inputs.has(path)) inputs.set(path, new InputStatistics(width, this.#tokens));
         inputs.get(path)!.add(input);
-        onInput?.(input);
+        if (path === paths[0]) onInput?.(input);
       }
     };
     await rows.loaded(layer, kind, () => rows.run(layer, kind, { observer: captured.observer, onRow }));

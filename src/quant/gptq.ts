@@ -11,8 +11,11 @@ import {
   subtractProduct,
   viewOf,
 } from '../linalg/index.js';
-import { UserError, type Int4Rows } from '../engine/index.js';
-import { fitGrid, nearest, packIntegers, type Grid, type GroupOptions } from './groupQuantizer.js';
+import { UserError, checkOptions, flag, number, type Int4Rows } from '../engine/index.js';
+import { fitGrid, groupOptions, nearest, packIntegers, type Grid, type GroupOptions } from './groupQuantizer.js';
+
+/** What `damping` may be at least; 0 leaves G as it is where it can be factored. */
+export const leastDamping = number('a number of at least 0', (damping) => damping >= 0 && damping < Infinity);
 
 export interface GptqOptions extends GroupOptions {
   /** Added to the diagonal of G, as a multiple of its mean; grows where that is not enough. @defaultValue 0.01 */
@@ -39,9 +42,11 @@ export function gptq(
   weight: Float32Array,
   width: number,
   gram: Float64Array,
-  { damping = 0.01, actOrder = true, ...options }: GptqOptions,
+  given: GptqOptions,
   name: string,
 ): GptqResult {
+  checkOptions(given, { ...groupOptions, damping: leastDamping, actOrder: flag });
+  const { damping = 0.01, actOrder = true, ...options } = given;
   const grid = fitGrid(weight, width, options, name);
   const order = columnOrder(gram, width, actOrder);
   const { inverse, damped } = inverseFactor(gram, order, damping, name);

@@ -1,11 +1,14 @@
 import {
   decodeFloats,
+  flag,
   float16ToFloat32,
   groupsOf,
   middle,
+  oneOf,
   type Int4Format,
   type Int4Rows,
   type Int4Source,
+  type Options,
   type WeightSource,
 } from '../engine/index.js';
 import { checkRange, rangeWithZero, roundUpToFloat16 } from './groupRange.js';
@@ -31,6 +34,14 @@ export interface GroupOptions {
   /** `search` shrinks each group's range to where the sum of squared errors is least. @defaultValue 'none' */
   readonly clip?: 'none' | 'search';
 }
+
+/** What these may be. */
+export const groupOptions: Options<GroupOptions> = {
+  groupSize: oneOf([32, 64, 128, -1]),
+  symmetric: flag,
+  range: oneOf(['sevenths', 'full']),
+  clip: oneOf(['none', 'search']),
+};
 
 /** Scales and zero points of rows, before anything is rounded to them. */
 export interface Grid {

@@ -21,6 +21,8 @@ export {
   checkHead,
   projectionTensors,
   quantizeModel,
+  dampingOption,
+  quantizeOptions,
   type QuantizeMethod,
   type QuantizeModelOptions,
   type QuantizeProgress,

@@ -1,4 +1,4 @@
-import { UserError, type Int4Format } from '../engine/index.js';
+import { UserError, checkOptions, flag, oneOf, type Int4Format } from '../engine/index.js';
 
 export interface Int4Options {
   /** Weights along a row that share a scale. @defaultValue 32 */
@@ -15,7 +15,9 @@ export interface Int4Options {
 export const groupSizes: readonly number[] = [32, 64, 128] satisfies Int4Format['groupSize'][];
 
 /** The format that options ask for, checked: they may come from a command line. */
-export function int4Format({ groupSize = 32, symmetric = true }: Int4Options): Int4Format {
+export function int4Format(options: Int4Options): Int4Format {
+  checkOptions(options, { symmetric: flag, head: oneOf(['int4', 'bf16', 'float']) });
+  const { groupSize = 32, symmetric = true } = options;
   if (!groupSizes.includes(groupSize))
     throw new UserError(`a group of ${groupSize} int4 weights is not supported`, {
       hint: `${groupSizes.join(', ')} are`,

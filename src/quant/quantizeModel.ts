@@ -9,7 +9,7 @@ import {
   type HiddenStates,
   type WalkOptions,
 } from '../walk/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, checkOptions, flag, number, oneOf, whole, type Options } from '../engine/index.js';
 import {
   Model,
   allWeights,
@@ -20,8 +20,9 @@ import {
   type WeightSpec,
 } from '../models/index.js';
 import { AwqModules } from './awqModules.js';
+import { leastDamping } from './gptq.js';
 import { GptqModules } from './gptqModules.js';
-import { groupQuantized, type GroupOptions } from './groupQuantizer.js';
+import { groupOptions, groupQuantized, type GroupOptions } from './groupQuantizer.js';
 import { Projections, projectionsOf, type ProjectionResult } from './projections.js';
 import { QuantizedTensors, replacedParameters, type Replacement } from './quantizedTensors.js';
 import { readAll } from './rowMap.js';
@@ -54,6 +55,19 @@ export interface QuantizeModelOptions extends GroupOptions, Omit<WalkOptions, 'o
   readonly progress?: QuantizeProgress;
 }
 
+/** What `damping` may be for a job. */
+export const dampingOption = number('a number between 0 and 1', (damping) => damping > 0 && damping < 1);
+
+/** What these may be. */
+export const quantizeOptions: Options<QuantizeModelOptions> = {
+  ...groupOptions,
+  method: oneOf(quantizeMethods),
+  damping: leastDamping,
+  actOrder: flag,
+  expertFloor: whole(0),
+  head: flag,
+};
+
 /** A model's int4 weights. Holds files open where they lie in some. */
 export interface QuantizedModel extends AsyncDisposable {
   /** What takes a tensor's place; undefined where nothing does. */
@@ -74,6 +88,8 @@ export async function quantizeModel(
   rows: readonly Int32Array[],
   options: QuantizeModelOptions,
 ): Promise<QuantizedModel> {
+  model.checkAlive();
+  checkOptions(options, quantizeOptions);
   const { method, progress } = options;
   if (method !== 'rtn' && rows.length === 0) throw new UserError(`${method} needs at least one calibration row`);
   if (model.parameters.quantize)

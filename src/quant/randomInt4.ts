@@ -1,5 +1,5 @@
 import { float32ToFloat16, groupsOf, middle, type Int4Rows, type Int4Source, type Shape } from '../engine/index.js';
-import { hash, uniform, type Quantize } from '../models/index.js';
+import { hash, seedOption, uniform, type Quantize } from '../models/index.js';
 import { int4Format, type Int4Options } from './int4Options.js';
 import { storedAs } from './quantizeParameters.js';
 
@@ -12,6 +12,7 @@ export function randomInt4(
   shape: Shape,
   { seed = 0, ...options }: Int4Options & { seed?: number } = {},
 ): Int4Source {
+  seedOption(seed, '`seed`');
   const format = int4Format(options);
   const width = shape[shape.length - 1];
   const [rowBytes, groups] = [Math.ceil(width / 2), groupsOf(width, format)];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   fileError,
   formatJson,
+  int4Methods,
   joinedInt4,
   joinedSource,
   parseQuantization,
@@ -16,7 +17,16 @@ import {
   type TensorToWrite,
 } from '../checkpoint/index.js';
 import type { Progress } from '../progress/index.js';
-import { UserError, isInt4, type Int4Source, type Shape, type WeightSource } from '../engine/index.js';
+import {
+  UserError,
+  checkOptions,
+  isInt4,
+  oneOf,
+  whole,
+  type Int4Source,
+  type Shape,
+  type WeightSource,
+} from '../engine/index.js';
 import {
   allWeights,
   byTensor,
@@ -63,6 +73,7 @@ export interface WriteQuantizedOptions {
  * at all; what the format cannot hold is refused by name before anything is written.
  */
 export async function writeQuantized(model: OpenedModel, out: string, o: WriteQuantizedOptions): Promise<void> {
+  checkOptions(o, { format: oneOf(int4Methods), groupSize: oneOf([32, 64, 128, -1]), shardBytes: whole(1) });
   const { source: checkpoint } = model;
   const { quantization, tensors } = planned(model, o);
   const config = { ...checkpoint.config, ...typeKeys(checkpoint.config, o), quantization_config: quantization };

@@ -1,5 +1,5 @@
 import type { Tokenizer } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, checkOptions, number, oneOf, text, whole, type Options } from '../engine/index.js';
 import { readDocuments } from './documents.js';
 import { rowDefaults } from './rowDefaults.js';
 
@@ -25,6 +25,19 @@ export interface CalibrationOptions {
   /** The field of records that holds the text, or a chat; default `text`, else what records of chats have. */
   field?: string;
 }
+
+/** What these may be; a model's context may have no end. */
+const calibrationOptions: Options<CalibrationOptions> = {
+  samples: whole(1),
+  length: whole(2),
+  maxLength: number(
+    'a whole number of at least 1',
+    (tokens) => tokens === Infinity || (tokens >= 1 && tokens % 1 === 0),
+  ),
+  skip: whole(0),
+  field: text,
+  bos: oneOf(bosPlaces),
+};
 
 export interface CalibrationRows {
   /** Each of `length` token ids; documents that stand alone may be shorter. */
@@ -54,17 +67,16 @@ export async function calibrationRows(
   files: readonly string[],
   o: CalibrationOptions = {},
 ): Promise<CalibrationRows> {
+  checkOptions(o, calibrationOptions);
   const { samples = rowDefaults.samples, length: asked = rowDefaults.length, maxLength = Infinity, skip = 0 } = o;
   if (!files.length) throw new UserError('no calibration text is given');
-  if (!Number.isInteger(samples) || samples < 1)
-    throw new UserError(`samples must be a whole number of at least 1, found ${samples}`);
-  if (!Number.isInteger(asked) || asked < 2)
-    throw new UserError(`the length of a row must be a whole number of at least 2 tokens, found ${asked}`);
-  if (!Number.isInteger(skip) || skip < 0)
-    throw new UserError(`skip must be a whole number of at least 0, found ${skip}`);
   const marks = marksOf(tokenizer, o.bos);
 
   const length = Math.min(asked, maxLength);
+  if (length < 2)
+    throw new UserError(`a row needs at least 2 tokens, but the model's context is ${maxLength}`, {
+      hint: 'the first predicts the second',
+    });
   const notes =
     length < asked ? [`rows of ${length} tokens instead of ${asked}: the model's context is no longer`] : [];
   const texts = files.map((file) => new TextRows(tokenizer, marks, file, length, o.field));

@@ -1,6 +1,7 @@
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+import { checkOptions, whole } from '../engine/index.js';
+import { seedOption, uniform } from '../models/index.js';
 import { rowDefaults } from './rowDefaults.js';
-import { uniform } from '../models/index.js';
 
 /** With a seed, rows are drawn from this many times as many. */
 const pool = 8;
@@ -20,6 +21,7 @@ export async function drawRows(
   files: readonly string[],
   o: CalibrationOptions & { seed?: number } = {},
 ): Promise<DrawnRows> {
+  checkOptions(o, { samples: whole(1), seed: seedOption });
   const { samples = rowDefaults.samples, seed } = o;
   const { rows, length, note } = await calibrationRows(tokenizer, files, {
     ...o,

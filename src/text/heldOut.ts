@@ -1,3 +1,4 @@
+import { checkOptions, whole } from '../engine/index.js';
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
 import { rowDefaults } from './rowDefaults.js';
 
@@ -19,6 +20,7 @@ export async function splitRows(
   files: readonly string[],
   o: CalibrationOptions & { heldOut?: number } = {},
 ): Promise<SplitRows> {
+  checkOptions(o, { samples: whole(1), heldOut: whole(0) });
   const { samples = rowDefaults.samples, heldOut = rowDefaults.heldOut } = o;
   const { rows, length, note } = await calibrationRows(tokenizer, files, { ...o, samples: samples + heldOut });
   const notes = note && (rows.length < samples || length < (o.length ?? rowDefaults.length)) ? [note] : [];

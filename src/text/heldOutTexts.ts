@@ -1,4 +1,4 @@
-import { UserError } from '../engine/index.js';
+import { UserError, checkOptions, list, text, whole } from '../engine/index.js';
 import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
 import { splitRows } from './heldOut.js';
 import { rowsDigest } from './rowsDigest.js';
@@ -33,6 +33,7 @@ export async function sweepRows(
   calibration: readonly string[],
   o: SweepRowsOptions,
 ): Promise<SweepRows & { readonly length: number; readonly notes: readonly string[] }> {
+  checkOptions(o, { heldOut: whole(0), skipRows: whole(0), texts: list(text) });
   if (!o.texts) {
     const split = await splitRows(tokenizer, calibration, o);
     if (split.heldOut.length === 0)

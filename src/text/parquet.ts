@@ -28,7 +28,7 @@ function checkColumns({ row_groups: groups }: FileMetaData, schema: SchemaTree):
   const wanted = leaves(schema).sort().join();
   const found = ({ columns }: FileMetaData['row_groups'][number]): string =>
     columns
-      .map(({ meta_data: about }) => about?.path_in_schema.join('.'))
+      .map(({ meta_data: about }) => about?.path_in_schema.join('.') ?? '')
       .sort()
       .join();
   if (groups.some((group) => found(group) !== wanted)) throw new Error('its columns are not those of its schema');

@@ -8,7 +8,7 @@ import {
   isInt4,
   type Tensor,
 } from '../engine/index.js';
-import { isFiniteStream, notFinite, weightSource, type Model } from '../models/index.js';
+import { checkedTokens, isFiniteStream, notFinite, weightSource, type Model } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 import { readAhead } from './readAhead.js';
 import type { WalkOptions } from './walk.js';
@@ -107,7 +107,10 @@ function wanted(layer: number, gaps: readonly number[], layers: number): number[
  * The embedding's rows of these tokens, [T, D]. They are read one by one, as the whole table may be larger than a
  * layer.
  */
-export async function embedded({ parameters, description, config }: Model, tokens: Int32Array): Promise<Float32Array> {
+export async function embedded(model: Model, given: Int32Array): Promise<Float32Array> {
+  const { parameters, description, config } = model;
+  model.checkAlive();
+  const tokens = checkedTokens(model, given);
   const { weight, scale = 1 } = description.embedding;
   const stored = weightSource(parameters, weight);
   const packed = parameters.quantize?.(stored, weight) ?? stored;

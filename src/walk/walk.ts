@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { createBatch, type Tensor } from '../engine/index.js';
-import { isFiniteStream, notFinite, type Model, type Observer } from '../models/index.js';
+import { checkedTokens, isFiniteStream, notFinite, type Model, type Observer } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 
 export interface WalkOptions {
@@ -22,7 +22,8 @@ export async function walkRows(
   { observer, onProgress, signal }: WalkOptions,
   onRow?: OnRow,
 ): Promise<void> {
-  for (const [index, row] of rows.entries()) {
+  const checked = rows.map((row, index) => checkedTokens(model, row, `rows[${index}]`));
+  for (const [index, row] of checked.entries()) {
     signal?.throwIfAborted();
     await model.engine.exclusive(async () => {
       const hidden = await model.forwardYielding(createBatch([row]), { observer, signal });

@@ -103,7 +103,7 @@ describe('quantize refuses', () => {
     [['--method', 'rtn', '--int4'], /--int4 does not go with it/],
     [['--method', 'rtn', '--group-size', '48'], /--group-size must be 32, 64, 128 or -1, found "48"/],
     [['--method', 'awq', '--calibration', text, '--clip', 'search'], /awq cuts ranges by a search of its own/],
-    [['--method', 'gptq', '--calibration', text, '--damping', '0'], /--damping must be between 0 and 1/],
+    [['--method', 'gptq', '--calibration', text, '--damping', '0'], /--damping must be a number between 0 and 1/],
     [['--method', 'rtn', '--quantize-head'], /output projection is its embedding/],
   ])('%j', async (argv, message) => {
     expect(await fails(...quantize('refused', ...argv))).toMatch(message);

@@ -188,8 +188,8 @@ describe('on one machine', () => {
 
   it.each<[string, CompensateOptions, readonly Int32Array[], RegExp]>([
     ['no rows', {}, [], /at least one calibration row/],
-    ['a negative alpha', { alpha: -1 }, rows, /alpha must be a number of at least 0, found -1/],
-    ['an alpha that is no number', { alpha: NaN }, rows, /alpha must be/],
+    ['a negative alpha', { alpha: -1 }, rows, /`alpha` must be a number of at least 0, found -1/],
+    ['an alpha that is no number', { alpha: NaN }, rows, /`alpha` must be/],
   ])('refuses %s', async (_, o, given, sentence) => {
     await expect(compensate(model, drops, given, o)).rejects.toThrow(sentence);
   });

@@ -5,7 +5,7 @@ import { UserError } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import { readWhole } from '../readWhole.js';
-import { shownNames, shownValue } from '../shownValue.js';
+import { shownNames, shownValue } from '../../engine/index.js';
 import { withinDeadline } from './deadline.js';
 
 /** What one side says. Templates may ask for more fields than these (`tool_calls`). */

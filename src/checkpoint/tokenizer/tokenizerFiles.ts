@@ -3,7 +3,7 @@ import { UserError } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import { readWhole } from '../readWhole.js';
-import { shownValue } from '../shownValue.js';
+import { shownValue } from '../../engine/index.js';
 import { readChatTemplates, type ChatTemplates } from './chatTemplate.js';
 import { mergesTokenizer } from './mergesTokenizer.js';
 import { readSentencePiece } from './sentencePiece.js';

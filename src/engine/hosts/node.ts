@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import util from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { MessageChannel, Worker as Thread, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
-import type { Context, Host, Worker } from '../host.js';
+import type { AddressSpace, Context, Host, Worker } from '../host.js';
 
 const require = createRequire(import.meta.url);
 
@@ -14,8 +14,9 @@ export const node: Host = {
   cores: availableParallelism,
   memoryBytes: () => {
     const contained = process.constrainedMemory?.() ?? 0;
-    return contained > 0 ? Math.min(contained, totalmem()) : totalmem();
+    return Math.min(contained || Infinity, totalmem(), addressesAtStart / 2);
   },
+  addressSpace,
   processor: {
     architecture: process.arch,
     flags: () => flagsIn(textOf('/proc/cpuinfo')),
@@ -44,6 +45,14 @@ export const node: Host = {
   },
 };
 
+function addressSpace(): AddressSpace | undefined {
+  return addressSpaceIn(textOf('/proc/self/limits'), textOf('/proc/self/status'));
+}
+
+/** What was free when the program began, before anything was reserved. */
+const atStart = addressSpace();
+const addressesAtStart = atStart ? atStart.limit - atStart.taken : Infinity;
+
 /** The text of a system file; empty if there is none. */
 function textOf(path: string): string {
   try {
@@ -56,6 +65,13 @@ function textOf(path: string): string {
 /** The flags in Linux's `/proc/cpuinfo`. */
 export const flagsIn = (text: string): ReadonlySet<string> =>
   new Set(/^flags\s*:(.*)$/m.exec(text)?.[1].trim().split(/\s+/));
+
+/** As Linux's `/proc/self/limits` and `/proc/self/status` tell it. */
+export function addressSpaceIn(limits: string, status: string): AddressSpace | undefined {
+  const limit = /^Max address space\s+(\d+)/m.exec(limits)?.[1];
+  const taken = /^VmSize:\s*(\d+) kB/m.exec(status)?.[1];
+  return limit && taken ? { limit: Number(limit), taken: 1024 * Number(taken) } : undefined;
+}
 
 /** The size of a cache as Linux writes it, e.g. '1024K'. */
 export function bytesIn(text: string): number | undefined {

@@ -12,7 +12,7 @@ export class ArrayStorage<T extends Float32Array | Int32Array | Float64Array = F
   }
 
   get values(): T {
-    if (!this.#values) throw new UseAfterFreeError('an array', [this.bytes]);
+    if (!this.#values) throw new UseAfterFreeError(`an array of ${this.bytes} bytes`);
     return this.#values;
   }
 

@@ -38,6 +38,7 @@ import { isInt4Right, rightOf } from './operations/operands.js';
 import { packLeft, packRight, type Matrix } from './operations/packRows.js';
 import { gatherRows, packWeight } from './operations/packWeight.js';
 import { passesSelfTest } from './operations/selfTest.js';
+import { affordablePages, affordableThreads } from './runtime/addressSpace.js';
 import { Machine } from './runtime/machine.js';
 import { overMemories, type Home } from './runtime/manyMemories.js';
 import { addressOf, Memory, type Block } from './runtime/memory.js';
@@ -281,16 +282,16 @@ export async function createWasmBackend(
   plansFor = plansOf,
 ): Promise<Backend> {
   const { int4 = 'fast', threads = host.cores() } = options;
-  if (!Number.isInteger(threads) || threads < 1)
-    throw new UserError(`${threads} is no number of threads`, { hint: 'give 1 or more' });
+  const affordable = affordablePages(pages);
   for (let at = tiers.indexOf(detectTier(options)); ; at++) {
     const tier = tiers[at];
     prepare(tier);
     if (!isKnown(tier)) continue;
     const plans = plansFor(tier);
-    const machine = new Machine(plans.int4, int4 === 'exact', threads, plans.tile, new Memory(pages));
+    const memory = new Memory(affordable);
+    const machine = new Machine(plans.int4, int4 === 'exact', affordableThreads(threads), plans.tile, memory);
     if (tier === 'baseline' || (await passesSelfTest(machine)))
-      return overMemories(new WasmBackend(machine, tier), pages);
+      return overMemories(new WasmBackend(machine, tier), affordable);
     machine.dispose();
     host.warn(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.`);
   }

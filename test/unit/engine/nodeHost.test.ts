@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { WorkerSide } from '../../../src/engine/host.js';
 import { host } from '../../../src/engine/hosts/index.js';
+import { addressSpaceIn } from '../../../src/engine/hosts/node.js';
 
 /** Polls, as the engine does: what workers send is no event. */
 async function received(receive: () => unknown): Promise<unknown> {
@@ -27,6 +28,15 @@ describe('Node as a host', () => {
     expect(host.cores()).toBeGreaterThanOrEqual(1);
     expect(host.memoryBytes()).toBeGreaterThan(2 ** 26);
     expect(host.memoryBytes()).toBeLessThan(2 ** 53);
+  });
+
+  it('reads what is left of addresses, where they are limited', () => {
+    const limits = (soft: string): string =>
+      `Limit                     Soft Limit           Hard Limit           Units\nMax address space         ${soft.padEnd(20)} unlimited            bytes\n`;
+    const status = 'Name:\tnode\nVmPeak:\t  800000 kB\nVmSize:\t  761856 kB\n';
+    expect(addressSpaceIn(limits('4096000000'), status)).toEqual({ limit: 4096000000, taken: 780140544 });
+    expect(addressSpaceIn(limits('unlimited'), status)).toBeUndefined();
+    expect(addressSpaceIn('', '')).toBeUndefined();
   });
 
   it('says which V8 compiles kernels, to the minor version', () => {

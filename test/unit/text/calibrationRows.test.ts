@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { drawRows, splitRows, sweepRows } from '../../../src/text/index.js';
 import { calibrationRows, type CalibrationOptions } from '../../../src/text/calibrationRows.js';
 import { loadTokenizer } from '../../../src/checkpoint/index.js';
 import { UserError } from '../../../src/engine/index.js';
@@ -108,6 +109,21 @@ describe('calibration rows', () => {
     ]);
   });
 
+  it('are not of one token, whether that is asked for or the context of the model has no more', async () => {
+    const file = fileOf('abcde');
+    const makers = [calibrationRows, drawRows, splitRows] as const;
+    for (const make of makers) {
+      await expect(make(letters, [file], { samples: 2, length: 1 })).rejects.toThrow('`length` must be a whole number');
+      await expect(make(letters, [file], { samples: 2, maxLength: 1 })).rejects.toThrow(
+        "a row needs at least 2 tokens, but the model's context is 1",
+      );
+    }
+    for (const texts of [undefined, [file]])
+      await expect(sweepRows(letters, [file], { maxLength: 1, heldOut: 1, texts })).rejects.toThrow(
+        "a row needs at least 2 tokens, but the model's context is 1",
+      );
+  });
+
   it('tokenize no more documents than they need', async () => {
     let documents = 0;
     const counted = { ...letters, encode: (text: string) => (documents++, letters.encode(text)) };
@@ -122,10 +138,12 @@ describe('calibration rows', () => {
     );
     await expect(rowsOf([], {})).rejects.toThrow('no calibration text is given');
     await expect(rowsOf([file], { samples: 0 })).rejects.toThrow(
-      'samples must be a whole number of at least 1, found 0',
+      '`samples` must be a whole number of at least 1, found 0',
     );
-    await expect(rowsOf([file], { length: 1.5 })).rejects.toThrow('at least 2 tokens, found 1.5');
-    await expect(rowsOf([file], { skip: -1 })).rejects.toThrow('skip must be');
+    await expect(rowsOf([file], { length: 1.5 })).rejects.toThrow(
+      '`length` must be a whole number of at least 2, found 1.5',
+    );
+    await expect(rowsOf([file], { skip: -1 })).rejects.toThrow('`skip` must be');
     await expect(calibrationRows({ ...letters, eosId: undefined }, [file])).rejects.toThrow(
       'names no end-of-text token',
     );

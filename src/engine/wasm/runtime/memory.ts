@@ -1,6 +1,7 @@
 import type { Operand } from '../../backend.js';
 import type { Storage } from '../../tensor.js';
-import { mostPages, webAssembly, type WasmMemory } from '../compiler/webAssembly.js';
+import { mostPages, type WasmMemory } from '../compiler/webAssembly.js';
+import { reserve } from './addressSpace.js';
 import { Allocator } from './allocator.js';
 import type { Arena } from './arena.js';
 import { Views } from './views.js';
@@ -63,7 +64,7 @@ export class Memory {
   readonly replayable: Views;
 
   constructor(limitPages = mostPages) {
-    this.wasm = new webAssembly.Memory({ initial: 1, maximum: limitPages, shared: true });
+    this.wasm = reserve(limitPages);
     this.replayable = new Views(this.wasm);
     this.allocator = new Allocator(pageBytes, limitPages * pageBytes, (bytes) => this.#grow(bytes));
   }

@@ -16,6 +16,9 @@ import { hasByteDots, hasLargeCache } from './processor.js';
 export const tiers = ['revectorized', 'relaxed', 'baseline'] as const;
 export type Tier = (typeof tiers)[number];
 
+/** Node's flag with which V8 checks bounds of memories, and reserves no addresses behind them. */
+export const checkBounds = '--disable-wasm-trap-handler';
+
 /** Of V8; 0 where another engine compiles kernels. */
 const version = host.v8?.version ?? 0;
 

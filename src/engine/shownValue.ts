@@ -1,6 +1,6 @@
 /** What a message shows of a value from a file: at most so many characters of its JSON, and of nested values the outermost ones. */
 export function shownValue(value: unknown, most = 60): string {
-  const text = JSON.stringify(pruned(value, 3)) ?? 'nothing';
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(pruned(value, 3)) ?? 'nothing');
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
