@@ -3,11 +3,12 @@ import type { AttentionDescription, LayerDescription, ModelDescription } from '.
 import type { ExportPlan } from './exportPlan.js';
 
 /** What llama.cpp takes for granted of the layers of a plan, and these are not so. */
-export const unlike = (description: ModelDescription, { layers }: ExportPlan): string | undefined =>
-  description.conventions.gguf.unlike?.(
-    layers.map(({ original }) => description.layers[original]),
-    description,
-  );
+export function unlike(description: ModelDescription, plan: ExportPlan): string | undefined {
+  const { activation = 'silu', unlike: other } = description.conventions.gguf;
+  const layers = plan.layers.map(({ original }) => description.layers[original]);
+  if (layers.some(({ mlp }) => mlp.activation !== activation)) return `that the activation is ${activation}`;
+  return other?.(layers, description);
+}
 
 /**
  * `deci` alone can leave out a module, and holds whatever is like Llama; everything else is what llama.cpp calls the family

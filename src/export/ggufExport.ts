@@ -65,9 +65,9 @@ function planOf({ model: { config, description }, drops, options: { zero } }: Ex
   if (reduced && !unlike(description, reduced)) return reduced;
   const zeroed = zeroedPlan(config, drops);
   const taken = unlike(description, zeroed);
-  if (taken)
+  if (taken && !isLlamaLike(description))
     throw new UserError(
-      `llama.cpp takes for granted of a ${description.conventions.gguf.architecture} ${taken}, so it would compute something else`,
+      `llama.cpp takes for granted of a ${description.conventions.gguf.architecture} ${taken}, which is not so here`,
       { hint: '`to` hf writes a folder' },
     );
   return zeroed;

@@ -83,18 +83,22 @@ const ropes = [
 const own = {
   mixtral: () => ({ numLocalExperts: 4, numExpertsPerTok: 2 }),
   // Its head is always the embedding.
-  gemma2: ({ headDim }) => ({ tieWordEmbeddings: true, slidingWindow: 5, familyKeys: { query_pre_attn_scalar: headDim } }),
+  gemma2: ({ headDim }) => ({
+    tieWordEmbeddings: true,
+    slidingWindow: 5,
+    familyKeys: { query_pre_attn_scalar: headDim },
+  }),
   gemma3_text: ({ headDim }) => ({ slidingWindow: 5, familyKeys: { query_pre_attn_scalar: headDim } }),
   // Their heads are always as wide as the stream.
   phi3: ({ numAttentionHeads, headDim }) => ({ hiddenSize: numAttentionHeads * headDim }),
-  olmo2: ({ numAttentionHeads, headDim }) => ({ hiddenSize: numAttentionHeads * headDim }),
+  olmo2: ({ numAttentionHeads, headDim }) => ({ tieWordEmbeddings: false, hiddenSize: numAttentionHeads * headDim }),
   granite: () => ({
     familyKeys: { embedding_multiplier: 6, attention_multiplier: 0.2, residual_multiplier: 0.3, logits_scaling: 0.25 },
   }),
   baichuan: ({ numAttentionHeads }) => ({ numKeyValueHeads: numAttentionHeads, familyKeys: { z_loss_weight: 0 } }),
 };
 
-/** As Phi-4-mini has it; a text of 12 tokens has short angles where the original length is 64, and long ones where it is 8. */
+/** As Phi-4-mini has it; a text of 12 tokens has long angles where the original length is 8. llama.cpp takes them for every text in a context of more than that, and its smallest has 256. */
 const partial = (originalMaxPositions) => ({
   hiddenSize: 64,
   numAttentionHeads: 2,
@@ -111,7 +115,14 @@ const partial = (originalMaxPositions) => ({
   familyKeys: { partial_rotary_factor: 0.75, original_max_position_embeddings: originalMaxPositions },
 });
 
-const forty = { numHiddenLayers: 40, hiddenSize: 48, numAttentionHeads: 3, numKeyValueHeads: 3, headDim: 16 };
+const forty = {
+  tieWordEmbeddings: false,
+  numHiddenLayers: 40,
+  hiddenSize: 48,
+  numAttentionHeads: 3,
+  numKeyValueHeads: 3,
+  headDim: 16,
+};
 
 function randomCase(seed, modelType) {
   const pick = picker(seed);
@@ -278,9 +289,11 @@ describe('GGUF exports in llama.cpp', () => {
       },
       drops: { attention: [1], mlp: [1, 3] },
     }));
-  for (const original of [8, 64])
+  for (const original of [8, 512])
     it(`phi3 of partial rotation, longrope from ${original} tokens on`, () =>
-      check(`longrope ${original}`, 'phi3', 132, 'f32', { config: partial(original) }));
+      check(`longrope ${original}`, 'phi3', 132, 'f32', {
+        config: { maxPositionEmbeddings: 1024, ...partial(original) },
+      }));
   for (const [i, type] of ['f16', 'bf16', 'q8_0', 'q4_0', 'q4_1'].entries()) {
     it(`llama ${type}`, () => check('llama', 'llama', 41 + i, type));
     it(`mixtral ${type}`, () => check('mixtral', 'mixtral', 51 + i, type));

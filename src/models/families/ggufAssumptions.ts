@@ -1,10 +1,33 @@
 /** What llama.cpp takes for granted of architectures, and does not read from a file: each says what of it is not so. */
-import type { Conventions, LayerDescription } from '../description.js';
+import { layerWeights, type Conventions, type LayerDescription } from '../description.js';
+import type { WeightRole } from '../weights.js';
 
 type Unlike = NonNullable<Conventions['gguf']['unlike']>;
 
+/** What of several is not so first. */
+export const anyOf =
+  (...checks: readonly Unlike[]): Unlike =>
+  (layers, model) => {
+    for (const check of checks) {
+      const found = check(layers, model);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+
 export const unlikeFullHeads: Unlike = (_layers, { config: { numAttentionHeads, headDim, hiddenSize } }) =>
   numAttentionHeads * headDim === hiddenSize ? undefined : 'that all heads together are as wide as the stream';
+
+export const unlikeUntied: Unlike = (_layers, { head }) =>
+  head.weight ? undefined : 'that the head is not the embedding';
+
+const mayBeBiased: readonly (WeightRole | undefined)[] = ['query', 'key', 'value'];
+
+/** Of architectures that know biases of queries, keys and values alone. */
+export const unlikeUnbiased: Unlike = (layers) =>
+  layers.flatMap(layerWeights).some(({ role, of }) => role === 'bias' && !mayBeBiased.includes(of))
+    ? 'that outputs of attentions, and MLPs, have no biases'
+    : undefined;
 
 /** How llama.cpp computes a generation of Gemma, without being told. */
 interface Known {
