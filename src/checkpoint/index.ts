@@ -52,7 +52,6 @@ export {
 } from './safetensorsWriter.js';
 export { defaultShardBytes, planShards, writeWeights } from './shards.js';
 export { readWhole } from './readWhole.js';
-export { didYouMean, nearest, shownName, shownNames, shownValue } from '../engine/index.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';

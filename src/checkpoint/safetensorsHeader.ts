@@ -1,6 +1,5 @@
-import { UserError, type Shape, type WeightDType } from '../engine/index.js';
+import { UserError, shownValue, type Shape, type WeightDType } from '../engine/index.js';
 import { isJsonObject } from './jsonFile.js';
-import { shownValue } from '../engine/index.js';
 
 /** Bytes per element of every dtype that a safetensors file may hold here. */
 export const safetensorsBytes = {

@@ -1,8 +1,7 @@
 import { access, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { UserError } from '../engine/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import { isJsonObject, readJsonObject, type JsonObject } from './jsonFile.js';
-import { shownValue } from '../engine/index.js';
 import { SafetensorsFile } from './safetensorsFile.js';
 import { indexFile, singleFile } from './shards.js';
 

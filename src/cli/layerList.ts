@@ -1,5 +1,4 @@
-import { shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 
 /** No model has as many layers; a range beyond it is a slip of the finger. */
 const mostLayers = 100_000;

@@ -1,5 +1,4 @@
-import { didYouMean, shownValue } from '../checkpoint/index.js';
-import { backendNames, UserError, type BackendName } from '../engine/index.js';
+import { backendNames, UserError, didYouMean, shownValue, type BackendName } from '../engine/index.js';
 import { parseLayerList } from './layerList.js';
 
 /** One option of a command; its flag is its name in the command, `dropAttn` being `--drop-attn`. */

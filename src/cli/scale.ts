@@ -1,5 +1,4 @@
-import { shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import type { Shard } from '../drop/index.js';
 import type { Option } from './options.js';
 

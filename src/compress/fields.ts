@@ -1,5 +1,4 @@
-import { didYouMean, shownName } from '../checkpoint/index.js';
-import { UserError, refuse, type Read } from '../engine/index.js';
+import { UserError, refuse, didYouMean, shownName, type Read } from '../engine/index.js';
 
 /** What is left out, or null, is `value`. */
 export const fallback =

@@ -1,5 +1,4 @@
-import { shownName, shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, shownName, shownValue } from '../engine/index.js';
 
 /** What a budget limits: the time of a decoded token, parameters, or key-value bytes of a token. */
 export type BudgetKind = 'decode' | 'parameters' | 'kv';

@@ -1,5 +1,4 @@
-import { nearest, shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, nearest, shownValue } from '../engine/index.js';
 import { moduleKinds, moduleWord, type Drops } from '../models/index.js';
 import { checkChecksum, type Checksum, type Fingerprint } from '../progress/index.js';
 import type { Importance, Scores } from './importance.js';

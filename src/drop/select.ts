@@ -1,5 +1,4 @@
-import { shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import { checkedIndices, uniform, type Drops } from '../models/index.js';
 import type { Importance, Scores } from './importance.js';
 

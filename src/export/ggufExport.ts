@@ -13,7 +13,7 @@ import {
 import { holdsExactly, type ExportJob, type Written } from './exportJob.js';
 import { cardBeside, type ExportType } from './exportOptions.js';
 import { reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
-import { architectureOf } from './ggufArchitecture.js';
+import { architectureOf, unlike } from './ggufArchitecture.js';
 import { ggufMetadata } from './ggufMetadata.js';
 import { deciPlan, ggufTensors, ggufTypeOfDType } from './ggufTensors.js';
 import { ggufTokenizer } from './ggufTokenizer.js';
@@ -79,20 +79,13 @@ function planOf({ model: { config, description }, drops, options: { zero } }: Ex
   if (reduced && !unlike(description, reduced)) return reduced;
   const zeroed = zeroedPlan(config, drops);
   const taken = unlike(description, zeroed);
-  if (taken)
+  if (taken && !isLlamaLike(description))
     throw new UserError(
-      `llama.cpp takes for granted of a ${description.conventions.gguf.architecture} ${taken}, so it would compute something else`,
+      `llama.cpp takes for granted of a ${description.conventions.gguf.architecture} ${taken}, which is not so here`,
       { hint: '`to` hf writes a folder' },
     );
   return zeroed;
 }
-
-/** What llama.cpp takes for granted of the layers of a plan, and these are not so. */
-const unlike = (description: ModelDescription, { layers }: ExportPlan): string | undefined =>
-  description.conventions.gguf.unlike?.(
-    layers.map(({ original }) => description.layers[original]),
-    description,
-  );
 
 /** Where rotary angles change with the length of a text. */
 function stretchNotes(rope: RopeParameters): string[] {

@@ -1,5 +1,6 @@
 /** What of a tokenizer a GGUF file cannot hold, in sentences. */
-import { addedTokenOf, shownValue, type AddedToken, type ChatTemplates, type JsonObject } from '../checkpoint/index.js';
+import { shownValue } from '../engine/index.js';
+import { addedTokenOf, type AddedToken, type ChatTemplates, type JsonObject } from '../checkpoint/index.js';
 
 export const addedTokens = (tokenizer: JsonObject): AddedToken[] =>
   (tokenizer.added_tokens as JsonObject[]).map(addedTokenOf);

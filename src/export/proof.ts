@@ -8,7 +8,7 @@ import {
   type GgufFile,
   type GgufTensor,
 } from '../checkpoint/index.js';
-import { isFiniteStream, notFinite, type Model } from '../models/index.js';
+import { notFinite, type Model } from '../models/index.js';
 
 /** What an exported model was found to compute, read back from the disk. */
 export interface Proof {
@@ -42,12 +42,14 @@ export async function nextLogits(
     return await engine.exclusive(async () => {
       const batch = createBatch([prompt]);
       let hidden = model.embed(batch);
+      let entering = await engine.readFloats(hidden);
       for (const layer of model.layers) {
         await layer.load();
-        const entering = { layer: layer.index, stream: await engine.readFloats(hidden) };
         hidden = model.runLayer(layer.index, hidden, batch);
         // Waits, too, until the layer is computed, and not only enqueued, before its weights are freed.
-        if (!(await isFiniteStream(model, hidden))) throw await notFinite(model, prompt, what, entering);
+        const after = await engine.readFloats(hidden);
+        if (!allFinite(after)) throw await notFinite(model, prompt, what, { layer: layer.index, stream: entering });
+        entering = after;
         layer.unload();
         onLayer();
       }

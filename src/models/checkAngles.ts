@@ -1,4 +1,4 @@
-import { shownValue } from '../checkpoint/index.js';
+import { shownValue } from '../engine/index.js';
 import type { ConfigReader } from './configReader.js';
 import type { ModelDescription } from './description.js';
 import { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';

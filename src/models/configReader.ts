@@ -1,5 +1,5 @@
-import { shownValue, type JsonObject } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { type JsonObject } from '../checkpoint/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import { mostHeld, type Held } from './held.js';
 
 /** Counts go into 32-bit integers. */

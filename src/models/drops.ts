@@ -1,5 +1,4 @@
-import { shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 
 /** Original layers whose attention or MLP is dropped. */
 export interface Drops {

@@ -1,5 +1,4 @@
-import { shownName, shownNames, shownValue } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, shownName, shownNames, shownValue } from '../engine/index.js';
 import type { ConfigReader } from './configReader.js';
 
 /** Keys of `config.json` that change nothing of what a model computes here, and why; those that all families read are not listed. */

@@ -1,5 +1,5 @@
-import { shownValue, weightDTypes, type ModelSource } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { weightDTypes, type ModelSource } from '../checkpoint/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import { allWeights, modulesOf, type ModelDescription, type ModuleDescription } from './description.js';
 import { isLinear, moduleWord, ownNames, tensorNames, type WeightSpec } from './weights.js';
 

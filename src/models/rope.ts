@@ -1,5 +1,5 @@
-import { shownValue, type JsonObject } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { type JsonObject } from '../checkpoint/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import { positive, type ConfigReader } from './configReader.js';
 
 /** Rotary position embedding (Su et al., 2021) and how it is stretched for longer contexts. */

@@ -1,5 +1,5 @@
-import { SourceView, derived, shownValue, type JsonObject, type ModelSource } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { SourceView, derived, type JsonObject, type ModelSource } from '../checkpoint/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import { tensorWords } from './checkWeights.js';
 import { describeModel, familyWithin } from './families/index.js';
 

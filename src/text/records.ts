@@ -1,5 +1,5 @@
-import { shownNames, shownValue, type ChatMessage } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { type ChatMessage } from '../checkpoint/index.js';
+import { UserError, shownNames, shownValue } from '../engine/index.js';
 
 export interface RecordOptions {
   /** The field that holds the text, or a chat; default `text`. */

@@ -1,11 +1,12 @@
 /** A limit on addresses, as cluster schedulers set it: the same numbers, or a sentence that names the limit. */
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { built, main } from './builtProgram.js';
+import { root } from './commandLine.js';
 
-const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const model = at('models/tiny-stories');
-const evaluate = `'${process.execPath}' '${at('dist/cli/main.js')}' eval '${model}' --text '${model}/calibration.txt' --rows 1 --length 32 --json`;
+const model = join(root, 'models/tiny-stories');
+const evaluate = `'${process.execPath}' '${main}' eval '${model}' --text '${model}/calibration.txt' --rows 1 --length 32 --json`;
 
 function run(command: string, nodeOptions = ''): { code: number | null; stdout: string; stderr: string } {
   const env = { ...process.env, NODE_OPTIONS: nodeOptions };
@@ -13,7 +14,7 @@ function run(command: string, nodeOptions = ''): { code: number | null; stdout: 
   return { code: status, stdout, stderr };
 }
 
-const limited = process.platform === 'linux' && run('ulimit -v 16000000').code === 0;
+const limited = built && process.platform === 'linux' && run('ulimit -v 16000000').code === 0;
 if (!limited) console.warn('skipped: a limit on addresses cannot be set here');
 /** V8 reserves 10 GB for each memory of WebAssembly unless it is told to check bounds. */
 const checking = '--disable-wasm-trap-handler';

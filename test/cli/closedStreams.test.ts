@@ -4,11 +4,9 @@ import { once } from 'node:events';
 import { existsSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { config, llmDrop, root, stories, temporaryFolder, writeModel } from './commandLine.js';
+import { built, main } from './builtProgram.js';
+import { config, llmDrop, stories, temporaryFolder, writeModel } from './commandLine.js';
 
-const main = join(root, 'dist/cli/main.js');
-const built = existsSync(main);
-if (!built) console.warn('skipped: dist/cli/main.js is not built (npm run build)');
 const fills = existsSync('/dev/full');
 if (!fills) console.warn('skipped: this system has no /dev/full');
 

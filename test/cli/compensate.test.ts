@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { CompensationRecord, DropRecord } from '../../src/drop/index.js';
+import { built } from './builtProgram.js';
 import { document, llmDrop, root, stories, temporaryFolder, writeModel } from './commandLine.js';
 
 const folder = temporaryFolder();
@@ -155,8 +156,6 @@ describe('is refused in one sentence:', () => {
 });
 
 const tiny = join(root, 'models/tiny-stories');
-const built = existsSync(join(root, 'dist/cli/commands/compensate.js'));
-if (!built) console.warn('skipped: killing compensate needs a build (npm run build)');
 
 describe.skipIf(!built)('a killed run', () => {
   it('leaves nothing half-written, and goes on to the same bytes', async () => {

@@ -1,11 +1,8 @@
 /** A seeded slice of `node test/kill/run.mjs --runs 200`: SIGKILL at random moments of the built program. */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { built } from './builtProgram.js';
 import { root } from './commandLine.js';
-
-const built = existsSync(join(root, 'dist/cli/main.js'));
 
 describe.skipIf(!built)('killed at random moments', () => {
   it.each([

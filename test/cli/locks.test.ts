@@ -6,11 +6,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { root, stories, temporaryFolder, writeModel } from './commandLine.js';
-
-const main = join(root, 'dist/cli/main.js');
-const built = existsSync(main);
-if (!built) console.warn('skipped: dist/cli/main.js is not built (npm run build)');
+import { built, main } from './builtProgram.js';
+import { stories, temporaryFolder, writeModel } from './commandLine.js';
 
 describe.skipIf(!built)('two runs', () => {
   const folder = temporaryFolder();

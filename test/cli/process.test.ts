@@ -1,15 +1,12 @@
 /** The built program as a process of its own: `npm test` builds it first. */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { root, stories, temporaryFolder, writeModel } from './commandLine.js';
-
-const main = join(root, 'dist/cli/main.js');
-const built = existsSync(main);
-if (!built) console.warn('skipped: dist/cli/main.js is not built (npm run build)');
+import { built, main } from './builtProgram.js';
+import { stories, temporaryFolder, writeModel } from './commandLine.js';
 
 describe.skipIf(!built)('dist/cli/main.js', () => {
   const folder = temporaryFolder();

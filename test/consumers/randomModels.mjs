@@ -8,9 +8,11 @@ const load = (path) => import(pathToFileURL(join(dist, path)).href);
 
 export const { createEngine, createBatch } = await load('engine/index.js');
 export const { Model, loadModel, openModel } = await load('models/index.js');
-const { allWeights, describeConfig, randomParameters, tensorNames, uniform } = await load('models/index.js');
+const { allWeights, byTensor, describeConfig, ownForm, ownNames, randomParameters, tensorNames, uniform } =
+  await load('models/index.js');
 export const {
   GgufFile,
+  joinedSource,
   loadTokenizer,
   namedSplits,
   openCheckpoint,
@@ -26,23 +28,19 @@ export const { exportModel } = await load('export/index.js');
 export const { compensate, writeDropped } = await load('drop/index.js');
 
 /** `torch_dtype` and the rest of a config.json, in the words of transformers v4. */
-function rawConfig(c) {
+function rawConfig(c, architecture) {
   const { type, theta, ...scaling } = c.rope;
   const names = {
     factor: 'factor',
     lowFreqFactor: 'low_freq_factor',
     highFreqFactor: 'high_freq_factor',
     originalMaxPositions: 'original_max_position_embeddings',
+    shortFactors: 'short_factor',
+    longFactors: 'long_factor',
+    attentionFactor: 'attention_factor',
   };
   return {
-    architectures: [
-      {
-        llama: 'LlamaForCausalLM',
-        mistral: 'MistralForCausalLM',
-        mixtral: 'MixtralForCausalLM',
-        qwen3: 'Qwen3ForCausalLM',
-      }[c.modelType],
-    ],
+    architectures: [architecture],
     model_type: c.modelType,
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
@@ -90,12 +88,21 @@ export async function writeRandomModel(
   await mkdir(folder, { recursive: true });
   for (const name of ['tokenizer.json', 'tokenizer_config.json'])
     await copyFile(new URL(name, tokenizerFolder), join(folder, name));
-  await writeFile(join(folder, 'config.json'), JSON.stringify(rawConfig(config)));
+  await writeFile(
+    join(folder, 'config.json'),
+    JSON.stringify({ ...rawConfig(config, description.conventions.architecture), ...partial.familyKeys }),
+  );
   const weights = allWeights(description);
   const parameters = randomParameters(weights, seed);
+  const ownTensor = (weight) => ownForm(weight) && ownNames(weight)[0];
   await writeWeights(
     folder,
-    weights.flatMap((weight) => tensorNames(weight)).map((name) => tensorOfSource(parameters.source(name))),
+    byTensor(weights, ownTensor).flatMap(({ tensor, items }) => {
+      const sources = items.flatMap(tensorNames).map((name) => parameters.source(name));
+      return tensor === undefined
+        ? sources.map((source) => tensorOfSource(source))
+        : [tensorOfSource(joinedSource(sources, tensor))];
+    }),
   );
   return config;
 }

@@ -1,6 +1,5 @@
-import { UserError } from '../../engine/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import { isJsonObject, type JsonObject } from '../jsonFile.js';
-import { shownValue } from '../../engine/index.js';
 import { awqLayout } from './awqLayout.js';
 import { compressedTensorsLayout } from './compressedTensorsLayout.js';
 import { gptqLayout } from './gptqLayout.js';

@@ -1,11 +1,10 @@
 import { Template } from '@huggingface/jinja';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { UserError } from '../../engine/index.js';
+import { UserError, shownNames, shownValue } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import { readWhole } from '../readWhole.js';
-import { shownNames, shownValue } from '../../engine/index.js';
 import { withinDeadline } from './deadline.js';
 
 /** What one side says. Templates may ask for more fields than these (`tool_calls`). */

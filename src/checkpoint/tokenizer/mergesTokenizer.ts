@@ -1,6 +1,5 @@
-import { UserError } from '../../engine/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import type { JsonObject } from '../jsonFile.js';
-import { shownValue } from '../../engine/index.js';
 
 /** How Qwen 2 and its kin cut text into words. */
 const qwen2 = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;

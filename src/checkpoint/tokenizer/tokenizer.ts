@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { UserError } from '../../engine/index.js';
-import { shownValue } from '../../engine/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import { ChatTemplate, type ChatMessage, type ChatTemplateOptions } from './chatTemplate.js';
 import { withinDeadline } from './deadline.js';
 import { encoderOf, hasPatterns } from './encoder.js';

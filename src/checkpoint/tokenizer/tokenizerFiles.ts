@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import { UserError } from '../../engine/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import { readWhole } from '../readWhole.js';
-import { shownValue } from '../../engine/index.js';
 import { readChatTemplates, type ChatTemplates } from './chatTemplate.js';
 import { mergesTokenizer } from './mergesTokenizer.js';
 import { readSentencePiece } from './sentencePiece.js';

@@ -1,6 +1,5 @@
-import { UserError } from '../../engine/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import { isJsonObject, type JsonObject } from '../jsonFile.js';
-import { shownValue } from '../../engine/index.js';
 
 /** Throws where a value is not of a kind; `key` says where it stands. */
 type Kind = (value: unknown, key: string) => void;

@@ -1,5 +1,5 @@
-import { int4Methods, shownValue } from '../../checkpoint/index.js';
-import { UserError } from '../../engine/index.js';
+import { int4Methods } from '../../checkpoint/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import { quantizeCheckpoint } from '../../jobs/index.js';
 import { quantizeMethods, type GroupOptions } from '../../quant/index.js';
 import { calibrationOptions, lossOptions } from '../calibration.js';

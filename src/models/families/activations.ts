@@ -1,5 +1,4 @@
-import { shownValue } from '../../checkpoint/index.js';
-import type { Activation } from '../../engine/index.js';
+import { shownValue, type Activation } from '../../engine/index.js';
 import type { ConfigReader } from '../configReader.js';
 
 const activations: Readonly<Record<string, Activation>> = {

@@ -1,5 +1,5 @@
-import { shownValue, type JsonObject } from '../../checkpoint/index.js';
-import { UserError } from '../../engine/index.js';
+import { type JsonObject } from '../../checkpoint/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 import { checkAngles } from '../checkAngles.js';
 import { completeConfig, rawConfig, type PartialConfig } from '../config.js';
 import { ConfigReader } from '../configReader.js';

@@ -1,6 +1,7 @@
-import { shownValue } from '../../checkpoint/index.js';
+import { shownValue } from '../../engine/index.js';
 import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
+import type { Conventions } from '../description.js';
 
 const kinds = { full: 'full_attention', sliding: 'sliding_attention' };
 
@@ -29,9 +30,25 @@ export const layerTypes = (slides: readonly boolean[]): { readonly layer_types: 
   layer_types: slides.map((one) => (one ? kinds.sliding : kinds.full)),
 });
 
-/** How many keys a query sees in each layer, by `layer_types` where the config has it; undefined is all. */
-export const layerWindows = (read: ConfigReader, config: ModelConfig): (number | undefined)[] =>
-  slidingLayers(read, config, () => true).map((slides) => (slides ? config.slidingWindow : undefined));
+/**
+ * How many keys a query sees in each layer, undefined being all, where those slide that `layer_types` names, or else
+ * `slides`; and these kinds, to be written out.
+ */
+export function slidingWindows(
+  read: ConfigReader,
+  config: ModelConfig,
+  slides: (layer: number) => boolean,
+): { readonly windows: readonly (number | undefined)[]; readonly layerKeys: Conventions['layerKeys'] } {
+  const sliding = slidingLayers(read, config, slides);
+  return {
+    windows: sliding.map((one) => (one ? config.slidingWindow : undefined)),
+    layerKeys: config.slidingWindow === undefined ? {} : layerTypes(sliding),
+  };
+}
+
+/** The same where all layers slide unless `layer_types` says otherwise. */
+export const layerWindows = (read: ConfigReader, config: ModelConfig): readonly (number | undefined)[] =>
+  slidingWindows(read, config, () => true).windows;
 
 /** Qwen's: a number in `sliding_window` means nothing without the switch. */
 export const switchedWindow = (read: ConfigReader): Pick<Partial<ModelConfig>, 'slidingWindow'> =>

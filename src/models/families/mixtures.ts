@@ -1,5 +1,6 @@
 /** Mixtures of experts, with the names of their tensors. D hidden, I intermediate, E experts. */
-import { shownValue, type JsonObject } from '../../checkpoint/index.js';
+import { shownValue } from '../../engine/index.js';
+import { type JsonObject } from '../../checkpoint/index.js';
 import type { ModelConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 import type { LayerDescription, MixtureDescription, SharedExpertDescription } from '../description.js';

@@ -1,6 +1,7 @@
 import { readConfig } from '../config.js';
 import { partialRotaryFactor } from '../rope.js';
 import type { Family } from './family.js';
+import { unlikeFullHeads } from './ggufAssumptions.js';
 import { layerWindows } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -38,7 +39,7 @@ export const phi3: Family = {
       conventions: {
         architecture: 'Phi3ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'phi3', rotaryPairs: false, longFactors: true },
+        gguf: { architecture: 'phi3', rotaryPairs: false, longFactors: true, unlike: unlikeFullHeads },
       },
     };
   },

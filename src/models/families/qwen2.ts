@@ -1,6 +1,7 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
-import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
+import { unlikeFullHeads } from './ggufAssumptions.js';
+import { slidingWindows, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Qwen2 (Qwen Team, 2024): a Llama whose queries, keys and values have biases. */
@@ -18,22 +19,19 @@ export const qwen2: Family = {
     const config = readConfig(read, { attentionBias: false, mlpBias: false, ...switchedWindow(read) });
     const activation = readActivation(read);
     const first = read.number('max_window_layers');
-    const slides = slidingLayers(read, config, (layer) => layer >= first);
+    const { windows, layerKeys } = slidingWindows(read, config, (layer) => layer >= first);
     return {
       config,
       ...vocabulary(config),
-      layers: slides.map((slides, layer) => ({
-        attention: groupedAttention(config, layer, {
-          window: slides ? config.slidingWindow : undefined,
-          bias: 'inputs',
-        }),
+      layers: windows.map((window, layer) => ({
+        attention: groupedAttention(config, layer, { window, bias: 'inputs' }),
         mlp: gatedMlp(config, layer, activation),
       })),
       conventions: {
         architecture: 'Qwen2ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen2', rotaryPairs: false },
-        layerKeys: config.slidingWindow === undefined ? {} : layerTypes(slides),
+        gguf: { architecture: 'qwen2', rotaryPairs: false, unlike: unlikeFullHeads },
+        layerKeys,
       },
     };
   },

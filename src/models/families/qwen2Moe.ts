@@ -1,7 +1,7 @@
 import { readConfig } from '../config.js';
 import type { LayerDescription } from '../description.js';
 import type { Family } from './family.js';
-import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
+import { slidingWindows, switchedWindow } from './layerWindows.js';
 import { expertCounts, expertNames, mixture, sparseKeys, sparseLayers } from './mixtures.js';
 import { ggufOf, qwen2MoeGguf } from './mixtureGguf.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
@@ -36,7 +36,7 @@ export const qwen2Moe: Family = {
     });
     const activation = readActivation(read);
     const first = read.number('max_window_layers');
-    const slides = slidingLayers(read, config, (layer) => layer % 2 === 0 && layer < first);
+    const { windows, layerKeys } = slidingWindows(read, config, (layer) => layer % 2 === 0 && layer < first);
     const sparse = sparseLayers(read, config);
     const routed = {
       ...{ experts, topK, activation, normalise: read.flag('norm_topk_prob') },
@@ -48,8 +48,8 @@ export const qwen2Moe: Family = {
       },
     };
     const bias = read.flag('qkv_bias') ? 'inputs' : 'none';
-    const layers: LayerDescription[] = slides.map((slides, layer) => ({
-      attention: groupedAttention(config, layer, { window: slides ? config.slidingWindow : undefined, bias }),
+    const layers: LayerDescription[] = windows.map((window, layer) => ({
+      attention: groupedAttention(config, layer, { window, bias }),
       mlp: sparse[layer] ? mixture(config, layer, expertNames, routed) : gatedMlp(config, layer, activation),
     }));
     return {
@@ -65,7 +65,7 @@ export const qwen2Moe: Family = {
           { architecture: 'qwen2', rotaryPairs: false },
         ),
         mixtureKeys: sparseKeys,
-        layerKeys: config.slidingWindow === undefined ? {} : layerTypes(slides),
+        layerKeys,
       },
     };
   },

@@ -1,6 +1,7 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
-import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
+import { unlikeUnbiased } from './ggufAssumptions.js';
+import { slidingWindows, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Qwen3 (Qwen Team, 2025): a Llama whose queries and keys are normed head by head before they turn. */
@@ -18,22 +19,19 @@ export const qwen3: Family = {
     const config = readConfig(read, switchedWindow(read));
     const activation = readActivation(read);
     const first = read.number('max_window_layers');
-    const slides = slidingLayers(read, config, (layer) => layer >= first);
+    const { windows, layerKeys } = slidingWindows(read, config, (layer) => layer >= first);
     return {
       config,
       ...vocabulary(config),
-      layers: slides.map((slides, layer) => ({
-        attention: groupedAttention(config, layer, {
-          window: slides ? config.slidingWindow : undefined,
-          queryKeyNorm: 'head',
-        }),
+      layers: windows.map((window, layer) => ({
+        attention: groupedAttention(config, layer, { window, queryKeyNorm: 'head' }),
         mlp: gatedMlp(config, layer, activation),
       })),
       conventions: {
         architecture: 'Qwen3ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen3', rotaryPairs: false },
-        layerKeys: config.slidingWindow === undefined ? {} : layerTypes(slides),
+        gguf: { architecture: 'qwen3', rotaryPairs: false, unlike: unlikeUnbiased },
+        layerKeys,
       },
     };
   },

@@ -1,9 +1,9 @@
-import { shownValue } from '../../checkpoint/index.js';
+import { shownValue } from '../../engine/index.js';
 import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
-import type { Conventions } from '../description.js';
 import type { Family } from './family.js';
-import { layerTypes, slidingLayers, switchedWindow } from './layerWindows.js';
+import { anyOf, unlikeUnbiased } from './ggufAssumptions.js';
+import { slidingWindows, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Which layers turn queries and keys: those whose number in `no_rope_layers` is not 0, or all but every fourth. */
@@ -16,10 +16,13 @@ function turningLayers(read: ConfigReader, count: number): boolean[] {
   return list.map((value) => value === 1);
 }
 
-const unlike: Conventions['gguf']['unlike'] = (layers) =>
-  layers.some(({ attention }, layer) => (attention.rope === undefined) !== ((layer + 1) % 4 === 0))
-    ? 'that every fourth layer, and no other, knows no positions'
-    : undefined;
+const unlike = anyOf(
+  (layers) =>
+    layers.some(({ attention }, layer) => (attention.rope === undefined) !== ((layer + 1) % 4 === 0))
+      ? 'that every fourth layer, and no other, knows no positions'
+      : undefined,
+  unlikeUnbiased,
+);
 
 /** SmolLM3 (Hugging Face, 2025): a Llama of which some layers know no positions. */
 export const smollm3: Family = {
@@ -36,15 +39,12 @@ export const smollm3: Family = {
     const config = readConfig(read, switchedWindow(read));
     const activation = readActivation(read);
     const turns = turningLayers(read, config.numHiddenLayers);
-    const slides = slidingLayers(read, config, (layer) => !turns[layer]);
+    const { windows, layerKeys } = slidingWindows(read, config, (layer) => !turns[layer]);
     return {
       config,
       ...vocabulary(config),
       layers: turns.map((turns, layer) => ({
-        attention: groupedAttention(config, layer, {
-          rope: turns ? config.rope : undefined,
-          window: slides[layer] ? config.slidingWindow : undefined,
-        }),
+        attention: groupedAttention(config, layer, { rope: turns ? config.rope : undefined, window: windows[layer] }),
         mlp: gatedMlp(config, layer, activation),
       })),
       conventions: {
@@ -55,10 +55,7 @@ export const smollm3: Family = {
           rotaryPairs: true,
           unlike,
         },
-        layerKeys: {
-          no_rope_layers: turns.map(Number),
-          ...(config.slidingWindow === undefined ? {} : layerTypes(slides)),
-        },
+        layerKeys: { no_rope_layers: turns.map(Number), ...layerKeys },
       },
     };
   },

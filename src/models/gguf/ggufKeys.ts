@@ -1,5 +1,5 @@
-import { shownValue, type GgufFile } from '../../checkpoint/index.js';
-import { UserError } from '../../engine/index.js';
+import type { GgufFile } from '../../checkpoint/index.js';
+import { UserError, shownValue } from '../../engine/index.js';
 
 /** Keys that change nothing of what a model computes here, and why. */
 const harmless: Readonly<Record<string, string>> = {

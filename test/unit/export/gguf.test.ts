@@ -272,13 +272,17 @@ it('any model with any drops reads back as what it computes', async () => {
       if (drops.attention.length === complete.numHiddenLayers && drops.mlp.length === complete.numHiddenLayers && !zero)
         return;
       const made = exportModel(folder, { to: 'gguf', out, engine: place.engine(), drops, zero });
-      if (!isKnownToLlamaCpp(complete.rope, describeConfig(config))) {
+      const described = describeConfig(config);
+      const { unlike } = described.conventions.gguf;
+      if (!isKnownToLlamaCpp(complete.rope, described) || unlike?.(described.layers, described)) {
         const refused = await made.then(
           ({ architecture }) => architecture,
           (error: Error) => error.message,
         );
         // Of few layers, a Gemma 3 may have none that turns as its config says.
-        expect(refused).toMatch(/^(deci|gemma3)$|YaRN scaling only with its usual|does not know Llama 3's scaling/);
+        expect(refused).toMatch(
+          /^(deci|gemma3)$|YaRN scaling only with its usual|does not know Llama 3's scaling|takes for granted/,
+        );
         if (!/^(deci|gemma3)$/.test(refused)) return;
       }
       await made;
@@ -293,6 +297,14 @@ it('any model with any drops reads back as what it computes', async () => {
       expectClose(found, expected, 1e-4 * largest);
     }),
     { numRuns: 30 },
+  );
+});
+
+it('a gate of another activation than llama.cpp computes is refused', async () => {
+  const [folder, out] = [place.folder(), `${place.folder('out')}.gguf`];
+  await writeRandomFolder(folder, llama, { extra: { hidden_act: 'gelu' } });
+  await expect(exportModel(folder, { to: 'gguf', out, engine: place.engine() })).rejects.toThrow(
+    /takes for granted of a llama that the activation is silu, which is not so here/,
   );
 });
 

@@ -1,7 +1,7 @@
 /** What messages show of what is in files, and what they suggest in its place. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { didYouMean, nearest, shownName, shownNames, shownValue } from '../../../src/checkpoint/index.js';
+import { didYouMean, nearest, shownName, shownNames, shownValue } from '../../../src/engine/index.js';
 
 describe('what is shown is bounded', () => {
   it('of any value', () =>
