@@ -104,17 +104,23 @@ function readAll(order: Order, onRead: (report: Report) => void): Promise<Escape
   let timer: NodeJS.Timeout | undefined;
   child.stderr!.on('data', (part: Buffer) => (told = (told + part.toString()).slice(-4000)));
   child.on('message', (report: Report) => {
-    clearTimeout(timer);
+    clearInterval(timer);
     at = undefined;
     if (report.refused !== undefined) return onRead(report);
     at = report;
-    timer = setTimeout(() => ((hangs = true), child.kill('SIGKILL')), limits.patience * 1000);
+    // Counted here, so that no time passes while the machine, or both processes, stand still.
+    let waited = 0;
+    timer = setInterval(() => {
+      if (++waited < limits.patience) return;
+      hangs = true;
+      child.kill('SIGKILL');
+    }, 1000);
   });
   child.send(order);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       if (at)
         resolve({
           ...at,

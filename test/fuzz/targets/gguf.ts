@@ -1,10 +1,10 @@
 /** GGUF files: of floats, and of blocks. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { GgufFile, ggufConfig, readValues } from '../../../src/checkpoint/index.js';
+import { GgufFile, readValues } from '../../../src/checkpoint/index.js';
 import { exportModel } from '../../../src/export/index.js';
 import { fromFolder, type Files, type Target } from '../target.js';
-import { textModelFiles } from './models.js';
+import { logitsOf, textModelFiles } from './models.js';
 
 const exported = async (type: 'f16' | 'q8_0'): Promise<Files> =>
   fromFolder(await textModelFiles(), async (folder) => {
@@ -19,9 +19,10 @@ export const ggufTargets: readonly Target[] = [
     share: 12,
     inputs: async () => Promise.all([exported('f16'), exported('q8_0')]),
     read: async (folder) => {
-      await using file = await GgufFile.open(join(folder, 'model.gguf'));
-      ggufConfig(file);
+      const path = join(folder, 'model.gguf');
+      await using file = await GgufFile.open(path);
       for (const name of file.tensorNames()) await readValues(file.source(name));
+      return await logitsOf(path);
     },
   },
 ];
