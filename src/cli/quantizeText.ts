@@ -49,10 +49,17 @@ function errorTable(projections: readonly ProjectionResult[]): string[] {
     return ((100 * errors.reduce((a, b) => a + b, 0)) / errors.length).toPrecision(3);
   };
   return table([
-    ['layer', ...paths.map((path) => path.split('.').at(-1)!)],
+    ['layer', ...paths.map((path) => columnName(path, paths))],
     ...layers.map((layer) => [String(layer), ...paths.map((path) => cell(layer, path))]),
   ]);
 }
+
+/** The projection alone, where no other part of a layer has one of this name. */
+const columnName = (path: string, paths: readonly string[]): string => {
+  const [, ...names] = path.split('.');
+  const last = names.at(-1)!;
+  return paths.some((other) => other !== path && other.endsWith(`.${last}`)) ? names.join('.') : last;
+};
 
 const order = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'];
 const inRunningOrder = (a: string, b: string): number =>

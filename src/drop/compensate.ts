@@ -6,6 +6,8 @@ import {
   addressableBytes,
   defaultMaxMemory,
   memoryOption,
+  modulesOf,
+  outputWeight,
   recordedDrops,
   tensorName,
   type Drops,
@@ -63,7 +65,12 @@ export async function compensate(
     throw new UserError('a refit needs the weights as they are stored, not in 4 bits', {
       hint: 'compensate first, then quantize',
     });
-  const { config } = model;
+  const { config, description } = model;
+  if (!description.layers.some((layer) => modulesOf(layer).some(([, module]) => outputWeight(module))))
+    throw new UserError(
+      `a ${config.modelType} cannot be refit: a norm comes behind each of its modules, so no output projection writes to the stream`,
+      { hint: 'leave the refit out' },
+    );
   const missing = recordedDrops(config);
   const canRefit = (module: ModuleAt): boolean => outputOf(model.description, module) !== undefined;
   const plan = compensationPlan({ layers: config.numHiddenLayers, missing, canRefit }, drops, mode);

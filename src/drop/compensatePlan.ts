@@ -34,7 +34,7 @@ export interface PlannedModel {
   readonly layers: number;
   /** Modules that were dropped before: they do not belong to the whole model. */
   readonly missing: Drops;
-  /** Whether a module has one output projection: of a mixture each token's output comes from several experts. */
+  /** Whether a module has one output projection that writes to the stream. */
   canRefit(module: ModuleAt): boolean;
 }
 

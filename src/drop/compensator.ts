@@ -149,6 +149,7 @@ export class Compensator implements Disposable {
     const { model } = this.#dropped;
     const { engine } = model;
     const output = outputOf(model.description, module)!;
+    const { multiplier = 1 } = model.description.layers[layer][kind];
     const [outputs, inputs] = output.shape;
     using fit = new ProjectionFit(engine, inputs, outputs);
     using minusOne = engine.tensor([-1]);
@@ -159,7 +160,8 @@ export class Compensator implements Disposable {
     const add = async (after: Tensor, row: number): Promise<void> => {
       using z = entering!;
       const wanted = engine.tensor(this.#whole.states.read(target, row), after.shape);
-      await fit.add(z, engine.add(wanted, engine.multiply(after, minusOne)));
+      const writes = multiplier === 1 ? z : engine.map(z, ['multiply', 'x', multiplier]);
+      await fit.add(writes, engine.add(wanted, engine.multiply(after, minusOne)));
       this.#step();
     };
     await this.#dropped.loaded(layer, kind, () => this.#dropped.run(layer, kind, { observer, onRow: add }));
@@ -207,7 +209,7 @@ async function encoded(weight: Float32Array, { name, shape, dtype }: WeightSourc
   return source;
 }
 
-/** The output projection of a module; a mixture's MLP has none. */
+/** The output projection of a module, where it has one: see `outputWeight`. */
 export const outputOf = ({ layers }: ModelDescription, { layer, kind }: ModuleAt): WeightSpec | undefined =>
   outputWeight(layers[layer][kind]);
 

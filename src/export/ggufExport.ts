@@ -60,10 +60,9 @@ const storedType = ({ quantization }: ModelSource): ExportType | undefined =>
 
 /** Modules are left out where `deci` can hold the others, and zeroed where it cannot. */
 function planOf({ model: { config, description }, drops, options: { zero } }: ExportJob): ExportPlan {
-  if (zero) return zeroedPlan(config, drops);
-  if (isLlamaLike(description)) return deciPlan(reducedPlan(config, drops, 'absent'));
-  const reduced = reducedPlan(config, drops, 'zero');
-  if (!unlike(description, reduced)) return reduced;
+  if (!zero && isLlamaLike(description)) return deciPlan(reducedPlan(config, drops, 'absent'));
+  const reduced = zero ? undefined : reducedPlan(config, drops, 'zero');
+  if (reduced && !unlike(description, reduced)) return reduced;
   const zeroed = zeroedPlan(config, drops);
   const taken = unlike(description, zeroed);
   if (taken)

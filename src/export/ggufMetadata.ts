@@ -16,7 +16,9 @@ export function ggufMetadata(
 ): GgufMetadata {
   const { config, layers, conventions } = description;
   const architecture = architectureOf(description, plan);
-  const { attention, mlp } = layers[plan.layers[0].original];
+  const planned = plan.layers.map(({ original }) => layers[original]);
+  const { attention } = planned[0];
+  const mixture = planned.map(({ mlp }) => mlp).find((mlp) => mlp.kind === 'mixture');
   const keys: GgufMetadata = {
     block_count: u32(plan.layers.length),
     context_length: u32(exactContext(config, conventions.gguf)),
@@ -27,8 +29,8 @@ export function ggufMetadata(
     'attention.value_length': u32(attention.headDim),
     vocab_size: u32(config.vocabSize),
     ...ropeKeys(description),
-    ...(mlp.kind === 'mixture' ? { expert_count: u32(mlp.experts), expert_used_count: u32(mlp.topK) } : {}),
-    ...(architecture === 'deci' ? {} : conventions.gguf.metadata),
+    ...(mixture ? { expert_count: u32(mixture.experts), expert_used_count: u32(mixture.topK) } : {}),
+    ...(architecture === 'deci' ? {} : { ...conventions.gguf.metadata, ...conventions.gguf.layerMetadata?.(planned) }),
   };
   return {
     'general.architecture': string(architecture),

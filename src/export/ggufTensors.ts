@@ -157,7 +157,7 @@ function ropeDivisors(description: ModelDescription, isDeci: boolean): GgufTenso
   const { gguf } = description.conventions;
   const { rope, headDim } = turningLayer(description) ?? description.layers[0].attention;
   if (rope?.type === 'longrope') {
-    if (!gguf.longFactors && !isDeci && !gguf.ropeDivisors)
+    if (!gguf.longFactors && !gguf.ropeDivisors)
       throw new UserError(`llama.cpp's ${gguf.architecture} does not know the scaling longrope of rotary angles`);
     return [
       divisorsTensor('rope_factors_long.weight', Float32Array.from(rope.longFactors)),

@@ -13,13 +13,14 @@ import {
 import type { Progress } from '../progress/index.js';
 import type { WeightDType } from '../engine/index.js';
 import type { ModelDescription } from '../models/index.js';
+import { joinedPieces } from './joinedWeights.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
 import type { ExportPlan } from './exportPlan.js';
 
 /** A plain checkpoint's config: the layers of the plan, without drop lists, and without the code that reads them. */
 export function plainConfig(
   config: JsonObject,
-  { conventions }: ModelDescription,
+  description: ModelDescription,
   { layers }: ExportPlan,
   type?: WeightDType,
 ): JsonObject {
@@ -31,14 +32,25 @@ export function plainConfig(
     compression_config: _compression,
     ...rest
   } = config;
-  const { layer_types: layerTypes } = rest;
+  const { conventions } = description;
+  const isWhole =
+    layers.every(({ original }, layer) => original === layer) && layers.length === description.layers.length;
+  const lists = {
+    ...(isWhole ? {} : conventions.layerKeys),
+    ...(Array.isArray(rest.layer_types) ? { layer_types: rest.layer_types as unknown[] } : {}),
+  };
+  const ofLayers = Object.entries(lists).map(([key, list]) => [key, layers.map(({ original }) => list[original])]);
   return {
     ...rest,
     architectures: rest.architectures ?? [conventions.architecture],
     num_hidden_layers: layers.length,
-    ...(Array.isArray(layerTypes)
-      ? { layer_types: layers.map(({ original }) => layerTypes[original] as unknown) }
-      : {}),
+    ...Object.fromEntries(ofLayers),
+    ...(isWhole
+      ? {}
+      : conventions.mixtureKeys?.(
+          layers.map(({ original }) => description.layers[original]),
+          rest,
+        )),
     ...typeKeys(config, type),
   };
 }
@@ -56,9 +68,9 @@ export function typeKeys(config: JsonObject, type: WeightDType | undefined): Jso
 
 /** Weights as tensors of a checkpoint, in the file's own types or in `type`. */
 export const floatTensors = (weights: readonly PlannedWeight[], type?: WeightDType): TensorToWrite[] =>
-  weights
-    .flatMap(namedSources)
-    .map(({ name, source }) => tensorOfSource(castSource(source, type ?? source.dtype), name));
+  joinedPieces(weights.flatMap((weight) => namedSources(weight).map((named) => ({ ...named, spec: weight.spec })))).map(
+    ({ name, source }) => tensorOfSource(castSource(source, type ?? source.dtype), name),
+  );
 
 /** Texts by the names of their files, `config.json` among them, weights, and the tokenizer's files as they are. */
 export async function writeCheckpoint(

@@ -17,10 +17,10 @@ export const nemotronArchitecture = 'nemotron-nas';
 
 /** A folder for vLLM, whose layers lack the dropped modules. */
 export async function writeNemotron(job: ExportJob, folder: string): Promise<Written> {
-  const { source, config } = job.model;
+  const { source, config, description } = job.model;
   const plan = nemotronPlan(reducedPlan(config, job.drops, 'absent'));
   const { tensors, keys, texts, packed } = await folderTensors(job, nemotronWeights(job.weights(plan)));
-  const written = { ...nemotronConfig(source.config, config, plan, job.dtype), ...keys };
+  const written = { ...nemotronConfig(source.config, description, plan, job.dtype), ...keys };
   const files = {
     'config.json': nemotronText(written, source.config),
     [configModule]: configModuleText,

@@ -5,9 +5,12 @@
 import { UserError, type Shape, type WeightDType } from '../engine/index.js';
 import { formatJson, paddedInt4, paddedSource, type JsonObject } from '../checkpoint/index.js';
 import {
+  biasOf,
   completeConfig,
   describeConfig,
+  madeSource,
   matrixRole,
+  theWeight,
   type ModelConfig,
   type ModelDescription,
 } from '../models/index.js';
@@ -81,10 +84,11 @@ export const nemotronPlan = ({ layers }: ExportPlan): ExportPlan => ({
 
 export function nemotronConfig(
   raw: JsonObject,
-  config: ModelConfig,
+  description: ModelDescription,
   { layers }: ExportPlan,
   type?: WeightDType,
 ): JsonObject {
+  const { config } = description;
   const {
     drop_attn_list: _attention,
     drop_mlp_list: _mlp,
@@ -106,6 +110,7 @@ export function nemotronConfig(
     head_dim: config.headDim,
     max_position_embeddings: exactContext(config),
     attention_bias: config.attentionBias,
+    ...(hasInputBiases(description) ? { qkv_bias: true } : {}),
     mlp_bias: config.mlpBias,
     tie_word_embeddings: config.tieWordEmbeddings,
     rms_norm_eps: config.rmsNormEps,
@@ -113,6 +118,12 @@ export function nemotronConfig(
     ...typeKeys(raw, type),
     block_configs: layers.map((layer) => blockConfig(config, layer)),
   };
+}
+
+/** Whether queries, keys and values have biases, and the output has none. */
+function hasInputBiases({ layers: [{ attention }] }: ModelDescription): boolean {
+  const [query, output] = (['query', 'output'] as const).map((role) => theWeight(attention.weights, role));
+  return biasOf(attention.weights, query) !== undefined && biasOf(attention.weights, output) === undefined;
 }
 
 /** Both forms, v4's and v5's: the class sets neither right by itself. */
@@ -151,8 +162,15 @@ function blockConfig(config: ModelConfig, { attention, mlp }: PlannedLayer): Jso
 /** Llama's, MLPs padded with zero rows of gate and up and zero columns of down, which changes nothing. */
 export function nemotronWeights(weights: PlannedWeights): PlannedWeight[] {
   const width = paddedWidth(weights.description.config);
-  return weights.all().map((weight) => padded(weight, width));
+  return weights.all().map((weight) => padded(asLlama(weight), width));
 }
+
+/** As Llama's files hold it: on its own, and what is computed with. */
+const asLlama = ({ spec: { made, ...spec }, ...weight }: PlannedWeight): PlannedWeight => ({
+  ...weight,
+  ...(made && { source: madeSource(weight.source, { made }), int4: undefined }),
+  spec: { ...spec, forms: [] },
+});
 
 function padded(weight: PlannedWeight, width: number): PlannedWeight {
   const { spec, source, int4 } = weight;
@@ -186,5 +204,5 @@ export function describeNemotron(raw: JsonObject, source: ModelConfig, where: st
     dropAttention: indices('attention'),
     dropMlp: indices('ffn'),
   });
-  return describeConfig(config, where);
+  return describeConfig({ ...config, familyKeys: raw.qkv_bias ? { qkv_bias: true } : {} }, where);
 }

@@ -12,6 +12,7 @@ import {
 import { sizeOf, type Int4Format, type Int4Source } from '../engine/index.js';
 import { isLinear, moduleNames, type ModelDescription } from '../models/index.js';
 import { quantizationConfig } from '../quant/index.js';
+import { joinedPieces, type Piece } from './joinedWeights.js';
 import { namedSources, type PlannedWeight } from './plannedWeights.js';
 
 /** Weights as a quantized checkpoint stores them, and its `quantization_config`. */
@@ -55,7 +56,7 @@ export async function packedTensors(
       return parts && (await Promise.all(tensors!.map(each)));
     }),
   );
-  const pieces = weights.flatMap((weight, i) => {
+  const separate = weights.flatMap((weight, i): Piece[] => {
     const { spec, source } = weight;
     const experts = mixed[i];
     if (experts)
@@ -79,6 +80,7 @@ export async function packedTensors(
       };
     });
   });
+  const pieces = joinedPieces(separate);
   const names = moduleNames(description);
   const linear = pieces.filter(({ spec }) => isLinear(spec));
   const quantized = linear.flatMap(({ name, groupSize }) => (groupSize ? [[names.of(name), groupSize] as const] : []));

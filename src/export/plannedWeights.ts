@@ -6,6 +6,7 @@ import {
   isStoredInt4,
   matrixRole,
   storedInt4,
+  storedNames,
   tensorName,
   tensorNames,
   weightSource,
@@ -74,7 +75,7 @@ export class PlannedWeights {
     return {
       source: weightSource(this.parameters, spec),
       int4: () => storedInt4(this.parameters, spec),
-      tensors: tensorNames(spec),
+      tensors: storedNames(this.parameters, spec),
       packed,
       parts: spec.use === 'experts' && !packed ? this.#parts(spec) : undefined,
     };

@@ -1,7 +1,7 @@
 import type { Int4Method } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { tensorNames, type Model, type OpenedModel } from '../models/index.js';
-import { checkQuantizable, projectionTensors, randomInt4, type GroupOptions } from '../quant/index.js';
+import { checkHead, checkQuantizable, projectionTensors, randomInt4, type GroupOptions } from '../quant/index.js';
 
 /** What decides the form of a quantized model. */
 export interface QuantizedForm extends Pick<GroupOptions, 'groupSize' | 'symmetric'> {
@@ -21,6 +21,7 @@ export function checkShapes(
     throw new UserError("the model's output projection is its embedding, which the formats hold as floats only", {
       hint: withoutHead,
     });
+  if (withHead) checkHead(head!);
   const tensors = new Set([...projectionTensors(model), ...(withHead ? tensorNames(head!) : [])]);
   const options = { groupSize: groupSize === -1 ? 128 : groupSize, symmetric } as const;
   checkQuantizable(opened, {

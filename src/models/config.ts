@@ -114,7 +114,9 @@ export function readConfig(read: ConfigReader, own: Partial<ModelConfig> = {}): 
     tieWordEmbeddings: read.flag('tie_word_embeddings'),
     attentionBias: read.flag('attention_bias'),
     mlpBias: read.flag('mlp_bias'),
-    slidingWindow: read.optionalCount('sliding_window'),
+    // transformers writes Qwen2-MoE's as 0 where it is switched off.
+    slidingWindow:
+      'slidingWindow' in own && read.value('sliding_window') === 0 ? undefined : read.optionalCount('sliding_window'),
     // Here, so that the order of keys, of which fingerprints are made, stays what it was.
     numLocalExperts: own.numLocalExperts,
     numExpertsPerTok: own.numExpertsPerTok,

@@ -102,14 +102,17 @@ export class Context {
     return this.engine.linear(input, Object.values(projections), rest);
   }
 
+  /** `path` is what observers know its projections by. */
   gatedMlp(
     x: Tensor,
     { gate, up, down, activation }: GatedProjections<Tensor, Weight>,
     fusion: Fusion<Tensor>,
+    path = 'mlp',
   ): Tensor {
     if (!this.#observer?.input) return this.engine.gatedMlp(x, { gate, up, down, activation }, fusion);
-    const [g, u] = this.linear(x, { 'mlp.gate': gate, 'mlp.up': up }, { norm: fusion.norm });
-    return this.linear(this.engine.gatedActivation(g, u, activation), { 'mlp.down': down }, { add: fusion.add })[0];
+    const [g, u] = this.linear(x, { [`${path}.gate`]: gate, [`${path}.up`]: up }, { norm: fusion.norm });
+    const inner = this.engine.gatedActivation(g, u, activation);
+    return this.linear(inner, { [`${path}.down`]: down }, { add: fusion.add })[0];
   }
 
   moe(

@@ -2,10 +2,10 @@
  * A model said layer by layer: what each module computes and which weights it has. A family makes one of its config;
  * everything else reads it. D hidden size, H heads, K key-value heads, d head size, I intermediate size, E experts.
  */
-import type { GgufMetadata } from '../checkpoint/index.js';
+import type { GgufMetadata, JsonObject } from '../checkpoint/index.js';
 import type { Activation } from '../engine/index.js';
 import type { ModelConfig } from './config.js';
-import type { RopeParameters } from './rope.js';
+import { changesWithLength, type RopeParameters } from './rope.js';
 import { moduleKinds, theWeight, type ModuleKind, type WeightSpec } from './weights.js';
 
 /** RMS norm. */
@@ -53,6 +53,13 @@ export interface GatedMlpDescription extends SubLayerDescription {
   readonly activation: Activation;
 }
 
+/** A gated MLP that every token goes through, whatever its experts: `sigmoid(router x) * down(activation(gate x) * up x)`. */
+export interface SharedExpertDescription {
+  readonly intermediateSize: number;
+  /** Its part of the mixture's weights; a `router` among them only where what it gives is weighed. */
+  readonly weights: readonly WeightSpec[];
+}
+
 /** Each token goes through the top experts of E gated ones. */
 export interface MixtureDescription extends SubLayerDescription {
   readonly kind: 'mixture';
@@ -63,6 +70,10 @@ export interface MixtureDescription extends SubLayerDescription {
   readonly activation: Activation;
   /** Divide the chosen experts' weights by their sum. */
   readonly normalise: boolean;
+  /** Multiplies the chosen experts' weights, after that. @defaultValue 1 */
+  readonly scale?: number;
+  /** Beside them, for every token. */
+  readonly shared?: SharedExpertDescription;
 }
 
 export type MlpDescription = GatedMlpDescription | MixtureDescription;
@@ -113,11 +124,18 @@ export interface Conventions {
     ) => string | undefined;
     /** What this architecture's files say beside what all do, by keys without the architecture. */
     readonly metadata?: GgufMetadata;
+    /** Likewise, of the layers that are written. */
+    readonly layerMetadata?: (layers: readonly LayerDescription[]) => GgufMetadata;
     /** Whether tensors hold the two lists of divisors of `longrope`. @defaultValue false */
     readonly longFactors?: boolean;
   };
   /** Lists in `config.json` of a value for each layer, written out where the file may leave them out. */
   readonly layerKeys?: Readonly<Record<string, readonly unknown[]>>;
+  /**
+   * What `config.json` says of which layers are mixtures, where it says so by their numbers: keys for the layers that are
+   * left, by the keys of all. UserError where it cannot.
+   */
+  readonly mixtureKeys?: (layers: readonly LayerDescription[], keys: JsonObject) => JsonObject;
 }
 
 export interface ModelDescription {
@@ -169,15 +187,19 @@ export const isLlamaLike = ({ layers, head, embedding }: ModelDescription): bool
       !a.queryKeyNorm &&
       a.rope === layers[0].attention.rope &&
       a.rope !== undefined &&
+      !changesWithLength(a.rope) &&
       a.rotaryDim === undefined &&
       a.slopes === undefined &&
       a.softCap === undefined &&
       a.scale === a.headDim ** -0.5,
   );
 
-/** The projection through which a module writes to the stream; undefined for a mixture, which has one an expert. */
+/**
+ * The projection through which a module writes to the stream; undefined where none does: a mixture has one an expert, and a
+ * norm behind a module changes what its projection gives.
+ */
 export const outputWeight = (module: ModuleDescription): WeightSpec | undefined =>
-  module.kind === 'mixture' ? undefined : theWeight(module.weights, 'output');
+  module.kind === 'mixture' || module.postNorm ? undefined : theWeight(module.weights, 'output');
 
 /** The modules of a layer in running order. */
 export const modulesOf = (layer: LayerDescription): readonly (readonly [ModuleKind, ModuleDescription])[] =>

@@ -35,6 +35,8 @@ export const harmlessKeys: Readonly<Record<string, string>> = {
   neftune_noise_alpha: 'for training',
   router_aux_loss_coef: 'for training',
   router_jitter_noise: 'for training',
+  aux_loss_alpha: 'for training',
+  seq_aux: 'for training',
   output_router_logits: 'what transformers returns beside the logits',
   output_attentions: 'what transformers returns beside the logits',
   output_hidden_states: 'what transformers returns beside the logits',

@@ -242,6 +242,9 @@ export function turningLength(rope: RopeParameters, length: number): number {
   return 1;
 }
 
+/** Whether angles depend on how long the text is. */
+export const changesWithLength = ({ type }: RopeParameters): boolean => type === 'dynamic' || type === 'longrope';
+
 /** Inverse frequencies [size / 2] of a text of `length` tokens, and what cosines and sines are multiplied by. */
 export function ropeFrequencies(
   rope: RopeParameters,

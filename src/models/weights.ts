@@ -28,7 +28,7 @@ export type WeightRole =
   | 'gate'
   | 'up'
   | 'output'
-  /** Scores experts. */
+  /** Weighs experts: [E, D], of a shared one [1, D]. */
   | 'router'
   | 'bias';
 

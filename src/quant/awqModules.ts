@@ -2,12 +2,13 @@
  * AWQ (Lin et al., 2023; docs/formats.md, 'AWQ algorithm'), one module at a time, on the outputs of the full-precision
  * modules before it. Groups:
  *
- * - norm -> q, k, v and norm -> gate, up (of a mixture, of all experts): scales by the module's output;
+ * - norm -> q, k, v and norm -> gate, up (of a mixture, of all experts, the shared one too): scales by the module's output;
+ *   none where a model has no norm before its modules;
  * - v -> o where both have the same shape, so not with grouped heads; up -> down: scales by the output of o and of
  *   down.
  *
  * Unlike AutoAWQ, a mixture's router is multiplied with the scales too, so that tokens go to the same experts as
- * before.
+ * before; and so is what weighs a shared expert.
  */
 import { capturedInputs, moduleStream, type ModuleRows } from '../walk/index.js';
 import {
@@ -20,8 +21,10 @@ import {
 } from '../engine/index.js';
 import {
   biasOf,
+  madeSource,
   theWeight,
   weightSource,
+  withRole,
   type AttentionDescription,
   type GatedMlpDescription,
   type MixtureDescription,
@@ -84,8 +87,8 @@ export class AwqModules {
     const [q, k, v, o] = this.projections.at(module, ['query', 'key', 'value', 'output']);
     const seen = await this.#observe(layer, 'attention', [pathOf(q), pathOf(o)]);
     const [into, mixed] = [seen.inputs.get(pathOf(q))!, seen.inputs.get(pathOf(o))!];
-    const scales = await this.#moduleScales(layer, 'attention', [q, k, v], into, seen.outputs);
-    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(module, scales), into.sample);
+    const factors = await this.#inputFactors(layer, module, [q, k, v], into, seen.outputs);
+    const folded = this.#scaleColumnsOf(factors, into.sample);
     const [vShape, oShape] = [v, o].map((at) => this.projections.source(at).shape.join());
     const between = vShape === oShape ? await this.#linearScales(o, mixed) : new Float64Array(mixed.width).fill(1);
     const after = this.#scaleColumnsOf(between, mixed.sample);
@@ -101,8 +104,8 @@ export class AwqModules {
     const [gate, up, down] = this.projections.at(module, ['gate', 'up', 'output']);
     const seen = await this.#observe(layer, 'mlp', [pathOf(gate), pathOf(down)]);
     const [into, hidden] = [seen.inputs.get(pathOf(gate))!, seen.inputs.get(pathOf(down))!];
-    const scales = await this.#moduleScales(layer, 'mlp', [gate, up], into, seen.outputs);
-    const folded = this.#scaleColumnsOf(await this.#foldIntoNorm(module, scales), into.sample);
+    const factors = await this.#inputFactors(layer, module, [gate, up], into, seen.outputs);
+    const folded = this.#scaleColumnsOf(factors, into.sample);
     await this.#finishGated(module, [gate, up, down], folded.maps, folded.sample, hidden);
   }
 
@@ -110,7 +113,9 @@ export class AwqModules {
     const { model } = this.rows;
     const inputs: Float32Array[] = [];
     const router = theWeight(module.weights, 'router');
-    const seen = await this.#observe(layer, 'mlp', [router.projection!], (input) => inputs.push(input));
+    const shared = module.shared && this.projections.at(module.shared, ['gate', 'up', 'output']);
+    const paths = [router.projection!, ...(shared ? [pathOf(shared[2])] : [])];
+    const seen = await this.#observe(layer, 'mlp', paths, (input) => inputs.push(input));
     const into = seen.inputs.get(router.projection!)!;
     const routerSource = weightSource(this.projections.stored, router);
     const visits = await calibrationVisits(
@@ -123,15 +128,21 @@ export class AwqModules {
       this.warn,
     );
     const experts = visits.map((_, expert) => this.projections.at(module, ['gate', 'up', 'output'], expert));
-    const readers = experts.flatMap(([gate, up]) => [gate, up]);
-    const scales = await this.#moduleScales(layer, 'mlp', readers, into, seen.outputs);
-    const factors = await this.#foldIntoNorm(module, scales);
-    this.projections.replaced.set(routerSource.name, mapRows(routerSource, scaleColumns(factors)));
+    const readers = [...experts, ...(shared ? [shared] : [])].flatMap(([gate, up]) => [gate, up]);
+    const factors = await this.#inputFactors(layer, module, readers, into, seen.outputs);
+    for (const weight of withRole(module.weights, 'router')) {
+      const source = weightSource(this.projections.stored, weight);
+      this.projections.replaced.set(source.name, mapRows(source, scaleColumns(factors)));
+    }
     for (const [expert, [gate, up, down]] of experts.entries()) {
       const own = new InputStatistics(model.config.hiddenSize, visitCount(visits[expert]));
       const hidden = await this.#expertHidden(module, [gate, up], inputs, visits[expert], own);
       const folded = this.#scaleColumnsOf(factors, own.sample);
       await this.#finishGated(module, [gate, up, down], folded.maps, folded.sample, hidden);
+    }
+    if (shared) {
+      const folded = this.#scaleColumnsOf(factors, into.sample);
+      await this.#finishGated(module, shared, folded.maps, folded.sample, seen.inputs.get(pathOf(shared[2]))!);
     }
   }
 
@@ -151,7 +162,7 @@ export class AwqModules {
     await this.#finish(down, after.maps, after.sample, true);
   }
 
-  /** Runs all rows through the module as it is stored, and writes the stream behind it. */
+  /** Runs all rows through the module as it is stored, and writes the stream behind it. `onInput` is told what the first path reads. */
   async #observe(
     layer: number,
     kind: ModuleKind,
@@ -170,11 +181,27 @@ export class AwqModules {
         const width = input.length / rows.rows[row].length;
         if (!inputs.has(path)) inputs.set(path, new InputStatistics(width, this.#tokens));
         inputs.get(path)!.add(input);
-        onInput?.(input);
+        if (path === paths[0]) onInput?.(input);
       }
     };
     await rows.loaded(layer, kind, () => rows.run(layer, kind, { observer: captured.observer, onRow }));
     return { inputs, outputs };
+  }
+
+  /**
+   * What the weights are multiplied by that read a module's input: its scales, which the norm at its entrance takes. Ones
+   * where there is no such norm.
+   */
+  async #inputFactors(
+    layer: number,
+    module: ModuleDescription,
+    readers: readonly ProjectionAt[],
+    input: InputStatistics,
+    outputs: readonly Float32Array[],
+  ): Promise<Float64Array> {
+    if (!module.norm) return new Float64Array(input.width).fill(1);
+    const kind = module.kind === 'attention' ? 'attention' : 'mlp';
+    return this.#foldIntoNorm(module, await this.#moduleScales(layer, kind, readers, input, outputs));
   }
 
   /** Scales for the inputs that `readers` share: those with which the module's output changes least. */
@@ -244,20 +271,23 @@ export class AwqModules {
    */
   async #foldIntoNorm({ weights }: ModuleDescription, scales: Float64Array): Promise<Float64Array> {
     const { projections } = this;
-    const source = weightSource(projections.stored, theWeight(weights, 'norm'));
-    const gain = await readAll(source);
+    const norm = theWeight(weights, 'norm');
+    const source = weightSource(projections.stored, norm);
+    const gain = await readAll(madeSource(source, norm));
+    // Of gains that are stored less 1, that is what is rounded.
+    const offset = norm.made === 'onePlus' ? 1 : 0;
     const stored = source.dtype === 'bfloat16' ? 'bfloat16' : 'float16';
     const divided = decodeFloats(
       encodeFloats(
-        gain.map((value, i) => value / scales[i]),
+        gain.map((value, i) => value / scales[i] - offset),
         stored,
       ),
       stored,
     );
     const factors = scales.map((_, i) => {
-      const factor = gain[i] / divided[i];
+      const factor = gain[i] / (divided[i] + offset);
       if (factor > 0 && factor < Infinity) return factor;
-      divided[i] = gain[i];
+      divided[i] = gain[i] - offset;
       return 1;
     });
     projections.replaced.set(

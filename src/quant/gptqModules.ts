@@ -35,8 +35,9 @@ export class GptqModules {
     const { rows } = this;
     const module = this.projections.module(layer, kind);
     if (module.kind === 'mixture') await this.#quantizeExperts(layer, module);
-    else
-      for (const roles of sequence[kind]) await this.#quantizeSubset(layer, kind, this.projections.at(module, roles));
+    const read = module.kind === 'mixture' ? module.shared : module;
+    if (read)
+      for (const roles of sequence[kind]) await this.#quantizeSubset(layer, kind, this.projections.at(read, roles));
     await rows.loaded(layer, kind, () =>
       rows.run(layer, kind, {
         onRow: async (after, row) =>

@@ -18,6 +18,7 @@ export type { ProjectionResult } from './projections.js';
 export type { Replacement } from './quantizedTensors.js';
 export {
   quantizeMethods,
+  checkHead,
   projectionTensors,
   quantizeModel,
   dampingOption,

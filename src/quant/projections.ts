@@ -62,8 +62,8 @@ export class Projections {
     return this.description.layers[layer][kind];
   }
 
-  /** The module's projections of these roles, in their order; of a mixture those of one expert. */
-  at(module: ModuleDescription, roles: readonly WeightRole[], expert?: number): ProjectionAt[] {
+  /** The projections of these roles among a module's weights, or a shared expert's, in their order; of a stack those of one expert. */
+  at(module: Pick<ModuleDescription, 'weights'>, roles: readonly WeightRole[], expert?: number): ProjectionAt[] {
     return roles.map((role) => ({ weight: theWeight(module.weights, role), expert }));
   }
 

@@ -10,7 +10,15 @@ import {
   type WalkOptions,
 } from '../walk/index.js';
 import { UserError, checkOptions, flag, number, oneOf, whole, type Options } from '../engine/index.js';
-import { Model, allWeights, modulesOf, tensorName, type ModuleKind, type Parameters } from '../models/index.js';
+import {
+  Model,
+  allWeights,
+  modulesOf,
+  tensorName,
+  type ModuleKind,
+  type Parameters,
+  type WeightSpec,
+} from '../models/index.js';
 import { AwqModules } from './awqModules.js';
 import { leastDamping } from './gptq.js';
 import { GptqModules } from './gptqModules.js';
@@ -107,6 +115,14 @@ export const projectionTensors = ({ layers }: Pick<Model, 'layers'>): string[] =
 interface ModuleQuantizer {
   /** Quantizes a module's projections, and writes the stream after the module. */
   quantize(layer: number, kind: ModuleKind): Promise<void>;
+}
+
+/** Refuses a head whose rows are made anew of what is stored: made of rounded rows, they would not be those. */
+export function checkHead({ made, names }: WeightSpec): void {
+  if (made)
+    throw new UserError(`${names.hf} is stored otherwise than it is computed with, so it is not quantized`, {
+      hint: 'leave `head` out',
+    });
 }
 
 class Quantization {
@@ -209,6 +225,7 @@ class Quantization {
       throw new UserError("the model's output projection is its embedding, so it is not quantized on its own", {
         hint: 'leave `head` out',
       });
+    checkHead(weight);
     const name = tensorName(weight);
     tensors.set(name, groupQuantized(this.#projections.stored.source(name), this.options));
   }

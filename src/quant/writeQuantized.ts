@@ -4,6 +4,8 @@ import {
   fileError,
   formatJson,
   int4Methods,
+  joinedInt4,
+  joinedSource,
   parseQuantization,
   tensorOfSource,
   writeFolderAtomically,
@@ -11,6 +13,7 @@ import {
   type Int4Layout,
   type Int4Method,
   type JsonObject,
+  type ModelSource,
   type TensorToWrite,
 } from '../checkpoint/index.js';
 import type { Progress } from '../progress/index.js';
@@ -26,12 +29,16 @@ import {
 } from '../engine/index.js';
 import {
   allWeights,
+  byTensor,
   isLinear,
   moduleNames,
+  ownForm,
+  ownNames,
   recordedDrops,
   stayingTensors,
   tensorPlaces,
   type ModuleNames,
+  type Parameters,
   type OpenedModel,
   type WeightSpec,
 } from '../models/index.js';
@@ -139,10 +146,13 @@ function planTensors(
       checkpoint.has(name) ? checkpoint.stored(name)[0] : tensorOfSource(separate.source(name), name);
     return { name, shape, replacement: replaced(name, shape), asItIs };
   });
+  const joined = byTensor(tensors, ({ name }) => ownTensor(places.get(name)?.weight)).map(({ tensor, items }) =>
+    tensor === undefined ? items[0] : joinedTensor(tensor, items, checkpoint, separate),
+  );
   const names = moduleNames(description);
   const kept = new Set([names.head]);
   const quantized: string[] = [];
-  for (const { name, replacement } of tensors) {
+  for (const { name, replacement } of joined) {
     const spec = places.get(name)?.weight;
     if (replacement && isInt4(replacement)) {
       checkPlace(name, format, spec);
@@ -152,7 +162,36 @@ function planTensors(
   }
   if (!quantized.length)
     throw new UserError(`nothing of ${checkpoint.folder} is quantized, so there is nothing to write`);
-  return { tensors, modules: { names, kept: [...kept].filter((name) => !quantized.includes(name)), quantized } };
+  return {
+    tensors: joined,
+    modules: { names, kept: [...kept].filter((name) => !quantized.includes(name)), quantized },
+  };
+}
+
+/** The tensor in which the family's own files hold a weight with others. */
+const ownTensor = (weight: WeightSpec | undefined): string | undefined =>
+  weight && ownForm(weight) && ownNames(weight)[0];
+
+/** Weights that lie one above the other in a tensor of the family's files. */
+function joinedTensor(
+  name: string,
+  items: readonly PlannedTensor[],
+  checkpoint: ModelSource,
+  separate: Parameters,
+): PlannedTensor {
+  const shape = [items.reduce((sum, item) => sum + item.shape[0], 0), ...items[0].shape.slice(1)];
+  const int4 = items.flatMap(({ replacement }) => (replacement && isInt4(replacement) ? [replacement] : []));
+  const floats = (): WeightSource =>
+    joinedSource(
+      items.map((item) => separate.source(item.name)),
+      name,
+    );
+  return {
+    name,
+    shape,
+    replacement: int4.length === items.length ? joinedInt4(int4, name) : undefined,
+    asItIs: () => (checkpoint.has(name) ? checkpoint.stored(name)[0] : tensorOfSource(floats(), name)),
+  };
 }
 
 function checkPlace(name: string, format: Int4Method, spec: WeightSpec | undefined): void {

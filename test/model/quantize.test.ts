@@ -22,11 +22,13 @@ import {
   layerWeights,
   tensorNames,
   theWeight,
+  withRole,
   type Drops,
   type ModuleKind,
   type Parameters,
   type PartialConfig,
   type WeightRole,
+  type WeightSpec,
 } from '../../src/models/index.js';
 import {
   gptq,
@@ -52,6 +54,11 @@ const configs: Record<string, PartialConfig> = {
   'llama without grouped heads': { ...sizes, tieWordEmbeddings: true },
   'llama with grouped heads and biases': { ...sizes, numKeyValueHeads: 2, attentionBias: true, mlpBias: true },
   mixtral: { ...sizes, modelType: 'mixtral', numLocalExperts: 3, numExpertsPerTok: 2 },
+};
+/** A dense layer between two mixtures with shared experts. */
+const sharing: PartialConfig = {
+  ...{ ...sizes, modelType: 'qwen2_moe', numLocalExperts: 3, numExpertsPerTok: 2 },
+  familyKeys: { mlp_only_layers: [1], moe_intermediate_size: 32, shared_expert_intermediate_size: 96 },
 };
 const rows = Array.from({ length: 6 }, (_, row) =>
   Int32Array.from({ length: 40 }, (__, i) => (i * i * (row + 3) + 7 * row + (i % 5)) % 60),
@@ -352,5 +359,38 @@ describe('experts', () => {
     expect(enough.warnings).toEqual([]);
     // Other tokens give other integers.
     expect(await int4Of(model, enough)).not.toEqual(await int4Of(model, quantized));
+  });
+
+  it.each(methods)('%s rounds the shared one too, but not what weighs it', async (method) => {
+    using model = await createModel(sharing, { seed: 5, engine });
+    await using quantized = await quantizeModel(model, rows, { method, ...grouped, expertFloor: 1 });
+    const [first, dense] = model.description.layers.map(({ mlp }) => mlp);
+    const integers = (weights: readonly WeightSpec[]): string[] =>
+      weights
+        .filter((weight) => tensorNames(weight).every((name) => quantized.replaced(name)?.dtype === 'int4'))
+        .map(({ path }) => path.replace(/^mlp\./, ''));
+    const routed = ['experts.gate.weight', 'experts.up.weight', 'experts.down.weight'];
+    expect(integers(first.weights)).toEqual([
+      ...routed,
+      'shared.gate.weight',
+      'shared.up.weight',
+      'shared.down.weight',
+    ]);
+    expect(integers(dense.weights)).toEqual(['gate.weight', 'up.weight', 'down.weight']);
+    const [router, sharedRouter] = withRole(first.weights, 'router').map((weight) => tensorNames(weight)[0]);
+    for (const name of [router, sharedRouter])
+      expect(quantized.replaced(name) === undefined, name).toBe(method !== 'awq');
+  });
+
+  it('awq leaves what a mixture with a shared one computes nearly as it is', async () => {
+    using model = await createModel(sharing, { seed: 5, engine });
+    model.setDrops({ attention: [0, 1, 2], mlp: [1, 2] });
+    const float = await logits(model);
+    const off = async (method: QuantizeMethod): Promise<number> => {
+      await using quantized = await quantizeModel(model, rows, { method, ...grouped, expertFloor: 1 });
+      return distance(await logits(model, quantized.parameters), float);
+    };
+    // What the norm is divided by is in every reader: one that were left out would be off by more than any rounding.
+    expect(await off('awq')).toBeLessThan(1.15 * (await off('rtn')));
   });
 });

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes test/fixtures/cases: tiny random checkpoints and what Hugging Face transformers computes with them.
+"""Makes test/fixtures/cases: tiny random checkpoints and what Hugging Face transformers computes with them. In
+test/fixtures/examples are those of families that only docs/add-a-family.md adds.
 
 A case is a checkpoint folder as `save_pretrained` writes it, with two more files:
 
@@ -17,7 +18,7 @@ expected.json          drop_attn_list, drop_mlp_list, seed, versions
 
 Runs with the versions in `VERSIONS` only: others may round, name or store differently.
 
-usage: make_fixtures.py [OUT_DIR]      (default: test/fixtures/cases of this checkout)
+usage: make_fixtures.py [OUT_DIR]      (default: test/fixtures of this checkout)
 """
 
 import json
@@ -29,7 +30,16 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import cosine_similarity
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    SeedOssConfig,
+    SeedOssForCausalLM,
+)
 
 VERSIONS = {"torch": "2.13.0+cpu", "transformers": "5.18.0"}
 SEQUENCES, TOKENS, GENERATED = 2, 20, 6
@@ -111,6 +121,16 @@ CASES = {
         [0, 1],
         [1],
         {"dtype": torch.bfloat16, "shard": "24KB", "v4": True},
+    ),
+}
+
+EXAMPLES = {
+    "seed-oss": (
+        lambda: SeedOssForCausalLM(SeedOssConfig(**shape(num_attention_heads=4, num_key_value_heads=2), rope_theta=1e4)),
+        15,
+        [1],
+        [0],
+        {},
     ),
 }
 
@@ -201,8 +221,8 @@ def stored(folder):
     return {name: value for part in parts for name, value in part.items()}
 
 
-def make(name, out):
-    build, seed, attentions, mlps, storing = CASES[name]
+def make(name, case, out):
+    build, seed, attentions, mlps, storing = case
     folder = out / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -244,11 +264,12 @@ def main():
     found = {"torch": torch.__version__, "transformers": transformers.__version__}
     if found != VERSIONS:
         sys.exit(f"these fixtures are made with {VERSIONS}, but here is {found}")
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent / "fixtures" / "cases"
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent / "fixtures"
     torch.set_grad_enabled(False)
     transformers.utils.logging.disable_progress_bar()
-    for name in CASES:
-        make(name, out)
+    for kind, cases in {"cases": CASES, "examples": EXAMPLES}.items():
+        for name, case in cases.items():
+            make(name, case, out / kind)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,9 @@ export async function naiveCompensation(
       return (await watch(dropped, rows)).get(`${kind} ${layer}`)!;
     };
     const target = whole.get(behind.at(-1) ?? `${kind} ${layer}`)!.after;
-    const { inputs, after } = await seen();
+    const { multiplier = 1 } = model.description.layers[layer][kind];
+    const { after, ...found } = await seen();
+    const inputs = found.inputs.map((line) => line.map((x) => multiplier * x));
     const residuals = target.map((line, t) => line.map((x, i) => x - after[t][i]));
     const n = inputs[0].length;
     const gram = inputs[0].map((_, i) => inputs[0].map((__, j) => inputs.reduce((sum, z) => sum + z[i] * z[j], 0)));

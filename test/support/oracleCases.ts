@@ -38,7 +38,7 @@ export function oracleFolders(): { name: string; folder: string }[] {
   if (withoutShared('the larger set of conformance cases')) return cases;
   const folder = join(shared, 'oracle/cases');
   const ours = readdirSync(folder).filter((name) =>
-    /^(llama|mistral|mixtral|odd|baichuan|gemma|granite|olmo2|phi|qwen2$|qwen3$|smollm3)/.test(name),
+    /^(llama|mistral|mixtral|odd|baichuan|gemma|granite|olmo2|phi|qwen|deepseek-moe|smollm3)/.test(name),
   );
   return [...cases, ...ours.map((name) => ({ name: `oracle/${name}`, folder: join(folder, name) }))];
 }

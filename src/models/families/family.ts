@@ -20,7 +20,7 @@ export interface Family {
   readonly defaults: JsonObject;
   /** Keys that are its own to vary, beside the sizes that all families have: for experiments on random models. */
   readonly varies: readonly (keyof ModelConfig)[];
-  /** Keys of `config.json` whose defaults fit no small random model. */
+  /** Keys of `config.json` that a small random model says otherwise than by their defaults. */
   readonly ownKeys?: (config: Pick<ModelConfig, 'headDim'>) => JsonObject;
   /** `general.architecture` of the GGUF files that it reads, with experts or without. */
   readonly gguf: {

@@ -4,9 +4,13 @@ import type { ConfigReader } from '../configReader.js';
 import type { Family } from './family.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
+/** Beyond any model's: several are multiplied with each other, in float32. */
+const [least, most] = [1e-4, 1e4];
+
 /** A number that is multiplied with; 1 is none. */
 function multiplier(read: ConfigReader, key: string): number | undefined {
   const value = read.positive(key);
+  if (value < least || value > most) read.fail(`${key} must be between ${least} and ${most}, found ${value}`);
   return value === 1 ? undefined : value;
 }
 
@@ -20,6 +24,9 @@ export const granite: Family = {
     ...{ embedding_multiplier: 1, attention_multiplier: 1, residual_multiplier: 1, logits_scaling: 1 },
   },
   varies: ['attentionBias', 'mlpBias'],
+  ownKeys: () => ({
+    ...{ embedding_multiplier: 6, attention_multiplier: 0.125, residual_multiplier: 0.3, logits_scaling: 4 },
+  }),
   gguf: {
     architectures: ['granite'],
     keys: (file) => ({
@@ -32,7 +39,7 @@ export const granite: Family = {
   describe: (read) => {
     const config = readConfig(read, { slidingWindow: undefined });
     const activation = readActivation(read);
-    const scale = read.positive('attention_multiplier');
+    const scale = multiplier(read, 'attention_multiplier') ?? 1;
     const added = multiplier(read, 'residual_multiplier');
     const embeddings = multiplier(read, 'embedding_multiplier');
     const logits = multiplier(read, 'logits_scaling');

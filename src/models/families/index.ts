@@ -9,6 +9,7 @@ import { refuseUnknownKeys } from '../harmlessKeys.js';
 import { refusePartialRotation } from '../rope.js';
 import type { Family } from './family.js';
 import { baichuan } from './baichuan.js';
+import { deepseek } from './deepseek.js';
 import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
 import { granite } from './granite.js';
@@ -17,8 +18,10 @@ import { mixtral } from './mixtral.js';
 import { olmo2 } from './olmo2.js';
 import { phi3 } from './phi3.js';
 import { qwen2 } from './qwen2.js';
-import { smollm3 } from './smollm3.js';
+import { qwen2Moe } from './qwen2Moe.js';
 import { qwen3 } from './qwen3.js';
+import { qwen3Moe } from './qwen3Moe.js';
+import { smollm3 } from './smollm3.js';
 
 export type { Family } from './family.js';
 
@@ -29,6 +32,9 @@ export const families: readonly Family[] = [
   mixtral,
   qwen2,
   qwen3,
+  qwen2Moe,
+  qwen3Moe,
+  deepseek,
   gemma2,
   gemma3,
   phi3,
@@ -37,6 +43,14 @@ export const families: readonly Family[] = [
   granite,
   baichuan,
 ];
+
+/** Model types that people ask for and that are not computed here: why. */
+const refused: Readonly<Record<string, string>> = Object.fromEntries(
+  ['deepseek_v2', 'deepseek_v3'].map((type) => [
+    type,
+    'its attention keeps one latent vector of each token in place of keys and values, which is not computed here',
+  ]),
+);
 
 /** The family of a model type; undefined where there is none. */
 export const familyOf = (modelType: string): Family | undefined =>
@@ -53,9 +67,10 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
   const modelType = new ConfigReader(config, where).text('model_type');
   const family = familyOf(modelType);
   if (!family)
-    throw new UserError(`${where}: model type ${shownValue(modelType)} is not supported`, {
-      hint: `${modelTypes().join(', ')} are`,
-    });
+    throw new UserError(
+      `${where}: model type ${shownValue(modelType)} is not supported${Object.hasOwn(refused, modelType) ? `: ${refused[modelType]}` : ''}`,
+      { hint: `${modelTypes().join(', ')} are` },
+    );
   const read = new ConfigReader(config, where, held, family.defaults);
   const description = family.describe(read);
   checkAngles(read, description);

@@ -1,7 +1,8 @@
 import { readConfig } from '../config.js';
 import { layerWindows } from './layerWindows.js';
 import type { Family } from './family.js';
-import { groupedAttention, mixture, readActivation, vocabulary } from './parts.js';
+import { mixture } from './mixtures.js';
+import { groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /** Names of the files; newer versions of transformers call them otherwise in memory, and write these. */
 const names = {

@@ -1,6 +1,6 @@
 /**
  * The parts that most families are made of, with the names of their tensors. D hidden, I intermediate, H heads, K
- * key-value heads, d head size, V vocabulary, E experts.
+ * key-value heads, d head size, V vocabulary.
  */
 import type { Activation } from '../../engine/index.js';
 import type { ModelConfig } from '../config.js';
@@ -9,7 +9,6 @@ import type {
   EmbeddingDescription,
   GatedMlpDescription,
   HeadDescription,
-  MixtureDescription,
 } from '../description.js';
 import type { FusedForm, MadeOf, WeightRole, WeightSpec } from '../weights.js';
 import { moduleNorms, type Norms } from './norms.js';
@@ -52,7 +51,8 @@ export function vocabulary(
         'model.embed_tokens.weight',
         'token_embd.weight',
       ),
-      ...(embeddingScale !== undefined && { scale: embeddingScale }),
+      // In float32 everywhere, as a backend of float64 would multiply with another number.
+      ...(embeddingScale !== undefined && { scale: Math.fround(embeddingScale) }),
     },
     head: {
       ...o,
@@ -166,66 +166,6 @@ export function gatedMlp(
       ...project('gate', 'gate', [I, D], fusedForms(fused, 0, I)),
       ...project('up', 'up', [I, D], fusedForms(fused, I, I)),
       ...project('output', 'down', [D, I], []),
-    ],
-  };
-}
-
-/** How a family's files name a mixture's tensors; `#` stands for the expert. */
-export interface ExpertNames {
-  readonly router: string;
-  readonly gate: string;
-  readonly up: string;
-  readonly down: string;
-}
-
-/** The sum over each token's top experts e of p_e * down_e(activation(gate_e x) * up_e x), p by softmax(router x). */
-export function mixture(
-  c: ModelConfig,
-  layer: number,
-  names: ExpertNames,
-  o: Pick<MixtureDescription, 'experts' | 'topK' | 'normalise' | 'activation'>,
-): MixtureDescription {
-  const at: Place = { module: 'mlp', layer };
-  const [D, I, E] = [c.hiddenSize, c.intermediateSize, o.experts];
-  const within = (name: string): string => `model.layers.*.${name}`;
-  const gateUp = within('mlp.experts.gate_up_proj');
-  const expert = (
-    role: WeightRole,
-    name: 'gate' | 'up' | 'down',
-    out: number,
-    width: number,
-    fused: FusedForm,
-  ): WeightSpec => ({
-    ...at,
-    role,
-    path: `mlp.experts.${name}.weight`,
-    projection: `mlp.experts.${name}`,
-    shape: [E, out, width],
-    use: 'experts',
-    names: { hf: within(names[name]), gguf: `blk.*.ffn_${name}_exps.weight` },
-    forms: [fused],
-  });
-  const { normWeights, ...around } = moduleNorms(c, at);
-  return {
-    kind: 'mixture',
-    ...around,
-    intermediateSize: I,
-    ...o,
-    weights: [
-      ...normWeights,
-      {
-        ...at,
-        role: 'router',
-        path: 'mlp.router.weight',
-        projection: 'mlp.router',
-        shape: [E, D],
-        use: 'linear',
-        names: { hf: within(names.router), gguf: 'blk.*.ffn_gate_inp.weight' },
-        forms: [{ tensor: within('mlp.gate.weight'), from: 0, to: E }],
-      },
-      expert('gate', 'gate', I, D, { tensor: gateUp, from: 0, to: I }),
-      expert('up', 'up', I, D, { tensor: gateUp, from: I, to: 2 * I }),
-      expert('output', 'down', D, I, { tensor: within('mlp.experts.down_proj'), from: 0, to: D }),
     ],
   };
 }

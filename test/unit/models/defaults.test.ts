@@ -13,7 +13,7 @@ const classes = JSON.parse(
 ) as Record<string, JsonObject>;
 
 /** Types that transformers has no class for: their tables are of the code that their authors publish. */
-const foreign: readonly string[] = ['baichuan'];
+const foreign: readonly string[] = ['baichuan', 'deepseek'];
 
 /** The tokenizer knows them. */
 const tokenIds = ['bos_token_id', 'eos_token_id'];

@@ -233,15 +233,22 @@ describe('roles', () => {
     expect(paths(isTable)).toEqual(['embedding', 'head']);
   });
 
-  it('of a module are each of one weight, but for biases; a role that there is not is told', () => {
+  it('of a module, and of its shared expert, are each of one weight, but for biases; a role that there is not is told', () => {
     fc.assert(
       fc.property(modelConfigs(), (config) => {
         for (const [layer, at] of describeConfig(config).layers.entries())
-          for (const [kind, { weights }] of modulesOf(at)) {
-            const roles = weights.filter(({ role }) => role !== 'bias').map(({ role }) => role);
-            expect(new Set(roles).size).toBe(roles.length);
-            expect(weights.every((weight) => weight.module === kind && weight.layer === layer)).toBe(true);
-            for (const role of roles) expect(theWeight(weights, role).role).toBe(role);
+          for (const [kind, module] of modulesOf(at)) {
+            const shared = module.kind === 'mixture' ? (module.shared?.weights ?? []) : [];
+            const own = module.weights.filter((weight) => !shared.includes(weight));
+            expect(module.weights.every((weight) => weight.module === kind && weight.layer === layer)).toBe(true);
+            for (const weights of [own, shared]) {
+              const roles = weights.filter(({ role }) => role !== 'bias').map(({ role }) => role);
+              expect(new Set(roles).size).toBe(roles.length);
+              for (const role of roles) expect(theWeight(weights, role).role).toBe(role);
+            }
+            // A role that both have is asked of the module's own experts first.
+            for (const { role } of shared.filter(({ role }) => own.some((weight) => weight.role === role)))
+              expect(theWeight(module.weights, role)).toBe(theWeight(own, role));
           }
       }),
     );
