@@ -32,7 +32,7 @@ export const ggufTargets: readonly Target[] = [
         }
         (await source.tokenizer()).encode('Once upon a time');
       }
-      return await logitsOf(path);
+      return logitsOf(path);
     },
   },
 ];
