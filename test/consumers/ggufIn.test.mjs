@@ -115,7 +115,7 @@ const shapes = {
   olmo2: {},
   smollm3: { numHiddenLayers: 4 },
   granite: {
-    familyKeys: { embedding_multiplier: 6, attention_multiplier: 0.2, residual_multiplier: 0.3, logits_scaling: 0.25 },
+    familyKeys: { embedding_multiplier: 6, attention_multiplier: 0.2, residual_multiplier: 0.3, logits_scaling: 1.5 },
   },
   baichuan: {
     numHiddenLayers: 40,
@@ -132,7 +132,12 @@ const shapes = {
   deepseek: {
     ...mixture,
     numKeyValueHeads: 4,
-    familyKeys: { moe_intermediate_size: 256, n_shared_experts: 2, first_k_dense_replace: 1 },
+    familyKeys: {
+      moe_intermediate_size: 256,
+      n_shared_experts: 2,
+      first_k_dense_replace: 1,
+      routed_scaling_factor: 1.7,
+    },
   },
 };
 

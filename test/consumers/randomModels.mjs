@@ -64,9 +64,9 @@ function rawConfig(c, architecture) {
     attention_bias: c.attentionBias,
     mlp_bias: c.mlpBias,
     ...(c.modelType === 'llama' ? {} : { sliding_window: c.slidingWindow ?? null }),
-    ...(c.modelType === 'mixtral'
-      ? { num_local_experts: c.numLocalExperts, num_experts_per_tok: c.numExpertsPerTok }
-      : {}),
+    ...(c.numLocalExperts === undefined
+      ? {}
+      : { num_local_experts: c.numLocalExperts, num_experts_per_tok: c.numExpertsPerTok }),
     torch_dtype: 'float32',
     bos_token_id: 1,
     eos_token_id: 2,

@@ -106,9 +106,9 @@ export class GgufSource implements ModelSource {
   }
 
   info(name: string): StoredTensor {
-    const parts = this.#parts(name).map(({ tensor, part }): StoredTensor => {
+    const parts = this.#parts(name).map(({ weight, tensor, part }): StoredTensor => {
       const { dtype, shape, bytes } = this.file.info(tensor);
-      if (!part) return { dtype, shape, bytes };
+      if (!part) return { dtype, shape: weight.shape, bytes };
       const rows = part[1] - part[0];
       return { dtype, shape: [rows, ...shape.slice(-1)], bytes: (bytes * rows) / sizeOf(shape.slice(0, -1)) };
     });
@@ -121,7 +121,7 @@ export class GgufSource implements ModelSource {
   source(name: string): WeightSource {
     const parts = this.#parts(name).map(({ weight, tensor, part, headDim }) => {
       const stored = this.file.source(tensor);
-      const own = part ? sliceSource(stored, ...part, name) : stored;
+      const own = part ? sliceSource(stored, ...part, name) : { ...stored, shape: weight.shape };
       const ordered = headDim === undefined ? own : rotaryOrdered(own, headDim, 'halves');
       const held = this.exact || floatType(this.file.type(tensor)) ? ordered : castSource(ordered, 'bfloat16');
       return storedSource(held, weight);
@@ -242,7 +242,7 @@ function checkTensors(file: GgufFile, description: ModelDescription): void {
     if (isDropped(drops, weight)) continue;
     const shape = fused === undefined ? weight.shape : [fusedRows(fused), ...weight.shape.slice(1)];
     if (!file.has(name)) missing.push({ name, shape });
-    else if (file.info(name).shape.join() !== shape.join())
+    else if (sizesOf(file.info(name).shape) !== sizesOf(shape))
       fail(`tensor ${name} is [${file.info(name).shape.join(',')}], but its metadata say [${shape.join(',')}]`);
   }
   if (missing.length) {
@@ -255,6 +255,17 @@ function checkTensors(file: GgufFile, description: ModelDescription): void {
       `tensor ${extra} [${file.info(extra).shape.join(',')}] is none of this architecture's, so it would be ignored`,
     );
 }
+
+/** A shape as files say it, without leading sizes of 1: for ggml [1, 256] and [256] are the same. */
+const sizesOf = (shape: Shape): string =>
+  shape
+    .slice(
+      Math.max(
+        0,
+        shape.findIndex((size) => size !== 1),
+      ),
+    )
+    .join();
 
 /** What stands for a dropped module must add nothing. */
 async function checkDropped(file: GgufFile, description: ModelDescription): Promise<void> {
