@@ -257,15 +257,7 @@ function checkTensors(file: GgufFile, description: ModelDescription): void {
 }
 
 /** A shape as files say it, without leading sizes of 1: for ggml [1, 256] and [256] are the same. */
-const sizesOf = (shape: Shape): string =>
-  shape
-    .slice(
-      Math.max(
-        0,
-        shape.findIndex((size) => size !== 1),
-      ),
-    )
-    .join();
+const sizesOf = (shape: Shape): string => shape.join().replace(/^(1,)+/, '');
 
 /** What stands for a dropped module must add nothing. */
 async function checkDropped(file: GgufFile, description: ModelDescription): Promise<void> {
