@@ -327,7 +327,6 @@ export {
   exportFormats,
   exportModel,
   exportTypes,
-  ggufModel,
   type Evidence,
   type ExportFormat,
   type ExportOptions,

@@ -82,6 +82,6 @@ function elementBytes({ engine, parameters }: Model, weight: WeightSpec): number
   const source = parameters.quantize?.(floats, weight) ?? floats;
   if (source.dtype === 'int8') return 1 + 2 / source.format.groupSize;
   if (source.dtype !== 'int4') return bytesPerElement[source.dtype];
-  const { groupSize, zeroPoints } = source.format;
-  return 0.5 + (zeroPoints ? 3 : 2) / groupSize;
+  const { groupSize, zeroPoints, minima } = source.format;
+  return 0.5 + (minima ? 4 : zeroPoints ? 3 : 2) / groupSize;
 }

@@ -1,5 +1,5 @@
 import { int4Exact } from '../../kernels/int4/int4Exact.js';
-import { int4Gemm } from '../../kernels/int4/int4Gemm.js';
+import { int4Gemm, int4GemmMinima } from '../../kernels/int4/int4Gemm.js';
 import { nibbleForm, wordsOf } from '../../kernels/int4/nibbleDots.js';
 import { quantizeModule } from '../../kernels/quantizeRows.js';
 import { blockWidth, int4PanelRows, type Int4Panels } from '../../layouts/int4/int4Panels.js';
@@ -13,6 +13,7 @@ import type { QuantizedRows, RowForm } from '../quantizedRows.js';
 
 /** The kernels for a plan and a number of blocks in a group. */
 const gemmOf = once((plan: Int4Plan) => once((group: number) => int4Gemm(plan, group)));
+const gemmMinimaOf = once((plan: Int4Plan) => once((group: number) => int4GemmMinima(plan, group)));
 const kernelsOf = once((plan: Int4Plan) => quantizeModule(nibbleForm(plan)));
 
 /** Activations of 8 bits. */
@@ -29,10 +30,18 @@ export const int4Form = (plan: Int4Plan, groupSize: number): RowForm => ({
 export function exactRowTasks(machine: Machine, x: number, right: Int4Panels, c: number): Task[] {
   const { address: panels, zeros, stride, group, groups, depth } = right;
   const part = partOf(depth, machine.plan);
-  const { exactRow } = machine.calls(int4Exact);
+  const { exactRow, exactRowMinima } = machine.calls(int4Exact);
+  const row = right.minima ? exactRowMinima : exactRow;
   return panelTasks(machine, right, 1, c, 4 * right.rows, int4PanelRows * depth, (y, _, from, to) => [
-    exactRow({ panels, zeros, x, y, from, to, stride, group, groups, depth, part }),
+    row({ panels, zeros, x, y, from, to, stride, group, groups, depth, part }),
   ]);
+}
+
+/** The kernels for what a weight's groups have. */
+function gemm(machine: Machine, { group, zeros, minima }: Int4Panels) {
+  if (minima) return machine.calls(gemmMinimaOf(machine.int4)(group));
+  const { oneRow, oneRowZeros, manyRows, manyRowsZeros } = machine.calls(gemmOf(machine.int4)(group));
+  return zeros ? { oneRow: oneRowZeros, manyRows: manyRowsZeros } : { oneRow, manyRows };
 }
 
 /** Calls that compute panels [from, to) for rows [row, row + rows), at most a block of them. */
@@ -45,22 +54,20 @@ export function int4Calls(
   ...[c, rowStride, from, to]: Where
 ): Call[] {
   const plan = machine.int4;
-  const kernels = machine.calls(gemmOf(plan)(right.group));
   const { address: panels, zeros, blocks, groups } = right;
   if (left.rows === 1) {
     const { x, scales, sums } = left;
-    const oneRow = zeros ? kernels.oneRowZeros : kernels.oneRow;
-    return [oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, groups })];
+    return [gemm(machine, right).oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, groups })];
   }
   const x = left.x + 16 * wordsOf(plan) * row * blocks;
   const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
-  const tiles = zeros ? kernels.manyRowsZeros : kernels.manyRows;
+  const { manyRows } = gemm(machine, right);
   const scratch = machine.scratch.unpacked;
   const calls: Call[] = [];
   for (let done = 0; done < blocks; done += plan.depthBlocks) {
     const part = Math.min(plan.depthBlocks, blocks - done);
     calls.push(
-      tiles({
+      manyRows({
         panels,
         zeros,
         x,
