@@ -22,6 +22,7 @@ export { quantizationKeys } from './int4/quantizationFiles.js';
 export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 export * from './gguf/index.js';
 export { derived, formatJson, withoutKeys } from './jsonText.js';
+export { joinedInt8, rotaryOrderedInt8, sliceInt8, stackedInt8 } from './int8Views.js';
 export { joinedInt4, joinedSource } from './joinedViews.js';
 export { readJsonObject, type JsonObject } from './jsonFile.js';
 export {

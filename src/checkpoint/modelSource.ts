@@ -1,4 +1,4 @@
-import type { WeightSource, Shape } from '../engine/index.js';
+import type { Int8Source, WeightSource, Shape } from '../engine/index.js';
 import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { RawTensor } from './safetensorsFile.js';
@@ -52,6 +52,8 @@ export interface ModelSource extends AsyncDisposable {
   source(name: string): WeightSource;
   /** The integers of a weight that is stored as such. */
   int4(name: string): PackedWeight | undefined;
+  /** The same of up to 8 bits; absent where a format holds none. */
+  int8?(name: string): Int8Source | undefined;
   /** All tensors that hold a weight, as bytes. */
   stored(name: string): RawTensor[];
 

@@ -1,4 +1,4 @@
-import type { Shape, WeightDType, WeightSource } from '../engine/index.js';
+import type { Int8Source, Shape, WeightDType, WeightSource } from '../engine/index.js';
 import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
@@ -86,6 +86,11 @@ export class SourceView implements ModelSource {
     const theirs = this.#theirName(name);
     const stored = this.#source.int4(theirs);
     return theirs === name ? stored : stored?.named(name);
+  }
+
+  int8(name: string): Int8Source | undefined {
+    const stored = this.#source.int8?.(this.#theirName(name));
+    return stored && { ...stored, name };
   }
 
   stored(name: string): RawTensor[] {

@@ -50,6 +50,7 @@ export class RefitWeights {
       has: (name) => parameters.has(name),
       source: (name) => this.get(name) ?? parameters.source(name),
       int4: (name) => (this.get(name) ? undefined : parameters.int4?.(name)),
+      int8: (name) => (this.get(name) ? undefined : parameters.int8?.(name)),
       quantize: parameters.quantize,
     };
   }

@@ -1,7 +1,7 @@
 import { host } from '../engine/hosts/index.js';
 import { bytesPerElement, checkOptions, number, sizeOf, whole } from '../engine/index.js';
 import type { Model } from './model.js';
-import { computedSource, isStoredInt4 } from './parameters.js';
+import { computedSource, isStoredInt4, withStoredInt8 } from './parameters.js';
 import { globalWeights, type LayerDescription } from './description.js';
 import { moduleKinds, type WeightSpec } from './weights.js';
 
@@ -79,7 +79,7 @@ function elementBytes({ engine, parameters }: Model, weight: WeightSpec): number
   // What a file stores as int4 takes the most with zero points and groups of 32.
   if (!weight.made && isStoredInt4(parameters, weight)) return 0.5 + 3 / 32;
   const floats = computedSource(parameters, weight);
-  const source = parameters.quantize?.(floats, weight) ?? floats;
+  const source = withStoredInt8(parameters, weight, parameters.quantize?.(floats, weight) ?? floats);
   if (source.dtype === 'int8') return 1 + 2 / source.format.groupSize;
   if (source.dtype !== 'int4') return bytesPerElement[source.dtype];
   const { groupSize, zeroPoints, minima } = source.format;

@@ -1,9 +1,19 @@
-import { UserError, arraySource, sizeOf, type Int4Source, type Packable, type WeightSource } from '../engine/index.js';
+import {
+  UserError,
+  arraySource,
+  sizeOf,
+  type Int4Source,
+  type Int8Source,
+  type Packable,
+  type WeightSource,
+} from '../engine/index.js';
 import {
   sliceExperts,
   sliceInt4,
+  sliceInt8,
   sliceSource,
   stackedInt4,
+  stackedInt8,
   stackedSource,
   type PackedWeight,
 } from '../checkpoint/index.js';
@@ -20,6 +30,8 @@ export interface Parameters {
   source(name: string): WeightSource;
   /** The integers of a weight that is stored so; these are then what is packed. */
   int4?(name: string): PackedWeight | undefined;
+  /** The same of up to 8 bits. */
+  int8?(name: string): Int8Source | undefined;
   /** Turns weights into another form before they are packed: see `Quantize`. */
   readonly quantize?: Quantize;
 }
@@ -32,6 +44,7 @@ export const withQuantizer = (parameters: Parameters, quantize: Quantize): Param
   has: (name) => parameters.has(name),
   source: (name) => parameters.source(name),
   int4: (name) => parameters.int4?.(name),
+  int8: (name) => parameters.int8?.(name),
   quantize,
 });
 
@@ -39,7 +52,23 @@ export const withQuantizer = (parameters: Parameters, quantize: Quantize): Param
 export async function packedSource(parameters: Parameters, weight: WeightSpec): Promise<Packable> {
   const floats = computedSource(parameters, weight);
   if (!weight.made && isStoredInt4(parameters, weight)) return (await storedInt4(parameters, weight)) ?? floats;
-  return parameters.quantize?.(floats, weight) ?? floats;
+  return withStoredInt8(parameters, weight, parameters.quantize?.(floats, weight) ?? floats);
+}
+
+/** What a weight is packed from: integers of 8 bits that are stored, where fewer bits are not asked for. */
+export function withStoredInt8(parameters: Parameters, weight: WeightSpec, otherwise: Packable): Packable {
+  return otherwise.dtype === 'int4' ? otherwise : (storedInt8(parameters, weight) ?? otherwise);
+}
+
+/** A weight's stored integers of 8 bits, of a stack if all experts have them in the same groups. */
+function storedInt8(parameters: Parameters, weight: WeightSpec): Int8Source | undefined {
+  if (weight.made || !parameters.int8) return undefined;
+  const names = storedNames(parameters, weight);
+  const sources = names.map((name) => parameters.int8!(name)).filter((source) => source !== undefined);
+  if (sources.length < names.length) return undefined;
+  if (weight.use === 'experts') return stackedInt8(sources);
+  const form = weight.forms[fusedNames(weight).indexOf(names[0])];
+  return form ? sliceInt8(sources[0], form.from, form.to, tensorNames(weight)[0]) : sources[0];
 }
 
 /** Whether a weight is stored as integers; of a stack of experts, whether all are. */

@@ -29,6 +29,7 @@ function layerTensors({ layers, parameters }: Model, layer: number): string[] {
   const { description } = layers[layer];
   const used = modulesOf(description).flatMap(([kind, { weights }]) => (layers[layer].skips(kind) ? [] : weights));
   const names = used.flatMap((weight) => [...tensorNames(weight), ...fusedNames(weight)]);
-  // Not weights stored as int4: they are small, and reading them here would decode them.
-  return [...new Set(names)].filter((name) => parameters.has(name) && !parameters.int4?.(name));
+  // Not weights stored as integers: they are small, and reading them here would decode them.
+  const isInteger = (name: string): boolean => Boolean(parameters.int4?.(name) ?? parameters.int8?.(name));
+  return [...new Set(names)].filter((name) => parameters.has(name) && !isInteger(name));
 }

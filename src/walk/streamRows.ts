@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { NotFiniteError, allFinite, createBatch, asFloats, decodeFloats, type Tensor } from '../engine/index.js';
-import { checkedTokens, isFiniteStream, notFinite, weightSource, type Model } from '../models/index.js';
+import { checkedTokens, isFiniteStream, notFinite, packedSource, type Model } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 import { readAhead } from './readAhead.js';
 import type { WalkOptions } from './walk.js';
@@ -104,8 +104,7 @@ export async function embedded(model: Model, given: Int32Array): Promise<Float32
   model.checkAlive();
   const tokens = checkedTokens(model, given);
   const { weight, scale = 1 } = description.embedding;
-  const stored = weightSource(parameters, weight);
-  const source = asFloats(parameters.quantize?.(stored, weight) ?? stored);
+  const source = asFloats(await packedSource(parameters, weight));
   const width = config.hiddenSize;
   const values = new Float32Array(tokens.length * width);
   const places = new Map<number, number>();

@@ -4,11 +4,13 @@ import {
   checkRead,
   encodeFloats,
   type Int4Source,
+  type Int8Source,
   type Shape,
   type WeightSource,
 } from '../../engine/index.js';
 import { fileError } from '../fileError.js';
 import { blockInt4 } from './blockInt4.js';
+import { blockInt8 } from './blockInt8.js';
 import { decodeGgml } from './decodeBlocks.js';
 import { floatType, ggmlBytes, type GgmlType } from './ggmlTypes.js';
 import { ShortRead } from './ggufFormat.js';
@@ -102,6 +104,12 @@ export class GgufFile implements AsyncDisposable {
   int4(name: string): Int4Source | undefined {
     const { shape, type } = this.#entry(name);
     return blockInt4(name, shape, type, (start, end) => this.encodedRows(name, start, end));
+  }
+
+  /** The same of up to 8 bits. */
+  int8(name: string): Int8Source | undefined {
+    const { shape, type } = this.#entry(name);
+    return blockInt8(name, shape, type, (start, end) => this.encodedRows(name, start, end));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -122,7 +122,8 @@ function describe(i: Inspection): string[] {
 
 function tensorHeld(source: ModelSource, name: string): TensorHeld {
   const { dtype, shape } = source.info(name);
-  return { name, type: dtype, shape, held: source.int4(name) ? 'int4' : source.source(name).dtype };
+  const integers = source.int4(name) ? 'int4' : source.int8?.(name)?.dtype;
+  return { name, type: dtype, shape, held: integers ?? source.source(name).dtype };
 }
 
 /** A line for each type in the file that is held as another. */

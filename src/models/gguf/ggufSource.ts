@@ -6,11 +6,14 @@ import {
   ggufTokenizerFiles,
   rowsOf,
   joinedInt4,
+  joinedInt8,
   joinedSource,
   ropeTensors,
   rotaryOrdered,
   rotaryOrderedInt4,
+  rotaryOrderedInt8,
   sliceInt4,
+  sliceInt8,
   sliceSource,
   tensorOfSource,
   writeTokenizerFiles,
@@ -24,7 +27,15 @@ import {
   type Tokenizer,
   type TokenizerFiles,
 } from '../../checkpoint/index.js';
-import { UserError, decodeFloats, sizeOf, type Int4Source, type Shape, type WeightSource } from '../../engine/index.js';
+import {
+  UserError,
+  decodeFloats,
+  sizeOf,
+  type Int4Source,
+  type Int8Source,
+  type Shape,
+  type WeightSource,
+} from '../../engine/index.js';
 import { allWeights, type ModelDescription } from '../description.js';
 import { recordedDrops } from '../drops.js';
 import { describeModel } from '../families/index.js';
@@ -140,6 +151,18 @@ export class GgufSource implements ModelSource {
     if (parts.length < this.#parts(name).length) return undefined;
     const joined = parts.length > 1 ? joinedInt4(parts, name) : parts[0];
     return joined && new BlockWeight(joined);
+  }
+
+  int8(name: string): Int8Source | undefined {
+    if (this.exact) return undefined;
+    const parts = this.#parts(name).flatMap(({ weight, tensor, part, headDim }) => {
+      const stored = weight.made ? undefined : this.file.int8(tensor);
+      if (!stored) return [];
+      const own = part ? sliceInt8(stored, ...part, name) : { ...stored, name };
+      return [headDim === undefined ? own : rotaryOrderedInt8(own, headDim, 'halves')];
+    });
+    if (parts.length < this.#parts(name).length) return undefined;
+    return parts.length > 1 ? joinedInt8(parts, name) : parts[0];
   }
 
   stored(name: string): RawTensor[] {

@@ -3,11 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { createEngine } from '../../../src/engine/index.js';
 import { GgufFile, loadTokenizer } from '../../../src/checkpoint/index.js';
 import { writeDropped } from '../../../src/drop/index.js';
-import { checkQuantizable } from '../../../src/quant/index.js';
+import { checkQuantizable, int8Quantizer, rtnQuantizer } from '../../../src/quant/index.js';
 import { f32, i32s, string, u32, type GgufMetadata, type GgufValue } from '../../../src/checkpoint/gguf/ggufFormat.js';
 import { writeGguf, type GgufTensor } from '../../../src/checkpoint/gguf/ggufWriter.js';
 import { exportModel, type ExportType } from '../../../src/export/index.js';
-import { Model, loadModel, openModel, type Drops, type PartialConfig } from '../../../src/models/index.js';
+import {
+  Model,
+  loadModel,
+  openModel,
+  type Drops,
+  type PartialConfig,
+  type Quantize,
+} from '../../../src/models/index.js';
 import { expectClose } from '../../support/expectClose.js';
 import { folderLogits, logitsOf, workplace, writeRandomFolder } from '../export/randomFolder.js';
 
@@ -78,10 +85,11 @@ describe('a model of a GGUF file', () => {
     const { source } = opened;
     const of = (name: string): unknown[] => {
       const { dtype, shape, bytes } = source.info(name);
-      return [dtype, shape, bytes, source.int4(name) ? 'int4' : source.source(name).dtype];
+      const integers = source.int4(name) ? 'int4' : source.int8?.(name)?.dtype;
+      return [dtype, shape, bytes, integers ?? source.source(name).dtype];
     };
     expect(of('model.layers.1.mlp.up_proj.weight')).toEqual(['Q4_0', [64, 32], 64 * 18, 'int4']);
-    expect(of('model.embed_tokens.weight')).toEqual(['Q8_0', [320, 32], 320 * 34, 'bfloat16']);
+    expect(of('model.embed_tokens.weight')).toEqual(['Q8_0', [320, 32], 320 * 34, 'int8']);
     expect(of('model.norm.weight')).toEqual(['F32', [32], 128, 'float32']);
   });
 
@@ -93,7 +101,7 @@ describe('a model of a GGUF file', () => {
   ] as const)('of 4 bits computes with its integers: %s, %s', async (name, type) => {
     const { out } = await written({ ...shapes[name], tieWordEmbeddings: true }, { type });
     await using opened = await openModel(out, { exact: true });
-    // With activations in float32, so that only the embedding's Q8_0 differ, which are bfloat16.
+    // With activations in float32 for these.
     using engine = await createEngine('wasm', { int4: 'exact' });
     await using model = await loadModel(out, { engine });
     const found = await logitsOf(model, tokens);
@@ -102,6 +110,27 @@ describe('a model of a GGUF file', () => {
     expectClose(found, exact, 0.01 * largest);
     const q = model.source.int4('model.layers.0.self_attn.q_proj.weight');
     expect((await q?.int4())?.format).toEqual({ groupSize: 32, zeroPoints: false, minima: type === 'q4_1' });
+  });
+
+  it.each(['llama', 'mixtral', 'qwen3'])('of 8 bits computes with its integers: %s', async (name) => {
+    const { out } = await written({ ...shapes[name], tieWordEmbeddings: true }, { type: 'q8_0' });
+    await using opened = await openModel(out, { exact: true });
+    using engine = await createEngine('wasm');
+    await using model = await loadModel(out, { engine });
+    const found = await logitsOf(model, tokens);
+    const exact = await logitsOf(new Model(place.engine(), opened.description, opened.source), tokens);
+    const largest = exact.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    // What bfloat16 would make of the blocks is off by up to 2^-8 in each weight, activations of 16 bits by 2^-16.
+    expectClose(found, exact, 5e-4 * largest);
+    const q = model.source.int8!('model.layers.0.self_attn.q_proj.weight')!;
+    expect(q.format).toEqual({ groupSize: 32 });
+    // Fewer bits are what --int4 asks for; --int8 leaves what is stored.
+    const rounded = async (quantize: Quantize): Promise<Float32Array> => {
+      await using rounding = await loadModel(out, { engine, quantize });
+      return await logitsOf(rounding, tokens);
+    };
+    expect(await rounded(int8Quantizer())).toEqual(found);
+    expect(await rounded(rtnQuantizer({ head: 'int4' }))).not.toEqual(found);
   });
 
   it.each(['q4_0', 'q4_1'] as const)('of %s is exported with the same blocks', async (type) => {
