@@ -76,8 +76,8 @@ function rowBytes({ attention, mlp }: LayerDescription, hiddenSize: number, rowL
 /** WebAssembly keeps weights of 16, 8 and 4 bits as they are, the integers with a scale and perhaps a zero point a group. */
 function elementBytes({ engine, parameters }: Model, weight: WeightSpec): number {
   if (engine.backend.name !== 'wasm' || weight.use === 'vector') return 4;
-  // What a file stores as int4 takes the most with zero points and groups of 32.
-  if (!weight.made && isStoredInt4(parameters, weight)) return 0.5 + 3 / 32;
+  // What a file stores as int4 takes the most with minima and groups of 32.
+  if (!weight.made && isStoredInt4(parameters, weight)) return 0.5 + 4 / 32;
   const floats = computedSource(parameters, weight);
   const source = withStoredInt8(parameters, weight, parameters.quantize?.(floats, weight) ?? floats);
   if (source.dtype === 'int8') return 1 + 2 / source.format.groupSize;

@@ -1,6 +1,6 @@
 import { float32ToFloat16, sizeOf, type Int8Rows, type Int8Source, type Shape } from '../../engine/index.js';
 import { ggmlTypes, type GgmlType } from './ggmlTypes.js';
-import { grouped, type Grouped } from './groupedBlocks.js';
+import { grouped, half, type Grouped } from './groupedBlocks.js';
 
 /**
  * Blocks of up to 8 bits as groups of the same integers, one a byte; undefined for types whose groups the engine does not
@@ -31,7 +31,9 @@ function integers(
   const quants = new Int8Array(count);
   const scales = new Uint16Array(count / group);
   for (let at = 0, first = 0; first < count; at += size, first += block) {
-    for (let j = 0; j < block / group; j++) scales[first / group + j] = float32ToFloat16(scale(view, at, j));
+    // A block's only scale is a float16 at its beginning.
+    if (scale === half) scales[first / group] = view.getUint16(at, true);
+    else for (let j = 0; j < block / group; j++) scales[first / group + j] = float32ToFloat16(scale(view, at, j));
     for (let e = 0; e < block; e++) quants[first + e] = integer(view, at, e);
   }
   return { quants, scales };
