@@ -7,7 +7,7 @@ import { int8Form } from './int8Product.js';
 import { packInt8 } from './packInt8.js';
 
 const groupSize = 32;
-const [rows, width, out] = [13, 3 * groupSize + 8, 21];
+const [rows, width, out] = [7, 2 * groupSize + 8, 21];
 
 /**
  * Integers that look random, of which a group's sum is exact in float32; a group's first is 32767, so that its scale is
