@@ -5,7 +5,7 @@ import { Engine } from '../../src/engine/engine.js';
 import { Machine } from '../../src/engine/wasm/runtime/machine.js';
 import { createWasmBackend } from '../../src/engine/wasm/wasmBackend.js';
 import { createModel, type PartialConfig } from '../../src/models/index.js';
-import { rtnQuantizer } from '../../src/quant/index.js';
+import { int8Quantizer, rtnQuantizer } from '../../src/quant/index.js';
 import { holds, random, seed, weight } from '../support/backends.js';
 
 const pageBytes = 65536;
@@ -44,19 +44,19 @@ holds(
     threads: fc.constantFrom(1, 2),
     // What is left of the first memory: the border lies in any layer, and in any weight of it.
     room: fc.integer({ min: 0, max: 900_000 }),
-    int4: fc.boolean(),
+    held: fc.constantFrom('floats' as const, 'int4' as const, 'int8' as const),
     dtype: fc.constantFrom('float32' as const, 'float16' as const),
     capacity: fc.constantFrom(40, 250),
   }),
-  async ({ seed, model, threads, room, int4, dtype, capacity }) => {
+  async ({ seed, model, threads, room, held, dtype, capacity }) => {
     const run = async (pages?: number): Promise<Float32Array[]> => {
       const beside = vi.spyOn(Machine.prototype, 'beside').mockClear();
       const engine = await engineOf(threads, pages);
       const taken = pages ? Math.floor((7 / 8) * pages * pageBytes) - 100_000 * threads - room : 64;
       using _taken = engine.createCache({ ...cacheOf64Bytes, capacity: Math.floor(taken / 64) });
       const outputs: Float32Array[] = [];
-      const quantize = int4 ? rtnQuantizer({ groupSize: 32, head: 'int4' }) : undefined;
-      const loaded = await createModel(model, { engine, seed, quantize });
+      const quantizers = { floats: undefined, int4: rtnQuantizer({ head: 'int4' }), int8: int8Quantizer() };
+      const loaded = await createModel(model, { engine, seed, quantize: quantizers[held] });
       const cache = loaded.createCache({ capacity, dtype, slots: 2 });
       expect(beside.mock.calls.length > 0).toBe(pages !== undefined);
       for (const [length, start] of [

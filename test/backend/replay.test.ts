@@ -15,7 +15,7 @@ import { Arena } from '../../src/engine/wasm/runtime/arena.js';
 import { ProgramState, programModule } from '../../src/engine/wasm/runtime/program.js';
 import { ThreadPool } from '../../src/engine/wasm/runtime/threadPool.js';
 import { createModel, type Model, type PartialConfig } from '../../src/models/index.js';
-import { rtnQuantizer } from '../../src/quant/index.js';
+import { int8Quantizer, rtnQuantizer } from '../../src/quant/index.js';
 import { floats, random, weight } from '../support/backends.js';
 
 const config: PartialConfig = {
@@ -75,7 +75,7 @@ const cases = fc.record({
     mlpBias: fc.boolean(),
     intermediateSize: fc.constantFrom(96, 40),
   }),
-  int4: fc.boolean(),
+  held: fc.constantFrom('floats' as const, 'int4' as const, 'int8' as const),
   dtype: fc.constantFrom('float32' as const, 'float16' as const),
   sequences: fc.array(tokens, { minLength: 1, maxLength: 3 }),
   // The splits of keys are 256 long; rotary tables grow at powers of two.
@@ -86,9 +86,9 @@ const cases = fc.record({
 
 it('what is run again is what is computed step by step, also in another cache', async () => {
   await fc.assert(
-    fc.asyncProperty(cases, ({ config: varied, int4, dtype, sequences, length, drops, threads }) =>
+    fc.asyncProperty(cases, ({ config: varied, held, dtype, sequences, length, drops, threads }) =>
       withEngine(threads, async (engine) => {
-        const quantize = int4 ? rtnQuantizer({ groupSize: 32, symmetric: true }) : undefined;
+        const quantize = { floats: undefined, int4: rtnQuantizer({ groupSize: 32 }), int8: int8Quantizer() }[held];
         using model = await createModel({ ...config, ...varied }, { seed: 5, engine, quantize });
         model.skip(drops);
         const results: number[][][] = [];
