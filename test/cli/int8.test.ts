@@ -45,6 +45,13 @@ describe('--int8', () => {
     expect(Math.abs(int8 - stored)).toBeLessThan(0.005);
   });
 
+  it('bench says it', async () => {
+    const argv = ['bench', model, '--prompt', '4', '--generate', '2', '--repeats', '1', '--threads', '1', '--int8'];
+    const { code, stdout } = await llmDrop([...argv, ...onWasm]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/Weights rounded to int8 as they were loaded/);
+  });
+
   it.each([
     [['generate', '--int4', '--int8', '--prompt', 'x'], /--int4 and --int8 exclude each other/],
     [['eval', '--int8', '--head', 'int4', '--text', text], /--head int4 does not go with --int8/],

@@ -6,9 +6,9 @@ export interface Grouped {
   /** Values that share a scale. */
   readonly group: 16 | 32;
   /** Of group `j` of the block at `at`: a float16, or a float32 product. */
-  scale(bytes: DataView, at: number, j: number): number;
+  readonly scale: (bytes: DataView, at: number, j: number) => number;
   /** Of value `e` of the block. */
-  integer(bytes: DataView, at: number, e: number): number;
+  readonly integer: (bytes: DataView, at: number, e: number) => number;
 }
 
 const { fround } = Math;
