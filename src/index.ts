@@ -5,11 +5,13 @@
  * `llm-drop/testing`; what no program needs is exported by neither.
  */
 
-// Jobs on model folders: score, drop, refit, quantize, sweep, evaluate and export, each in one call.
+// Jobs on model folders: pull, score, drop, refit, quantize, sweep, evaluate and export, each in one call.
 export {
   dropModules,
   evaluateModel,
   exportCheckpoint,
+  localModel,
+  pullModel,
   quantizeCheckpoint,
   refitModel,
   scoreMetrics,
@@ -25,6 +27,8 @@ export {
   type JobOptions,
   type JobProgress,
   type Provenance,
+  type PullOptions,
+  type PullRecord,
   type QuantizeCheckpointOptions,
   type QuantizeResult,
   type RefitModelOptions,

@@ -159,7 +159,7 @@ async function checkFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch((error: unknown) => {
     if (systemErrorCode(error) !== 'ENOENT') throw fileError(error, 'cannot open', folder);
     const hint = /^[\w.-]+\/[\w.-]+$/.test(folder)
-      ? 'a model is a local folder; download it from Hugging Face first'
+      ? `for the model of that name on the Hugging Face hub, write hf:${folder}`
       : 'give a folder with config.json and model.safetensors';
     throw new UserError(`there is no folder ${folder}`, { hint });
   });

@@ -10,6 +10,8 @@ export interface Option<T> {
   readonly required?: boolean;
   /** Takes several values, and may be given several times. */
   readonly variadic?: boolean;
+  /** Names models: folders, or names of the hub. */
+  readonly model?: boolean;
   /** `flag` is for messages. */
   readonly parse?: (text: string, flag: string) => T;
 }

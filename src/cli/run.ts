@@ -12,17 +12,20 @@ import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { logits } from './commands/logits.js';
 import { merge } from './commands/merge.js';
+import { pull } from './commands/pull.js';
 import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
 import { flagOf, withFlags, type OptionNames } from './flagNames.js';
+import { withLocalModels } from './localModels.js';
 import { newerNodeNotice } from './newerNode.js';
 import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
 import { ReaderGone, Ui, type Surroundings } from './ui.js';
 
 const commands: readonly Command[] = [
+  pull,
   inspect,
   score,
   merge,
@@ -50,7 +53,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     checkRequired(command, values);
     const { computes = true } = command;
     if (computes && values.backend === 'wasm' && stderr.isTTY && !ui.json) ui.note(newerNodeNotice());
-    await command.run(values, ui);
+    await command.run(await withLocalModels(command, values, ui), ui);
   });
   try {
     const code = await program.parseAsync([...argv], { from: 'user' }).then(() => 0, codeOfEnd);
@@ -89,7 +92,7 @@ function createProgram({ stdout, stderr }: Surroundings, execute: Execute): Prog
     })
     .addHelpText(
       'after',
-      '\nA model is a folder with config.json and model.safetensors. llm-drop <command> --help shows examples.',
+      '\nA model is a folder with config.json and model.safetensors, or hf:ORG/NAME on the Hugging Face hub. llm-drop <command> --help shows examples.',
     );
   for (const command of commands) register(program, command, execute);
   return program;
@@ -99,14 +102,14 @@ function register(program: Program, command: Command, execute: Execute): void {
   // A command's own option takes the place of a common one.
   const options = Object.entries({ ...command.options, ...commonOptions, ...command.options });
   const defaults = Object.fromEntries(options.map(([name, option]) => [name, option.default]));
-  const { defaultModel, inputs } = command;
+  const { argument, defaultModel, inputs } = command;
   const sub = program
     .command(command.name)
     .summary(command.summary)
     .description([`${command.summary}.`, command.description].filter(Boolean).join('\n\n'))
     .argument(
       inputs ? '<files...>' : defaultModel ? '[model]' : '<model>',
-      inputs ?? (defaultModel ? 'model folder (default: the built-in model)' : 'model folder'),
+      inputs ?? argument ?? `model folder, or hf:ORG/NAME${defaultModel ? ' (default: the built-in model)' : ''}`,
     )
     .addHelpText('after', examplesText(command))
     .action((given: string | string[] | undefined, values: Record<string, unknown>) =>

@@ -5,6 +5,7 @@ import { version } from '../../src/cli/package.js';
 import { llmDrop } from './commandLine.js';
 
 const names = [
+  'pull',
   'inspect',
   'score',
   'merge',
