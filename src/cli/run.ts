@@ -2,6 +2,7 @@ import { Command as Program, CommanderError, Option as ProgramOption } from 'com
 import { UserError } from '../engine/index.js';
 import type { Command } from './command.js';
 import { bench } from './commands/bench.js';
+import { chat } from './commands/chat.js';
 import { compensate } from './commands/compensate.js';
 import { compress } from './commands/compress.js';
 import { demo } from './commands/demo.js';
@@ -36,6 +37,7 @@ const commands: readonly Command[] = [
   sweep,
   evaluate,
   generate,
+  chat,
   logits,
   exportCommand,
   bench,
@@ -136,15 +138,15 @@ function checkRequired({ name, options }: Command, values: Record<string, unknow
 function programOption(name: string, option: Option<unknown>): ProgramOption {
   const flag = flagOf(name);
   const description = option.required ? `${option.description} (required)` : option.description;
-  const made = new ProgramOption(
-    option.value ? `${flag} <${option.value}${option.variadic ? '...' : ''}>` : flag,
-    description,
-  );
+  const made = new ProgramOption(option.value ? `${flag} ${valueText(option)}` : flag, description);
   if (option.value && option.default !== undefined) made.default(option.default);
   const { parse } = option;
   if (parse) made.argParser((text) => parse(text, flag));
   return made;
 }
+
+const valueText = ({ value, variadic, optional }: Option<unknown>): string =>
+  optional ? `[${value}]` : `<${value}${variadic ? '...' : ''}>`;
 
 /** An option under the name that it had: not shown, and its value is the option's. */
 function oldOption(old: string, name: string, { default: _default, ...option }: Option<unknown>): ProgramOption {

@@ -8,10 +8,18 @@ export interface TextModel extends AsyncDisposable {
   readonly tokenizer: Tokenizer;
 }
 
-/** Loads a model for work on text. A missing folder or tokenizer is found before any weight is read. */
-export async function loadTextModel(path: string, o: Omit<LoadOptions, 'onProgress'> & JobOptions): Promise<TextModel> {
+/**
+ * Loads a model for work on text. A missing folder or tokenizer is found before any weight is read; so is what `check`
+ * finds wrong with the tokenizer.
+ */
+export async function loadTextModel(
+  path: string,
+  o: Omit<LoadOptions, 'onProgress'> & JobOptions,
+  check?: (tokenizer: Tokenizer) => void,
+): Promise<TextModel> {
   await (await openCheckpoint(path)).close();
   const tokenizer = await loadTokenizer(path);
+  check?.(tokenizer);
   const model = await loadModel(path, { ...o, onProgress: stageOf(o, 'loading') });
   model.notes.forEach((note) => o.onNote?.(note));
   const { decoded } = model.source;

@@ -30,7 +30,9 @@ export {
 export { madeSource } from './madeWeight.js';
 export { GgufKeys } from './gguf/ggufKeys.js';
 export { ggufParameters } from './ggufParameters.js';
+export { chatTurn } from './chatTurn.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
+export { generateText, type GeneratedText, type GenerateTextOptions } from './generateText.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
 export { isFiniteStream, moduleNotFinite, notFinite, type Entering } from './notFinite.js';
@@ -62,6 +64,7 @@ export {
 export { hash, normalNumbers, seedOption, uniform } from './random.js';
 export { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js';
+export { TokenCache } from './tokenCache.js';
 export { checkedTokens } from './tokens.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {

@@ -94,7 +94,9 @@ export class ChatTemplate {
     if (source === undefined) {
       const names = Object.keys(this.templates);
       throw new UserError(`${this.where} has no chat template${names.length ? ' by default' : ''}`, {
-        hint: names.length ? `it has templates for ${shownNames(names)}` : undefined,
+        hint: names.length
+          ? `it has templates for ${shownNames(names)}`
+          : 'models that were made for chats have one in chat_template.jinja or tokenizer_config.json',
       });
     }
     try {
