@@ -59,7 +59,13 @@ export class HubClient {
   content(commit: string, { path }: HubFile, { xet }: { readonly xet: boolean }): Promise<Blob> {
     const { repository: repo } = this.name;
     return this.#asked(async () => {
-      const blob = await this.library.downloadFile({ repo, revision: commit, path, xet, ...this.#where });
+      const blob = await this.library.downloadFile({
+        repo,
+        revision: commit,
+        path,
+        xet: xet && this.settings.xet,
+        ...this.#where,
+      });
       if (!blob) throw new UserError(`${repo} lists ${path}, but does not have it`);
       return blob;
     });

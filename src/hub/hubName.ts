@@ -34,6 +34,14 @@ export function parseHubName(text: string): HubName | undefined {
   return { repository, revision, file };
 }
 
+/** The model that `pull` is asked for: `ORG/NAME`, as `parseHubName` reads it, and its revision where that is named apart. */
+export function pulledName(model: string, revision?: string): HubName {
+  const name = parseHubName(model.startsWith(scheme) ? model : scheme + model)!;
+  if (revision === undefined) return name;
+  if (climbs(revision)) throw new UserError(`${revision} is no revision: expected a branch, a tag or a commit`);
+  return { ...name, revision };
+}
+
 export const showHubName = ({ repository, revision, file }: HubName): string =>
   `${scheme}${repository}${revision === 'main' ? '' : `@${revision.replace(/^(?!refs\/).*/, encodeURIComponent)}`}${file === undefined ? '' : `/${file}`}`;
 

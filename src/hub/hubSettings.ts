@@ -15,6 +15,8 @@ export interface HubSettings {
   readonly tokenFrom?: string;
   /** Nothing may be asked of the network. */
   readonly offline: boolean;
+  /** Whether the protocol of the hub's own storage may be used, beside plain HTTP. */
+  readonly xet: boolean;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -30,9 +32,12 @@ export async function hubSettings(env: Environment = process.env): Promise<HubSe
     cache: folder(env.HF_HUB_CACHE) ?? folder(env.HUGGINGFACE_HUB_CACHE) ?? join(home, 'hub'),
     token,
     tokenFrom,
-    offline: /^(1|on|yes|true)$/i.test(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE || ''),
+    offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
+    xet: !isTrue(env.HF_HUB_DISABLE_XET),
   };
 }
+
+const isTrue = (value = ''): boolean => /^(1|on|yes|true)$/i.test(value);
 
 /** A folder as a variable names it; undefined where it names none. */
 const folder = (path: string | undefined): string | undefined =>

@@ -2,6 +2,6 @@
 export { CachedRepository } from './hubCache.js';
 export { HubClient } from './hubClient.js';
 export { includedFiles, modelFiles, partsOf, type HubFile } from './hubFiles.js';
-export { parseHubName, showHubName, type HubName } from './hubName.js';
+export { parseHubName, pulledName, showHubName, type HubName } from './hubName.js';
 export { hubSettings, type HubSettings } from './hubSettings.js';
 export { pullFile } from './pullFile.js';

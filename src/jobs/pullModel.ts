@@ -10,10 +10,10 @@ import {
   modelFiles,
   parseHubName,
   partsOf,
+  pulledName,
   pullFile,
   showHubName,
   type HubFile,
-  type HubName,
 } from '../hub/index.js';
 import { formatBytes } from './byteText.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
@@ -51,8 +51,7 @@ export interface PullRecord {
  */
 export async function pullModel(model: string, o: PullOptions = {}): Promise<PullRecord> {
   checkOptions(o, { revision: text, include: list(text, 1) });
-  const named = hubNameOf(model);
-  const name: HubName = { ...named, revision: o.revision ?? named.revision };
+  const name = pulledName(model, o.revision);
   const { repository, revision, file } = name;
   const settings = await hubSettings();
   if (settings.offline)
@@ -105,8 +104,6 @@ export async function localModel(model: string, o: JobOptions = {}): Promise<str
   o.onNote?.(`${model} is pulled into ${cache}`);
   return (await pullModel(model, o)).path;
 }
-
-const hubNameOf = (model: string): HubName => parseHubName(model.startsWith('hf:') ? model : `hf:${model}`)!;
 
 async function lockedRepository({ lock }: CachedRepository, repository: string): Promise<() => Promise<void>> {
   await mkdir(dirname(lock), { recursive: true }).catch((error: unknown) => {

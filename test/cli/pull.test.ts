@@ -176,6 +176,20 @@ describe('pull', () => {
     );
   });
 
+  it('ends at Ctrl-C, also where nothing comes', async () => {
+    hub.breaks.set('model.safetensors', [20_000]);
+    hub.stalls = true;
+    const partial = join(repository('name'), 'blobs', `${checksumOf(files['model.safetensors'])}.incomplete`);
+    const interrupt = new AbortController();
+    const came = setInterval(() => {
+      if (existsSync(partial) && readFileSync(partial).length === 20_000) interrupt.abort();
+    }, 10);
+    const { code, stderr } = await llmDrop(['pull', 'org/name'], { signal: interrupt.signal });
+    clearInterval(came);
+    expect({ code, stderr }).toEqual({ code: 130, stderr: 'interrupted\n' });
+    expect(await pull('org/name')).toMatchObject({ downloaded: files['model.safetensors'].length - 20_000 });
+  });
+
   it('refuses a content with another checksum, large or small, and keeps nothing of it', async () => {
     const right = files['model.safetensors'] as Buffer;
     const wrong = Buffer.from(right);

@@ -41,6 +41,8 @@ export class HubServer {
   readonly asked: Asked[] = [];
   /** Of large files: how many bytes of an answer come before the connection breaks, one number an answer. */
   readonly breaks = new Map<string, number[]>();
+  /** Where an answer breaks, nothing comes any more, and the connection stays. */
+  stalls = false;
   /** What is sent in place of what is listed. */
   readonly forged = new Map<string, Buffer>();
   /** Sizes that are listed and not true. */
@@ -143,7 +145,7 @@ export class HubServer {
     response.setHeader('ETag', `"${checksum}"`);
     // The client asks for a first byte to learn of the size.
     const until = request.headers.range === 'bytes=0-0' ? undefined : this.breaks.get(name)?.shift();
-    send(request, response, this.forged.get(name) ?? Buffer.from(content), until);
+    send(request, response, this.forged.get(name) ?? Buffer.from(content), until, this.stalls);
   }
 }
 
@@ -157,8 +159,14 @@ function json(response: ServerResponse, value: unknown): void {
   response.end(JSON.stringify(value));
 }
 
-/** A content, or the range of it that was asked for; of which `until` bytes come before the connection breaks. */
-function send(request: IncomingMessage, response: ServerResponse, content: Buffer, until?: number): void {
+/** A content, or the range of it that was asked for; of which `until` bytes come before the connection breaks, or stalls. */
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  content: Buffer,
+  until?: number,
+  stalls = false,
+): void {
   const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
   const [start, end] = [Number(from ?? 0), to ? Number(to) + 1 : content.length];
   const body = content.subarray(start, end);
@@ -170,5 +178,5 @@ function send(request: IncomingMessage, response: ServerResponse, content: Buffe
   });
   if (request.method === 'HEAD') response.end();
   else if (until === undefined) response.end(body);
-  else response.write(body.subarray(0, until), () => setTimeout(() => response.destroy(), 20));
+  else response.write(body.subarray(0, until), () => stalls || setTimeout(() => response.destroy(), 20));
 }

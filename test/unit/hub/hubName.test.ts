@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseHubName, partsOf, showHubName } from '../../../src/hub/index.js';
+import { parseHubName, partsOf, pulledName, showHubName } from '../../../src/hub/index.js';
 
 describe('names of the hub', () => {
   const main = { repository: 'org/name', revision: 'main', file: undefined };
@@ -31,6 +31,12 @@ describe('names of the hub', () => {
       'hf:a/b\\c',
     ])
       expect(() => parseHubName(wrong), wrong).toThrow(/names no model of the hub|expected a \.gguf file/);
+  });
+
+  it('are pulled with a revision of their own or another', () => {
+    expect(pulledName('org/name')).toEqual(main);
+    expect(pulledName('hf:org/name@v1', 'v2')).toEqual({ ...main, revision: 'v2' });
+    expect(() => pulledName('org/name', '../v2')).toThrow(/^\.\.\/v2 is no revision/);
   });
 
   it('of a split GGUF file mean all parts', () => {
