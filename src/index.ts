@@ -331,7 +331,6 @@ export {
   exportFormats,
   exportModel,
   exportTypes,
-  ggufModel,
   type Evidence,
   type ExportFormat,
   type ExportOptions,

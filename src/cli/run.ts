@@ -94,7 +94,7 @@ function createProgram({ stdout, stderr }: Surroundings, execute: Execute): Prog
     })
     .addHelpText(
       'after',
-      '\nA model is a folder with config.json and model.safetensors, or hf:ORG/NAME on the Hugging Face hub. llm-drop <command> --help shows examples.',
+      '\nA model is a folder with config.json and model.safetensors, a .gguf file, or hf:ORG/NAME on the Hugging Face hub. llm-drop <command> --help shows examples.',
     );
   for (const command of commands) register(program, command, execute);
   return program;
@@ -111,7 +111,9 @@ function register(program: Program, command: Command, execute: Execute): void {
     .description([`${command.summary}.`, command.description].filter(Boolean).join('\n\n'))
     .argument(
       inputs ? '<files...>' : defaultModel ? '[model]' : '<model>',
-      inputs ?? argument ?? `model folder, or hf:ORG/NAME${defaultModel ? ' (default: the built-in model)' : ''}`,
+      inputs ??
+        argument ??
+        `model folder, .gguf file or hf:ORG/NAME${defaultModel ? ' (default: the built-in model)' : ''}`,
     )
     .addHelpText('after', examplesText(command))
     .action((given: string | string[] | undefined, values: Record<string, unknown>) =>

@@ -23,14 +23,15 @@ export {
   describeModel,
   families,
   familyOf,
-  modelTypeOfGguf,
+  ggufFamily,
   modelTypes,
   type Family,
 } from './families/index.js';
 export { madeSource } from './madeWeight.js';
-export { GgufKeys } from './gguf/ggufKeys.js';
-export { ggufParameters } from './ggufParameters.js';
 export { chatTurn } from './chatTurn.js';
+export { dropKeys } from './gguf/ggufConfig.js';
+export { llama3Scaling } from './gguf/ggufRope.js';
+export { GgufSource } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export { generateText, type GeneratedText, type GenerateTextOptions } from './generateText.js';
 export type { Layer } from './layer.js';
@@ -48,6 +49,8 @@ export {
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { examineSource, openModel, type OpenedModel } from './openModel.js';
+export { tensorWords } from './checkWeights.js';
+export { openSource } from './openSource.js';
 export {
   computedSource,
   holdsWeight,

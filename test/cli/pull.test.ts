@@ -363,6 +363,33 @@ describe('hf:ORG/NAME in place of a folder', () => {
     expect(realpathSync(join(path, 'model.safetensors'))).toContain('/blobs/');
   });
 
+  it('may be a GGUF file', async () => {
+    const out = join(folder, 'model.gguf');
+    await llmDrop([
+      'export',
+      join(folder, 'model'),
+      '--to',
+      'gguf',
+      '--type',
+      'f32',
+      '--out',
+      out,
+      '--backend',
+      backend,
+    ]);
+    hub.repositories['org/gguf'] = { revisions: { main: { 'f32/model.gguf': readFileSync(out) } } };
+    const here = await evaluate(join(folder, 'model'));
+    const there = await evaluate('hf:org/gguf/f32/model.gguf');
+    expect(there.code, there.stderr).toBe(0);
+    const loss = ({ stdout }: { stdout: string }): number => (JSON.parse(stdout) as { loss: number }).loss;
+    expect(loss(there)).toBe(loss(here));
+    hub.asked.splice(0);
+    expect((await llmDrop(['inspect', 'hf:org/gguf/f32/model.gguf', '--backend', backend])).stdout).toContain(
+      'snapshots',
+    );
+    expect(hub.asked).toEqual([]);
+  });
+
   it('is the base of a refit and a model to bench beside, too', async () => {
     const out = join(folder, 'dropped');
     expect(await llmDrop(['drop', 'hf:org/name', '--drop-mlp', '1', '--out', out, '--backend', backend])).toMatchObject(
@@ -382,6 +409,8 @@ describe('hf:ORG/NAME in place of a folder', () => {
     expect(await failure('inspect', 'hf:org/name/config.json')).toMatch(
       /expected a \.gguf file behind the repository, found config\.json/,
     );
-    expect(await failure('inspect', join('org', 'name'))).toMatch(/write hf:org\/name\)/);
+    expect(await failure('inspect', join('org', 'name'))).toMatch(
+      /a model of the Hugging Face hub is hf:org\/name in a command/,
+    );
   });
 });

@@ -8,3 +8,5 @@ export { TextStream } from './textStream.js';
 export { readTokenizerFiles, type TokenizerFiles } from './tokenizerFiles.js';
 export { checkedTokenizer } from './tokenizerShape.js';
 export { turnEnd } from './turnEnd.js';
+export { namedSplits, splitJson, splitName, type NamedSplit } from './wordSplits.js';
+export { writeTokenizerFiles } from './writeTokenizerFiles.js';

@@ -39,7 +39,7 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     kv: choice<'float32' | 'float16'>('type of keys and values', ['float32', 'float16'], 'float32'),
     seed: int('of the random tokens', 0, 0),
     beside: {
-      ...files('other model folders to measure in turns with this one'),
+      ...files('other models to measure in turns with this one'),
       model: true,
     } as Option<readonly string[] | undefined>,
     ...dropOptions,
