@@ -141,6 +141,7 @@ export {
   type Drops,
   type Family,
   type GatedMlpDescription,
+  type ChatTurnOptions,
   type GenerateOptions,
   type GenerateTextOptions,
   type GeneratedText,

@@ -1,6 +1,8 @@
-import { turnEnd, type ChatMessage, type Tokenizer } from '../checkpoint/index.js';
+import { turnEnd, type ChatMessage, type ChatTemplateOptions, type Tokenizer } from '../checkpoint/index.js';
 import { generateText, type GeneratedText, type GenerateTextOptions } from './generateText.js';
 import type { Model } from './model.js';
+
+export interface ChatTurnOptions extends Omit<GenerateTextOptions, 'alsoStop'>, Pick<ChatTemplateOptions, 'template'> {}
 
 /**
  * Answers a chat whose last message asks: the tokenizer's chat template makes a text of it, and the answer ends where the
@@ -10,11 +12,11 @@ import type { Model } from './model.js';
 export function chatTurn(
   speaker: { readonly model: Model; readonly tokenizer: Tokenizer },
   messages: readonly ChatMessage[],
-  options: Omit<GenerateTextOptions, 'alsoStop'> = {},
+  { template, ...options }: ChatTurnOptions = {},
 ): Promise<GeneratedText> {
   const { tokenizer } = speaker;
   // The template writes the special tokens, a beginning-of-text token too where the model wants one.
-  const prompt = tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }));
-  const end = turnEnd(tokenizer);
+  const prompt = tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, template }));
+  const end = turnEnd(tokenizer, { template });
   return generateText(speaker, prompt, { ...options, alsoStop: end === undefined ? [] : [end] });
 }

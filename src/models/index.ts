@@ -28,7 +28,7 @@ export {
   type Family,
 } from './families/index.js';
 export { madeSource } from './madeWeight.js';
-export { chatTurn } from './chatTurn.js';
+export { chatTurn, type ChatTurnOptions } from './chatTurn.js';
 export { dropKeys } from './gguf/ggufConfig.js';
 export { llama3Scaling } from './gguf/ggufRope.js';
 export { GgufSource } from './gguf/ggufSource.js';

@@ -113,9 +113,22 @@ describe('chat', () => {
     async (...argv) => {
       const { code, stdout, stderr } = await llmDrop([argv[0], plain, ...argv.slice(1)], { stdin: 'hi' });
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-      expect(stderr).toMatch(/^error: \S+tokenizer\.json has no chat template \(.*\)\n$/);
+      expect(stderr).toMatch(
+        /^error: \S+tokenizer\.json has no chat template \(it was not made for chats; --chat-template gives it one\)\n$/,
+      );
     },
   );
+
+  it('takes a template from a file', async () => {
+    const file = join(folder, 'other.jinja');
+    writeFileSync(file, template);
+    const [text] = await answers(['hi']);
+    const said = { code: 0, stdout: `${text}\n` };
+    expect(await llmDrop(['generate', plain, '--chat', 'hi', '--chat-template', file, ...few])).toMatchObject(said);
+    expect(await llmDrop(['chat', plain, '--chat-template', file, ...few], { stdin: 'hi' })).toMatchObject(said);
+    const missing = await llmDrop(['chat', plain, '--chat-template', 'nowhere'], { stdin: 'hi' });
+    expect(missing.stderr).toBe('error: cannot read nowhere: it does not exist\n');
+  });
 
   it('ends in a sentence where the context is full', async () => {
     const { code, stderr } = await llmDrop(['chat', model, ...few], { stdin: 'word '.repeat(100) });

@@ -1,12 +1,13 @@
 import type { ChatMessage } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { loadTextModel, type TextModel } from '../../jobs/textModel.js';
-import { TokenCache, chatTurn } from '../../models/index.js';
+import { TokenCache, chatTurn, type ChatTurnOptions } from '../../models/index.js';
 import { provenance } from '../../jobs/provenance.js';
 import { command, loadOptionsOf } from '../command.js';
-import { dropOptions, int, text } from '../options.js';
+import { chatOptions, chatRenamed, openingOf } from '../chatOptions.js';
+import { dropOptions, int } from '../options.js';
 import type { Questions } from '../questions.js';
-import { samplingOf, samplingOptions, type SamplingValues } from '../sampling.js';
+import { samplingOf, samplingOptions } from '../sampling.js';
 import type { Ui } from '../ui.js';
 
 const usage = '/reset begins anew, /exit ends; Ctrl-C stops an answer, and ends where there is none';
@@ -17,11 +18,12 @@ export const chat = command('chat', 'Talk with a model', {
     'was said before stays in the key-value cache. On a terminal there are /help, /reset and /exit, and Ctrl-C stops an ' +
     'answer; otherwise each line of standard input is answered, until its end.',
   options: {
-    system: text('what the model is told before the first message'),
+    ...chatOptions,
     maxTokens: int('tokens of an answer at most', 1, 1024),
     ...samplingOptions,
     ...dropOptions,
   },
+  renamed: chatRenamed,
   examples: [
     ['chat SmolLM2-360M-Instruct', 'until /exit'],
     ['chat SmolLM2-360M-Instruct --system "Answer in verse." --temperature 0.7', 'with a word before, and sampled'],
@@ -29,14 +31,15 @@ export const chat = command('chat', 'Talk with a model', {
       'chat hf:HuggingFaceTB/SmolLM2-360M-Instruct --drop-attn 20-23 --int4',
       'pulled, without four attentions, in 4 bits',
     ],
+    ['chat gemma-3-270m-q4_k_m.gguf --chat-template gemma.jinja', 'a model that has no template'],
     ['chat SmolLM2-360M-Instruct < questions.txt > answers.txt', 'a line, an answer'],
   ],
   run: async (o, ui) => {
-    const opening: ChatMessage[] = o.system === undefined ? [] : [{ role: 'system', content: o.system }];
+    const { opening, template } = await openingOf(o);
     await using speaker = await loadTextModel(o.model, { ...loadOptionsOf(o), ...ui.job }, (tokenizer) =>
-      tokenizer.applyChatTemplate([...opening, { role: 'user', content: '?' }], { addGenerationPrompt: true }),
+      tokenizer.applyChatTemplate([...opening, { role: 'user', content: '?' }], { template }),
     );
-    const messages = await converse(speaker, ui, opening, samplingOf(o));
+    const messages = await converse(speaker, ui, opening, { ...samplingOf(o), template });
     ui.show({ model: o.model, messages, drop: speaker.model.drops, ...provenance(speaker.model) }, () => []);
   },
 });
@@ -46,7 +49,7 @@ async function converse(
   speaker: TextModel,
   ui: Ui,
   opening: readonly ChatMessage[],
-  sampling: SamplingValues,
+  options: ChatTurnOptions,
 ): Promise<readonly ChatMessage[]> {
   using cache = new TokenCache(speaker.model);
   let answering: AbortController | undefined;
@@ -60,7 +63,7 @@ async function converse(
     try {
       const signal = AbortSignal.any([answering.signal, ui.signal]);
       const { text: answer, stoppedBy } = await chatTurn(speaker, asked, {
-        ...{ ...sampling, cache, signal },
+        ...{ ...options, cache, signal },
         onText: (piece) => ui.stream(piece),
       });
       ui.signal.throwIfAborted();

@@ -1,8 +1,9 @@
 import type { ChatMessage, Tokenizer } from '../../checkpoint/index.js';
 import { UserError } from '../../engine/index.js';
 import { chatTurn, generateText } from '../../models/index.js';
-import { command, loadOptionsOf } from '../command.js';
+import { command, loadOptionsOf, type Values } from '../command.js';
 import { loadTextModel } from '../../jobs/textModel.js';
+import { chatOptions, chatRenamed, openingOf } from '../chatOptions.js';
 import { dropOptions, int, text, type Option } from '../options.js';
 import { provenance } from '../../jobs/provenance.js';
 import { samplingOf, samplingOptions } from '../sampling.js';
@@ -14,11 +15,12 @@ export const generate = command('generate', 'Continue a prompt, or answer a mess
   options: {
     prompt: text('what to continue'),
     chat: { ...text('answer this message, or that of --prompt'), optional: true } as Option<string | true | undefined>,
-    system: text('with --chat: what the model is told before the message'),
+    ...chatOptions,
     maxTokens: int('tokens to generate at most', 1, 128),
     ...samplingOptions,
     ...dropOptions,
   },
+  renamed: chatRenamed,
   examples: [
     ['generate models/tiny-stories --prompt "Once upon a time"', 'the likeliest continuation'],
     ['generate Llama-3.2-1B --prompt "The moon" --temperature 0.8 --top-p 0.95 --seed 7', 'a sampled one'],
@@ -26,8 +28,11 @@ export const generate = command('generate', 'Continue a prompt, or answer a mess
     ['generate SmolLM2-360M-Instruct --chat "Why is the sky blue?" --system "Answer in verse."', 'an answer'],
   ],
   run: async (o, ui) => {
-    const { prompt, messages } = asked(o);
-    const check = (tokenizer: Tokenizer): unknown => messages && tokenizer.applyChatTemplate(messages);
+    const prompt = promptOf(o);
+    const { opening, template } = await openingOf(o);
+    const messages: ChatMessage[] | undefined =
+      o.chat !== undefined ? [...opening, { role: 'user', content: prompt }] : undefined;
+    const check = (tokenizer: Tokenizer): unknown => messages && tokenizer.applyChatTemplate(messages, { template });
     await using loaded = await loadTextModel(o.model, { ...loadOptionsOf(o), ...ui.job }, check);
     const { model, tokenizer } = loaded;
     let unsaid = messages ? '' : prompt;
@@ -43,7 +48,7 @@ export const generate = command('generate', 'Continue a prompt, or answer a mess
       tokens,
       stoppedBy,
     } = messages
-      ? await chatTurn(loaded, messages, options)
+      ? await chatTurn(loaded, messages, { ...options, template })
       : // The tokenizer's own post-processing decides whether a beginning-of-text token comes first.
         await generateText(loaded, tokenizer.encode(prompt, { addSpecialTokens: true }), options);
     ui.stream('\n');
@@ -55,22 +60,20 @@ export const generate = command('generate', 'Continue a prompt, or answer a mess
   },
 });
 
-/** The prompt, and the messages that it is where it is part of a chat. */
-function asked(o: { prompt?: string; chat?: string | true; system?: string }): {
-  prompt: string;
-  messages?: readonly ChatMessage[];
-} {
-  const prompt = typeof o.chat === 'string' ? o.chat : o.prompt;
-  if (prompt === undefined)
-    throw new UserError(`generate needs --prompt <text>${o.chat ? ' or --chat <text>' : ''}`, {
+interface Asking extends Values<typeof chatOptions> {
+  readonly prompt: string | undefined;
+  readonly chat: string | true | undefined;
+}
+
+function promptOf({ prompt, chat, system, chatTemplate }: Asking): string {
+  if (typeof chat === 'string' && prompt !== undefined)
+    throw new UserError('--chat and --prompt both say what to answer: give it to one of them');
+  const given = typeof chat === 'string' ? chat : prompt;
+  if (given === undefined)
+    throw new UserError(`generate needs --prompt <text>${chat ? ' or --chat <text>' : ''}`, {
       hint: 'llm-drop generate --help shows examples',
     });
-  if (typeof o.chat === 'string' && o.prompt !== undefined)
-    throw new UserError('--chat and --prompt both say what to answer: give it to one of them');
-  if (o.chat === undefined) {
-    if (o.system !== undefined) throw new UserError('--system goes with --chat');
-    return { prompt };
-  }
-  const system = o.system === undefined ? [] : [{ role: 'system', content: o.system }];
-  return { prompt, messages: [...system, { role: 'user', content: prompt }] };
+  if (chat === undefined && (system ?? chatTemplate) !== undefined)
+    throw new UserError(`${system === undefined ? '--chat-template' : '--system'} goes with --chat`);
+  return given;
 }
