@@ -37,11 +37,13 @@ export class CachedRepository {
   async setCommit(revision: string, commit: string): Promise<void> {
     if (revision === commit) return;
     const path = join(this.#folder, 'refs', revision);
-    await mkdir(dirname(path), { recursive: true });
-    // Whoever reads it meanwhile finds the one or the other.
-    const whole = `${path}.${process.pid}.tmp`;
-    await writeFile(whole, commit);
-    await rename(whole, path);
+    await writing(path, async () => {
+      await mkdir(dirname(path), { recursive: true });
+      // Whoever reads it meanwhile finds the one or the other.
+      const whole = `${path}.${process.pid}.tmp`;
+      await writeFile(whole, commit);
+      await rename(whole, path);
+    });
   }
 
   /** Whether a snapshot has a file, with its content. */
@@ -52,12 +54,14 @@ export class CachedRepository {
   /** Puts a content that is there into a snapshot. */
   async link(commit: string, path: string, checksum: string): Promise<void> {
     const [link, blob] = [join(this.snapshot(commit), path), this.blob(checksum)];
-    await mkdir(dirname(link), { recursive: true });
-    await rm(link, { force: true });
-    await symlink(relative(dirname(link), blob), link).catch(async (error: unknown) => {
-      // As huggingface_hub does where there are no links, on Windows for one.
-      if (systemErrorCode(error) !== 'EPERM') throw fileError(error, 'cannot write', link);
-      await copyFile(blob, link);
+    await writing(link, async () => {
+      await mkdir(dirname(link), { recursive: true });
+      await rm(link, { force: true });
+      await symlink(relative(dirname(link), blob), link).catch(async (error: unknown) => {
+        // As huggingface_hub does where there are no links, on Windows for one.
+        if (systemErrorCode(error) !== 'EPERM') throw error;
+        await copyFile(blob, link);
+      });
     });
   }
 
@@ -75,6 +79,12 @@ export class CachedRepository {
   get lock(): string {
     return join(this.cache, '.locks', this.#folder.slice(this.cache.length + 1), 'pull');
   }
+}
+
+async function writing(path: string, write: () => Promise<void>): Promise<void> {
+  await write().catch((error: unknown) => {
+    throw fileError(error, 'cannot write', path);
+  });
 }
 
 const folderOf = (repository: string): string => ['models', ...repository.split('/')].join('--');

@@ -33,7 +33,7 @@ export function includedFiles(files: readonly HubFile[], patterns: readonly stri
 
 const matches = (pattern: string, path: string): boolean => {
   const escaped = pattern
-    .replace(/[.+^${}()|\\]/g, '\\$&')
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replace(/\*/g, '.*')
     .replace(/\?/g, '.');
   return new RegExp(`^${escaped}$`, 's').test(path);
@@ -49,17 +49,14 @@ export function partsOf(file: string): string[] {
 function noWeights(files: readonly HubFile[], repository: string): UserError {
   const ending = (end: RegExp): string[] => files.map(({ path }) => path).filter((path) => end.test(path));
   const ggufs = ending(/\.gguf$/);
-  const pickles = ending(/\.(bin|pt|pth)$/);
   if (ggufs.length)
     return new UserError(`${repository} holds GGUF files and no ${singleFile}`, {
       hint: `choose one of them, such as hf:${repository}/${ggufs[0]}; there are ${shownNames(ggufs)}`,
     });
-  return new UserError(
-    `${repository} has neither ${singleFile} nor ${indexFile}${pickles.length ? `, only ${shownNames(pickles)}` : ''}`,
-    {
-      hint: pickles.length
-        ? 'pickles are never opened: look for a revision or a repository with safetensors'
-        : undefined,
-    },
-  );
+  const pickles = ending(/\.(bin|pt|pth)$/);
+  const others = [...ending(/\.safetensors$/), ...pickles];
+  const only = others.length ? `, only ${shownNames(others)}` : '';
+  return new UserError(`${repository} has neither ${singleFile} nor ${indexFile}${only}`, {
+    hint: pickles.length ? 'pickles are never opened: look for a revision or a repository with safetensors' : undefined,
+  });
 }

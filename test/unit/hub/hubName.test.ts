@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseHubName, partsOf, pulledName, showHubName } from '../../../src/hub/index.js';
+import { includedFiles, parseHubName, partsOf, pulledName, showHubName } from '../../../src/hub/index.js';
 
 describe('names of the hub', () => {
   const main = { repository: 'org/name', revision: 'main', file: undefined };
@@ -37,6 +37,15 @@ describe('names of the hub', () => {
     expect(pulledName('org/name')).toEqual(main);
     expect(pulledName('hf:org/name@v1', 'v2')).toEqual({ ...main, revision: 'v2' });
     expect(() => pulledName('org/name', '../v2')).toThrow(/^\.\.\/v2 is no revision/);
+  });
+
+  it('of files in a repository may be patterns', () => {
+    const files = ['a.gguf', 'b/a.gguf', 'a[1].gguf', 'axgguf'].map((path) => ({ path, bytes: 1, checksum: '' }));
+    const found = (...patterns: string[]) => includedFiles(files, patterns, 'org/name').map(({ path }) => path);
+    expect(found('a.gguf')).toEqual(['a.gguf']);
+    expect(found('*.gguf')).toEqual(['a.gguf', 'b/a.gguf', 'a[1].gguf']);
+    expect(found('a[1].gguf', 'a?gguf')).toEqual(['a.gguf', 'a[1].gguf', 'axgguf']);
+    expect(() => found('[')).toThrow(/^org\/name has no file \[ \(it has a\.gguf, /);
   });
 
   it('of a split GGUF file mean all parts', () => {
