@@ -173,9 +173,8 @@ async function compare(name, type) {
   const { drops = { attention: [], mlp: [] } } = shapes[name];
   assert.deepEqual([model.config.dropAttention, model.config.dropMlp], [drops.attention, drops.mlp]);
   const logits = await allLogits(model, tokens);
-  const held = new Set(
-    model.source.tensorNames().map((name) => (model.source.int4(name) ? 'int4' : model.source.source(name).dtype)),
-  );
+  const integersOf = (name) => (model.source.int4(name) ? 'int4' : model.source.int8?.(name)?.dtype);
+  const held = new Set(model.source.tensorNames().map((name) => integersOf(name) ?? model.source.source(name).dtype));
   await model.close();
   let worst = 0;
   for (const [t, row] of theirs.entries())
