@@ -25,6 +25,6 @@ export function checkRange(low: number, high: number, step: number, name: string
     throw new NotFiniteError(`tensor ${name} holds a value that is not finite, in row ${row}`, { tensor: name });
   if (step === Infinity)
     throw new UserError(
-      `tensor ${name} reaches ${most} in row ${row}: its int4 scale is more than float16 holds (65504)`,
+      `tensor ${name} reaches ${most} in row ${row}: the scale of its integers is more than float16 holds (65504)`,
     );
 }

@@ -32,10 +32,10 @@ export const pairForm = (groupSize: number): IntegerForm => ({
   arrangement: () => ({ words: 4, factor: 1, arrange: (low, high) => shuffle(low, high, lowerHalves) }),
 });
 
+const lowerHalves = [0, 4, 8, 12, 16, 20, 24, 28].flatMap((at) => [at, at + 1]);
+
 /** Rows of a tile. With 6, as tiles of floats have, sums leave too few registers: 0.85 times as fast. */
 export const tileRows = 4;
-
-const lowerHalves = [0, 4, 8, 12, 16, 20, 24, 28].flatMap((at) => [at, at + 1]);
 
 /**
  * Integer sums [rows][at] of a group's products, for columns at `w` plus each of `at` bytes. Moves w and x, which has a
