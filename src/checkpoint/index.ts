@@ -1,6 +1,7 @@
 /** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
 export { fileError, systemErrorCode } from './fileError.js';
+export { makeFolders } from './makeFolders.js';
 export {
   StoredInt4,
   awqLayout,
