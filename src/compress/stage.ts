@@ -18,8 +18,9 @@ export interface Surroundings extends JobOptions {
   readonly base: string;
   readonly name: string;
   readonly rows: SplitRows | undefined;
-  /** The calibration files, as they were named. */
+  /** The calibration files, as they were named, and whether rows are from all over them. */
   readonly files: readonly string[];
+  readonly spread?: boolean;
   readonly versions: Versions;
   readonly memory: MemoryLimit;
 }

@@ -171,13 +171,13 @@ function methodWords({ to, zero, architecture }: CardFacts, layers: number): str
 
 function scoreSection({ importance }: Evidence, drops: Drops): string[] {
   if (!importance) return [];
-  const { similarity, samples, length, tokens, metric } = importance;
+  const { similarity, samples, length, tokens, metric, spread } = importance;
   const cell = (score: number | null | undefined, dropped: boolean): string =>
     typeof score !== 'number' ? '' : dropped ? `**${score.toFixed(4)}**` : score.toFixed(4);
   return [
     '## Scores',
     '',
-    `Similarity (${metric}) of what enters and what leaves each module, over ${samples} calibration rows of ${length} tokens (${tokens} in all); the higher, the more redundant. Dropped ones are bold.`,
+    `Similarity (${metric}) of what enters and what leaves each module, over ${samples} calibration rows of ${length} tokens${spread ? ' from all over the text' : ''} (${tokens} in all); the higher, the more redundant. Dropped ones are bold.`,
     '',
     '| layer | attention | MLP | block |',
     '|--:|--:|--:|--:|',
@@ -233,7 +233,7 @@ function reproduction(base: string, { to, type, zero, drops, out }: CardFacts, {
   return [
     ...(importance
       ? [
-          `llm-drop score ${base} --calibration TEXT --samples ${importance.samples} --length ${importance.length} --out importance.json`,
+          `llm-drop score ${base} --calibration TEXT --samples ${importance.samples}${importance.spread ? ' --spread' : ''} --length ${importance.length} --out importance.json`,
         ]
       : []),
     ...(lists.length ? [`llm-drop drop ${base} ${lists.join(' ')} --out dropped`] : []),

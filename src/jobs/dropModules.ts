@@ -6,6 +6,7 @@ import {
   type Importance,
   type MethodRequest,
 } from '../drop/index.js';
+import { UserError } from '../engine/index.js';
 import { splitRows } from '../text/index.js';
 import {
   checkedIndices,
@@ -79,6 +80,10 @@ async function dropMeasured(
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined });
   const { model } = loaded;
   const scores = await givenScores(o, model);
+  if (o.spread && scores?.seen?.spread === false)
+    throw new UserError('`importance` holds scores of the first rows of a text, so `spread` does not go with it', {
+      hint: 'score with `spread`, too',
+    });
   const rows = await rowsOfText(loaded.tokenizer, model.config, { ...o, ...scores?.seen }, (tokenizer, options) =>
     splitRows(tokenizer, files, options),
   );

@@ -21,7 +21,7 @@ import { dampingOption, quantizeOptions } from '../quant/index.js';
 export interface JobProgress {
   /** What is being done: `loading`, `scoring`, `writing`. */
   readonly stage: string;
-  /** Both are 0 as a stage begins and its extent is not known yet; it ends when they are equal. */
+  /** `total` is 0 while the stage's extent is not known, `done` too as it begins; it ends when they are equal. */
   readonly done: number;
   readonly total: number;
   readonly unit: string;
@@ -62,6 +62,7 @@ const jobOptions = {
   samples: whole(1),
   length: whole(2),
   heldOut: whole(0),
+  spread: flag,
   skipRows: whole(0),
   seed: seedOption,
   maxMemory: memoryOption,

@@ -55,7 +55,7 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   // Nothing is dropped of the whole model that lies in the same folder.
   const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
   const description = { ...base.description, config };
-  const { calibration, heldOut, length, notes } = await rowsOfText(
+  const { calibration, heldOut, length, spread, notes } = await rowsOfText(
     await loadTokenizer(folder),
     config,
     o,
@@ -70,7 +70,7 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   const record = await writtenModel(o, (resume) =>
     workOutRefit({
       ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
-      ...{ rows: calibration, files, texts, losses, mode, alpha },
+      ...{ rows: calibration, files, spread, texts, losses, mode, alpha },
       ...{ memory, resume, onProgress, onNote, signal },
     }),
   );

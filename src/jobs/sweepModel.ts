@@ -87,6 +87,7 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
     calibration: o.calibration,
     samples: rows.calibration.length,
     length: rows.length,
+    ...(o.spread && { spread: true }),
     ...chosenBy(method),
   };
   const result = await sweep(model, rows, {

@@ -37,9 +37,9 @@ export const score = command('score', 'Score how redundant each attention, MLP a
     ['score Mistral-7B --calibration code.jsonl prose.txt --seed 1', 'a row of each file in turn, drawn at random'],
   ],
   run: async (o, ui) => {
-    const { calibration, metric, samples, length, field, seed, shard, maxMemory, out, state } = o;
+    const { calibration, metric, samples, spread, length, field, seed, shard, maxMemory, out, state } = o;
     const result = await scoreModel(o.model, {
-      ...{ calibration, metric, samples, length, field, seed, gaps: o.gap, shard, maxMemory, out, state },
+      ...{ calibration, metric, samples, spread, length, field, seed, gaps: o.gap, shard, maxMemory, out, state },
       ...loadOptionsOf(o),
       ...ui.job,
     });
