@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { UserError, type WeightSource } from '../engine/index.js';
+import { adapterAlone, readAdapterConfig } from './adapter/adapterFiles.js';
 import { fileError, systemErrorCode } from './fileError.js';
 import type { Quantization, StoredInt4 } from './int4/index.js';
 import { openQuantizedWeights, type Quantized } from './int4/quantizedWeights.js';
@@ -140,10 +141,7 @@ export class Checkpoint implements ModelSource {
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   await checkFolder(folder);
   const config = await readJsonObject(join(folder, 'config.json'));
-  if (!config)
-    throw new UserError(`${folder} has no config.json`, {
-      hint: 'a model folder holds config.json and model.safetensors',
-    });
+  if (!config) throw await noConfig(folder);
   const generationConfig = await readJsonObject(join(folder, 'generation_config.json'));
   const held = await openWeightFiles(folder);
   try {
@@ -153,6 +151,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     await Promise.all(held.files.map((file) => file.close()));
     throw error;
   }
+}
+
+async function noConfig(folder: string): Promise<UserError> {
+  const adapter = await readAdapterConfig(folder);
+  if (adapter) return adapterAlone(folder, adapter);
+  return new UserError(`${folder} has no config.json`, {
+    hint: 'a model folder holds config.json and model.safetensors',
+  });
 }
 
 async function checkFolder(folder: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
+export * from './adapter/index.js';
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
 export { fileError } from './fileError.js';
 export {

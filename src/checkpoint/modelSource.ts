@@ -1,7 +1,7 @@
 import type { WeightSource, Shape } from '../engine/index.js';
 import type { Quantization, StoredInt4 } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
-import type { RawTensor } from './safetensorsFile.js';
+import type { TensorToWrite } from './safetensorsWriter.js';
 import type { Tokenizer } from './tokenizer/index.js';
 
 /** What stands beside a model's weights and may go along with them: see `copyAlong`. */
@@ -51,7 +51,7 @@ export interface ModelSource extends AsyncDisposable {
   /** The integers of a weight that is stored as such. */
   int4(name: string): StoredInt4 | undefined;
   /** All tensors that hold a weight, as bytes. */
-  stored(name: string): RawTensor[];
+  stored(name: string): TensorToWrite[];
 
   /** UserError where there is none, or none that can be used. */
   tokenizer(): Promise<Tokenizer>;

@@ -66,7 +66,7 @@ export async function dropModules(folder: string, o: DropModulesOptions): Promis
   const method = checkedDrop(o);
   const { importance, calibration = [] } = o;
   const scores = typeof importance === 'string' ? importance : undefined;
-  await using _claim = await claimModelFolder(o, [folder, scores, ...calibration]);
+  await using _claim = await claimModelFolder(o, [folder, o.adapter, scores, ...calibration]);
   return await (o.calibration ? dropMeasured(folder, method, calibration, o) : dropUnmeasured(folder, method, o));
 }
 
@@ -99,7 +99,7 @@ async function dropUnmeasured(
   method: DropMethod | undefined,
   o: DropModulesOptions,
 ): Promise<DropResult> {
-  await using source = await openModel(folder);
+  await using source = await openModel(folder, o);
   source.notes.forEach((note) => o.onNote?.(note));
   const scores = await givenScores(o, source);
   const named = method ? undefined : namedModules(source, o);

@@ -14,7 +14,7 @@ import {
   type Engine,
   type EngineOptions,
 } from '../engine/index.js';
-import { memoryOption, seedOption } from '../models/index.js';
+import { memoryOption, seedOption, type OpenOptions } from '../models/index.js';
 import { dampingOption, quantizeOptions } from '../quant/index.js';
 
 /** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */
@@ -38,7 +38,7 @@ export interface JobOptions {
 }
 
 /** What a job computes with. */
-export interface ComputeOptions extends EngineOptions {
+export interface ComputeOptions extends EngineOptions, OpenOptions {
   /** An engine that is there already, and stays. @defaultValue a new one of `backend` with the options beside */
   readonly engine?: Engine;
   /** @defaultValue 'wasm' */
@@ -56,6 +56,7 @@ const jobOptions = {
   resume: flag,
   state: text,
   base: text,
+  adapter: text,
   calibration: list(text),
   texts: list(text),
   field: text,

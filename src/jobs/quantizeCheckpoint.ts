@@ -57,8 +57,8 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   const settings = settingsOf(o);
   checkSettings(settings, o);
   const { out, onProgress, onNote, signal } = o;
-  await using _claim = await claimModelFolder(o, [folder, ...(o.calibration ?? []), ...(o.texts ?? [])]);
-  await using source = await openModel(folder);
+  await using _claim = await claimModelFolder(o, [folder, o.adapter, ...(o.calibration ?? []), ...(o.texts ?? [])]);
+  await using source = await openModel(folder, o);
   source.notes.forEach((note) => onNote?.(note));
   using computing = await engineFor(o);
   const { engine } = computing;

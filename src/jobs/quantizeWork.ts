@@ -72,6 +72,7 @@ export async function workOutQuantized(task: QuantizeTask): Promise<ModelToWrite
       losses: after.length ? before.map((loss, i) => quantizeLoss(texts[i].name, loss, after[i])) : [],
       projections: quantized.results,
       warnings: quantized.warnings,
+      ...(source.merged !== undefined && { merged: source.merged }),
       versions: versionsOf(model.engine),
     };
     return {

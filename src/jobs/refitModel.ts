@@ -15,7 +15,7 @@ export interface RefitModelOptions extends JobOptions, ComputeOptions, RowOption
   readonly out: string;
   /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
-  /** The whole model's folder. @defaultValue its weights are looked for in the dropped one's */
+  /** The whole model's folder, into which an `adapter` is merged. @defaultValue its weights are looked for in the dropped one's */
   readonly base?: string;
   /** Which output projections are refit. @defaultValue 'all' */
   readonly mode?: CompensationMode;
@@ -45,10 +45,10 @@ export type RefitResult = RefitRecord & {
 export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
   checkJob(o);
   const { out, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
-  await using _claim = await claimModelFolder(o, [folder, o.base, ...files, ...(o.texts ?? [])]);
-  await using dropped = await openModel(folder);
+  await using _claim = await claimModelFolder(o, [folder, o.base, o.adapter, ...files, ...(o.texts ?? [])]);
+  await using dropped = await openModel(folder, o.base === undefined ? o : {});
   dropped.notes.forEach((note) => onNote?.(note));
-  await using other = o.base === undefined ? undefined : await openModel(o.base);
+  await using other = o.base === undefined ? undefined : await openModel(o.base, o);
   const base = other ?? dropped;
   const pair: RefitPair = { dropped, base, folder, baseFolder: o.base };
   checkPair(pair);

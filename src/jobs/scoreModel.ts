@@ -63,7 +63,10 @@ export async function scoreModel(folder: string, options: ScoreModelOptions = {}
   checkJob(options);
   const o = { ...options, metric: options.metric ?? 'cosine', maxMemory: options.maxMemory ?? defaultMaxMemory() };
   checkText(o);
-  await using _claim = await claimOutputs({ reads: [folder, ...(o.calibration ?? [])], writes: outputsOf(o) });
+  await using _claim = await claimOutputs({
+    reads: [folder, o.adapter, ...(o.calibration ?? [])],
+    writes: outputsOf(o),
+  });
   const { length = rowDefaults.length, calibration } = o;
   await using loaded = await loadTextModel(folder, { ...o, memory: { bytes: o.maxMemory, rowLength: length } });
   const { model } = loaded;

@@ -45,7 +45,7 @@ export {
 } from './memoryNeeds.js';
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
-export { examineSource, openModel, type OpenedModel } from './openModel.js';
+export { examineSource, openModel, type OpenOptions, type OpenedModel } from './openModel.js';
 export {
   computedSource,
   holdsWeight,

@@ -6,10 +6,10 @@ import type { Drops } from './drops.js';
 import { describeConfig } from './families/index.js';
 import { fitsMemory, type MemoryLimit } from './memoryNeeds.js';
 import { Model } from './model.js';
-import { openModel, type OpenedModel } from './openModel.js';
+import { openModel, type OpenOptions, type OpenedModel } from './openModel.js';
 import { randomParameters, withQuantizer, type Quantize } from './parameters.js';
 
-export interface LoadOptions extends EngineOptions {
+export interface LoadOptions extends EngineOptions, OpenOptions {
   /** Load onto this engine, or a new one of a backend by name. @defaultValue a new `wasm` engine */
   readonly engine?: Engine;
   readonly backend?: BackendName;
@@ -29,17 +29,19 @@ export interface LoadOptions extends EngineOptions {
 export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
   readonly source: ModelSource;
   readonly notes: readonly string[];
+  readonly merged?: string;
   #closed: Promise<void> | undefined;
 
   constructor(
     engine: Engine,
-    { source, description, notes }: OpenedModel,
+    { source, description, notes, merged }: OpenedModel,
     private readonly ownsEngine: boolean,
     quantize?: Quantize,
   ) {
     super(engine, description, quantize ? withQuantizer(source, quantize) : source);
     this.source = source;
     this.notes = notes;
+    this.merged = merged;
   }
 
   /** Frees the weights, closes the files, and disposes an engine made for it. `close` does the same, and waits for the files. */
@@ -63,7 +65,7 @@ export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
 
 /** Loads a Hugging Face folder. What its config drops, or `drops` names, is never read from disk. */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const opened = await openModel(path);
+  const opened = await openModel(path, options);
   let model: LoadedModel | undefined;
   const engine =
     options.engine ??

@@ -53,6 +53,8 @@ export interface QuantizeRecord extends QuantizedSize {
   readonly losses: readonly QuantizeLoss[];
   readonly projections: readonly ProjectionResult[];
   readonly warnings: readonly string[];
+  /** What was merged into the weights before, in a sentence. */
+  readonly merged?: string;
   readonly versions: Readonly<Record<string, string>>;
 }
 
