@@ -8,6 +8,7 @@ import { openQuantizedWeights, type Quantized } from './int4/quantizedWeights.js
 import { readJsonObject, type JsonObject } from './jsonFile.js';
 import type { RawTensor, SafetensorsFile } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
+import { tensorBytes, tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
 import type { ModelSource, SideFiles } from './modelSource.js';
 import { copySideFiles } from './sideFiles.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer/index.js';
@@ -17,7 +18,8 @@ import { openWeightFiles, type WeightFiles } from './weightFiles.js';
  * A model folder in the layout of Hugging Face: `config.json` and safetensors weights, one file or shards. Only the
  * headers are read on opening; a file is opened when its first tensor is read.
  *
- * A weight that is stored as 4-bit integers, in several tensors, counts as one tensor under its name as floats.
+ * A weight that is stored as 4-bit integers, in several tensors, counts as one tensor under its name as floats. One of 8
+ * bits beside its scales is a tensor of floats.
  */
 export class Checkpoint implements ModelSource {
   readonly #names: readonly string[];
@@ -32,7 +34,10 @@ export class Checkpoint implements ModelSource {
     private readonly quantized: Quantized,
   ) {
     const first = new Map([...quantized.weights].map(([name, { tensors }]) => [tensors[0], name]));
-    const others = new Set([...quantized.weights.values()].flatMap(({ tensors }) => tensors.slice(1)));
+    const others = new Set([
+      ...[...quantized.weights.values()].flatMap(({ tensors }) => tensors.slice(1)),
+      ...(quantized.scaled?.parts ?? []),
+    ]);
     this.#names = [...held.places.keys()].filter((name) => !others.has(name)).map((name) => first.get(name) ?? name);
   }
 
@@ -79,6 +84,8 @@ export class Checkpoint implements ModelSource {
    * shape, and the bytes of all its tensors.
    */
   info(name: string): TensorInfo {
+    const scaled = this.#scaled(name);
+    if (scaled) return { dtype: scaled.dtype, shape: scaled.shape, bytes: tensorBytes(scaled) };
     const quantized = this.quantized.weights.get(name);
     if (!quantized) return this.#file(name).info(name);
     const infos = quantized.tensors.map((tensor) => this.#file(tensor).info(tensor));
@@ -91,7 +98,11 @@ export class Checkpoint implements ModelSource {
    * of another dtype.
    */
   source(name: string): WeightSource {
-    return this.quantized.weights.get(name)?.stored.floats() ?? this.#file(name).source(name);
+    return (
+      this.quantized.scaled?.weights.get(name) ??
+      this.quantized.weights.get(name)?.stored.floats() ??
+      this.#file(name).source(name)
+    );
   }
 
   /** A weight as the 4-bit integers that are stored; undefined where floats are. */
@@ -105,7 +116,9 @@ export class Checkpoint implements ModelSource {
   }
 
   /** All tensors that hold a weight, as bytes: what the writer copies. */
-  stored(name: string): RawTensor[] {
+  stored(name: string): TensorToWrite[] {
+    const scaled = this.#scaled(name);
+    if (scaled) return [scaled];
     return (this.quantized.weights.get(name)?.tensors ?? [name]).map((tensor) => this.raw(tensor));
   }
 
@@ -125,6 +138,11 @@ export class Checkpoint implements ModelSource {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #scaled(name: string): TensorToWrite | undefined {
+    const source = this.quantized.scaled?.weights.get(name);
+    return source && tensorOfSource(source);
   }
 
   #file(name: string): SafetensorsFile {
