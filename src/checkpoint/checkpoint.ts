@@ -8,10 +8,10 @@ import { openQuantizedWeights, type Quantized } from './int4/quantizedWeights.js
 import { readJsonObject, type JsonObject } from './jsonFile.js';
 import type { RawTensor, SafetensorsFile } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
-import { tensorBytes, tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
+import { tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
 import type { ModelSource, SideFiles } from './modelSource.js';
 import { copySideFiles } from './sideFiles.js';
-import { loadTokenizer, type Tokenizer } from './tokenizer/index.js';
+import { loadTokenizer, readTokenizerFiles, type Tokenizer, type TokenizerFiles } from './tokenizer/index.js';
 import { openWeightFiles, type WeightFiles } from './weightFiles.js';
 
 /**
@@ -39,6 +39,10 @@ export class Checkpoint implements ModelSource {
       ...(quantized.scaled?.parts ?? []),
     ]);
     this.#names = [...held.places.keys()].filter((name) => !others.has(name)).map((name) => first.get(name) ?? name);
+  }
+
+  get configPath(): string {
+    return join(this.folder, 'config.json');
   }
 
   /** What was odd about the files, and how it was taken. */
@@ -84,13 +88,12 @@ export class Checkpoint implements ModelSource {
    * shape, and the bytes of all its tensors.
    */
   info(name: string): TensorInfo {
-    const scaled = this.#scaled(name);
-    if (scaled) return { dtype: scaled.dtype, shape: scaled.shape, bytes: tensorBytes(scaled) };
+    const scaled = this.quantized.scaled?.weights.get(name);
+    if (scaled) return { ...this.#file(name).info(name), bytes: this.#bytesOf(scaled.tensors) };
     const quantized = this.quantized.weights.get(name);
     if (!quantized) return this.#file(name).info(name);
-    const infos = quantized.tensors.map((tensor) => this.#file(tensor).info(tensor));
-    const bytes = infos.reduce((sum, info) => sum + info.bytes, 0);
-    return { dtype: infos[0].dtype, shape: quantized.stored.shape, bytes };
+    const { dtype } = this.#file(quantized.tensors[0]).info(quantized.tensors[0]);
+    return { dtype, shape: quantized.stored.shape, bytes: this.#bytesOf(quantized.tensors) };
   }
 
   /**
@@ -99,7 +102,7 @@ export class Checkpoint implements ModelSource {
    */
   source(name: string): WeightSource {
     return (
-      this.quantized.scaled?.weights.get(name) ??
+      this.quantized.scaled?.weights.get(name)?.source ??
       this.quantized.weights.get(name)?.stored.floats() ??
       this.#file(name).source(name)
     );
@@ -117,9 +120,13 @@ export class Checkpoint implements ModelSource {
 
   /** All tensors that hold a weight, as bytes: what the writer copies. */
   stored(name: string): TensorToWrite[] {
-    const scaled = this.#scaled(name);
-    if (scaled) return [scaled];
+    const scaled = this.quantized.scaled?.weights.get(name);
+    if (scaled) return [tensorOfSource(scaled.source)];
     return (this.quantized.weights.get(name)?.tensors ?? [name]).map((tensor) => this.raw(tensor));
+  }
+
+  tokenizerFiles(): Promise<TokenizerFiles | undefined> {
+    return readTokenizerFiles(this.folder);
   }
 
   tokenizer(): Promise<Tokenizer> {
@@ -140,9 +147,8 @@ export class Checkpoint implements ModelSource {
     return this.close();
   }
 
-  #scaled(name: string): TensorToWrite | undefined {
-    const source = this.quantized.scaled?.weights.get(name);
-    return source && tensorOfSource(source);
+  #bytesOf(tensors: readonly string[]): number {
+    return tensors.reduce((sum, tensor) => sum + this.#file(tensor).info(tensor).bytes, 0);
   }
 
   #file(name: string): SafetensorsFile {
@@ -190,7 +196,7 @@ async function checkFolder(folder: string): Promise<void> {
   if (found.isDirectory()) return;
   const hint =
     extname(folder) === '.gguf'
-      ? 'GGUF files are not read; give the Hugging Face folder of the model'
+      ? 'openModel and loadModel take GGUF files'
       : `did you mean its folder, ${dirname(folder)}?`;
   throw new UserError(`${folder} is a file, expected a model folder`, { hint });
 }

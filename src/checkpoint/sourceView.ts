@@ -1,9 +1,9 @@
 import type { Shape, WeightDType, WeightSource } from '../engine/index.js';
-import type { Quantization, StoredInt4 } from './int4/index.js';
+import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 import { tensorBytes, tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
-import type { Tokenizer } from './tokenizer/index.js';
+import type { Tokenizer, TokenizerFiles } from './tokenizer/index.js';
 
 /** How a view differs from its source. */
 export interface SourceChanges {
@@ -40,6 +40,10 @@ export class SourceView implements ModelSource {
 
   get folder(): string {
     return this.#source.folder;
+  }
+
+  get configPath(): string {
+    return this.#source.configPath;
   }
 
   get generationConfig(): JsonObject | undefined {
@@ -92,7 +96,7 @@ export class SourceView implements ModelSource {
     return theirs === name ? source : new NamedSource(name, source);
   }
 
-  int4(name: string): StoredInt4 | undefined {
+  int4(name: string): PackedWeight | undefined {
     if (this.#weights.has(name)) return undefined;
     const theirs = this.#theirName(name);
     const stored = this.#source.int4(theirs);
@@ -111,6 +115,10 @@ export class SourceView implements ModelSource {
       ...tensor,
       name: tensor.name === theirs ? name : `${ourModule}${tensor.name.slice(theirModule.length)}`,
     }));
+  }
+
+  tokenizerFiles(): Promise<TokenizerFiles | undefined> {
+    return this.#source.tokenizerFiles();
   }
 
   tokenizer(): Promise<Tokenizer> {

@@ -8,7 +8,7 @@ import {
   type ExportOptions,
   type ExportResult,
 } from '../export/index.js';
-import { openModel, type OpenOptions } from '../models/index.js';
+import { openModel, type AdapterOptions } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 import { readJson } from './jsonFiles.js';
 import { scoresOf } from './scoresOf.js';
@@ -16,7 +16,7 @@ import { llmDropVersion } from './version.js';
 
 /** What to write is said as for `exportModel`. */
 export interface ExportCheckpointOptions
-  extends JobOptions, OpenOptions, Omit<ExportOptions, 'onProgress' | 'drops' | 'importance' | 'report'> {
+  extends JobOptions, AdapterOptions, Omit<ExportOptions, 'onProgress' | 'drops' | 'importance' | 'report'> {
   /** For the model card: scores of `scoreModel`, or a file of them. @defaultValue `importance.json` in the folder */
   readonly importance?: string | Importance;
   /** For the model card: the result of `dropModules`, or a file of it. @defaultValue `drop_report.json` in the folder */

@@ -14,7 +14,7 @@ import {
   type Engine,
   type EngineOptions,
 } from '../engine/index.js';
-import { memoryOption, seedOption, type OpenOptions } from '../models/index.js';
+import { memoryOption, seedOption, type AdapterOptions } from '../models/index.js';
 import { dampingOption, quantizeOptions } from '../quant/index.js';
 
 /** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */
@@ -38,7 +38,7 @@ export interface JobOptions {
 }
 
 /** What a job computes with. */
-export interface ComputeOptions extends EngineOptions, OpenOptions {
+export interface ComputeOptions extends EngineOptions, AdapterOptions {
   /** An engine that is there already, and stays. @defaultValue a new one of `backend` with the options beside */
   readonly engine?: Engine;
   /** @defaultValue 'wasm' */

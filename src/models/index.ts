@@ -23,13 +23,14 @@ export {
   describeModel,
   families,
   familyOf,
-  modelTypeOfGguf,
+  ggufFamily,
   modelTypes,
   type Family,
 } from './families/index.js';
 export { madeSource } from './madeWeight.js';
-export { GgufKeys } from './gguf/ggufKeys.js';
-export { ggufParameters } from './ggufParameters.js';
+export { dropKeys } from './gguf/ggufConfig.js';
+export { llama3Scaling } from './gguf/ggufRope.js';
+export { GgufSource } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
@@ -45,7 +46,9 @@ export {
 } from './memoryNeeds.js';
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
-export { examineSource, openModel, type OpenOptions, type OpenedModel } from './openModel.js';
+export { examineSource, openModel, type AdapterOptions, type OpenModelOptions, type OpenedModel } from './openModel.js';
+export { tensorWords } from './checkWeights.js';
+export { openSource } from './openSource.js';
 export {
   computedSource,
   holdsWeight,

@@ -6,10 +6,10 @@ import type { Drops } from './drops.js';
 import { describeConfig } from './families/index.js';
 import { fitsMemory, type MemoryLimit } from './memoryNeeds.js';
 import { Model } from './model.js';
-import { openModel, type OpenOptions, type OpenedModel } from './openModel.js';
+import { openModel, type AdapterOptions, type OpenedModel } from './openModel.js';
 import { randomParameters, withQuantizer, type Quantize } from './parameters.js';
 
-export interface LoadOptions extends EngineOptions, OpenOptions {
+export interface LoadOptions extends EngineOptions, AdapterOptions {
   /** Load onto this engine, or a new one of a backend by name. @defaultValue a new `wasm` engine */
   readonly engine?: Engine;
   readonly backend?: BackendName;
@@ -63,17 +63,16 @@ export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
   }
 }
 
-/** Loads a Hugging Face folder. What its config drops, or `drops` names, is never read from disk. */
-export async function loadModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const opened = await openModel(path, options);
+/**
+ * Loads a Hugging Face folder, a GGUF file, or what was opened of one, which then belongs to the model. What its config
+ * drops, or `drops` names, is never read from disk.
+ */
+export async function loadModel(from: string | OpenedModel, options: LoadOptions = {}): Promise<LoadedModel> {
+  const opened = typeof from === 'string' ? await openModel(from, options) : from;
   let model: LoadedModel | undefined;
-  const engine =
-    options.engine ??
-    (await createEngine(options.backend, options).catch(async (error: unknown) => {
-      await opened.source.close();
-      throw error;
-    }));
+  let engine: Engine | undefined;
   try {
+    engine = options.engine ?? (await createEngine(options.backend, options));
     model = new LoadedModel(engine, opened, !options.engine, options.quantize);
     model.skip(options.drops ?? {});
     if (!options.memory || fitsMemory(model, options.memory))
@@ -81,7 +80,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
     return model;
   } catch (error) {
     await (model ?? opened.source).close();
-    if (!options.engine) engine.dispose();
+    if (!options.engine && !model) engine?.dispose();
     throw error;
   }
 }

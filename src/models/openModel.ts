@@ -1,17 +1,11 @@
-import {
-  SourceView,
-  adapterBeside,
-  mergeAdapter,
-  openCheckpoint,
-  readAdapterConfig,
-  type ModelSource,
-} from '../checkpoint/index.js';
+import { SourceView, adapterBeside, mergeAdapter, readAdapterConfig, type ModelSource } from '../checkpoint/index.js';
 import { canonicalSource } from './canonicalSource.js';
 import { checkWeights, tensorWords } from './checkWeights.js';
 import type { ModelConfig } from './config.js';
 import type { ModelDescription } from './description.js';
 import { describeModel } from './families/index.js';
 import { heldBy } from './held.js';
+import { openSource, type OpenOptions } from './openSource.js';
 import { textPart } from './textPart.js';
 import { tensorName } from './weights.js';
 
@@ -28,20 +22,22 @@ export interface OpenedModel {
   readonly merged?: string;
 }
 
-export interface OpenOptions {
+export interface AdapterOptions {
   /** The folder of a LoRA adapter, as PEFT writes it, that is merged into the weights as they are read. @defaultValue none */
   readonly adapter?: string;
 }
 
+export type OpenModelOptions = OpenOptions & AdapterOptions;
+
 /**
- * Opens a model's folder, reads its config and the headers of its weights, and holds the one against the other. Everything
+ * Opens a model's folder or GGUF file, reads its config and the headers of its weights, and holds the one against the other. Everything
  * wrong in it is a UserError.
  */
-export async function openModel(path: string, { adapter }: OpenOptions = {}): Promise<OpenedModel & AsyncDisposable> {
-  const source = await openCheckpoint(path);
+export async function openModel(path: string, o: OpenModelOptions = {}): Promise<OpenedModel & AsyncDisposable> {
+  const source = await openSource(path, o);
   try {
-    const opened = await examineSource(source, { adapter });
-    const isBeside = adapter === undefined && (await readAdapterConfig(path)) !== undefined;
+    const opened = await examineSource(source, o);
+    const isBeside = o.adapter === undefined && (await readAdapterConfig(path)) !== undefined;
     const notes = isBeside ? [...opened.notes, adapterBeside(path)] : opened.notes;
     return { ...opened, notes, [Symbol.asyncDispose]: () => source.close() };
   } catch (error) {
@@ -54,9 +50,9 @@ export async function openModel(path: string, { adapter }: OpenOptions = {}): Pr
  * Holds a source's tensors against its config, from headers alone. UserError with the likely cause where a weight is
  * missing, or is of another shape or type; tensors that are no weights are left out, with a note.
  */
-export async function examineSource(whole: ModelSource, { adapter }: OpenOptions = {}): Promise<OpenedModel> {
+export async function examineSource(whole: ModelSource, { adapter }: AdapterOptions = {}): Promise<OpenedModel> {
   const { source: given, notes: taken } = textPart(whole);
-  const where = `${given.folder}/config.json`;
+  const where = given.configPath;
   const held = heldBy(given);
   const first = describeModel(given.config, where, held);
   const { source, notes } = await canonicalSource(given, first, { where, held });

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError, shownValue } from '../../engine/index.js';
 import { readJsonObject, type JsonObject } from '../jsonFile.js';
@@ -7,8 +8,10 @@ export const adapterConfig = 'adapter_config.json';
 export const adapterWeights = 'adapter_model.safetensors';
 
 /** What the folder of an adapter says of it; undefined where there is no adapter. */
-export const readAdapterConfig = (folder: string): Promise<JsonObject | undefined> =>
-  readJsonObject(join(folder, adapterConfig));
+export async function readAdapterConfig(folder: string): Promise<JsonObject | undefined> {
+  const isFolder = (await stat(folder).catch(() => undefined))?.isDirectory() === true;
+  return isFolder ? readJsonObject(join(folder, adapterConfig)) : undefined;
+}
 
 /** A folder that holds an adapter alone is no model. */
 export function adapterAlone(folder: string, { base_model_name_or_path: base }: JsonObject): UserError {

@@ -4,9 +4,15 @@ import type { SafetensorsFile } from '../safetensorsFile.js';
 import { weightDTypes, type TensorInfo } from '../safetensorsHeader.js';
 import { scaledWeight, valuesOfBytes, type ScaledDType, type ScaledTensors } from './scaledWeight.js';
 
-/** Weights of 8 bits with scales, as floats under their own names. */
+/** A weight of 8 bits as floats, and the tensors that hold it, itself first. */
+export interface ScaledWeight {
+  readonly source: WeightSource;
+  readonly tensors: readonly string[];
+}
+
+/** Weights of 8 bits with scales, under their own names. */
 export interface Scaled {
-  readonly weights: ReadonlyMap<string, WeightSource>;
+  readonly weights: ReadonlyMap<string, ScaledWeight>;
   /** Tensors that say what these mean, and are no weights themselves. */
   readonly parts: ReadonlySet<string>;
   readonly note: string;
@@ -48,7 +54,15 @@ export function openScaled(raw: JsonObject, where: string, config: JsonObject, p
   const tensors = held.map(([name, file]) => scaledTensors(name, file, places, blocks, where));
   const parts = [...places.keys()].filter((name) => isPart(name, places) || otherParts.test(name));
   return {
-    weights: new Map(tensors.map((weight) => [weight.name, scaledWeight(weight, dtype)])),
+    weights: new Map(
+      tensors.map((weight) => {
+        const { name, scale, zero } = weight;
+        return [
+          name,
+          { source: scaledWeight(weight, dtype), tensors: [name, scale.name, ...(zero ? [zero.name] : [])] },
+        ];
+      }),
+    ),
     parts: new Set(parts),
     note: noteOf(tensors, dtype),
   };
