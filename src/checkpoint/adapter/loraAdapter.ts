@@ -47,7 +47,10 @@ async function openAdapter(folder: string): Promise<SafetensorsFile> {
     throw new UserError(`${folder} holds ${pickle}: a Python pickle, which is never opened`, {
       hint: 'PEFT converts it: load the adapter, and save it again with save_pretrained',
     });
-  return SafetensorsFile.open(join(folder, adapterWeights), { finite: true });
+  const file = await SafetensorsFile.open(join(folder, adapterWeights), { finite: true });
+  // Factors are read once each, so none of them leaves the file open.
+  await file.close();
+  return file;
 }
 
 interface Merging {
