@@ -22,11 +22,13 @@ async function save({ config, tensors }: Adapter, folder = folders.empty()): Pro
   return folder;
 }
 
-async function logitsWith(folder: string, adapter: string): Promise<Float32Array> {
+const someTokens = [1, 5, 2, 7, 3, 9, 4, 6];
+
+async function logitsWith(folder: string, adapter: string, tokens = someTokens): Promise<Float32Array> {
   using engine = await createEngine('reference');
   await using model = await loadModel(folder, { engine, adapter });
   using _scope = engine.scope();
-  return await engine.readFloats(model.logits(model.forward(createBatch([[1, 5, 2, 7, 3, 9, 4, 6]]))));
+  return await engine.readFloats(model.logits(model.forward(createBatch([tokens]))));
 }
 
 describe('a LoRA adapter is merged', () => {
@@ -118,6 +120,20 @@ describe('a LoRA adapter is merged', () => {
     await quantizeCheckpoint(await folders.write(merged), { ...options, out: plainInt4, method: 'rtn', groupSize: -1 });
     // Integers are the same but where a value lay between two.
     expectClose(await logits(int4), await logits(plainInt4), 0.05);
+  });
+});
+
+describe('a LoRA adapter that PEFT saved', () => {
+  /** Made by test/oracle/make_adapter_goldens.py. */
+  const fixtures = new URL('../fixtures/adapters/', import.meta.url).pathname;
+  const { tokens, logits: expected } = JSON.parse(readFileSync(join(fixtures, 'logits.json'), 'utf8')) as {
+    tokens: number[];
+    logits: Record<string, number[]>;
+  };
+  it.each(Object.keys(expected))('gives its logits: %s', async (name) => {
+    const merged = await logitsWith(join(fixtures, 'base'), join(fixtures, name), tokens);
+    // Logits of at most 30, in float32 and rounded to six decimals.
+    expectClose(merged, Float32Array.from(expected[name]), bound);
   });
 });
 

@@ -34,7 +34,8 @@ export async function mergeAdapter(source: ModelSource, folder: string, tied?: s
   for (const [module, parts] of held.factors) weights.set(`${module}.weight`, adapted(merging, module, parts));
   for (const [name, tensor] of held.whole) weights.set(name, replaced(merging, name, tensor, tied));
   if (!weights.size) throw new UserError(`${file.path} holds no tensor`);
-  const whole = held.whole.size ? `, and ${held.whole.size} tensors put in place` : '';
+  const others = held.whole.size;
+  const whole = others ? `; in place of the model's own ${others === 1 ? 'is' : 'are'} ${others} of its tensors` : '';
   const count = held.factors.size;
   const note = `the LoRA adapter ${folder} is merged into ${count} ${count === 1 ? 'weight' : 'weights'}${whole}`;
   return { source: new SourceView(source, { weights }), note };
