@@ -13,7 +13,7 @@ export function chooseWithin(
   result: SweepResult,
   budgets: readonly Budget[],
   model: string,
-  adapter?: string,
+  adapter = '',
 ): SweepChoice | null {
   const point = withinBudget(result.points, result.whole, budgets);
   if (!point) return null;
@@ -22,11 +22,10 @@ export function chooseWithin(
 }
 
 /** The command line of llm-drop that writes a point's model. */
-function dropCommand(model: string, adapter: string | undefined, { target, count, drops }: SweepPoint): string {
+function dropCommand(model: string, adapter: string, { target, count, drops }: SweepPoint): string {
   const out = `${basename(resolve(model))}-${target}-${count}`;
   const [attention, mlp] = [drops.attention.join(','), drops.mlp.join(',')];
-  const merged = adapter === undefined ? '' : ` --adapter ${quoted(adapter)}`;
-  return `llm-drop drop ${quoted(model)}${merged}${attention && ` --drop-attn ${attention}`}${mlp && ` --drop-mlp ${mlp}`} --out ${quoted(out)}`;
+  return `llm-drop drop ${quoted(model)}${adapter && ` --adapter ${quoted(adapter)}`}${attention && ` --drop-attn ${attention}`}${mlp && ` --drop-mlp ${mlp}`} --out ${quoted(out)}`;
 }
 
 /** A word, quoted for a shell where it needs that. */
