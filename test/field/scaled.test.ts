@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { GgufFile } from '../../src/checkpoint/index.js';
 import { exportModel } from '../../src/export/index.js';
 import { dropModules } from '../../src/jobs/index.js';
 import { openModel } from '../../src/models/index.js';
@@ -34,6 +35,10 @@ describe('a model of 8 bits', () => {
     expect(config).not.toHaveProperty('quantization_config');
     await exportModel(folder, { to: 'hf', out: exported, backend: 'reference' });
     expectClose(await logits(exported), await logits(folder), 0);
+    const gguf = `${folders.vacant()}.gguf`;
+    await exportModel(folder, { to: 'gguf', out: gguf, backend: 'reference' });
+    await using file = await GgufFile.open(gguf);
+    expect(file.type('blk.1.ffn_up.weight')).toBe('F32');
   });
 
   it('is refused by name where some of its weights have no scales', async () => {
