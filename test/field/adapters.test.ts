@@ -210,6 +210,12 @@ describe('a LoRA adapter is refused', () => {
       `${q}.weight is stored in 4 bits`,
     );
   });
+  it('where no weights are written', async () => {
+    const base = await randomModel();
+    const [folder, adapter] = [await folders.write(base), await save(adapted(base, { [q]: { scale: 2 } }).adapter)];
+    const drop = { drops: { mlp: [2] }, out: folders.vacant(), configOnly: true, adapter };
+    await expect(dropModules(folder, drop)).rejects.toThrow('of which `configOnly` writes none');
+  });
   it('whose folder holds none, or a pickle', async () => {
     const folder = await folders.write(await randomModel());
     await expect(openModel(folder, { adapter: folder })).rejects.toThrow(
