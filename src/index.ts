@@ -5,11 +5,13 @@
  * `llm-drop/testing`; what no program needs is exported by neither.
  */
 
-// Jobs on model folders: score, drop, refit, quantize, sweep, evaluate and export, each in one call.
+// Jobs on model folders: pull, score, drop, refit, quantize, sweep, evaluate and export, each in one call.
 export {
   dropModules,
   evaluateModel,
   exportCheckpoint,
+  localModel,
+  pullModel,
   quantizeCheckpoint,
   refitModel,
   scoreMetrics,
@@ -25,6 +27,8 @@ export {
   type JobOptions,
   type JobProgress,
   type Provenance,
+  type PullOptions,
+  type PullRecord,
   type QuantizeCheckpointOptions,
   type QuantizeResult,
   type RefitModelOptions,
@@ -102,7 +106,9 @@ export {
 export {
   LoadedModel,
   Model,
+  TokenCache,
   allWeights,
+  chatTurn,
   completeConfig,
   createModel,
   createSampler,
@@ -112,6 +118,7 @@ export {
   families,
   fitsMemory,
   generate,
+  generateText,
   globalWeights,
   hasExperts,
   layerWeights,
@@ -134,7 +141,10 @@ export {
   type Drops,
   type Family,
   type GatedMlpDescription,
+  type ChatTurnOptions,
   type GenerateOptions,
+  type GenerateTextOptions,
+  type GeneratedText,
   type Generation,
   type InputEvent,
   type Layer,

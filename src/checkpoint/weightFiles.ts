@@ -37,6 +37,18 @@ export async function openWeightFiles(folder: string): Promise<WeightFiles> {
 
 type Opened = Omit<WeightFiles, 'unread'>;
 
+/** The files that hold a folder's weights, also those that are not there yet; none where it is not known which they are. */
+export async function weightFileNames(folder: string): Promise<string[]> {
+  const named = await readdir(folder)
+    .then((names) => namedWeights(folder, names))
+    .catch(() => undefined);
+  if (!named) return [];
+  if (named.file !== undefined) return [named.file];
+  const path = join(folder, named.index);
+  const index = (await readJsonObject(path)) ?? {};
+  return [...new Set(weightMap(path, index).map(([, shard]) => shard))];
+}
+
 async function openSingle(path: string): Promise<Opened> {
   const file = await SafetensorsFile.open(path, { finite: true });
   return { files: [file], places: new Map(file.tensorNames().map((name) => [name, file])), notes: [] };
