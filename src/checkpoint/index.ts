@@ -2,6 +2,7 @@
 export * from './adapter/index.js';
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
 export { fileError, systemErrorCode } from './fileError.js';
+export { makeFolders } from './makeFolders.js';
 export {
   StoredInt4,
   awqLayout,

@@ -1,6 +1,6 @@
-import { mkdir, stat, statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileError, lockPlace, weightFileNames } from '../checkpoint/index.js';
+import { fileError, lockPlace, makeFolders, weightFileNames } from '../checkpoint/index.js';
 import { UserError, checkOptions, list, shownNames, text } from '../engine/index.js';
 import {
   CachedRepository,
@@ -106,7 +106,7 @@ export async function localModel(model: string, o: JobOptions = {}): Promise<str
 }
 
 async function lockedRepository({ lock }: CachedRepository, repository: string): Promise<() => Promise<void>> {
-  await mkdir(dirname(lock), { recursive: true }).catch((error: unknown) => {
+  await makeFolders(dirname(lock)).catch((error: unknown) => {
     throw fileError(error, 'cannot write', dirname(lock));
   });
   return lockPlace(lock, repository);

@@ -2,7 +2,7 @@
  * Every command on Gemma 3 270M as the GGUF file that people have, named by GEMMA3 (../shared/tools/gemma3_270m.sh DIR).
  * What is exported as GGUF is read by llama.cpp, where test/consumers/run.sh has installed it.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -106,7 +106,15 @@ describe.skipIf(!path || withoutShared('the text to calibrate on'))('on Gemma 3 
   });
 
   it('generate answers in the words of its template', async () => {
-    const said = await run('generate', path!, '--chat', 'What is the capital of France?', '--max-tokens', '16');
+    // The file has none.
+    writeFileSync(
+      at('template'),
+      '{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n',
+    );
+    const said = await run(
+      ...['generate', path!, '--chat', 'What is the capital of France?', '--chat-template', at('template')],
+      ...['--max-tokens', '16'],
+    );
     expect(said).toMatch(/\w/);
     expect(said).not.toMatch(/start_of_turn|end_of_turn/);
   });
