@@ -1,12 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { UserError, type WeightSource } from '../engine/index.js';
+import { adapterAlone, readAdapterConfig } from './adapter/adapterFiles.js';
 import { fileError, systemErrorCode } from './fileError.js';
 import type { Quantization, StoredInt4 } from './int4/index.js';
 import { openQuantizedWeights, type Quantized } from './int4/quantizedWeights.js';
 import { readJsonObject, type JsonObject } from './jsonFile.js';
 import type { RawTensor, SafetensorsFile } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
+import { tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
 import type { ModelSource, SideFiles } from './modelSource.js';
 import { copySideFiles } from './sideFiles.js';
 import { loadTokenizer, readTokenizerFiles, type Tokenizer, type TokenizerFiles } from './tokenizer/index.js';
@@ -16,7 +18,8 @@ import { openWeightFiles, type WeightFiles } from './weightFiles.js';
  * A model folder in the layout of Hugging Face: `config.json` and safetensors weights, one file or shards. Only the
  * headers are read on opening; a file is opened when its first tensor is read.
  *
- * A weight that is stored as 4-bit integers, in several tensors, counts as one tensor under its name as floats.
+ * A weight that is stored as 4-bit integers, in several tensors, counts as one tensor under its name as floats. One of 8
+ * bits beside its scales is a tensor of floats.
  */
 export class Checkpoint implements ModelSource {
   readonly #names: readonly string[];
@@ -31,7 +34,10 @@ export class Checkpoint implements ModelSource {
     private readonly quantized: Quantized,
   ) {
     const first = new Map([...quantized.weights].map(([name, { tensors }]) => [tensors[0], name]));
-    const others = new Set([...quantized.weights.values()].flatMap(({ tensors }) => tensors.slice(1)));
+    const others = new Set([
+      ...[...quantized.weights.values()].flatMap(({ tensors }) => tensors.slice(1)),
+      ...(quantized.scaled?.parts ?? []),
+    ]);
     this.#names = [...held.places.keys()].filter((name) => !others.has(name)).map((name) => first.get(name) ?? name);
   }
 
@@ -82,11 +88,12 @@ export class Checkpoint implements ModelSource {
    * shape, and the bytes of all its tensors.
    */
   info(name: string): TensorInfo {
+    const scaled = this.quantized.scaled?.weights.get(name);
+    if (scaled) return { ...this.#file(name).info(name), bytes: this.#bytesOf(scaled.tensors) };
     const quantized = this.quantized.weights.get(name);
     if (!quantized) return this.#file(name).info(name);
-    const infos = quantized.tensors.map((tensor) => this.#file(tensor).info(tensor));
-    const bytes = infos.reduce((sum, info) => sum + info.bytes, 0);
-    return { dtype: infos[0].dtype, shape: quantized.stored.shape, bytes };
+    const { dtype } = this.#file(quantized.tensors[0]).info(quantized.tensors[0]);
+    return { dtype, shape: quantized.stored.shape, bytes: this.#bytesOf(quantized.tensors) };
   }
 
   /**
@@ -94,7 +101,11 @@ export class Checkpoint implements ModelSource {
    * of another dtype.
    */
   source(name: string): WeightSource {
-    return this.quantized.weights.get(name)?.stored.floats() ?? this.#file(name).source(name);
+    return (
+      this.quantized.scaled?.weights.get(name)?.source ??
+      this.quantized.weights.get(name)?.stored.floats() ??
+      this.#file(name).source(name)
+    );
   }
 
   /** A weight as the 4-bit integers that are stored; undefined where floats are. */
@@ -108,7 +119,9 @@ export class Checkpoint implements ModelSource {
   }
 
   /** All tensors that hold a weight, as bytes: what the writer copies. */
-  stored(name: string): RawTensor[] {
+  stored(name: string): TensorToWrite[] {
+    const scaled = this.quantized.scaled?.weights.get(name);
+    if (scaled) return [tensorOfSource(scaled.source)];
     return (this.quantized.weights.get(name)?.tensors ?? [name]).map((tensor) => this.raw(tensor));
   }
 
@@ -134,6 +147,10 @@ export class Checkpoint implements ModelSource {
     return this.close();
   }
 
+  #bytesOf(tensors: readonly string[]): number {
+    return tensors.reduce((sum, tensor) => sum + this.#file(tensor).info(tensor).bytes, 0);
+  }
+
   #file(name: string): SafetensorsFile {
     const file = this.held.places.get(name);
     if (!file)
@@ -148,10 +165,7 @@ export class Checkpoint implements ModelSource {
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   await checkFolder(folder);
   const config = await readJsonObject(join(folder, 'config.json'));
-  if (!config)
-    throw new UserError(`${folder} has no config.json`, {
-      hint: 'a model folder holds config.json and model.safetensors',
-    });
+  if (!config) throw await noConfig(folder);
   const generationConfig = await readJsonObject(join(folder, 'generation_config.json'));
   const held = await openWeightFiles(folder);
   try {
@@ -161,6 +175,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     await Promise.all(held.files.map((file) => file.close()));
     throw error;
   }
+}
+
+async function noConfig(folder: string): Promise<UserError> {
+  const adapter = await readAdapterConfig(folder);
+  if (adapter) return adapterAlone(folder, adapter);
+  return new UserError(`${folder} has no config.json`, {
+    hint: 'a model folder holds config.json and model.safetensors',
+  });
 }
 
 async function checkFolder(folder: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
+export * from './adapter/index.js';
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
 export { fileError, systemErrorCode } from './fileError.js';
 export { makeFolders } from './makeFolders.js';
@@ -59,6 +60,7 @@ export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, isSideFile, tokenizerFiles } from './sideFiles.js';
 export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
-export { shardNames } from './weightFiles.js';
+export { weightFileNames } from './weightFiles.js';
+export { namedWeights } from './weightNames.js';
 export { isWholeModel } from './wholeModel.js';
 export * from './output/index.js';

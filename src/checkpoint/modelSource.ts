@@ -1,7 +1,7 @@
 import type { Int8Source, WeightSource, Shape } from '../engine/index.js';
 import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
-import type { RawTensor } from './safetensorsFile.js';
+import type { TensorToWrite } from './safetensorsWriter.js';
 import type { Tokenizer, TokenizerFiles } from './tokenizer/index.js';
 
 /** What stands beside a model's weights and may go along with them: see `copyAlong`. */
@@ -55,7 +55,7 @@ export interface ModelSource extends AsyncDisposable {
   /** The same of up to 8 bits; absent where a format holds none. */
   int8?(name: string): Int8Source | undefined;
   /** All tensors that hold a weight, as bytes. */
-  stored(name: string): RawTensor[];
+  stored(name: string): TensorToWrite[];
 
   /** What is known of the tokenizer; undefined where there is none. */
   tokenizerFiles(): Promise<TokenizerFiles | undefined>;

@@ -2,7 +2,7 @@ import type { Int8Source, Shape, WeightDType, WeightSource } from '../engine/ind
 import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
-import type { RawTensor } from './safetensorsFile.js';
+import { tensorBytes, tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
 import type { Tokenizer, TokenizerFiles } from './tokenizer/index.js';
 
 /** How a view differs from its source. */
@@ -12,9 +12,11 @@ export interface SourceChanges {
   /** Tensors that the view does not have, by the view's names. */
   readonly without?: ReadonlySet<string>;
   readonly config?: JsonObject;
+  /** What is read in place of the source's own weights, by the view's names; the source has them, too. */
+  readonly weights?: ReadonlyMap<string, WeightSource>;
 }
 
-/** A source whose tensors are called otherwise, or that lacks some of them; nothing is copied. Closing it closes the source. */
+/** A source whose tensors are called otherwise or made into others, or that lacks some; nothing is copied. Closing it closes the source. */
 export class SourceView implements ModelSource {
   readonly config: JsonObject;
   readonly #source: ModelSource;
@@ -22,9 +24,14 @@ export class SourceView implements ModelSource {
   readonly #theirs: ReadonlyMap<string, string>;
   readonly #ours: ReadonlyMap<string, string>;
   readonly #without: ReadonlySet<string>;
+  readonly #weights: ReadonlyMap<string, WeightSource>;
 
-  constructor(source: ModelSource, { names = new Map(), without = new Set(), config = source.config }: SourceChanges) {
+  constructor(
+    source: ModelSource,
+    { names = new Map(), without = new Set(), config = source.config, weights = new Map() }: SourceChanges,
+  ) {
     this.#source = source;
+    this.#weights = weights;
     this.config = config;
     this.#theirs = names;
     this.#ours = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
@@ -73,27 +80,38 @@ export class SourceView implements ModelSource {
   }
 
   info(name: string): StoredTensor {
+    const weight = this.#weights.get(name);
+    if (weight) {
+      const { dtype, shape } = tensorOfSource(weight);
+      return { dtype, shape, bytes: tensorBytes({ dtype, shape }) };
+    }
     return this.#source.info(this.#theirName(name));
   }
 
   source(name: string): WeightSource {
+    const weight = this.#weights.get(name);
+    if (weight) return weight;
     const theirs = this.#theirName(name);
     const source = this.#source.source(theirs);
     return theirs === name ? source : new NamedSource(name, source);
   }
 
   int4(name: string): PackedWeight | undefined {
+    if (this.#weights.has(name)) return undefined;
     const theirs = this.#theirName(name);
     const stored = this.#source.int4(theirs);
     return theirs === name ? stored : stored?.named(name);
   }
 
   int8(name: string): Int8Source | undefined {
+    if (this.#weights.has(name)) return undefined;
     const stored = this.#source.int8?.(this.#theirName(name));
     return stored && { ...stored, name };
   }
 
-  stored(name: string): RawTensor[] {
+  stored(name: string): TensorToWrite[] {
+    const weight = this.#weights.get(name);
+    if (weight) return [tensorOfSource(weight, name)];
     const theirs = this.#theirName(name);
     const tensors = this.#source.stored(theirs);
     if (theirs === name) return tensors;

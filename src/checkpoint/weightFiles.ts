@@ -1,9 +1,11 @@
 import { access, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UserError, shownValue } from '../engine/index.js';
+import { adapterAlone, readAdapterConfig } from './adapter/adapterFiles.js';
+import { fileError } from './fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from './jsonFile.js';
 import { SafetensorsFile } from './safetensorsFile.js';
-import { indexFile, singleFile } from './shards.js';
+import { namedWeights, noWeights } from './weightNames.js';
 
 /** A folder's weights, by their headers. They are finite, as far as they are read. */
 export interface WeightFiles {
@@ -16,35 +18,48 @@ export interface WeightFiles {
   readonly unread: readonly string[];
 }
 
-/** Opens `model.safetensors`, or the shards that an index names. */
+/** Opens a folder's one file of weights, or the shards that an index names: see `namedWeights`. */
 export async function openWeightFiles(folder: string): Promise<WeightFiles> {
-  const isSingle = await exists(join(folder, singleFile));
-  const opened = await (isSingle ? openSingle(folder) : openShards(folder));
+  const there = await readdir(folder).catch((error: unknown) => {
+    throw fileError(error, 'cannot read', folder);
+  });
+  const named = namedWeights(folder, there);
+  if (!named) {
+    const adapter = await readAdapterConfig(folder);
+    throw adapter ? adapterAlone(folder, adapter) : noWeights(folder, there);
+  }
+  const { file, index } = named;
+  const opened = await (file === undefined ? openShards(folder, index) : openSingle(join(folder, file)));
   const read = new Set(opened.files.map(({ path }) => basename(path)));
-  const there = await readdir(folder).catch((): string[] => []);
   const unread = there.filter((name) => name.endsWith('.safetensors') && !read.has(name)).sort();
   return { ...opened, unread };
 }
 
 type Opened = Omit<WeightFiles, 'unread'>;
 
-/** The shards that a folder's index names, each once; none where it has no index. */
-export async function shardNames(folder: string): Promise<string[]> {
-  const path = join(folder, indexFile);
-  const index = await readJsonObject(path);
-  return index ? [...new Set(weightMap(path, index).map(([, shard]) => shard))] : [];
+/** The files that hold a folder's weights, also those that are not there yet; none where it is not known which they are. */
+export async function weightFileNames(folder: string): Promise<string[]> {
+  const named = await readdir(folder)
+    .then((names) => namedWeights(folder, names))
+    .catch(() => undefined);
+  if (!named) return [];
+  if (named.file !== undefined) return [named.file];
+  const path = join(folder, named.index);
+  const index = (await readJsonObject(path)) ?? {};
+  return [...new Set(weightMap(path, index).map(([, shard]) => shard))];
 }
 
-async function openSingle(folder: string): Promise<Opened> {
-  const file = await SafetensorsFile.open(join(folder, singleFile), { finite: true });
+async function openSingle(path: string): Promise<Opened> {
+  const file = await SafetensorsFile.open(path, { finite: true });
   return { files: [file], places: new Map(file.tensorNames().map((name) => [name, file])), notes: [] };
 }
 
 /** As transformers does, which reads every tensor of every shard that the index names, whatever it says of the tensor. */
-async function openShards(folder: string): Promise<Opened> {
-  const index = await readJsonObject(join(folder, indexFile));
-  if (!index) throw await noWeights(folder);
-  const listed = weightMap(join(folder, indexFile), index);
+async function openShards(folder: string, indexFile: string): Promise<Opened> {
+  const path = join(folder, indexFile);
+  const index = await readJsonObject(path);
+  if (!index) throw new UserError(`cannot read ${path}: it does not exist`);
+  const listed = weightMap(path, index);
   const shards = new Map<string, SafetensorsFile>();
   for (const [name, shard] of listed) {
     if (shards.has(shard)) continue;
@@ -67,10 +82,10 @@ async function openShards(folder: string): Promise<Opened> {
   }
   const unlisted = [...holders.keys()].filter((name) => !places.has(name) && !misplaced.has(name));
   for (const name of [...misplaced, ...unlisted])
-    places.set(name, shards.get(onlyHolder(folder, name, holders, listed))!);
+    places.set(name, shards.get(onlyHolder({ folder, indexFile }, name, holders, listed))!);
   const notes = [
-    ...noted([...misplaced], 'names another file for', holders),
-    ...noted(unlisted, 'does not list', holders),
+    ...noted([...misplaced], `${indexFile} names another file for`, holders),
+    ...noted(unlisted, `${indexFile} does not list`, holders),
   ];
   return { files: [...shards.values()], places, notes };
 }
@@ -79,14 +94,12 @@ function noted(tensors: readonly string[], how: string, holders: ReadonlyMap<str
   if (!tensors.length) return [];
   const [first] = tensors;
   const count = tensors.length === 1 ? 'a tensor' : `${tensors.length} tensors`;
-  return [
-    `${indexFile} ${how} ${count} of its files, which are read all the same: ${first} is in ${holders.get(first)![0]}`,
-  ];
+  return [`${how} ${count} of its files, which are read all the same: ${first} is in ${holders.get(first)![0]}`];
 }
 
 /** The one shard that holds a tensor of which the index does not say so. */
 function onlyHolder(
-  folder: string,
+  { folder, indexFile }: { readonly folder: string; readonly indexFile: string },
   name: string,
   holders: ReadonlyMap<string, readonly string[]>,
   listed: readonly (readonly [string, string])[],
@@ -122,14 +135,6 @@ function weightMap(path: string, index: JsonObject): [tensor: string, shard: str
       );
     return [name, shard];
   });
-}
-
-async function noWeights(folder: string): Promise<UserError> {
-  const others = (await readdir(folder)).filter((name) => /\.(bin|pt|pth|gguf|safetensors)$/.test(name)).sort();
-  const hint = others.length
-    ? `it holds ${others.slice(0, 3).join(', ')}${others.length > 3 ? ', …' : ''}, but weights are read from these two names only`
-    : 'is the download complete?';
-  return new UserError(`${folder} has neither ${singleFile} nor ${indexFile}`, { hint });
 }
 
 async function exists(path: string): Promise<boolean> {

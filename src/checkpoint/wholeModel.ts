@@ -1,7 +1,6 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { singleFile } from './shards.js';
-import { shardNames } from './weightFiles.js';
+import { weightFileNames } from './weightFiles.js';
 
 /** Files of which a tokenizer needs one. */
 const vocabularies = ['tokenizer.json', 'tokenizer.model', 'vocab.json'];
@@ -13,9 +12,8 @@ export async function isWholeModel(folder: string): Promise<boolean> {
       () => true,
       () => false,
     );
-  const [config, weights, ...vocabulary] = await Promise.all(['config.json', singleFile, ...vocabularies].map(has));
+  const [config, ...vocabulary] = await Promise.all(['config.json', ...vocabularies].map(has));
   if (!config || !vocabulary.includes(true)) return false;
-  if (weights) return true;
-  const shards = await shardNames(folder);
-  return shards.length > 0 && (await Promise.all(shards.map(has))).every(Boolean);
+  const weights = await weightFileNames(folder);
+  return weights.length > 0 && (await Promise.all(weights.map(has))).every(Boolean);
 }

@@ -1,5 +1,5 @@
 import { rowDefaults } from '../text/index.js';
-import { files, int, text } from './options.js';
+import { files, flag, int, text } from './options.js';
 
 /** What every command with a text has. */
 export const textOptions = {
@@ -9,6 +9,7 @@ export const textOptions = {
 
 export const calibrationOptions = {
   samples: int('rows to calibrate on', 1, rowDefaults.samples),
+  spread: flag('take them, and those of the same text to measure on, evenly from the whole text, not its first ones'),
   ...textOptions,
 };
 

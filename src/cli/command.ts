@@ -56,7 +56,7 @@ export function command<O extends Options>(name: string, summary: string, defini
 /** The part of a command's values that decides what `loadModel` loads, and how. */
 export interface LoadValues extends Pick<
   CommonValues,
-  'backend' | 'threads' | 'int4' | 'int8' | 'groupSize' | 'asymmetric' | 'head' | 'int4Exact'
+  'adapter' | 'backend' | 'threads' | 'int4' | 'int8' | 'groupSize' | 'asymmetric' | 'head' | 'int4Exact'
 > {
   readonly dropAttn?: readonly number[];
   readonly dropMlp?: readonly number[];
@@ -65,6 +65,7 @@ export interface LoadValues extends Pick<
 
 /** The options of `loadModel` from a command's values. */
 export const loadOptionsOf = (o: LoadValues): LoadOptions => ({
+  adapter: o.adapter,
   backend: o.backend,
   threads: o.threads,
   v8Flags: true, // changes how this process compiles, which is the program's to decide
@@ -101,7 +102,8 @@ export function refuseRounding(
 }
 
 /** What a job computes with that reads weights as they are stored. */
-export const computeOptionsOf = ({ backend, threads }: LoadValues): ComputeOptions => ({
+export const computeOptionsOf = ({ adapter, backend, threads }: LoadValues): ComputeOptions => ({
+  adapter,
   backend,
   threads,
   v8Flags: true,

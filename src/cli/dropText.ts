@@ -1,4 +1,5 @@
 import type { DropRecord, LossReport } from '../drop/index.js';
+import { calibrationWords } from '../text/index.js';
 import { describeCompensation } from './compensationText.js';
 import { facts, table } from './table.js';
 import { formatBytes, formatCount, formatDifference, formatLayers, formatSaving } from './units.js';
@@ -43,7 +44,7 @@ function describeMethod({ method, metric, search, iterations, compat, seed, cali
     iterative: `${scores} in ${iterations} rounds`,
     greedy: `a greedy search for the least ${search === 'greedy-loss' ? 'loss' : 'KL divergence'}`,
   }[method];
-  return calibration ? `${way}, on ${calibration.samples} rows of ${calibration.length} tokens` : way;
+  return calibration ? `${way}, on ${calibrationWords(calibration)}` : way;
 }
 
 const describeLoss = ({ rows, before, after, difference, standardError }: LossReport): string =>

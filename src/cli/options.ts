@@ -143,6 +143,7 @@ export const overwriteOption = flag('replace a file, or a model folder that hold
 export const commonOptions = {
   backend: choice<BackendName>('what computes', backendNames, 'wasm'),
   threads: int('threads to compute with (default: what the backend makes good use of)', 1),
+  adapter: text('merge this LoRA adapter (as PEFT saves it) into the weights as they are read', 'dir'),
   int4: flag('hold weights in 4 bits, in groups along a row, rounded to nearest'),
   int8: flag('hold weights in 8 bits, in groups of 32 along a row, rounded to nearest'),
   groupSize: int('with --int4, weights that share a scale: 32, 64 or 128', 1, 32),

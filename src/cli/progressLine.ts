@@ -57,9 +57,11 @@ export class ProgressLine {
 
 /** `12 of 256 rows, 1.3 rows/s, 3 min 8 s left` */
 function describe(done: number, total: number, unit: string, seconds: number): string {
-  const amount = unit === 'bytes' ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`;
+  const isKnown = total > 0 || done === 0;
+  const of = unit === 'bytes' ? ` of ${formatBytes(total)}` : ` of ${total}`;
+  const amount = `${unit === 'bytes' ? formatBytes(done) : done}${isKnown ? of : ''}${unit === 'bytes' ? '' : ` ${unit}`}`;
   if (done === 0) return amount;
   const rate = done / seconds;
   const speed = unit === 'bytes' ? `${formatBytes(rate)}/s` : `${formatRate(rate)} ${unit}/s`;
-  return `${amount}, ${speed}, ${formatDuration((total - done) / rate)} left`;
+  return isKnown ? `${amount}, ${speed}, ${formatDuration((total - done) / rate)} left` : `${amount}, ${speed}`;
 }

@@ -1,4 +1,5 @@
 import type { QuantizeResult } from '../jobs/index.js';
+import { calibrationWords } from '../text/index.js';
 import type { ProjectionResult } from '../quant/index.js';
 import { facts, table } from './table.js';
 import { formatBytes, formatLayers, formatSaving } from './units.js';
@@ -8,7 +9,7 @@ export function describeQuantization(result: QuantizeResult): string[] {
   const { method, format, groupSize, symmetric, drop, bitsPerWeight, bytes, losses, out, calibration } = result;
   return [
     ...facts([
-      ['method', calibration ? `${method}, on ${calibration.samples} rows of ${calibration.length} tokens` : method],
+      ['method', calibration ? `${method}, on ${calibrationWords(calibration)}` : method],
       [
         'format',
         `${format}, ${groupSize === -1 ? 'rows' : `groups of ${groupSize}`}, ${symmetric ? 'symmetric' : 'with zero points'}`,

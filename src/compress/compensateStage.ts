@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { workOutRefit } from '../jobs/chain.js';
-import { Model, openModel } from '../models/index.js';
+import { Model } from '../models/index.js';
 import type { RecipeCompensation } from './recipe.js';
-import { calibrationOf, heldOutOf, type Job, type StageState } from './stage.js';
+import { calibrationOf, heldOutOf, openedFor, type Job, type StageState } from './stage.js';
 
 /** Refits what stays of the dropped model, with the whole one as its aim. */
 export async function compensateStage(job: Job, { mode, alpha }: RecipeCompensation): Promise<StageState> {
   const { engine, base, from, place, name } = job;
-  await using dropped = await openModel(from);
-  await using source = await openModel(base);
+  await using dropped = await openedFor(job, from);
+  await using source = await openedFor(job, base);
   using whole = new Model(engine, source.description, source.source);
   const [before, after] = [job.done[0].loss, job.done.at(-1)!.loss];
   await using refit = await workOutRefit({

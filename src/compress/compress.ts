@@ -42,12 +42,12 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
   const files = recipe.calibration?.files ?? [];
   const work = `${resolve(o.out)}.compress`;
   await using _claim = await claimOutputs({
-    reads: [folder, o.recipeFile, ...files],
+    reads: [folder, o.adapter, o.recipeFile, ...files],
     writes: [{ path: o.out, kind: 'folder', overwrite: o.overwrite ?? false, beside: [work] }],
   });
   using computing = await engineFor(o);
   const { engine } = computing;
-  await using source = await openModel(folder);
+  await using source = await openModel(folder, o);
   source.notes.forEach((note) => o.onNote?.(note));
   using model = new Model(engine, source.description, source.source);
   if (recipe.quantize) checkShapes(source, model, recipe.quantize, 'leave quantize.head out of the recipe');
@@ -60,7 +60,22 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
   for (const note of rows?.notes ?? []) onNote?.(note);
   const memory = { bytes: maxMemory, rowLength: rows?.length ?? 1 };
   const { name } = inputs.model;
-  const around = { engine, base: folder, name, rows, files, versions, memory, onProgress, onNote, signal };
+  const { spread } = rows ?? {};
+  const { adapter } = o;
+  const around = {
+    engine,
+    base: folder,
+    adapter,
+    name,
+    rows,
+    files,
+    spread,
+    versions,
+    memory,
+    onProgress,
+    onNote,
+    signal,
+  };
   const all = { model, rows: { calibration: rows?.calibration ?? [], heldOut: rows?.heldOut ?? [] } };
   const fingerprint = await fingerprintOf({ ...all, settings: { name, files }, version: versions['llm-drop'] });
   const pipeline = new Pipeline(around, new StagePlace(work, JSON.stringify(fingerprint), 'inputs'));

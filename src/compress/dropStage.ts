@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { mergeDrops, type DropMethod } from '../drop/index.js';
 import { workOutDrop } from '../jobs/chain.js';
-import { Model, checkedIndices, openModel, type Drops } from '../models/index.js';
+import { Model, checkedIndices, type Drops } from '../models/index.js';
 import { isLists } from './recipe.js';
-import type { Job, StageState } from './stage.js';
+import { openedFor, type Job, type StageState } from './stage.js';
 
 /** Chooses by any method of `drop`, and writes the model without what was chosen. */
 export async function dropStage(job: Job, drop: DropMethod | Drops): Promise<StageState> {
   const { engine, from, place, name } = job;
-  await using source = await openModel(from);
+  await using source = await openedFor(job, from);
   using model = new Model(engine, source.description, source.source);
   await using dropped = await workOutDrop({
     ...job,

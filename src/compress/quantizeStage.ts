@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { workOutQuantized } from '../jobs/chain.js';
-import { Model, modelSize, openModel } from '../models/index.js';
+import { Model, modelSize } from '../models/index.js';
 import type { RecipeQuantization } from './recipe.js';
-import { calibrationOf, heldOutOf, type Job, type StageState } from './stage.js';
+import { calibrationOf, heldOutOf, openedFor, type Job, type StageState } from './stage.js';
 
 /** Rounds the projections that are left to 4 bits. */
 export async function quantizeStage(job: Job, settings: RecipeQuantization): Promise<StageState> {
   const { engine, from, place, name } = job;
-  await using source = await openModel(from);
+  await using source = await openedFor(job, from);
   using model = new Model(engine, source.description, source.source);
   const { drops } = model;
   const before = job.done.at(-1)!.loss;

@@ -27,6 +27,8 @@ export interface RecipeText {
   /** Rows to calibrate on, and tokens a row. */
   readonly samples: number;
   readonly length: number;
+  /** Whether they are taken evenly from the whole text. */
+  readonly spread: boolean;
   /** The text's field in .jsonl files. */
   readonly field: string;
   /** Rows to measure on. */
@@ -156,6 +158,7 @@ const recipe = object<Recipe>({
       files: list(text, 1),
       samples: fallback(whole(1), rowDefaults.samples),
       length: fallback(whole(2), rowDefaults.length),
+      spread: fallback(flag, false),
       field: fallback(text, 'text'),
       heldOut: fallback(whole(1), rowDefaults.heldOut),
     }),

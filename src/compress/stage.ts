@@ -9,7 +9,7 @@ import type { HeldOutText, SplitRows } from '../text/index.js';
 import { UserError, type Engine } from '../engine/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import type { ExportResult } from '../export/index.js';
-import type { Drops, MemoryLimit, ModelSize } from '../models/index.js';
+import { openModel, type Drops, type MemoryLimit, type ModelSize, type OpenedModel } from '../models/index.js';
 
 /** What all stages work with. */
 export interface Surroundings extends JobOptions {
@@ -17,9 +17,12 @@ export interface Surroundings extends JobOptions {
   /** The whole model's folder, and what it is called. */
   readonly base: string;
   readonly name: string;
+  /** Of an adapter that is merged into the whole model. */
+  readonly adapter?: string;
   readonly rows: SplitRows | undefined;
-  /** The calibration files, as they were named. */
+  /** The calibration files, as they were named, and whether rows are from all over them. */
   readonly files: readonly string[];
+  readonly spread?: boolean;
   readonly versions: Versions;
   readonly memory: MemoryLimit;
 }
@@ -96,6 +99,10 @@ export class StagePlace implements Resume {
     return state;
   }
 }
+
+/** The model that a stage starts from, or the whole one, into which alone an adapter is merged. */
+export const openedFor = ({ base, adapter }: Surroundings, folder: string): Promise<OpenedModel & AsyncDisposable> =>
+  openModel(folder, folder === base ? { adapter } : {});
 
 /** What losses are measured on. */
 export const heldOutOf = ({ rows }: Surroundings): HeldOutText[] =>

@@ -1,11 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { lossesOf } from '../jobs/chain.js';
-import { Model, modelSize, openModel } from '../models/index.js';
-import { heldOutOf, type Job, type StageState } from './stage.js';
+import { Model, modelSize } from '../models/index.js';
+import { heldOutOf, openedFor, type Job, type StageState } from './stage.js';
 
 /** Measures the model that all others are held against. */
 export async function measureWhole(job: Job): Promise<StageState> {
-  await using opened = await openModel(job.from);
+  await using opened = await openedFor(job, job.from);
   const { source, description } = opened;
   using model = new Model(job.engine, description, source);
   const { drops } = model;

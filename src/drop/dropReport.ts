@@ -10,6 +10,8 @@ export interface DropReport {
   readonly before: ModelSize;
   readonly after: ModelSize;
   readonly loss?: LossReport;
+  /** What was merged into the weights before, in a sentence. */
+  readonly merged?: string;
 }
 
 export interface LossReport {
@@ -22,7 +24,7 @@ export interface LossReport {
 }
 
 export function dropReport(opened: OpenedModel, drops: Drops, loss?: LossReport): DropReport {
-  const { source: checkpoint, config, description } = opened;
+  const { source: checkpoint, config, description, merged } = opened;
   const layers = Array.from({ length: config.numHiddenLayers }, (_, i) => i);
   const earlier = recordedDrops(config);
   return {
@@ -34,6 +36,7 @@ export function dropReport(opened: OpenedModel, drops: Drops, loss?: LossReport)
     before: modelSize(checkpoint, description, earlier),
     after: modelSize(checkpoint, description, drops),
     loss,
+    ...(merged !== undefined && { merged }),
   };
 }
 

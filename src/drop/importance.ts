@@ -11,6 +11,8 @@ export interface Importance {
   readonly samples: number;
   readonly length: number;
   readonly tokens: number;
+  /** Whether the rows are from all over the text; absent: they are its first ones. */
+  readonly spread?: true;
   readonly similarity: {
     /** cos(x, x + attention(norm(x))). */
     readonly attention: Scores;

@@ -8,7 +8,7 @@ import { sumsLength, type ScoreSums } from './scoreSums.js';
 const similarities = ['attention', 'mlp', 'block', 'attentionBare', 'mlpBare'] as const;
 
 /** What is read of scores; the rest of their record is for people. */
-const scoreKeys = ['metric', 'samples', 'length', 'tokens', 'similarity', 'blockConsecutive', 'drawnFrom'];
+const scoreKeys = ['metric', 'samples', 'length', 'tokens', 'similarity', 'blockConsecutive', 'drawnFrom', 'spread'];
 const shardKeys = ['shard', 'fingerprint', 'sums'];
 
 /** Fails where a key that is not there has one in its place that looks like it. */
@@ -62,6 +62,7 @@ export function parseImportance(value: unknown, layers: number, where: string): 
     samples: count('samples'),
     length: count('length'),
     tokens: count('tokens'),
+    ...(all.spread === true && { spread: true }),
     similarity: Object.fromEntries(
       similarities.map((name) => [name, scores(similarity[name], `similarity.${name}`)]),
     ) as unknown as Importance['similarity'],

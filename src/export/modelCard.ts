@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { modelName, readJsonObject } from '../checkpoint/index.js';
 import { dropRecordFile, parseImportance, type DropReport, type Importance } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
+import { quantizeRecordFile } from '../quant/index.js';
 import type { Drops, OpenedModel } from '../models/index.js';
 import type { Proof } from './proof.js';
 
@@ -10,6 +11,8 @@ import type { Proof } from './proof.js';
 export interface Evidence {
   readonly importance?: Importance;
   readonly report?: Partial<Pick<DropReport, 'loss' | 'before' | 'after'>>;
+  /** What was merged into the weights when the folder was made, in a sentence. */
+  readonly merged?: string;
 }
 
 /** Where `score --out` and `drop --json` results are looked for, in the model's folder. */
@@ -19,7 +22,10 @@ export async function findEvidence({ source, config }: OpenedModel, given: Evide
   const read = (name: string): ReturnType<typeof readJsonObject> => readJsonObject(join(source.folder, name));
   const importance = given.importance ? undefined : await read(importanceFile);
   const report = given.report ? undefined : await read(dropRecordFile);
+  const quantized = await read(quantizeRecordFile);
+  const [merged] = [report?.merged, quantized?.merged].filter((told) => typeof told === 'string');
   return {
+    merged,
     importance:
       given.importance ??
       (importance && parseImportance(importance, config.numHiddenLayers, join(source.folder, importanceFile))),
@@ -75,6 +81,7 @@ export async function modelCard(opened: OpenedModel, facts: CardFacts, evidence:
     '',
     `Made with [llm-drop](https://www.npmjs.com/package/llm-drop) from \`${base}\` (${config.modelType}, ${config.numHiddenLayers} layers). ${savings(drops, config.numHiddenLayers)}`,
     '',
+    ...mergedSection(opened, evidence),
     '## What was dropped',
     '',
     '| | layers of the original |',
@@ -115,6 +122,12 @@ async function baseModel({ source }: OpenedModel): Promise<string> {
     /^base_model:\s*["']?([^\s"'[\]]+)["']?\s*$/m.exec(/^---\n([\s\S]*?)\n---/.exec(card)?.[1] ?? '') ?? [];
   const { _name_or_path: path } = source.config;
   return told ?? (typeof path === 'string' && path ? path : modelName(source.folder));
+}
+
+/** What was merged into the weights now, or when what is exported was made. */
+function mergedSection({ merged: now }: OpenedModel, { merged: before }: Evidence): string[] {
+  const all = [before, now].filter((sentence) => sentence !== undefined);
+  return all.length ? ['## What was merged', '', ...all.map((sentence) => `- ${sentence}`), ''] : [];
 }
 
 const nameOf = (base: string): string => basename(base);
@@ -171,13 +184,13 @@ function methodWords({ to, zero, architecture }: CardFacts, layers: number): str
 
 function scoreSection({ importance }: Evidence, drops: Drops): string[] {
   if (!importance) return [];
-  const { similarity, samples, length, tokens, metric } = importance;
+  const { similarity, samples, length, tokens, metric, spread } = importance;
   const cell = (score: number | null | undefined, dropped: boolean): string =>
     typeof score !== 'number' ? '' : dropped ? `**${score.toFixed(4)}**` : score.toFixed(4);
   return [
     '## Scores',
     '',
-    `Similarity (${metric}) of what enters and what leaves each module, over ${samples} calibration rows of ${length} tokens (${tokens} in all); the higher, the more redundant. Dropped ones are bold.`,
+    `Similarity (${metric}) of what enters and what leaves each module, over ${samples} calibration rows of ${length} tokens${spread ? ' from all over the text' : ''} (${tokens} in all); the higher, the more redundant. Dropped ones are bold.`,
     '',
     '| layer | attention | MLP | block |',
     '|--:|--:|--:|--:|',
@@ -233,7 +246,7 @@ function reproduction(base: string, { to, type, zero, drops, out }: CardFacts, {
   return [
     ...(importance
       ? [
-          `llm-drop score ${base} --calibration TEXT --samples ${importance.samples} --length ${importance.length} --out importance.json`,
+          `llm-drop score ${base} --calibration TEXT --samples ${importance.samples}${importance.spread ? ' --spread' : ''} --length ${importance.length} --out importance.json`,
         ]
       : []),
     ...(lists.length ? [`llm-drop drop ${base} ${lists.join(' ')} --out dropped`] : []),

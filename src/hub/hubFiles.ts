@@ -1,5 +1,5 @@
 import { UserError, shownNames } from '../engine/index.js';
-import { indexFile, isSideFile, singleFile } from '../checkpoint/index.js';
+import { indexFile, isSideFile, namedWeights, singleFile } from '../checkpoint/index.js';
 
 /** A file of a repository. */
 export interface HubFile {
@@ -15,8 +15,11 @@ export interface HubFile {
  * as one file or as the index of several. UserError where it has no weights that can be read.
  */
 export function modelFiles(files: readonly HubFile[], repository: string): HubFile[] {
-  const named = (wanted: string): HubFile | undefined => files.find(({ path }) => path === wanted);
-  const weights = named(singleFile) ?? named(indexFile);
+  const named = namedWeights(
+    repository,
+    files.map(({ path }) => path).filter((path) => !path.includes('/')),
+  );
+  const weights = named && files.find(({ path }) => path === (named.file ?? named.index));
   if (!weights) throw noWeights(files, repository);
   return [...files.filter(({ path }) => path === 'config.json' || isSideFile(path)), weights];
 }

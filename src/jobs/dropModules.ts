@@ -6,6 +6,7 @@ import {
   type Importance,
   type MethodRequest,
 } from '../drop/index.js';
+import { UserError } from '../engine/index.js';
 import { splitRows } from '../text/index.js';
 import {
   checkedIndices,
@@ -65,7 +66,7 @@ export async function dropModules(folder: string, o: DropModulesOptions): Promis
   const method = checkedDrop(o);
   const { importance, calibration = [] } = o;
   const scores = typeof importance === 'string' ? importance : undefined;
-  await using _claim = await claimModelFolder(o, [folder, scores, ...calibration]);
+  await using _claim = await claimModelFolder(o, [folder, o.adapter, scores, ...calibration]);
   return await (o.calibration ? dropMeasured(folder, method, calibration, o) : dropUnmeasured(folder, method, o));
 }
 
@@ -79,6 +80,10 @@ async function dropMeasured(
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined });
   const { model } = loaded;
   const scores = await givenScores(o, model);
+  if (o.spread && scores?.seen?.spread === false)
+    throw new UserError('`importance` holds scores of the first rows of a text, so `spread` does not go with it', {
+      hint: 'score with `spread`, too',
+    });
   const rows = await rowsOfText(loaded.tokenizer, model.config, { ...o, ...scores?.seen }, (tokenizer, options) =>
     splitRows(tokenizer, files, options),
   );
@@ -94,7 +99,7 @@ async function dropUnmeasured(
   method: DropMethod | undefined,
   o: DropModulesOptions,
 ): Promise<DropResult> {
-  await using source = await openModel(folder);
+  await using source = await openModel(folder, o);
   source.notes.forEach((note) => o.onNote?.(note));
   const scores = await givenScores(o, source);
   const named = method ? undefined : namedModules(source, o);

@@ -11,6 +11,7 @@ export interface DropRequest extends Partial<MethodRequest> {
   readonly compensate?: CompensationMode;
   readonly alpha?: number;
   readonly configOnly?: boolean;
+  readonly adapter?: string;
   readonly quantize?: Quantize;
 }
 
@@ -18,6 +19,8 @@ export interface DropRequest extends Partial<MethodRequest> {
 export function checkedDrop(o: DropRequest): DropMethod | undefined {
   const method = checkedChoice(o);
   checkCompensation(o);
+  if (o.configOnly && o.adapter !== undefined)
+    throw new UserError('`adapter` is merged into weights, of which `configOnly` writes none');
   return method;
 }
 

@@ -12,7 +12,7 @@ import {
   type DropRecord,
   type Importance,
 } from '../drop/index.js';
-import type { SplitRows } from '../text/index.js';
+import { calibrationRecord, type SplitRows } from '../text/index.js';
 import { evaluateLoss, type LossResult } from '../evaluate/index.js';
 import { fitsMemory, recordedDrops, type Drops, type Model, type OpenedModel } from '../models/index.js';
 import { chooseModules, type ChooseModulesOptions } from './chooseModules.js';
@@ -60,7 +60,7 @@ export async function workOutDrop(task: DropTask): Promise<ModelToWrite<DropReco
     model: task.name,
     ...dropReport(source, drops, before && loss ? lossReport(before, loss) : undefined),
     ...methodRecord(method, importance?.metric),
-    calibration: looked ? { files, samples: rows.calibration.length, length: rows.length } : null,
+    calibration: looked ? calibrationRecord(files, rows.calibration, rows.spread) : null,
     compensation: refit?.record,
     importance: why.importance,
     rounds: why.rounds,
@@ -118,7 +118,7 @@ async function refitOf(
   const measured = before && after ? [{ whole: before, dropped: after }] : [];
   return refitDropped({
     ...{ whole: model, stored: model.parameters, differ: false, drops },
-    ...{ rows: rows.calibration, files, ...refit },
+    ...{ rows: rows.calibration, files, spread: rows.spread, ...refit },
     ...{ memory, resume, onProgress, onNote, signal },
     texts: measured.map(() => ({ name: 'held out', rows: rows.heldOut })),
     losses: measured,

@@ -7,7 +7,7 @@ import { loadTextModel } from './textModel.js';
 import { rowsOfText, type RowOptions } from './textRows.js';
 
 export interface EvaluateModelOptions
-  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory'>, Omit<RowOptions, 'samples'> {
+  extends JobOptions, Omit<LoadOptions, 'onProgress' | 'memory'>, Omit<RowOptions, 'samples' | 'spread'> {
   /** Texts to measure on, of which one row is taken in turn. */
   readonly texts: readonly string[];
   /** Where the beginning-of-text token goes, for a loss that compares with another tool's. Documents that stand `alone` count the same each. @defaultValue nowhere */

@@ -8,7 +8,7 @@ import {
   type ExportOptions,
   type ExportResult,
 } from '../export/index.js';
-import { openModel } from '../models/index.js';
+import { openModel, type AdapterOptions } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 import { readJson } from './jsonFiles.js';
 import { scoresOf } from './scoresOf.js';
@@ -16,7 +16,7 @@ import { llmDropVersion } from './version.js';
 
 /** What to write is said as for `exportModel`. */
 export interface ExportCheckpointOptions
-  extends JobOptions, Omit<ExportOptions, 'onProgress' | 'drops' | 'importance' | 'report'> {
+  extends JobOptions, AdapterOptions, Omit<ExportOptions, 'onProgress' | 'drops' | 'importance' | 'report'> {
   /** For the model card: scores of `scoreModel`, or a file of them. @defaultValue `importance.json` in the folder */
   readonly importance?: string | Importance;
   /** For the model card: the result of `dropModules`, or a file of it. @defaultValue `drop_report.json` in the folder */
@@ -37,10 +37,10 @@ export interface ExportRecord extends ExportResult {
  */
 export async function exportCheckpoint(folder: string, o: ExportCheckpointOptions): Promise<ExportRecord> {
   const [scores, drop] = [o.importance, o.report].map((given) => (typeof given === 'string' ? given : undefined));
-  await using _claim = await claimOutputs({ reads: [folder, scores, drop], writes: exportOutputs(o) });
-  await using opened = await openModel(folder);
+  await using _claim = await claimOutputs({ reads: [folder, o.adapter, scores, drop], writes: exportOutputs(o) });
+  await using opened = await openModel(folder, o);
   opened.notes.forEach((note) => o.onNote?.(note));
-  const { importance, report, onProgress: _told, onNote: _noted, signal: _stop, ...options } = o;
+  const { adapter: _merged, importance, report, onProgress: _told, onNote: _noted, signal: _stop, ...options } = o;
   const layers = opened.config.numHiddenLayers;
   const result = await exportModel(opened, {
     ...options,

@@ -14,14 +14,14 @@ import {
   type Engine,
   type EngineOptions,
 } from '../engine/index.js';
-import { memoryOption, seedOption } from '../models/index.js';
+import { memoryOption, seedOption, type AdapterOptions } from '../models/index.js';
 import { dampingOption, quantizeOptions } from '../quant/index.js';
 
 /** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */
 export interface JobProgress {
   /** What is being done: `loading`, `scoring`, `writing`. */
   readonly stage: string;
-  /** Both are 0 as a stage begins and its extent is not known yet; it ends when they are equal. */
+  /** `total` is 0 while the stage's extent is not known, `done` too as it begins; it ends when they are equal. */
   readonly done: number;
   readonly total: number;
   readonly unit: string;
@@ -38,7 +38,7 @@ export interface JobOptions {
 }
 
 /** What a job computes with. */
-export interface ComputeOptions extends EngineOptions {
+export interface ComputeOptions extends EngineOptions, AdapterOptions {
   /** An engine that is there already, and stays. @defaultValue a new one of `backend` with the options beside */
   readonly engine?: Engine;
   /** @defaultValue 'wasm' */
@@ -56,12 +56,14 @@ const jobOptions = {
   resume: flag,
   state: text,
   base: text,
+  adapter: text,
   calibration: list(text),
   texts: list(text),
   field: text,
   samples: whole(1),
   length: whole(2),
   heldOut: whole(0),
+  spread: flag,
   skipRows: whole(0),
   seed: seedOption,
   maxMemory: memoryOption,

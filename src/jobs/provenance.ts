@@ -13,9 +13,15 @@ export interface Provenance {
   readonly tier: string;
   readonly modelType: string;
   readonly layers: number;
+  /** What was merged into the weights, in a sentence. */
+  readonly merged?: string;
 }
 
-export function provenance({ engine, config }: Pick<Model, 'engine' | 'config'>): Provenance {
+export function provenance({
+  engine,
+  config,
+  merged,
+}: Pick<Model, 'engine' | 'config'> & Pick<Provenance, 'merged'>): Provenance {
   const { name, abilities } = engine.backend;
   return {
     version: llmDropVersion(),
@@ -24,6 +30,7 @@ export function provenance({ engine, config }: Pick<Model, 'engine' | 'config'>)
     tier: abilities.tier,
     modelType: config.modelType,
     layers: config.numHiddenLayers,
+    ...(merged !== undefined && { merged }),
   };
 }
 

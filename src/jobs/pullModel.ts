@@ -1,6 +1,6 @@
 import { stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileError, indexFile, lockPlace, makeFolders, shardNames } from '../checkpoint/index.js';
+import { fileError, lockPlace, makeFolders, weightFileNames } from '../checkpoint/index.js';
 import { UserError, checkOptions, list, shownNames, text } from '../engine/index.js';
 import {
   CachedRepository,
@@ -68,8 +68,8 @@ export async function pullModel(model: string, o: PullOptions = {}): Promise<Pul
     const pull = new Pull(hub, cached, commit, o);
     await pull.fetch(files);
     const folder = cached.snapshot(commit);
-    if (!include && files.some(({ path }) => path === indexFile)) {
-      const shards = await shardsOf(listed, folder, repository);
+    if (!include) {
+      const shards = (await weightsOf(listed, folder, repository)).filter((file) => !files.includes(file));
       await pull.fetch(shards);
       files.push(...shards);
     }
@@ -112,12 +112,13 @@ async function lockedRepository({ lock }: CachedRepository, repository: string):
   return lockPlace(lock, repository);
 }
 
-async function shardsOf(listed: readonly HubFile[], folder: string, repository: string): Promise<HubFile[]> {
-  const names = await shardNames(folder);
-  const shards = listed.filter(({ path }) => names.includes(path));
-  const missing = names.filter((name) => !shards.some(({ path }) => path === name));
-  if (missing.length) throw new UserError(`${repository} lacks ${shownNames(missing)}, which its ${indexFile} names`);
-  return shards;
+/** The file of weights, or the shards that the index in the folder names. */
+async function weightsOf(listed: readonly HubFile[], folder: string, repository: string): Promise<HubFile[]> {
+  const names = await weightFileNames(folder);
+  const weights = listed.filter(({ path }) => names.includes(path));
+  const missing = names.filter((name) => !weights.some(({ path }) => path === name));
+  if (missing.length) throw new UserError(`${repository} lacks ${shownNames(missing)}, which its index names`);
+  return weights;
 }
 
 /** Files of one commit on their way into the cache. */

@@ -57,19 +57,19 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   const settings = settingsOf(o);
   checkSettings(settings, o);
   const { out, onProgress, onNote, signal } = o;
-  await using _claim = await claimModelFolder(o, [folder, ...(o.calibration ?? []), ...(o.texts ?? [])]);
-  await using source = await openModel(folder);
+  await using _claim = await claimModelFolder(o, [folder, o.adapter, ...(o.calibration ?? []), ...(o.texts ?? [])]);
+  await using source = await openModel(folder, o);
   source.notes.forEach((note) => onNote?.(note));
   using computing = await engineFor(o);
   const { engine } = computing;
   using model = new Model(engine, source.description, source.source);
   checkShapes(source, model, settings);
-  const { calibration, texts, notes } = await rowsOf(source.source, model, o);
+  const { calibration, texts, spread, notes } = await rowsOf(source.source, model, o);
   const before = await lossesOf(model, source.source, model.drops, texts, o);
   const record = await writtenModel(o, (resume) =>
     workOutQuantized({
       ...{ source, model, settings, name: folder },
-      ...{ rows: settings.method === 'rtn' ? [] : calibration, files: o.calibration ?? [], texts, before },
+      ...{ rows: settings.method === 'rtn' ? [] : calibration, files: o.calibration ?? [], spread, texts, before },
       ...{ resume, continues: 'continuing', onProgress, onNote, signal },
     }),
   );
@@ -97,6 +97,7 @@ function checkSettings({ method, clip }: QuantizeSettings, { calibration }: Quan
 interface Rows {
   readonly calibration: readonly Int32Array[];
   readonly texts: readonly HeldOutText[];
+  readonly spread?: boolean;
   readonly notes: readonly string[];
 }
 
@@ -108,7 +109,8 @@ async function rowsOf(source: ModelSource, model: Model, o: QuantizeCheckpointOp
   const found = await rowsOfText(await source.tokenizer(), model.config, o, (tokenizer, options) =>
     sweepRows(tokenizer, given, { ...options, texts }),
   );
-  const rows = { calibration: found.calibration, texts: found.heldOut, notes: found.notes };
+  const { calibration, heldOut, spread } = found;
+  const rows = { calibration, texts: heldOut, spread, notes: found.notes };
   if (fitsMemory(model, { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: found.length })) return rows;
   const notes = [...found.notes, 'no loss is measured: the weights do not fit in memory at once'];
   return { ...rows, texts: [], notes };

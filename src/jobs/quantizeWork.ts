@@ -1,5 +1,5 @@
 import { fingerprintOf } from '../progress/index.js';
-import type { HeldOutText } from '../text/index.js';
+import { calibrationRecord, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import type { MemoryLimit, Model, OpenedModel } from '../models/index.js';
 import {
@@ -36,9 +36,10 @@ export interface QuantizeTask extends JobOptions {
   /** As records name the model. */
   readonly name: string;
   readonly settings: QuantizeSettings;
-  /** What a method calibrates on, and the files that it came from. */
+  /** What a method calibrates on, the files that it came from, and whether from all over them. */
   readonly rows: readonly Int32Array[];
   readonly files: readonly string[];
+  readonly spread?: boolean;
   /** What the result is measured on, and there what the model loses, where that is known. */
   readonly texts: readonly HeldOutText[];
   readonly before: readonly LossResult[];
@@ -65,12 +66,13 @@ export async function workOutQuantized(task: QuantizeTask): Promise<ModelToWrite
       method,
       format,
       ...groups,
-      calibration: rows.length ? { files, samples: rows.length, length: rows[0].length } : null,
+      calibration: rows.length ? calibrationRecord(files, rows, task.spread) : null,
       drop: drops,
       ...quantizedSize(source.source, source.description, drops, quantized.replaced, groups),
       losses: after.length ? before.map((loss, i) => quantizeLoss(texts[i].name, loss, after[i])) : [],
       projections: quantized.results,
       warnings: quantized.warnings,
+      ...(source.merged !== undefined && { merged: source.merged }),
       versions: versionsOf(model.engine),
     };
     return {

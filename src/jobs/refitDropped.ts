@@ -7,7 +7,7 @@ import {
   type CompensationRecord,
   type CompensationState,
 } from '../drop/index.js';
-import type { HeldOutText } from '../text/index.js';
+import { calibrationRecord, type HeldOutText } from '../text/index.js';
 import type { WeightSource } from '../engine/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import { Model, type Drops, type MemoryLimit, type Parameters } from '../models/index.js';
@@ -25,9 +25,10 @@ export interface RefitTask extends JobOptions {
   /** Whether these may differ from the whole one's, so that both models are to run from the start. */
   readonly differ: boolean;
   readonly drops: Drops;
-  /** What is fitted on, and the files that it came from. */
+  /** What is fitted on, the files that it came from, and whether from all over them. */
   readonly rows: readonly Int32Array[];
   readonly files: readonly string[];
+  readonly spread?: boolean;
   readonly mode: CompensationMode;
   readonly alpha: number;
   readonly memory?: MemoryLimit;
@@ -48,7 +49,7 @@ export interface RefitModel extends AsyncDisposable {
 
 /** Refits from where an interrupted run left off, and measures what came of it. */
 export async function refitDropped(task: RefitTask): Promise<RefitModel> {
-  const { whole, stored, drops, rows, files, mode, alpha, texts } = task;
+  const { whole, stored, drops, rows, files, spread, mode, alpha, texts } = task;
   const compensation = await fit(task);
   try {
     const { refits, leftAlone, weights } = compensation;
@@ -56,7 +57,7 @@ export async function refitDropped(task: RefitTask): Promise<RefitModel> {
     const record: CompensationRecord = {
       mode,
       alpha,
-      calibration: { files, samples: rows.length, length: rows[0].length },
+      calibration: calibrationRecord(files, rows, spread),
       refits,
       leftAlone,
       losses: losses.length

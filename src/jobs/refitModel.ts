@@ -14,7 +14,7 @@ export interface RefitModelOptions extends JobOptions, ComputeOptions, RowOption
   readonly out: string;
   /** Replace a model folder that is already there, and holds nothing else. @defaultValue false */
   readonly overwrite?: boolean;
-  /** The whole model's folder. @defaultValue its weights are looked for in the dropped one's */
+  /** The whole model's folder, into which an `adapter` is merged. @defaultValue its weights are looked for in the dropped one's */
   readonly base?: string;
   /** Which output projections are refit. @defaultValue 'all' */
   readonly mode?: CompensationMode;
@@ -44,17 +44,17 @@ export type RefitResult = RefitRecord & {
 export async function refitModel(folder: string, o: RefitModelOptions): Promise<RefitResult> {
   checkJob(o);
   const { out, mode = 'all', alpha = 1, calibration: files, onProgress, onNote, signal } = o;
-  await using _claim = await claimModelFolder(o, [folder, o.base, ...files, ...(o.texts ?? [])]);
-  await using dropped = await openModel(folder);
+  await using _claim = await claimModelFolder(o, [folder, o.base, o.adapter, ...files, ...(o.texts ?? [])]);
+  await using dropped = await openModel(folder, o.base === undefined ? o : {});
   dropped.notes.forEach((note) => onNote?.(note));
-  await using other = o.base === undefined ? undefined : await openModel(o.base);
+  await using other = o.base === undefined ? undefined : await openModel(o.base, o);
   const base = other ?? dropped;
   const pair: RefitPair = { dropped, base, folder, baseFolder: o.base };
   checkPair(pair);
   // Nothing is dropped of the whole model that lies in the same folder.
   const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
   const description = { ...base.description, config };
-  const { calibration, heldOut, length, notes } = await rowsOfText(
+  const { calibration, heldOut, length, spread, notes } = await rowsOfText(
     await dropped.source.tokenizer(),
     config,
     o,
@@ -69,7 +69,7 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   const record = await writtenModel(o, (resume) =>
     workOutRefit({
       ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
-      ...{ rows: calibration, files, texts, losses, mode, alpha },
+      ...{ rows: calibration, files, spread, texts, losses, mode, alpha },
       ...{ memory, resume, onProgress, onNote, signal },
     }),
   );

@@ -48,7 +48,7 @@ export interface ScoreRecord extends Importance, Provenance, Partial<ShardRecord
   readonly model: string;
   readonly calibration: readonly string[];
   readonly seed: number | null;
-  /** The text's first rows that were drawn from: what lies behind is held out. */
+  /** The text's first rows that were drawn from, or those spread over it: what lies elsewhere is held out. */
   readonly drawnFrom: number;
   /** What the model had dropped before. */
   readonly drop: Drops;
@@ -63,7 +63,10 @@ export async function scoreModel(folder: string, options: ScoreModelOptions = {}
   checkJob(options);
   const o = { ...options, metric: options.metric ?? 'cosine', maxMemory: options.maxMemory ?? defaultMaxMemory() };
   checkText(o);
-  await using _claim = await claimOutputs({ reads: [folder, ...(o.calibration ?? [])], writes: outputsOf(o) });
+  await using _claim = await claimOutputs({
+    reads: [folder, o.adapter, ...(o.calibration ?? [])],
+    writes: outputsOf(o),
+  });
   const { length = rowDefaults.length, calibration } = o;
   await using loaded = await loadTextModel(folder, { ...o, memory: { bytes: o.maxMemory, rowLength: length } });
   const { model } = loaded;
@@ -74,6 +77,7 @@ export async function scoreModel(folder: string, options: ScoreModelOptions = {}
     calibration: calibration ?? [],
     seed: o.seed ?? null,
     drawnFrom: scored.drawnFrom,
+    ...(o.spread && { spread: true }),
     drop: recordedDrops(model.config),
     ...provenance(model),
     ...scored.record,
@@ -115,11 +119,13 @@ const scoreWeights = async (model: LoadedModel): Promise<Scored> => ({
   drawnFrom: 0,
 });
 
-function checkText({ metric, calibration, shard, out }: ScoreModelOptions): void {
+function checkText({ metric, calibration, spread, shard, out }: ScoreModelOptions): void {
   if (metric === 'gate-norm' && calibration)
     throw new UserError('`metric` gate-norm scores weights alone, so `calibration` does not go with it');
   if (metric !== 'gate-norm' && !calibration)
     throw new UserError('score needs `calibration` <file>', { hint: 'llm-drop score --help shows examples' });
+  if (metric === 'gate-norm' && spread)
+    throw new UserError('`metric` gate-norm scores weights alone, so `spread` does not go with it');
   if (shard && out === undefined)
     throw new UserError('`shard` needs `out`: its scores are for llm-drop merge', {
       hint: 'llm-drop score --help shows examples',

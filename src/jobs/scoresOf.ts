@@ -4,7 +4,7 @@ import { readJson } from './jsonFiles.js';
 /** Scores that were made before, and the rows of the text that they have seen. */
 export interface GivenScores {
   readonly importance: Importance;
-  readonly seen?: { readonly samples: number; readonly length: number };
+  readonly seen?: { readonly samples: number; readonly length: number; readonly spread: boolean };
 }
 
 /** Scores as `scoreModel` gives them, or a file of them, for a model of so many layers. */
@@ -14,5 +14,5 @@ export async function scoresOf(given: string | Importance, layers: number): Prom
   if (importance.samples === 0) return { importance };
   const { drawnFrom } = document as { drawnFrom?: unknown };
   const samples = Number.isInteger(drawnFrom) ? Math.max(importance.samples, drawnFrom as number) : importance.samples;
-  return { importance, seen: { samples, length: importance.length } };
+  return { importance, seen: { samples, length: importance.length, spread: importance.spread === true } };
 }

@@ -10,18 +10,23 @@ export interface SweepChoice {
 }
 
 /** null where nothing that was measured fits. */
-export function chooseWithin(result: SweepResult, budgets: readonly Budget[], model: string): SweepChoice | null {
+export function chooseWithin(
+  result: SweepResult,
+  budgets: readonly Budget[],
+  model: string,
+  adapter = '',
+): SweepChoice | null {
   const point = withinBudget(result.points, result.whole, budgets);
   if (!point) return null;
   const budget = budgets.map(({ text }) => text).join(',');
-  return { budget, point, command: dropCommand(model, point) };
+  return { budget, point, command: dropCommand(model, adapter, point) };
 }
 
 /** The command line of llm-drop that writes a point's model. */
-function dropCommand(model: string, { target, count, drops }: SweepPoint): string {
+function dropCommand(model: string, adapter: string, { target, count, drops }: SweepPoint): string {
   const out = `${basename(modelName(model))}-${target}-${count}`;
   const [attention, mlp] = [drops.attention.join(','), drops.mlp.join(',')];
-  return `llm-drop drop ${quoted(model)}${attention && ` --drop-attn ${attention}`}${mlp && ` --drop-mlp ${mlp}`} --out ${quoted(out)}`;
+  return `llm-drop drop ${quoted(model)}${adapter && ` --adapter ${quoted(adapter)}`}${attention && ` --drop-attn ${attention}`}${mlp && ` --drop-mlp ${mlp}`} --out ${quoted(out)}`;
 }
 
 /** A word, quoted for a shell where it needs that. */

@@ -16,6 +16,8 @@ export interface SweepFile extends SweepState, Provenance, Checksum {
   /** Rows that were chosen on, and tokens a row. */
   readonly samples: number;
   readonly length: number;
+  /** Whether they are from all over the text; absent: they are its first ones. */
+  readonly spread?: true;
   readonly metric: MetricName | null;
   readonly search: Search;
   readonly seed: number | null;

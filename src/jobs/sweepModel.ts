@@ -68,7 +68,7 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
   const [method] = targets.map((target) => dropMethod({ ...given, target, count: Math.max(...counts) }));
   const budgets = checkedBudgets(o, speedRounds);
   await using _claim = await claimOutputs({
-    reads: [folder, ...o.calibration, ...(o.texts ?? [])],
+    reads: [folder, o.adapter, ...o.calibration, ...(o.texts ?? [])],
     writes: out === undefined ? [] : [{ path: out, kind: 'file', overwrite: true }],
   });
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined, memory: undefined });
@@ -87,6 +87,7 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
     calibration: o.calibration,
     samples: rows.calibration.length,
     length: rows.length,
+    ...(o.spread && { spread: true }),
     ...chosenBy(method),
   };
   const result = await sweep(model, rows, {
@@ -103,7 +104,7 @@ export async function sweepModel(folder: string, o: SweepModelOptions): Promise<
     ...facts,
     ...result,
     notes: rows.notes,
-    ...(budgets && { choice: chooseWithin(result, budgets, folder) }),
+    ...(budgets && { choice: chooseWithin(result, budgets, folder, o.adapter) }),
   });
   if (out !== undefined) await writeJson(out, record);
   return record;

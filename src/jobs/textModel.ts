@@ -17,7 +17,7 @@ export async function loadTextModel(
   o: Omit<LoadOptions, 'onProgress'> & JobOptions,
   check?: (tokenizer: Tokenizer) => void,
 ): Promise<TextModel> {
-  const opened = await openModel(path);
+  const opened = await openModel(path, o);
   const tokenizer = await tokenizerOf(opened, check).catch(async (error: unknown) => {
     await opened.source.close();
     throw error;

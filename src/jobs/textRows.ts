@@ -12,18 +12,25 @@ export interface RowOptions {
   readonly field?: string;
   /** Rows to measure the loss on; of each text, where there are several. @defaultValue 16 */
   readonly heldOut?: number;
+  /** Takes the calibration text's rows evenly from all of it, which is then read to its end. @defaultValue its first ones */
+  readonly spread?: boolean;
 }
 
 type CompleteRowOptions = Required<Omit<RowOptions, 'field'>> & Pick<RowOptions, 'field'> & { maxLength: number };
 
 /** Rows of a text, read by `read` as a stage of a job: none is longer than the model's context. */
-export function rowsOfText<T>(
+export async function rowsOfText<T>(
   tokenizer: CalibrationTokenizer,
   { maxPositionEmbeddings: maxLength }: { readonly maxPositionEmbeddings: number },
   o: RowOptions & JobOptions,
   read: (tokenizer: CalibrationTokenizer, rows: CompleteRowOptions) => Promise<T>,
 ): Promise<T> {
   const { samples = rowDefaults.samples, length = rowDefaults.length, heldOut = rowDefaults.heldOut, field } = o;
-  const needed = (samples + heldOut) * Math.min(length, maxLength);
-  return read(watched(tokenizer, needed, stageOf(o, 'tokenizing')), { samples, length, heldOut, field, maxLength });
+  const { spread = false } = o;
+  // How much a whole text holds is known at its end.
+  const needed = spread ? undefined : (samples + heldOut) * Math.min(length, maxLength);
+  const watching = watched(tokenizer, needed, stageOf(o, 'tokenizing'));
+  const rows = await read(watching.tokenizer, { samples, length, heldOut, field, spread, maxLength });
+  if (spread) watching.finish();
+  return rows;
 }

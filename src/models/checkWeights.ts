@@ -1,5 +1,5 @@
-import { ggmlTypes, weightDTypes, type ModelSource } from '../checkpoint/index.js';
-import { UserError, type Shape } from '../engine/index.js';
+import type { ModelSource } from '../checkpoint/index.js';
+import { UserError, bytesPerElement, type Shape } from '../engine/index.js';
 import { allWeights, type ModelDescription } from './description.js';
 import { recordedDrops } from './drops.js';
 import { missingWeights } from './missingWeights.js';
@@ -82,8 +82,18 @@ function problemOf(source: ModelSource, name: string, wanted: Shape): string | u
   const { dtype, shape } = source.info(name);
   if (shape.join() !== wanted.join())
     return `tensor ${name} is [${shape.join(',')}], but config.json says [${wanted.join(',')}]`;
-  if (source.int4(name) || dtype in weightDTypes || dtype in ggmlTypes) return undefined;
+  if (source.int4(name) || isFloats(source, name)) return undefined;
   return `tensor ${name} is ${dtype}, but a weight must be F32, F16 or BF16, or packed in 4 bits as the config says`;
+}
+
+/** Whether it is read as floats, whatever the file has. */
+function isFloats(source: ModelSource, name: string): boolean {
+  try {
+    return source.source(name).dtype in bytesPerElement;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }
 
 /** Tensors in a few words: `5 model.layers.*.self_attn.rotary_emb.inv_freq, lm_head.bias`. */

@@ -48,7 +48,7 @@ export {
 } from './memoryNeeds.js';
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
-export { examineSource, openModel, type OpenedModel } from './openModel.js';
+export { examineSource, openModel, type AdapterOptions, type OpenModelOptions, type OpenedModel } from './openModel.js';
 export { tensorWords } from './checkWeights.js';
 export { openSource } from './openSource.js';
 export {

@@ -6,10 +6,10 @@ import type { Drops } from './drops.js';
 import { describeConfig } from './families/index.js';
 import { fitsMemory, type MemoryLimit } from './memoryNeeds.js';
 import { Model } from './model.js';
-import { openModel, type OpenedModel } from './openModel.js';
+import { openModel, type AdapterOptions, type OpenedModel } from './openModel.js';
 import { randomParameters, withQuantizer, type Quantize } from './parameters.js';
 
-export interface LoadOptions extends EngineOptions {
+export interface LoadOptions extends EngineOptions, AdapterOptions {
   /** Load onto this engine, or a new one of a backend by name. @defaultValue a new `wasm` engine */
   readonly engine?: Engine;
   readonly backend?: BackendName;
@@ -29,17 +29,19 @@ export interface LoadOptions extends EngineOptions {
 export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
   readonly source: ModelSource;
   readonly notes: readonly string[];
+  readonly merged?: string;
   #closed: Promise<void> | undefined;
 
   constructor(
     engine: Engine,
-    { source, description, notes }: OpenedModel,
+    { source, description, notes, merged }: OpenedModel,
     private readonly ownsEngine: boolean,
     quantize?: Quantize,
   ) {
     super(engine, description, quantize ? withQuantizer(source, quantize) : source);
     this.source = source;
     this.notes = notes;
+    this.merged = merged;
   }
 
   /** Frees the weights, closes the files, and disposes an engine made for it. `close` does the same, and waits for the files. */
@@ -66,7 +68,7 @@ export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
  * drops, or `drops` names, is never read from disk.
  */
 export async function loadModel(from: string | OpenedModel, options: LoadOptions = {}): Promise<LoadedModel> {
-  const opened = typeof from === 'string' ? await openModel(from) : from;
+  const opened = typeof from === 'string' ? await openModel(from, options) : from;
   let model: LoadedModel | undefined;
   let engine: Engine | undefined;
   try {

@@ -1,4 +1,4 @@
-import { SourceView, type ModelSource } from '../checkpoint/index.js';
+import { SourceView, adapterBeside, mergeAdapter, readAdapterConfig, type ModelSource } from '../checkpoint/index.js';
 import { canonicalSource } from './canonicalSource.js';
 import { checkWeights, tensorWords } from './checkWeights.js';
 import type { ModelConfig } from './config.js';
@@ -7,6 +7,7 @@ import { describeModel } from './families/index.js';
 import { heldBy } from './held.js';
 import { openSource, type OpenOptions } from './openSource.js';
 import { textPart } from './textPart.js';
+import { tensorName } from './weights.js';
 
 /** A model that is open and not loaded: where it comes from, and what it is. A `LoadedModel` is one, too. */
 export interface OpenedModel {
@@ -17,16 +18,28 @@ export interface OpenedModel {
   readonly config: ModelConfig;
   /** What was odd about the files, and how it was taken: a sentence each, to be shown once. */
   readonly notes: readonly string[];
+  /** What is merged into the weights, in a sentence. */
+  readonly merged?: string;
 }
+
+export interface AdapterOptions {
+  /** The folder of a LoRA adapter, as PEFT writes it, that is merged into the weights as they are read. @defaultValue none */
+  readonly adapter?: string;
+}
+
+export type OpenModelOptions = OpenOptions & AdapterOptions;
 
 /**
  * Opens a model's folder or GGUF file, reads its config and the headers of its weights, and holds the one against the other. Everything
  * wrong in it is a UserError.
  */
-export async function openModel(path: string, o: OpenOptions = {}): Promise<OpenedModel & AsyncDisposable> {
+export async function openModel(path: string, o: OpenModelOptions = {}): Promise<OpenedModel & AsyncDisposable> {
   const source = await openSource(path, o);
   try {
-    return { ...(await examineSource(source)), [Symbol.asyncDispose]: () => source.close() };
+    const opened = await examineSource(source, o);
+    const isBeside = o.adapter === undefined && (await readAdapterConfig(path)) !== undefined;
+    const notes = isBeside ? [...opened.notes, adapterBeside(path)] : opened.notes;
+    return { ...opened, notes, [Symbol.asyncDispose]: () => source.close() };
   } catch (error) {
     await source.close();
     throw error;
@@ -37,7 +50,7 @@ export async function openModel(path: string, o: OpenOptions = {}): Promise<Open
  * Holds a source's tensors against its config, from headers alone. UserError with the likely cause where a weight is
  * missing, or is of another shape or type; tensors that are no weights are left out, with a note.
  */
-export async function examineSource(whole: ModelSource): Promise<OpenedModel> {
+export async function examineSource(whole: ModelSource, { adapter }: AdapterOptions = {}): Promise<OpenedModel> {
   const { source: given, notes: taken } = textPart(whole);
   const where = given.configPath;
   const held = heldBy(given);
@@ -45,8 +58,11 @@ export async function examineSource(whole: ModelSource): Promise<OpenedModel> {
   const { source, notes } = await canonicalSource(given, first, { where, held });
   const description = source.config === given.config ? first : describeModel(source.config, where, held);
   const extra = checkWeights(source, description);
+  const used = extra.length ? new SourceView(source, { without: new Set(extra) }) : source;
+  const tied = description.head.weight ? undefined : tensorName(description.embedding.weight);
+  const merged = adapter === undefined ? undefined : await mergeAdapter(used, adapter, tied);
   return {
-    source: extra.length ? new SourceView(source, { without: new Set(extra) }) : source,
+    source: merged?.source ?? used,
     description,
     config: description.config,
     notes: [
@@ -55,6 +71,8 @@ export async function examineSource(whole: ModelSource): Promise<OpenedModel> {
       ...(description.notes ?? []),
       ...notes,
       ...(extra.length ? [`tensors that the model does not use are left out: ${tensorWords(extra)}`] : []),
+      ...(merged ? [merged.note] : []),
     ],
+    ...(merged && { merged: merged.note }),
   };
 }

@@ -144,14 +144,15 @@ export function parseRope(read: ConfigReader, maxPositions: number, layers?: str
         factor: number('factor'),
         lowFreqFactor,
         highFreqFactor,
-        originalMaxPositions: number('original_max_position_embeddings', maxPositions),
+        originalMaxPositions: originalLength(),
       };
     }
     case 'yarn': {
       if (theta <= 1) throw new UserError(`${where}: rope_theta must be above 1 beside YaRN, found ${theta}`);
       const originalMaxPositions = originalLength();
       const stretch = maxPositions / originalMaxPositions;
-      const factor = number('factor', stretch === 1 ? undefined : stretch);
+      // Null stands for the ratio of both lengths; one that is left out must follow from these.
+      const factor = number('factor', stretch === 1 && scaling.factor === undefined ? undefined : stretch);
       const attentionFactor = number('attention_factor', yarnAttentionFactor(factor, scaling));
       if (attentionFactor > largestAttentionFactor)
         throw new UserError(

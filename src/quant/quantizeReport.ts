@@ -2,6 +2,7 @@ import type { ModelSource } from '../checkpoint/index.js';
 import { groupsOf, isInt4, sizeOf } from '../engine/index.js';
 import { pairedDifference, type LossResult } from '../evaluate/index.js';
 import { allWeights, stayingTensors, type Drops, type ModelDescription } from '../models/index.js';
+import type { CalibrationRecord } from '../text/index.js';
 import type { GroupOptions } from './groupQuantizer.js';
 import type { ProjectionResult } from './projections.js';
 import type { QuantizeMethod } from './quantizeModel.js';
@@ -46,12 +47,14 @@ export interface QuantizeRecord extends QuantizedSize {
   readonly symmetric: boolean;
   readonly clip: 'none' | 'search';
   /** Null where the method looks at no text. */
-  readonly calibration: { readonly files: readonly string[]; readonly samples: number; readonly length: number } | null;
+  readonly calibration: CalibrationRecord | null;
   /** What the model had dropped. */
   readonly drop: Drops;
   readonly losses: readonly QuantizeLoss[];
   readonly projections: readonly ProjectionResult[];
   readonly warnings: readonly string[];
+  /** What was merged into the weights before, in a sentence. */
+  readonly merged?: string;
   readonly versions: Readonly<Record<string, string>>;
 }
 

@@ -1,29 +1,23 @@
-import type { Tokenizer } from '../checkpoint/index.js';
-import { UserError, checkOptions, number, oneOf, text, whole, type Options } from '../engine/index.js';
-import { readDocuments } from './documents.js';
+import { UserError, checkOptions, flag, number, oneOf, text, whole, type Options } from '../engine/index.js';
+import {
+  bosPlaces,
+  inTurn,
+  noRow,
+  packedTexts,
+  type CalibrationTokenizer,
+  type PackedTexts,
+  type PackingOptions,
+} from './packedRows.js';
 import { rowDefaults } from './rowDefaults.js';
+import { spreadRows } from './spreadRows.js';
 
-/**
- * Where the beginning-of-text token goes, for losses that compare with those of other tools: before each `document`, which
- * it parts from the one before in place of EOS; over the first token of each `row`; or before each document, which is then
- * a row of its own, `alone`, cut to the length.
- */
-export type BosPlace = 'document' | 'row' | 'alone';
-export const bosPlaces: readonly BosPlace[] = ['document', 'row', 'alone'];
-
-export interface CalibrationOptions {
+export interface CalibrationOptions extends PackingOptions {
   /** Rows wanted; default 256. */
   samples?: number;
-  /** Tokens a row; default 2048. */
-  length?: number;
-  /** Puts the tokenizer's beginning-of-text token somewhere; nowhere by default. */
-  bos?: BosPlace;
-  /** The model's context in tokens: longer rows are shortened to it, and `note` says so. */
-  maxLength?: number;
   /** Rows to leave out at the beginning: with the number used for calibration the rows are held out from it. */
   skip?: number;
-  /** The field of records that holds the text, or a chat; default `text`, else what records of chats have. */
-  field?: string;
+  /** Takes the rows evenly from the whole text, which is then read to its end. @defaultValue the first ones */
+  spread?: boolean;
 }
 
 /** What these may be; a model's context may have no end. */
@@ -37,6 +31,7 @@ const calibrationOptions: Options<CalibrationOptions> = {
   skip: whole(0),
   field: text,
   bos: oneOf(bosPlaces),
+  spread: flag,
 };
 
 export interface CalibrationRows {
@@ -47,20 +42,16 @@ export interface CalibrationRows {
   requested: number;
   /** How the rows differ from what was asked for. */
   note?: string;
-  /** Full rows in the whole text, skipped ones included; known only when the text ran out. */
+  /** Full rows in the whole text, skipped ones included; known only when the text was read to its end. */
   available?: number;
 }
-
-/** What packing needs of a tokenizer; without a chat template, records of chats are refused. */
-export type CalibrationTokenizer = Pick<Tokenizer, 'encode' | 'eosId'> &
-  Partial<Pick<Tokenizer, 'bosId' | 'chatTemplate' | 'applyChatTemplate'>>;
 
 /**
  * Packs texts into rows of equal length as LLM-Drop does (docs/formats.md, 'Calibration rows'): every document is
  * tokenized without special tokens and followed by EOS; all are joined and cut into rows, and the remainder is
  * discarded. Several files (or folders) take turns, one row each; one that has run out is left out. Only as much text
- * is tokenized as the rows need. Gives rows [skip, skip + samples), fewer when the text is shorter; UserError when
- * there is none.
+ * is tokenized as the rows need. Gives rows [skip, skip + samples), fewer when the text is shorter; or as many from all
+ * over the text (see `spreadRows`). UserError when there is none.
  */
 export async function calibrationRows(
   tokenizer: CalibrationTokenizer,
@@ -68,120 +59,36 @@ export async function calibrationRows(
   o: CalibrationOptions = {},
 ): Promise<CalibrationRows> {
   checkOptions(o, calibrationOptions);
-  const { samples = rowDefaults.samples, length: asked = rowDefaults.length, maxLength = Infinity, skip = 0 } = o;
-  if (!files.length) throw new UserError('no calibration text is given');
-  const marks = marksOf(tokenizer, o.bos);
+  const { samples = rowDefaults.samples, skip = 0, spread = false } = o;
+  if (spread && skip) throw new UserError('`skip` passes over the first rows, so `spread` does not go with it');
+  const packed = packedTexts(tokenizer, files, o);
+  const { length } = packed;
+  const { rows, available } = spread ? await evenRows(packed, samples) : await firstRows(packed, samples, skip);
+  if (!rows.length) throw noRow(packed, skip);
+  const behind = skip ? ` behind the first ${skip}` : '';
+  const notes = [
+    packed.note ?? [],
+    rows.length < samples
+      ? `${rows.length} rows of ${length} tokens instead of ${samples}: the text holds no more${behind}`
+      : [],
+  ].flat();
+  return { rows, length, requested: samples, note: notes.length ? notes.join('; ') : undefined, available };
+}
 
-  const length = Math.min(asked, maxLength);
-  if (length < 2)
-    throw new UserError(`a row needs at least 2 tokens, but the model's context is ${maxLength}`, {
-      hint: 'the first predicts the second',
-    });
-  const notes =
-    length < asked ? [`rows of ${length} tokens instead of ${asked}: the model's context is no longer`] : [];
-  const texts = files.map((file) => new TextRows(tokenizer, marks, file, length, o.field));
+type Found = Pick<CalibrationRows, 'rows' | 'available'>;
+
+async function firstRows({ texts }: PackedTexts, samples: number, skip: number): Promise<Found> {
   const rows: Int32Array[] = [];
   let seen = 0;
   for await (const row of inTurn(texts)) {
     if (seen++ < skip) continue;
     rows.push(row);
-    if (rows.length === samples) return { rows, length, requested: samples, note: notes[0] };
+    if (rows.length === samples) return { rows };
   }
-  const behind = skip ? ` behind the first ${skip}` : '';
-  if (!rows.length) {
-    const tokens = texts.reduce((sum, text) => sum + text.tokens, 0);
-    throw new UserError(
-      `${files.join(', ')}: not one full row of ${length} tokens${behind}: found ${tokens} tokens, needed ${(skip + 1) * length}`,
-      { hint: 'give more text, or ask for fewer or shorter rows' },
-    );
-  }
-  notes.push(`${rows.length} rows of ${length} tokens instead of ${samples}: the text holds no more${behind}`);
-  return { rows, length, requested: samples, note: notes.join('; '), available: seen };
+  return { rows, available: seen };
 }
 
-/** The tokens around each document, and over the first of each row; and whether documents are rows of their own. */
-interface Marks {
-  readonly before: readonly number[];
-  readonly after: readonly number[];
-  readonly first: readonly number[];
-  readonly alone: boolean;
-}
-
-function marksOf({ bosId, eosId }: CalibrationTokenizer, place: BosPlace | undefined): Marks {
-  const given = (name: string, id: number | undefined, key: string): number => {
-    if (id !== undefined) return id;
-    throw new UserError(`the tokenizer names no ${name}`, { hint: `set ${key} in tokenizer_config.json` });
-  };
-  const bos = place === undefined ? [] : [given('beginning-of-text token (BOS), which `bos` puts', bosId, 'bos_token')];
-  const alone = place === 'alone';
-  if (alone || place === 'document') return { before: bos, after: [], first: [], alone };
-  const eos = given('end-of-text token (EOS), which parts the documents', eosId, 'eos_token');
-  return { before: [], after: [eos], first: bos, alone };
-}
-
-/** The rows of one file or folder. */
-class TextRows {
-  /** Tokens seen so far. */
-  tokens = 0;
-
-  constructor(
-    private readonly tokenizer: CalibrationTokenizer,
-    private readonly marks: Marks,
-    private readonly file: string,
-    private readonly length: number,
-    private readonly field: string | undefined,
-  ) {}
-
-  async *rows(): AsyncGenerator<Int32Array> {
-    for await (const row of this.marks.alone ? this.#alone() : this.#packed()) {
-      row.set(this.marks.first);
-      yield row;
-    }
-  }
-
-  async *#packed(): AsyncGenerator<Int32Array> {
-    let row = new Int32Array(this.length);
-    for await (const document of this.#documents())
-      for (const id of document) {
-        row[this.tokens++ % this.length] = id;
-        if (this.tokens % this.length) continue;
-        yield row;
-        row = new Int32Array(this.length);
-      }
-  }
-
-  async *#alone(): AsyncGenerator<Int32Array> {
-    for await (const document of this.#documents()) {
-      this.tokens += document.length;
-      // A row of one token predicts nothing.
-      if (document.length > 1) yield Int32Array.from(document.slice(0, this.length));
-    }
-  }
-
-  async *#documents(): AsyncGenerator<number[]> {
-    const { chatTemplate, applyChatTemplate: chat } = this.tokenizer;
-    const o = { field: this.field, chat: chatTemplate === undefined ? undefined : chat };
-    const { before, after } = this.marks;
-    for await (const document of readDocuments(this.file, o))
-      yield [...before, ...this.tokenizer.encode(document), ...after];
-  }
-}
-
-/** One row of each text in turn, until all have run out. Texts that are left early are closed. */
-async function* inTurn(texts: readonly TextRows[]): AsyncGenerator<Int32Array> {
-  let streams = texts.map((text) => text.rows());
-  try {
-    while (streams.length) {
-      const going = [];
-      for (const stream of streams) {
-        const next = await stream.next();
-        if (next.done) continue;
-        yield next.value;
-        going.push(stream);
-      }
-      streams = going;
-    }
-  } finally {
-    await Promise.all(streams.map((stream) => stream.return(undefined)));
-  }
+async function evenRows({ texts }: PackedTexts, samples: number): Promise<Found> {
+  const { calibration, available } = await spreadRows(texts, { samples });
+  return { rows: calibration, available };
 }

@@ -1,4 +1,5 @@
-import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+import { calibrationRows, type CalibrationOptions } from './calibrationRows.js';
+import type { CalibrationTokenizer } from './packedRows.js';
 import { checkOptions, whole } from '../engine/index.js';
 import { seedOption, uniform } from '../models/index.js';
 import { rowDefaults } from './rowDefaults.js';
@@ -9,13 +10,13 @@ const pool = 8;
 export interface DrawnRows {
   readonly rows: readonly Int32Array[];
   readonly length: number;
-  /** The first rows of the text, from which they come: what lies behind these is held out. */
+  /** The first rows of the text (or those spread over it), from which they come: the text's other rows are held out. */
   readonly drawnFrom: number;
   /** How this differs from what was asked for. */
   readonly note?: string;
 }
 
-/** The first `samples` rows of the text; with a seed, so many in a random order from the first 8 x `samples`. */
+/** The first `samples` rows of the text, or as many spread over it; with a seed, so many of 8 x `samples`, in a random order. */
 export async function drawRows(
   tokenizer: CalibrationTokenizer,
   files: readonly string[],

@@ -1,6 +1,7 @@
 import { UserError, checkOptions, list, text, whole } from '../engine/index.js';
-import { calibrationRows, type CalibrationOptions, type CalibrationTokenizer } from './calibrationRows.js';
+import { calibrationRows, type CalibrationOptions } from './calibrationRows.js';
 import { splitRows } from './heldOut.js';
+import type { CalibrationTokenizer } from './packedRows.js';
 import { rowsDigest } from './rowsDigest.js';
 
 /** Rows to measure on, of one text. */
@@ -13,6 +14,8 @@ export interface HeldOutText {
 export interface SweepRows {
   readonly calibration: readonly Int32Array[];
   readonly heldOut: readonly HeldOutText[];
+  /** Whether rows of the calibration text are from all over it. @defaultValue false */
+  readonly spread?: boolean;
 }
 
 export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip' | 'bos'> {
@@ -40,8 +43,7 @@ export async function sweepRows(
       throw new UserError('the calibration text has no row left to measure on', {
         hint: 'give more text, ask for fewer or shorter rows, or name another text with `texts`',
       });
-    const { length, notes } = split;
-    return { calibration: split.calibration, heldOut: [{ name: 'held out', rows: split.heldOut }], length, notes };
+    return { ...split, heldOut: [{ name: 'held out', rows: split.heldOut }] };
   }
   const chosen = await calibrationRows(tokenizer, calibration, o);
   const seen = new Set(chosen.rows.map((row) => rowsDigest([row])));
@@ -53,10 +55,10 @@ export async function sweepRows(
     if (rows.length < o.heldOut) notes.push(`${name}: ${rows.length} rows to measure on instead of ${o.heldOut}`);
     heldOut.push({ name, rows });
   }
-  return { calibration: chosen.rows, heldOut, length: chosen.length, notes };
+  return { calibration: chosen.rows, heldOut, length: chosen.length, spread: o.spread, notes };
 }
 
-/** The first rows of a text that are not among those seen. */
+/** The first rows of a text that are not among those seen: as `eval` measures on, also where those seen are spread. */
 async function unseenRows(
   tokenizer: CalibrationTokenizer,
   file: string,
@@ -64,7 +66,7 @@ async function unseenRows(
   o: SweepRowsOptions,
 ): Promise<Int32Array[]> {
   const first = async (samples: number): Promise<Int32Array[]> => {
-    const { rows } = await calibrationRows(tokenizer, [file], { ...o, samples, skip: o.skipRows });
+    const { rows } = await calibrationRows(tokenizer, [file], { ...o, samples, skip: o.skipRows, spread: false });
     return rows.filter((row) => !seen.has(rowsDigest([row]))).slice(0, o.heldOut);
   };
   const rows = await first(o.heldOut);

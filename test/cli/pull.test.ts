@@ -19,6 +19,8 @@ const folder = temporaryFolder();
 const gguf = 'GGUF'.padEnd(5000, '.');
 let files: Files;
 let sharded: Files;
+/** With weights under a name of their own. */
+let named: Files;
 let hub: HubServer;
 let cache: string;
 
@@ -37,6 +39,8 @@ beforeAll(async () => {
     'consolidated.safetensors': 'x'.repeat(2000),
   };
   const { 'model.safetensors': weights, ...beside } = files;
+  const { 'consolidated.safetensors': _other, ...only } = beside;
+  named = { ...only, 'gptq_model-4bit-128g.safetensors': weights };
   sharded = {
     ...beside,
     'model-00001-of-00001.safetensors': weights,
@@ -61,6 +65,7 @@ beforeEach(async () => {
       revisions: { main: files, 'v1.0': { ...files, 'config.json': `${files['config.json'].toString()}\n` } },
     },
     'org/sharded': { revisions: { main: sharded } },
+    'org/named': { revisions: { main: named } },
     'org/gated': { revisions: { main: files }, gatedFor: 'hf_right' },
     'org/ggufs': {
       revisions: {
@@ -101,6 +106,14 @@ const wanted = [
 ];
 
 describe('pull', () => {
+  it('fetches weights under a name of their own, and finds them again', async () => {
+    const { path, downloaded } = await pull('org/named');
+    expect(readdirSync(path)).toContain('gptq_model-4bit-128g.safetensors');
+    expect(downloaded).toBeGreaterThan(0);
+    const { code, stderr } = await llmDrop(['inspect', 'hf:org/named', '--backend', backend]);
+    expect([code, stderr]).toEqual([0, '']);
+  });
+
   it('fetches what is read of a model, into the layout of huggingface_hub', async () => {
     const commit = commitOf(files);
     const record = await pull('org/name');

@@ -36,14 +36,19 @@ export function parseQuantization(raw: JsonObject, where: string): Quantization 
     case 'autoround':
     case 'intel/auto-round':
       return parseAutoRound(raw, where);
+    case 'bitsandbytes':
+      throw refused(where, `quant_method "bitsandbytes" (${bitsAndBytes(raw)})`);
     default:
       throw refused(where, `quant_method ${shownValue(raw.quant_method)}`);
   }
 }
 
+const bitsAndBytes = (raw: JsonObject): string =>
+  raw.load_in_4bit === true ? `in 4 bits, ${shownValue(raw.bnb_4bit_quant_type ?? 'fp4')}` : 'in 8 bits';
+
 const refused = (where: string, what: string): UserError =>
   new UserError(`${where}: weights of ${what} are not read`, {
-    hint: `4-bit ${int4Methods.join(', ')} are (gemm, gptq, gptq_v2 and pack-quantized)`,
+    hint: `4-bit ${int4Methods.join(', ')} are (gemm, gptq, gptq_v2 and pack-quantized), and float8 and int8 with scales`,
   });
 
 const text = (value: unknown): string => (typeof value === 'string' ? value.toLowerCase() : '');

@@ -3,6 +3,7 @@ import { UserError } from '../../engine/index.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import type { SafetensorsFile } from '../safetensorsFile.js';
 import type { TensorInfo } from '../safetensorsHeader.js';
+import { openScaled, type Scaled } from '../scaled/index.js';
 import { partName, type Parts } from './layout.js';
 import { quantizationFiles, quantizationKeys } from './quantizationFiles.js';
 import { parseQuantization, type Quantization } from './quantization.js';
@@ -18,6 +19,8 @@ export interface QuantizedWeight {
 export interface Quantized {
   readonly quantization?: Quantization;
   readonly weights: ReadonlyMap<string, QuantizedWeight>;
+  /** Weights of 8 bits, which are read as floats. */
+  readonly scaled?: Scaled;
   readonly notes: readonly string[];
 }
 
@@ -34,6 +37,8 @@ export async function openQuantizedWeights(folder: string, config: JsonObject, p
     const notes = [`${said.where} is left over, since all weights are floats: it is ignored`];
     return { weights: new Map(), notes };
   }
+  const scaled = openScaled(said.raw, said.where, config, places);
+  if (scaled) return { weights: new Map(), scaled, notes: [scaled.note] };
   const quantization = parseQuantization(said.raw, said.where);
   const weights = new Map<string, QuantizedWeight>();
   const opening = packedWeights(quantization, folder, places).map(async (parts) => {

@@ -71,7 +71,12 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     try {
       for (const path of o.beside ?? [])
         others.push(
-          await loadModel(path, { ...load, engine: model.engine, onProgress: ui.progress(`loading ${path}`) }),
+          await loadModel(path, {
+            ...load,
+            adapter: undefined,
+            engine: model.engine,
+            onProgress: ui.progress(`loading ${path}`),
+          }),
         );
       const report = await benchmark(variantsOf(model, dropsOf(o), others), {
         ...o,

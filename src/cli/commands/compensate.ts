@@ -50,6 +50,7 @@ export const compensate = command('compensate', 'Give back part of what dropped 
       alpha,
       calibration,
       samples,
+      spread,
       length,
       field,
       heldOut,
@@ -57,7 +58,21 @@ export const compensate = command('compensate', 'Give back part of what dropped 
       overwrite,
     } = o;
     const result = await refitModel(o.model, {
-      ...{ out, base, mode, alpha, calibration, samples, length, field, texts: o.text, heldOut, maxMemory, overwrite },
+      ...{
+        out,
+        base,
+        mode,
+        alpha,
+        calibration,
+        samples,
+        spread,
+        length,
+        field,
+        texts: o.text,
+        heldOut,
+        maxMemory,
+        overwrite,
+      },
       ...computeOptionsOf(o),
       ...ui.job,
     });

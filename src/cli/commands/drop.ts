@@ -52,11 +52,11 @@ export const drop = command('drop', 'Write a model without its most redundant mo
   ],
   run: async (o, ui) => {
     const { target, count, metric, search, iterations, consecutive, compat, seed, keep, importance } = o;
-    const { calibration, samples, length, field, heldOut, compensate, alpha, out, configOnly, overwrite } = o;
+    const { calibration, samples, spread, length, field, heldOut, compensate, alpha, out, configOnly, overwrite } = o;
     if (compensate) refuseRounded(o);
     const result = await dropModules(o.model, {
       ...{ target, count, metric, search, iterations, consecutive, compat, seed, keep, importance },
-      ...{ calibration, samples, length, field, heldOut, compensate, alpha, out, configOnly, overwrite },
+      ...{ calibration, samples, spread, length, field, heldOut, compensate, alpha, out, configOnly, overwrite },
       ...loadOptionsOf(o),
       drops: { attention: o.dropAttn, mlp: o.dropMlp },
       ...ui.job,

@@ -29,8 +29,8 @@ export const exportCommand = command('export', 'Write a model for another engine
     ['export smaller --to hf --zero --out smaller-hf', 'for anything that reads a Hugging Face folder'],
   ],
   run: async (o, ui) => {
-    const { to, type, zero, out, overwrite, importance, report, backend, threads } = o;
-    const options = { to, type, zero, out, overwrite, importance, report, backend, threads };
+    const { adapter, to, type, zero, out, overwrite, importance, report, backend, threads } = o;
+    const options = { adapter, to, type, zero, out, overwrite, importance, report, backend, threads };
     ui.show(ui.noted(await exportCheckpoint(o.model, { ...options, ...ui.job })), describe);
   },
 });

@@ -60,10 +60,10 @@ export const inspect = command(
 );
 
 async function inspectModel(
-  o: { model: string; backend: Parameters<typeof createEngine>[0]; threads?: number },
+  o: { model: string; adapter?: string; backend: Parameters<typeof createEngine>[0]; threads?: number },
   ui: Ui,
 ): Promise<Inspection> {
-  await using source = await openModel(o.model);
+  await using source = await openModel(o.model, o);
   source.notes.forEach((note) => ui.note(note));
   using engine = await createEngine(o.backend, { threads: o.threads, v8Flags: true });
   const { source: checkpoint, config, description } = source;

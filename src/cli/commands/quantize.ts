@@ -51,11 +51,11 @@ export const quantize = command('quantize', 'Write a model with weights in 4 bit
     refuseRounding(o, 'quantize makes its own int4 weights');
     if (o.symmetric && o.asymmetric) throw new UserError('--symmetric and --asymmetric exclude each other');
     const { out, overwrite, method, format, groupSize, clip, damping, expertFloor, quantizeHead } = o;
-    const { calibration, samples, length, field, heldOut, maxMemory } = o;
+    const { calibration, samples, spread, length, field, heldOut, maxMemory } = o;
     const result = await quantizeCheckpoint(o.model, {
       ...{ out, overwrite, method, format, groupSize, clip, damping, expertFloor, head: quantizeHead },
       symmetric: o.symmetric || (o.asymmetric ? false : undefined),
-      ...{ calibration, samples, length, field, texts: o.text, heldOut, maxMemory },
+      ...{ calibration, samples, spread, length, field, texts: o.text, heldOut, maxMemory },
       ...computeOptionsOf(o),
       ...ui.job,
     });

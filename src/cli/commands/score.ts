@@ -8,7 +8,8 @@ import { describeScores } from '../scoreText.js';
 export const score = command('score', 'Score how redundant each attention, MLP and block is', {
   description:
     'The score of a module is the mean cosine similarity of what enters and what leaves it, over all tokens of the ' +
-    'calibration rows: the higher, the more redundant. One pass scores all. Rows are the first ones of the text; with ' +
+    'calibration rows: the higher, the more redundant. One pass scores all. Rows are the first ones of the text, or with ' +
+    '--spread lie evenly over all of it; with ' +
     '--seed they are drawn in a seeded random order from the first 8 times as many. Of several files one row is taken ' +
     'from each in turn. --metric scores by something else; gate-norm reads weights and no text.\n\n' +
     'Weights that do not fit in --max-memory are streamed from the disk, a layer at a time. An interrupted run leaves its ' +
@@ -37,9 +38,9 @@ export const score = command('score', 'Score how redundant each attention, MLP a
     ['score Mistral-7B --calibration code.jsonl prose.txt --seed 1', 'a row of each file in turn, drawn at random'],
   ],
   run: async (o, ui) => {
-    const { calibration, metric, samples, length, field, seed, shard, maxMemory, out, state } = o;
+    const { calibration, metric, samples, spread, length, field, seed, shard, maxMemory, out, state } = o;
     const result = await scoreModel(o.model, {
-      ...{ calibration, metric, samples, length, field, seed, gaps: o.gap, shard, maxMemory, out, state },
+      ...{ calibration, metric, samples, spread, length, field, seed, gaps: o.gap, shard, maxMemory, out, state },
       ...loadOptionsOf(o),
       ...ui.job,
     });

@@ -49,10 +49,10 @@ export const sweep = command('sweep', 'Measure what dropping costs and saves, fo
     ['sweep Llama-3.2-1B --calibration c4.jsonl --format csv > sweep.csv', 'for a spreadsheet'],
   ],
   run: async (o, ui) => {
-    const { target, count, metric, search, seed, keep, calibration, samples, length, field, heldOut } = o;
+    const { target, count, metric, search, seed, keep, calibration, samples, spread, length, field, heldOut } = o;
     const { skipRows, speedRounds, budget, out, resume } = o;
     const record = await sweepModel(o.model, {
-      ...{ targets: target, counts: count, metric, search, seed, keep, calibration, samples, length, field },
+      ...{ targets: target, counts: count, metric, search, seed, keep, calibration, samples, spread, length, field },
       ...{ texts: o.text, heldOut, skipRows, speedRounds, budget, out, resume },
       ...loadOptionsOf(o),
       ...ui.job,

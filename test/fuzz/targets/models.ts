@@ -7,7 +7,9 @@ import { computeLogits } from '../../../src/evaluate/index.js';
 import { families } from '../../../src/models/families/index.js';
 import { loadModel, type PartialConfig } from '../../../src/models/index.js';
 import { oneOfEachFamily, randomModel, type FolderModel } from '../../field/randomModel.js';
+import { adapted } from '../../field/adapterModel.js';
 import { packedModel } from '../../field/packedModel.js';
+import { scaledModel } from '../../field/scaledModel.js';
 import { fromFolder, within, type Files, type Target } from '../target.js';
 import { tokenizerFiles } from './tokenizers.js';
 
@@ -52,12 +54,12 @@ let engine: Engine | undefined;
 let uses = 0;
 
 /** Logits of a folder, on an engine that serves some hundred of them. */
-export async function logitsOf(folder: string): Promise<Float32Array> {
+export async function logitsOf(folder: string, adapter?: string): Promise<Float32Array> {
   if (uses++ % 300 === 0) {
     engine?.dispose();
     engine = await createEngine('wasm', { threads: 1 });
   }
-  await using model = await loadModel(folder, { engine });
+  await using model = await loadModel(folder, { engine, adapter });
   return (await computeLogits(model, [[1, 5, 2, 7]])).logits;
 }
 
@@ -125,5 +127,30 @@ export const modelTargets: readonly Target[] = [
     },
     changes: /^quantize_config\.json$/,
     read: logitsOf,
+  },
+  {
+    name: '8 bits',
+    share: 5,
+    inputs: async () => [await filesOf(scaledModel(await ofFamily('llama')).model)],
+    read: logitsOf,
+  },
+  {
+    name: 'adapters',
+    share: 5,
+    inputs: async () => {
+      const model = await ofFamily('llama');
+      const rules = { 'model.layers.0.self_attn.q_proj': { scale: 2 }, 'model.layers.0.mlp.up_proj': { scale: 2 } };
+      const { config, tensors } = adapted(model, rules, { rank_pattern: { up_proj: 4 }, alpha_pattern: {} }).adapter;
+      const held = await filesOf({ config, tensors });
+      return [
+        {
+          ...within('model', await filesOf(model)),
+          'adapter/adapter_config.json': JSON.stringify(config),
+          'adapter/adapter_model.safetensors': held['model.safetensors'],
+        },
+      ];
+    },
+    changes: /^adapter\//,
+    read: (folder) => logitsOf(join(folder, 'model'), join(folder, 'adapter')),
   },
 ];

@@ -102,7 +102,7 @@ describe('a model folder', () => {
         writeFileSync(join(folder, 'pytorch_model.bin'), '');
         return folder;
       },
-      'it holds pytorch_model.bin',
+      'has its weights in pytorch_model.bin: Python pickles, which are never opened (to convert them: python -c',
     ],
     [
       'has an index without a map',

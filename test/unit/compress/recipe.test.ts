@@ -15,7 +15,7 @@ describe('a recipe', () => {
   it('is completed with the defaults of the commands', () =>
     expect(parseRecipe(all)).toEqual({
       schema: 'llm-drop/recipe/1',
-      calibration: { files: ['c4.jsonl'], samples: 256, length: 2048, field: 'text', heldOut: 16 },
+      calibration: { files: ['c4.jsonl'], samples: 256, length: 2048, spread: false, field: 'text', heldOut: 16 },
       drop: {
         ...{ target: 'attention', count: 4, metric: 'cosine', search: 'score', iterations: 1 },
         ...{ consecutive: false, compat: null, seed: null, keep: [] },

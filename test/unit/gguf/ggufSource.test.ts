@@ -1,7 +1,7 @@
 import { readFile, writeFile, open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { createEngine } from '../../../src/engine/index.js';
-import { GgufFile, loadTokenizer } from '../../../src/checkpoint/index.js';
+import { GgufFile, SourceView, loadTokenizer } from '../../../src/checkpoint/index.js';
 import { writeDropped } from '../../../src/drop/index.js';
 import { checkQuantizable, int8Quantizer, rtnQuantizer } from '../../../src/quant/index.js';
 import { f32, i32s, string, u32, type GgufMetadata, type GgufValue } from '../../../src/checkpoint/gguf/ggufFormat.js';
@@ -131,6 +131,14 @@ describe('a model of a GGUF file', () => {
     };
     expect(await rounded(int8Quantizer())).toEqual(found);
     expect(await rounded(rtnQuantizer({ head: 'int4' }))).not.toEqual(found);
+  });
+
+  it('whose weights are replaced, by an adapter say, has no integers of those', async () => {
+    const { out } = await written(llama, { type: 'q8_0' });
+    await using opened = await openModel(out);
+    const [up, down] = ['up_proj', 'down_proj'].map((name) => `model.layers.0.mlp.${name}.weight`);
+    const view = new SourceView(opened.source, { weights: new Map([[up, opened.source.source(up)]]) });
+    expect([view.int8(up), view.int8(down)?.name]).toEqual([undefined, down]);
   });
 
   it.each(['q4_0', 'q4_1'] as const)('of %s is exported with the same blocks', async (type) => {

@@ -162,6 +162,17 @@ describe('a config', () => {
   it('YaRN takes the original length from beside the scaling, and its factor from both lengths', () => {
     const keys = { original_max_position_embeddings: 1024, rope_scaling: { ...yarn, factor: null } };
     expect(parse(keys)).toMatchObject({ originalMaxPositions: 1024, factor: 4 });
+    // Without an original length both are the same, and nothing is stretched.
+    expect(parse({ rope_scaling: { rope_type: 'yarn', factor: null } })).toMatchObject({
+      factor: 1,
+      attentionFactor: 1,
+    });
+  });
+
+  it('Llama 3 takes the original length from beside the scaling, too', () => {
+    const scaling = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 };
+    const keys = { original_max_position_embeddings: 1024, rope_scaling: scaling };
+    expect(parse(keys)).toMatchObject({ type: 'llama3', originalMaxPositions: 1024 });
   });
 
   it('longrope scales by both lengths, and has other divisors for longer texts', () => {
