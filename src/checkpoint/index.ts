@@ -54,5 +54,5 @@ export { readWhole } from './readWhole.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, tokenizerFiles } from './sideFiles.js';
-export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
+export { pickedSource, sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
 export * from './output/index.js';

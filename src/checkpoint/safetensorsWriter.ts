@@ -36,7 +36,7 @@ export function tensorOfBytes(name: string, dtype: SafetensorsDType, shape: Shap
  * A weight as a tensor to write, read about 4 MiB at a time; `name` replaces the source's own. NotFiniteError where it is
  * computed and a value is not finite: a file's own are checked where they are read.
  */
-export function tensorOfSource(source: WeightSource, name = source.name): TensorToWrite {
+export function tensorOfSource(source: WeightSource, name = source.name): RawTensor {
   const width = source.shape[source.shape.length - 1] ?? 1;
   const rows = source.shape.slice(0, -1).reduce((product, size) => product * size, 1);
   const step = Math.max(1, Math.floor((4 << 20) / (width * bytesPerElement[source.dtype] || 1)));

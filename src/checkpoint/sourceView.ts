@@ -1,8 +1,10 @@
-import type { Shape, WeightDType, WeightSource } from '../engine/index.js';
+import { bytesPerElement, sizeOf, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import type { Quantization, StoredInt4 } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 import type { RawTensor } from './safetensorsFile.js';
+import { safetensorsDTypes } from './safetensorsHeader.js';
+import { tensorOfSource } from './safetensorsWriter.js';
 import type { Tokenizer } from './tokenizer/index.js';
 
 /** How a view differs from its source. */
@@ -11,10 +13,15 @@ export interface SourceChanges {
   readonly names?: ReadonlyMap<string, string>;
   /** Tensors that the view does not have, by the view's names. */
   readonly without?: ReadonlySet<string>;
+  /** Tensors that hold other floats in the view, by the view's names. */
+  readonly replaced?: ReadonlyMap<string, WeightSource>;
   readonly config?: JsonObject;
 }
 
-/** A source whose tensors are called otherwise, or that lacks some of them; nothing is copied. Closing it closes the source. */
+/**
+ * A source whose tensors are called otherwise, that lacks some of them or holds others; nothing is copied. Closing it closes
+ * the source.
+ */
 export class SourceView implements ModelSource {
   readonly config: JsonObject;
   readonly #source: ModelSource;
@@ -22,10 +29,13 @@ export class SourceView implements ModelSource {
   readonly #theirs: ReadonlyMap<string, string>;
   readonly #ours: ReadonlyMap<string, string>;
   readonly #without: ReadonlySet<string>;
+  readonly #replaced: ReadonlyMap<string, WeightSource>;
 
-  constructor(source: ModelSource, { names = new Map(), without = new Set(), config = source.config }: SourceChanges) {
+  constructor(source: ModelSource, changes: SourceChanges) {
+    const { names = new Map(), without = new Set(), replaced = new Map(), config = source.config } = changes;
     this.#source = source;
     this.config = config;
+    this.#replaced = replaced;
     this.#theirs = names;
     this.#ours = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
     this.#without = without;
@@ -69,22 +79,32 @@ export class SourceView implements ModelSource {
   }
 
   info(name: string): StoredTensor {
+    const replaced = this.#replaced.get(name);
+    if (replaced) {
+      const { shape, dtype } = replaced;
+      return { dtype: safetensorsDTypes[dtype], shape, bytes: sizeOf(shape) * bytesPerElement[dtype] };
+    }
     return this.#source.info(this.#theirName(name));
   }
 
   source(name: string): WeightSource {
+    const replaced = this.#replaced.get(name);
+    if (replaced) return replaced;
     const theirs = this.#theirName(name);
     const source = this.#source.source(theirs);
     return theirs === name ? source : new NamedSource(name, source);
   }
 
   int4(name: string): StoredInt4 | undefined {
+    if (this.#replaced.has(name)) return undefined;
     const theirs = this.#theirName(name);
     const stored = this.#source.int4(theirs);
     return theirs === name ? stored : stored?.named(name);
   }
 
   stored(name: string): RawTensor[] {
+    const replaced = this.#replaced.get(name);
+    if (replaced) return [tensorOfSource(replaced, name)];
     const theirs = this.#theirName(name);
     const tensors = this.#source.stored(theirs);
     if (theirs === name) return tensors;

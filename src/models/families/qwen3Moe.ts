@@ -23,7 +23,7 @@ export const qwen3Moe: Family = {
     keys: (file) => ({ moe_intermediate_size: file.number('expert_feed_forward_length'), norm_topk_prob: true }),
   },
   describe: (read) => {
-    const { experts, topK } = expertCounts(read, 'num_experts');
+    const { experts, topK, said } = expertCounts(read, 'num_experts');
     const config = readConfig(read, {
       ...{ mlpBias: false, numLocalExperts: experts, numExpertsPerTok: topK },
       ...switchedWindow(read),
@@ -49,6 +49,7 @@ export const qwen3Moe: Family = {
           { architecture: 'qwen3moe', rotaryPairs: false, ...qwen3MoeGguf },
           { architecture: 'qwen3', rotaryPairs: false },
         ),
+        experts: said,
         mixtureKeys: sparseKeys,
       },
     };
