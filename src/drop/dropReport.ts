@@ -1,6 +1,15 @@
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import type { WalkOptions } from '../walk/index.js';
-import { modelSize, recordedDrops, type Drops, type Model, type ModelSize, type OpenedModel } from '../models/index.js';
+import {
+  expertCount,
+  modelSize,
+  recordedDrops,
+  type Drops,
+  type ExpertDrops,
+  type Model,
+  type ModelSize,
+  type OpenedModel,
+} from '../models/index.js';
 
 /** What a drop saves and what it costs. */
 export interface DropReport {
@@ -10,6 +19,17 @@ export interface DropReport {
   readonly before: ModelSize;
   readonly after: ModelSize;
   readonly loss?: LossReport;
+  /** Where experts were dropped. */
+  readonly experts?: ExpertReport;
+}
+
+/** Experts that were dropped. */
+export interface ExpertReport {
+  /** Experts of each mixture. */
+  readonly before: number;
+  readonly after: number;
+  /** By layer, in the numbers of the model that they were dropped from; null where it had none. */
+  readonly drop: ExpertDrops;
 }
 
 export interface LossReport {
@@ -34,6 +54,22 @@ export function dropReport(opened: OpenedModel, drops: Drops, loss?: LossReport)
     before: modelSize(checkpoint, description, earlier),
     after: modelSize(checkpoint, description, drops),
     loss,
+  };
+}
+
+/** What a mixture saves that `fewerExperts` has made smaller. */
+export function expertReport(
+  opened: OpenedModel,
+  smaller: OpenedModel,
+  drop: ExpertDrops,
+  loss?: LossReport,
+): DropReport {
+  const earlier = recordedDrops(opened.config);
+  const experts = { before: expertCount(opened.description), after: expertCount(smaller.description), drop };
+  return {
+    ...dropReport(opened, earlier, loss),
+    after: modelSize(smaller.source, smaller.description, earlier),
+    experts,
   };
 }
 
