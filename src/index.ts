@@ -322,7 +322,6 @@ export {
   exportFormats,
   exportModel,
   exportTypes,
-  ggufModel,
   type Evidence,
   type ExportFormat,
   type ExportOptions,

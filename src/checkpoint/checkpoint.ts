@@ -9,7 +9,7 @@ import type { RawTensor, SafetensorsFile } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
 import type { ModelSource, SideFiles } from './modelSource.js';
 import { copySideFiles } from './sideFiles.js';
-import { loadTokenizer, type Tokenizer } from './tokenizer/index.js';
+import { loadTokenizer, readTokenizerFiles, type Tokenizer, type TokenizerFiles } from './tokenizer/index.js';
 import { openWeightFiles, type WeightFiles } from './weightFiles.js';
 
 /**
@@ -33,6 +33,10 @@ export class Checkpoint implements ModelSource {
     const first = new Map([...quantized.weights].map(([name, { tensors }]) => [tensors[0], name]));
     const others = new Set([...quantized.weights.values()].flatMap(({ tensors }) => tensors.slice(1)));
     this.#names = [...held.places.keys()].filter((name) => !others.has(name)).map((name) => first.get(name) ?? name);
+  }
+
+  get configPath(): string {
+    return join(this.folder, 'config.json');
   }
 
   /** What was odd about the files, and how it was taken. */
@@ -108,6 +112,10 @@ export class Checkpoint implements ModelSource {
     return (this.quantized.weights.get(name)?.tensors ?? [name]).map((tensor) => this.raw(tensor));
   }
 
+  tokenizerFiles(): Promise<TokenizerFiles | undefined> {
+    return readTokenizerFiles(this.folder);
+  }
+
   tokenizer(): Promise<Tokenizer> {
     return loadTokenizer(this.folder);
   }
@@ -166,7 +174,7 @@ async function checkFolder(folder: string): Promise<void> {
   if (found.isDirectory()) return;
   const hint =
     extname(folder) === '.gguf'
-      ? 'GGUF files are not read; give the Hugging Face folder of the model'
+      ? 'openModel and loadModel take GGUF files'
       : `did you mean its folder, ${dirname(folder)}?`;
   throw new UserError(`${folder} is a file, expected a model folder`, { hint });
 }

@@ -15,6 +15,7 @@ export {
   parseQuantization,
   type Int4Layout,
   type Int4Method,
+  type PackedWeight,
   type Quantization,
 } from './int4/index.js';
 export { quantizationKeys } from './int4/quantizationFiles.js';

@@ -40,22 +40,24 @@ export function joinedSource(sources: readonly WeightSource[], name: string): We
 
 /** The same of integers; undefined where their groups differ. With zero points throughout where one source has any. */
 export function joinedInt4(sources: readonly Int4Source[], name: string): Int4Source | undefined {
-  const { groupSize } = sources[0].format;
-  if (sources.some(({ format }) => format.groupSize !== groupSize)) return undefined;
-  const format = { groupSize, zeroPoints: sources.some((source) => source.format.zeroPoints) };
+  const { groupSize, minima } = sources[0].format;
+  if (sources.some(({ format }) => format.groupSize !== groupSize || !format.minima !== !minima)) return undefined;
+  const format = { groupSize, zeroPoints: sources.some((source) => source.format.zeroPoints), minima };
   const width = widthOf(sources[0]);
   const [rowBytes, groups] = [Math.ceil(width / 2), groupsOf(width, format)];
   const readInt4 = async (start: number, end: number): Promise<Int4Rows> => {
     const quants = new Uint8Array((end - start) * rowBytes);
     const scales = new Uint16Array((end - start) * groups);
     const zeros = format.zeroPoints ? new Uint8Array((end - start) * groups).fill(middle) : undefined;
+    const least = minima ? new Uint16Array((end - start) * groups) : undefined;
     for (const { source, from, to, at } of cut(sources, start, end)) {
       const rows = await source.readInt4(from, to);
       quants.set(rows.quants, at * rowBytes);
       scales.set(rows.scales, at * groups);
       if (rows.zeros) zeros!.set(rows.zeros, at * groups);
+      if (rows.minima) least!.set(rows.minima, at * groups);
     }
-    return { quants, scales, zeros };
+    return { quants, scales, zeros, minima: least };
   };
   return { name, shape: joinedShape(sources), dtype: 'int4', format, readInt4 };
 }

@@ -15,7 +15,8 @@ export async function readJsonObject(path: string): Promise<JsonObject | undefin
   try {
     text = (await readWhole(path)).toString('utf8');
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    // Beside a model that is a file there is none.
+    if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return undefined;
     throw fileError(error, 'cannot read', path);
   }
   let value: unknown;

@@ -1,8 +1,8 @@
 import type { WeightSource, Shape } from '../engine/index.js';
-import type { Quantization, StoredInt4 } from './int4/index.js';
+import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { RawTensor } from './safetensorsFile.js';
-import type { Tokenizer } from './tokenizer/index.js';
+import type { Tokenizer, TokenizerFiles } from './tokenizer/index.js';
 
 /** What stands beside a model's weights and may go along with them: see `copyAlong`. */
 export type SideFiles =
@@ -28,6 +28,8 @@ export interface StoredTensor {
 export interface ModelSource extends AsyncDisposable {
   /** Where it lies, for messages. */
   readonly folder: string;
+  /** The file that says what the model is, for messages. */
+  readonly configPath: string;
   /** What the model is, under the keys of `config.json`; `drop_attn_list` and `drop_mlp_list` say what it lacks. */
   readonly config: JsonObject;
   /** The settings of generation, if there are any. */
@@ -49,10 +51,12 @@ export interface ModelSource extends AsyncDisposable {
   /** A tensor as floats, also of a weight that is stored as integers. UserError where it is absent or of another kind. */
   source(name: string): WeightSource;
   /** The integers of a weight that is stored as such. */
-  int4(name: string): StoredInt4 | undefined;
+  int4(name: string): PackedWeight | undefined;
   /** All tensors that hold a weight, as bytes. */
   stored(name: string): RawTensor[];
 
+  /** What is known of the tokenizer; undefined where there is none. */
+  tokenizerFiles(): Promise<TokenizerFiles | undefined>;
   /** UserError where there is none, or none that can be used. */
   tokenizer(): Promise<Tokenizer>;
   /** Copies files into a folder; gives the names of those that are there. */

@@ -1,11 +1,11 @@
 import { bytesPerElement, sizeOf, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
-import type { Quantization, StoredInt4 } from './int4/index.js';
+import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 import type { RawTensor } from './safetensorsFile.js';
 import { safetensorsDTypes } from './safetensorsHeader.js';
 import { tensorOfSource } from './safetensorsWriter.js';
-import type { Tokenizer } from './tokenizer/index.js';
+import type { Tokenizer, TokenizerFiles } from './tokenizer/index.js';
 
 /** How a view differs from its source. */
 export interface SourceChanges {
@@ -43,6 +43,10 @@ export class SourceView implements ModelSource {
 
   get folder(): string {
     return this.#source.folder;
+  }
+
+  get configPath(): string {
+    return this.#source.configPath;
   }
 
   get generationConfig(): JsonObject | undefined {
@@ -95,7 +99,7 @@ export class SourceView implements ModelSource {
     return theirs === name ? source : new NamedSource(name, source);
   }
 
-  int4(name: string): StoredInt4 | undefined {
+  int4(name: string): PackedWeight | undefined {
     if (this.#replaced.has(name)) return undefined;
     const theirs = this.#theirName(name);
     const stored = this.#source.int4(theirs);
@@ -114,6 +118,10 @@ export class SourceView implements ModelSource {
       ...tensor,
       name: tensor.name === theirs ? name : `${ourModule}${tensor.name.slice(theirModule.length)}`,
     }));
+  }
+
+  tokenizerFiles(): Promise<TokenizerFiles | undefined> {
+    return this.#source.tokenizerFiles();
   }
 
   tokenizer(): Promise<Tokenizer> {

@@ -83,18 +83,19 @@ export function stackedSource(sources: readonly WeightSource[], name = sources[0
  */
 export function stackedInt4(sources: readonly Int4Source[], name = sources[0].name): Int4Source | undefined {
   const [first] = sources;
-  const { groupSize } = first.format;
+  const { groupSize, minima } = first.format;
   const alike = ({ shape, format }: Int4Source): boolean =>
-    shape.join() === first.shape.join() && format.groupSize === groupSize;
+    shape.join() === first.shape.join() && format.groupSize === groupSize && !format.minima === !minima;
   if (first.shape.length !== 2 || !sources.every(alike)) return undefined;
   const [blockRows, width] = first.shape;
-  const format = { groupSize, zeroPoints: sources.some((source) => source.format.zeroPoints) };
+  const format = { groupSize, zeroPoints: sources.some((source) => source.format.zeroPoints), minima };
   const [rowBytes, groups] = [Math.ceil(width / 2), groupsOf(width, format)];
   const readInt4 = async (start: number, end: number): Promise<Int4Rows> => {
     checkRows(name, blockRows * sources.length, start, end);
     const quants = new Uint8Array((end - start) * rowBytes);
     const scales = new Uint16Array((end - start) * groups);
     const zeros = format.zeroPoints ? new Uint8Array((end - start) * groups).fill(middle) : undefined;
+    const least = minima ? new Uint16Array((end - start) * groups) : undefined;
     for (let row = start; row < end;) {
       const block = Math.floor(row / blockRows);
       const stop = Math.min(end, (block + 1) * blockRows);
@@ -102,9 +103,10 @@ export function stackedInt4(sources: readonly Int4Source[], name = sources[0].na
       quants.set(rows.quants, (row - start) * rowBytes);
       scales.set(rows.scales, (row - start) * groups);
       if (rows.zeros) zeros!.set(rows.zeros, (row - start) * groups);
+      if (rows.minima) least!.set(rows.minima, (row - start) * groups);
       row = stop;
     }
-    return { quants, scales, zeros };
+    return { quants, scales, zeros, minima: least };
   };
   return { name, shape: [sources.length, ...first.shape], dtype: 'int4', format, readInt4 };
 }

@@ -106,7 +106,8 @@ function register(program: Program, command: Command, execute: Execute): void {
     .description([`${command.summary}.`, command.description].filter(Boolean).join('\n\n'))
     .argument(
       inputs ? '<files...>' : defaultModel ? '[model]' : '<model>',
-      inputs ?? (defaultModel ? 'model folder (default: the built-in model)' : 'model folder'),
+      inputs ??
+        (defaultModel ? 'model folder or .gguf file (default: the built-in model)' : 'model folder or .gguf file'),
     )
     .addHelpText('after', examplesText(command))
     .action((given: string | string[] | undefined, values: Record<string, unknown>) =>

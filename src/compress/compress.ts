@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fingerprintOf } from '../progress/index.js';
-import { claimOutputs, loadTokenizer, writeFolderAtomically } from '../checkpoint/index.js';
+import { claimOutputs, writeFolderAtomically, type ModelSource } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
 import { checkJob, checkShapes, engineFor, rowsOfText, versionsOf } from '../jobs/chain.js';
 import type { ComputeOptions, JobOptions } from '../jobs/index.js';
@@ -56,7 +56,7 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
   const versions = versionsOf(engine);
   const { out, maxMemory = defaultMaxMemory(), onProgress, onNote, signal } = o;
   for (const note of versionNotes(recipe, versions)) onNote?.(note);
-  const rows = await rowsOf(folder, model, recipe, o);
+  const rows = await rowsOf(source.source, model, recipe, o);
   for (const note of rows?.notes ?? []) onNote?.(note);
   const memory = { bytes: maxMemory, rowLength: rows?.length ?? 1 };
   const { name } = inputs.model;
@@ -85,13 +85,13 @@ export async function compress(folder: string, recipe: Recipe, o: CompressOption
 const copying = { recursive: true, mode: constants.COPYFILE_FICLONE };
 
 async function rowsOf(
-  folder: string,
+  source: ModelSource,
   { config }: Model,
   { calibration }: Recipe,
   o: JobOptions,
 ): Promise<SplitRows | undefined> {
   if (!calibration) return undefined;
-  return rowsOfText(await loadTokenizer(folder), config, { ...o, ...calibration }, (tokenizer, rows) =>
+  return rowsOfText(await source.tokenizer(), config, { ...o, ...calibration }, (tokenizer, rows) =>
     splitRows(tokenizer, calibration.files, rows),
   );
 }

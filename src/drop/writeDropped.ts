@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, formatJson, tensorOfSource, writeFolderAtomically, writeWeights } from '../checkpoint/index.js';
 import type { Progress } from '../progress/index.js';
-import type { WeightSource } from '../engine/index.js';
+import { UserError, type WeightSource } from '../engine/index.js';
 import { checkedIndices, recordedDrops, stayingTensors, type Drops, type OpenedModel } from '../models/index.js';
 import type { Target } from './select.js';
 
@@ -34,6 +34,10 @@ export async function writeDropped(
   out: string,
   o: WriteDroppedOptions = {},
 ): Promise<void> {
+  if (o.configOnly && source.configPath === source.folder)
+    throw new UserError(`${source.folder} is one file, over which no config.json can be laid`, {
+      hint: 'write the whole model',
+    });
   const given = {
     attention: checkedIndices(drops.attention, config.numHiddenLayers, 'the attention drop list'),
     mlp: checkedIndices(drops.mlp, config.numHiddenLayers, 'the MLP drop list'),

@@ -76,5 +76,8 @@ export function decodeFloats(bytes: Uint8Array, dtype: WeightDType, into?: Float
 export function encodeFloats(values: Float32Array, dtype: WeightDType): Uint8Array {
   if (dtype === 'float32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
   const encode = dtype === 'bfloat16' ? float32ToBfloat16 : float32ToFloat16;
-  return new Uint8Array(Uint16Array.from(values, encode).buffer);
+  // `Uint16Array.from` makes an array of all numbers first.
+  const words = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) words[i] = encode(values[i]);
+  return new Uint8Array(words.buffer);
 }

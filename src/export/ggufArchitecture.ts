@@ -1,14 +1,24 @@
+import { isLlamaLike } from '../models/index.js';
 import type { AttentionDescription, LayerDescription, ModelDescription } from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
 
+/** What llama.cpp takes for granted of the layers of a plan, and these are not so. */
+export function unlike(description: ModelDescription, plan: ExportPlan): string | undefined {
+  const { activation = 'silu', unlike: other } = description.conventions.gguf;
+  const layers = plan.layers.map(({ original }) => description.layers[original]);
+  if (layers.some(({ mlp }) => mlp.activation !== activation)) return `that the activation is ${activation}`;
+  return other?.(layers, description);
+}
+
 /**
- * `deci` alone can leave out a module; everything else is what llama.cpp calls the family
+ * `deci` alone can leave out a module, and holds whatever is like Llama; everything else is what llama.cpp calls the family
  * (docs/formats.md, 'GGUF dropped modules').
  */
-export const architectureOf = ({ conventions }: ModelDescription, { layers }: ExportPlan): string =>
-  layers.some(({ attention, mlp }) => attention === 'absent' || mlp === 'absent')
-    ? 'deci'
-    : conventions.gguf.architecture;
+export function architectureOf(description: ModelDescription, plan: ExportPlan): string {
+  const lacksModules = plan.layers.some(({ attention, mlp }) => attention === 'absent' || mlp === 'absent');
+  const isOtherwise = isLlamaLike(description) && unlike(description, plan) !== undefined;
+  return lacksModules || isOtherwise ? 'deci' : description.conventions.gguf.architecture;
+}
 
 /**
  * Width of the all-zero MLP that stands for a dropped one in `deci`: one block of the quantized types

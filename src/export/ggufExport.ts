@@ -1,13 +1,20 @@
 import { basename, resolve } from 'node:path';
 import { GgufFile, floatType, writeFileAtomically, writeGguf, type ModelSource } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import { hasExperts, isLlamaLike, type ModelDescription, type RopeParameters } from '../models/index.js';
+import {
+  Model,
+  hasExperts,
+  isLlamaLike,
+  openModel,
+  ropeFrequencies,
+  type ModelDescription,
+  type RopeParameters,
+} from '../models/index.js';
 import { holdsExactly, type ExportJob, type Written } from './exportJob.js';
 import { cardBeside, type ExportType } from './exportOptions.js';
 import { reducedPlan, zeroedPlan, type ExportPlan } from './exportPlan.js';
-import { architectureOf } from './ggufArchitecture.js';
+import { architectureOf, unlike } from './ggufArchitecture.js';
 import { ggufMetadata } from './ggufMetadata.js';
-import { ggufModel } from './ggufModel.js';
 import { deciPlan, ggufTensors, ggufTypeOfDType } from './ggufTensors.js';
 import { ggufTokenizer } from './ggufTokenizer.js';
 import { findEvidence, modelCard } from './modelCard.js';
@@ -21,8 +28,8 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   const evidence = await findEvidence(job.model, job.options);
   const plan = planOf(job);
   const weights = job.weights(plan);
-  const type = job.options.type ?? storedType(source) ?? ggufTypeOfDType[weights.dtype];
-  const tokenizer = await ggufTokenizer(source.folder, config);
+  const type = job.options.type ?? (await storedType(source)) ?? ggufTypeOfDType[weights.dtype];
+  const tokenizer = await ggufTokenizer(source, config);
   const name = basename(resolve(source.folder));
   const metadata = { ...ggufMetadata(description, plan, { type, name }), ...tokenizer.metadata };
   const tensors = ggufTensors(weights, type, { asStored: job.options.type === undefined });
@@ -44,7 +51,9 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
       await writeGguf(made, metadata, tensors, (done, total) => onProgress?.(done, total, 'bytes'));
       await using file = await GgufFile.open(path);
       await proveTensors(file, tensors, onProgress);
-      const result = await provedResult(job, written, await ggufModel(file, job.engine, config.rope));
+      await using opened = await openModel(path, { exact: true });
+      checkRope(path, opened.description, description, plan);
+      const result = await provedResult(job, written, new Model(job.engine, opened.description, opened.source));
       const text = await modelCard(job.model, cardFacts(result, written), evidence);
       return { ...result, files: [basename(out), basename(card)], bytes: (await made.stat()).size, text };
     },
@@ -54,9 +63,14 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   return made;
 }
 
-/** The type whose blocks are the integers that a checkpoint stores. */
-const storedType = ({ quantization }: ModelSource): ExportType | undefined =>
-  quantization && (quantization.symmetric ? 'q4_0' : 'q4_1');
+/** The type whose blocks are the integers that a checkpoint stores, or another GGUF file; undefined where there are none. */
+async function storedType(source: ModelSource): Promise<ExportType | undefined> {
+  const { quantization } = source;
+  if (quantization) return quantization.symmetric ? 'q4_0' : 'q4_1';
+  const packed = source.tensorNames().find((name) => source.int4(name));
+  const int4 = packed === undefined ? undefined : await source.int4(packed)!.int4();
+  return int4 && (int4.format.minima ? 'q4_1' : 'q4_0');
+}
 
 /** Modules are left out where `deci` can hold the others, and zeroed where it cannot. */
 function planOf({ model: { config, description }, drops, options: { zero } }: ExportJob): ExportPlan {
@@ -65,20 +79,13 @@ function planOf({ model: { config, description }, drops, options: { zero } }: Ex
   if (reduced && !unlike(description, reduced)) return reduced;
   const zeroed = zeroedPlan(config, drops);
   const taken = unlike(description, zeroed);
-  if (taken)
+  if (taken && !isLlamaLike(description))
     throw new UserError(
-      `llama.cpp takes for granted of a ${description.conventions.gguf.architecture} ${taken}, so it would compute something else`,
+      `llama.cpp takes for granted of a ${description.conventions.gguf.architecture} ${taken}, which is not so here`,
       { hint: '`to` hf writes a folder' },
     );
   return zeroed;
 }
-
-/** What llama.cpp takes for granted of the layers of a plan, and these are not so. */
-const unlike = (description: ModelDescription, { layers }: ExportPlan): string | undefined =>
-  description.conventions.gguf.unlike?.(
-    layers.map(({ original }) => description.layers[original]),
-    description,
-  );
 
 /** Where rotary angles change with the length of a text. */
 function stretchNotes(rope: RopeParameters): string[] {
@@ -113,4 +120,23 @@ function planNotes(
       ? ', and knows layers by their numbers'
       : '';
   return [`llama.cpp has no ${lacking}${kept}, so their output projections are zero, and nothing is saved`];
+}
+
+/** What the file says of the angles must be what the model has: quantized weights would hide another way to stretch them. */
+function checkRope(
+  path: string,
+  { layers: found }: ModelDescription,
+  { layers }: ModelDescription,
+  plan: ExportPlan,
+): void {
+  for (const [i, { original }] of plan.layers.entries()) {
+    const [theirs, ours] = [found[i].attention, layers[original].attention].map(
+      ({ rope, rotaryDim, headDim }) => rope && ropeFrequencies(rope, rotaryDim ?? headDim),
+    );
+    const off = ours?.inverse.findIndex((wanted, k) => !(Math.abs(theirs!.inverse[k] - wanted) <= 1e-5 * wanted)) ?? -1;
+    if (off >= 0)
+      throw new UserError(
+        `${path}: rotary frequency ${off} of layer ${i} is ${theirs!.inverse[off]} when it is read back, expected ${ours!.inverse[off]}`,
+      );
+  }
 }

@@ -1,6 +1,6 @@
 import { UserError } from '../engine/index.js';
 import { bool, f32, i32s, string, u32, type GgufMetadata } from '../checkpoint/index.js';
-import type { ModelConfig, ModelDescription } from '../models/index.js';
+import { dropKeys, moduleKinds, type ModelConfig, type ModelDescription } from '../models/index.js';
 import type { ExportPlan } from './exportPlan.js';
 import { architectureOf, turningLayer, zeroMlpWidth } from './ggufArchitecture.js';
 import type { GgufType } from './ggufTensors.js';
@@ -38,9 +38,19 @@ export function ggufMetadata(
     'general.name': string(o.name),
     'general.file_type': u32(fileTypes[o.type]),
     'general.quantization_version': u32(2),
+    ...dropLists(plan),
     ...Object.fromEntries(Object.entries(keys).map(([key, value]) => [`${architecture}.${key}`, value])),
   };
 }
+
+/** Which modules are dropped, whether they are there as zeros or not: llama.cpp does not ask, and whoever reads the file again may know. */
+const dropLists = ({ layers }: ExportPlan): GgufMetadata =>
+  Object.fromEntries(
+    moduleKinds.flatMap((kind) => {
+      const dropped = layers.flatMap((layer, i) => (layer[kind] === 'whole' ? [] : [i]));
+      return dropped.length ? [[dropKeys[kind], i32s(dropped)] as const] : [];
+    }),
+  );
 
 const layerCounts = (config: ModelConfig): GgufMetadata => ({
   feed_forward_length: u32(config.intermediateSize),

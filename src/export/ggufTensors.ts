@@ -8,7 +8,7 @@ import {
   rotaryOrdered,
   rotaryOrderedInt4,
   widthOf,
-  type GgmlType,
+  type WrittenType,
   type GgufTensor,
 } from '../checkpoint/index.js';
 import {
@@ -125,7 +125,7 @@ function zeroMlp(own: LayerDescription, layer: number, made: Make): GgufTensor[]
   });
 }
 
-const fileTypes: Readonly<Record<GgufType, GgmlType>> = {
+const fileTypes: Readonly<Record<GgufType, WrittenType>> = {
   f32: 'F32',
   f16: 'F16',
   bf16: 'BF16',
@@ -134,7 +134,7 @@ const fileTypes: Readonly<Record<GgufType, GgmlType>> = {
   q4_1: 'Q4_1',
 };
 
-function ggufTypeOf(spec: WeightSpec, { shape }: Pick<WeightSource, 'shape'>, type: GgufType): GgmlType {
+function ggufTypeOf(spec: WeightSpec, { shape }: Pick<WeightSource, 'shape'>, type: GgufType): WrittenType {
   if (shape.length === 1 || spec.role === 'router') return 'F32';
   // Embedding and head lose most by rounding. llama-quantize gives them 6 bits beside 4; the next type that is written
   // here has 8.

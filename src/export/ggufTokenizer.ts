@@ -5,13 +5,14 @@ import {
   f32s,
   i32s,
   pieceTypes as tokenTypes,
-  readTokenizerFiles,
+  splitName,
   string,
   strings,
   u32,
   type ChatTemplates,
   type GgufMetadata,
   type JsonObject,
+  type ModelSource,
   type TokenizerFiles,
 } from '../checkpoint/index.js';
 import type { ModelConfig } from '../models/index.js';
@@ -23,15 +24,18 @@ export interface GgufTokenizer {
 }
 
 /**
- * The tokenizer of a model folder as llama.cpp wants it (docs/formats.md, 'GGUF tokenizer'): a byte-level BPE as
+ * The tokenizer of a model as llama.cpp wants it (docs/formats.md, 'GGUF tokenizer'): a byte-level BPE as
  * `gpt2`, a SentencePiece-like one as `llama`.
  */
-export async function ggufTokenizer(folder: string, config: ModelConfig): Promise<GgufTokenizer> {
-  const files = await readTokenizerFiles(folder);
+export async function ggufTokenizer(
+  source: Pick<ModelSource, 'folder' | 'tokenizerFiles'>,
+  config: ModelConfig,
+): Promise<GgufTokenizer> {
+  const files = await source.tokenizerFiles();
   if (!files)
     return {
       metadata: { 'tokenizer.ggml.model': string('none') },
-      notes: [`${folder} has no tokenizer, so the file takes token ids only`],
+      notes: [`${source.folder} has no tokenizer, so the file takes token ids only`],
     };
   const { tokenizer, path, templates } = files;
   const model = tokenizer.model as JsonObject;
@@ -83,7 +87,7 @@ function tokensOf(tokenizer: JsonObject, vocab: Record<string, number>, size: nu
 }
 
 function byteLevel(tokenizer: JsonObject, { text, types }: Tokens, merges: readonly [string, string][]): GgufTokenizer {
-  const pre = preTokenizerName(tokenizer.pre_tokenizer as JsonObject | null);
+  const pre = splitName(tokenizer.pre_tokenizer as JsonObject | null);
   return {
     metadata: {
       'tokenizer.ggml.model': string('gpt2'),
@@ -99,36 +103,6 @@ function byteLevel(tokenizer: JsonObject, { text, types }: Tokens, merges: reado
       ...normalizerNotes(tokenizer.normalizer as JsonObject | null, false),
     ],
   };
-}
-
-const llama3Split = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
-
-/** llama.cpp's names of the ways to cut text into words, by the expression that a `Split` holds. */
-const splitNames: Readonly<Record<string, string>> = {
-  [llama3Split]: 'llama-bpe',
-  [llama3Split.replace(String.raw`\p{N}{1,3}`, String.raw`\p{N}`)]: 'qwen2',
-  [String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`]:
-    'tekken',
-};
-
-/** undefined where llama.cpp has no name that is known here. */
-export function preTokenizerName(given: JsonObject | null | undefined): string | undefined {
-  const steps = (given?.type === 'Sequence' ? (given.pretokenizers as JsonObject[]) : [given]).filter(
-    Boolean,
-  ) as JsonObject[];
-  const kinds = steps.map(({ type }) => type).join();
-  const usesRegex = steps.at(-1)?.use_regex !== false;
-  if (kinds === 'ByteLevel' && usesRegex) return 'gpt-2';
-  if (kinds === 'Digits,ByteLevel' && usesRegex && steps[0].individual_digits === true) return 'smollm';
-  if (kinds === 'Split,ByteLevel' && !usesRegex) {
-    const { pattern, behavior, invert } = steps[0] as {
-      pattern?: { Regex?: string };
-      behavior?: string;
-      invert?: boolean;
-    };
-    if (behavior === 'Isolated' && !invert) return splitNames[pattern?.Regex ?? ''];
-  }
-  return undefined;
 }
 
 /** A BPE of a SentencePiece model. */

@@ -8,7 +8,6 @@ export {
   type ExportOptions,
   type ExportType,
 } from './exportOptions.js';
-export { ggufModel } from './ggufModel.js';
 export { parseReport, type Evidence } from './modelCard.js';
 export type { Proof } from './proof.js';
 export type { ExportResult } from './provedResult.js';

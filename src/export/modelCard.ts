@@ -37,14 +37,14 @@ export function parseReport(value: unknown, where: string): NonNullable<Evidence
   return {
     before: numbersOf(before, size, `before of ${where}`),
     after: numbersOf(after, size, `after of ${where}`),
-    loss: measured && { ...measured, standardError: typeof standardError === 'number' ? standardError : null },
+    loss: measured && { ...measured, standardError: Number.isFinite(standardError) ? Number(standardError) : null },
   };
 }
 
 function numbersOf<K extends string>(value: unknown, keys: readonly K[], where: string): Record<K, number> | undefined {
   if (value === undefined || value === null) return undefined;
   const held = value as Record<string, unknown>;
-  const missing = keys.find((key) => typeof held[key] !== 'number');
+  const missing = keys.find((key) => !Number.isFinite(held[key]));
   if (missing !== undefined) throw new UserError(`${where} holds no number ${missing}`);
   return held as Record<K, number>;
 }

@@ -4,7 +4,7 @@ import {
   roundingBound,
   rowsOf,
   widthOf,
-  type GgmlType,
+  type WrittenType,
   type GgufFile,
   type GgufTensor,
 } from '../checkpoint/index.js';
@@ -126,7 +126,7 @@ export async function proveTensors(
 }
 
 /** The first value that is off by more than its type rounds; -1 where none is. */
-function firstBeyond(wanted: Float32Array, found: Float32Array, type: GgmlType): number {
+function firstBeyond(wanted: Float32Array, found: Float32Array, type: WrittenType): number {
   const { block } = ggmlTypes[type];
   for (let start = 0; start < wanted.length; start += block) {
     let most = 0;

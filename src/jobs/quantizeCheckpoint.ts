@@ -1,4 +1,4 @@
-import { loadTokenizer, type Int4Method } from '../checkpoint/index.js';
+import type { Int4Method, ModelSource } from '../checkpoint/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
@@ -64,7 +64,7 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   const { engine } = computing;
   using model = new Model(engine, source.description, source.source);
   checkShapes(source, model, settings);
-  const { calibration, texts, notes } = await rowsOf(folder, model, o);
+  const { calibration, texts, notes } = await rowsOf(source.source, model, o);
   const before = await lossesOf(model, source.source, model.drops, texts, o);
   const record = await writtenModel(o, (resume) =>
     workOutQuantized({
@@ -101,11 +101,11 @@ interface Rows {
 }
 
 /** Rows to calibrate on and, where all weights fit in memory, to measure on. */
-async function rowsOf(folder: string, model: Model, o: QuantizeCheckpointOptions): Promise<Rows> {
+async function rowsOf(source: ModelSource, model: Model, o: QuantizeCheckpointOptions): Promise<Rows> {
   const given = o.calibration ?? o.texts;
   if (!given) return { calibration: [], texts: [], notes: ['no loss is measured without `texts`'] };
   const { texts } = o;
-  const found = await rowsOfText(await loadTokenizer(folder), model.config, o, (tokenizer, options) =>
+  const found = await rowsOfText(await source.tokenizer(), model.config, o, (tokenizer, options) =>
     sweepRows(tokenizer, given, { ...options, texts }),
   );
   const rows = { calibration: found.calibration, texts: found.heldOut, notes: found.notes };

@@ -1,4 +1,3 @@
-import { loadTokenizer } from '../checkpoint/index.js';
 import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
@@ -56,7 +55,7 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   const config = o.base === undefined ? { ...base.config, dropAttention: [], dropMlp: [] } : base.config;
   const description = { ...base.description, config };
   const { calibration, heldOut, length, notes } = await rowsOfText(
-    await loadTokenizer(folder),
+    await dropped.source.tokenizer(),
     config,
     o,
     (tokenizer, rows) => sweepRows(tokenizer, files, { ...rows, texts: o.texts }),

@@ -1,18 +1,21 @@
-import { loadTokenizer, openCheckpoint, type Tokenizer } from '../checkpoint/index.js';
-import { loadModel, type LoadOptions, type LoadedModel } from '../models/index.js';
+import type { Tokenizer } from '../checkpoint/index.js';
+import { loadModel, openModel, type LoadOptions, type LoadedModel } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 
-/** A model, and the tokenizer that lies beside it. */
+/** A model and its tokenizer. */
 export interface TextModel extends AsyncDisposable {
   readonly model: LoadedModel;
   readonly tokenizer: Tokenizer;
 }
 
-/** Loads a model for work on text. A missing folder or tokenizer is found before any weight is read. */
+/** Loads a model for work on text. What is missing is found before any weight is read. */
 export async function loadTextModel(path: string, o: Omit<LoadOptions, 'onProgress'> & JobOptions): Promise<TextModel> {
-  await (await openCheckpoint(path)).close();
-  const tokenizer = await loadTokenizer(path);
-  const model = await loadModel(path, { ...o, onProgress: stageOf(o, 'loading') });
+  const opened = await openModel(path);
+  const tokenizer = await opened.source.tokenizer().catch(async (error: unknown) => {
+    await opened.source.close();
+    throw error;
+  });
+  const model = await loadModel(opened, { ...o, onProgress: stageOf(o, 'loading') });
   model.notes.forEach((note) => o.onNote?.(note));
   const { decoded } = model.source;
   if (decoded.length)

@@ -1,4 +1,4 @@
-import { weightDTypes, type ModelSource } from '../checkpoint/index.js';
+import { ggmlTypes, weightDTypes, type ModelSource } from '../checkpoint/index.js';
 import { UserError, type Shape } from '../engine/index.js';
 import { allWeights, type ModelDescription } from './description.js';
 import { recordedDrops } from './drops.js';
@@ -82,7 +82,7 @@ function problemOf(source: ModelSource, name: string, wanted: Shape): string | u
   const { dtype, shape } = source.info(name);
   if (shape.join() !== wanted.join())
     return `tensor ${name} is [${shape.join(',')}], but config.json says [${wanted.join(',')}]`;
-  if (source.int4(name) || dtype in weightDTypes) return undefined;
+  if (source.int4(name) || dtype in weightDTypes || dtype in ggmlTypes) return undefined;
   return `tensor ${name} is ${dtype}, but a weight must be F32, F16 or BF16, or packed in 4 bits as the config says`;
 }
 

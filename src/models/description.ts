@@ -115,6 +115,8 @@ export interface Conventions {
     readonly rotaryPairs: boolean;
     /** Whether a tensor may divide the rotary angles, which is how Llama 3's scaling is said. @defaultValue false */
     readonly ropeDivisors?: boolean;
+    /** What llama.cpp computes of gates. @defaultValue 'silu' */
+    readonly activation?: Activation;
     /** Whether llama.cpp applies the windows. @defaultValue false */
     readonly windows?: boolean;
     /** What llama.cpp takes for granted of this architecture's layers, where these are not so; else undefined. */

@@ -24,14 +24,15 @@ export {
   describeModel,
   families,
   familyOf,
-  modelTypeOfGguf,
+  ggufFamily,
   modelTypes,
   type Family,
 } from './families/index.js';
 export { fewerExperts, type ExpertDrops } from './fewerExperts.js';
 export { madeSource } from './madeWeight.js';
-export { GgufKeys } from './gguf/ggufKeys.js';
-export { ggufParameters } from './ggufParameters.js';
+export { dropKeys } from './gguf/ggufConfig.js';
+export { llama3Scaling } from './gguf/ggufRope.js';
+export { GgufSource } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
@@ -48,6 +49,8 @@ export {
 export { moduleNames, type ModuleNames } from './moduleNames.js';
 export { Model, type PassOptions } from './model.js';
 export { examineSource, openModel, type OpenedModel } from './openModel.js';
+export { tensorWords } from './checkWeights.js';
+export { openSource } from './openSource.js';
 export {
   computedSource,
   holdsWeight,

@@ -61,17 +61,16 @@ export class LoadedModel extends Model implements AsyncDisposable, OpenedModel {
   }
 }
 
-/** Loads a Hugging Face folder. What its config drops, or `drops` names, is never read from disk. */
-export async function loadModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const opened = await openModel(path);
+/**
+ * Loads a Hugging Face folder, a GGUF file, or what was opened of one, which then belongs to the model. What its config
+ * drops, or `drops` names, is never read from disk.
+ */
+export async function loadModel(from: string | OpenedModel, options: LoadOptions = {}): Promise<LoadedModel> {
+  const opened = typeof from === 'string' ? await openModel(from) : from;
   let model: LoadedModel | undefined;
-  const engine =
-    options.engine ??
-    (await createEngine(options.backend, options).catch(async (error: unknown) => {
-      await opened.source.close();
-      throw error;
-    }));
+  let engine: Engine | undefined;
   try {
+    engine = options.engine ?? (await createEngine(options.backend, options));
     model = new LoadedModel(engine, opened, !options.engine, options.quantize);
     model.skip(options.drops ?? {});
     if (!options.memory || fitsMemory(model, options.memory))
@@ -79,7 +78,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
     return model;
   } catch (error) {
     await (model ?? opened.source).close();
-    if (!options.engine) engine.dispose();
+    if (!options.engine && !model) engine?.dispose();
     throw error;
   }
 }

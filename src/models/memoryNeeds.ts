@@ -81,6 +81,6 @@ function elementBytes({ engine, parameters }: Model, weight: WeightSpec): number
   const floats = computedSource(parameters, weight);
   const source = parameters.quantize?.(floats, weight) ?? floats;
   if (!isInt4(source)) return bytesPerElement[source.dtype];
-  const { groupSize, zeroPoints } = source.format;
-  return 0.5 + (zeroPoints ? 3 : 2) / groupSize;
+  const { groupSize, zeroPoints, minima } = source.format;
+  return 0.5 + (minima ? 4 : zeroPoints ? 3 : 2) / groupSize;
 }

@@ -1,10 +1,11 @@
-import { SourceView, openCheckpoint, type ModelSource } from '../checkpoint/index.js';
+import { SourceView, type ModelSource } from '../checkpoint/index.js';
 import { canonicalSource } from './canonicalSource.js';
 import { checkWeights, tensorWords } from './checkWeights.js';
 import type { ModelConfig } from './config.js';
 import type { ModelDescription } from './description.js';
 import { describeModel } from './families/index.js';
 import { heldBy } from './held.js';
+import { openSource, type OpenOptions } from './openSource.js';
 import { textPart } from './textPart.js';
 
 /** A model that is open and not loaded: where it comes from, and what it is. A `LoadedModel` is one, too. */
@@ -19,11 +20,11 @@ export interface OpenedModel {
 }
 
 /**
- * Opens a model's folder, reads its config and the headers of its weights, and holds the one against the other. Everything
+ * Opens a model's folder or GGUF file, reads its config and the headers of its weights, and holds the one against the other. Everything
  * wrong in it is a UserError.
  */
-export async function openModel(path: string): Promise<OpenedModel & AsyncDisposable> {
-  const source = await openCheckpoint(path);
+export async function openModel(path: string, o: OpenOptions = {}): Promise<OpenedModel & AsyncDisposable> {
+  const source = await openSource(path, o);
   try {
     return { ...(await examineSource(source)), [Symbol.asyncDispose]: () => source.close() };
   } catch (error) {
@@ -38,7 +39,7 @@ export async function openModel(path: string): Promise<OpenedModel & AsyncDispos
  */
 export async function examineSource(whole: ModelSource): Promise<OpenedModel> {
   const { source: given, notes: taken } = textPart(whole);
-  const where = `${given.folder}/config.json`;
+  const where = given.configPath;
   const held = heldBy(given);
   const first = describeModel(given.config, where, held);
   const { source, notes } = await canonicalSource(given, first, { where, held });

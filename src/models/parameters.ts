@@ -5,7 +5,7 @@ import {
   sliceSource,
   stackedInt4,
   stackedSource,
-  type StoredInt4,
+  type PackedWeight,
 } from '../checkpoint/index.js';
 import { madeSource } from './madeWeight.js';
 import { normalNumbers, seedOption } from './random.js';
@@ -19,7 +19,7 @@ export interface Parameters {
   /** A tensor as floats, also if it is stored as integers. */
   source(name: string): WeightSource;
   /** The integers of a weight that is stored so; these are then what is packed. */
-  int4?(name: string): StoredInt4 | undefined;
+  int4?(name: string): PackedWeight | undefined;
   /** Turns weights into another form before they are packed: see `Quantize`. */
   readonly quantize?: Quantize;
 }

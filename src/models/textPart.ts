@@ -15,7 +15,7 @@ export function textPart(given: ModelSource): { readonly source: ModelSource; re
   const { config: whole } = given;
   const family = familyWithin(whole.model_type);
   if (!family) return { source: given, notes: [] };
-  const where = `${given.folder}/config.json`;
+  const where = given.configPath;
   const text = whole.text_config;
   if (typeof text !== 'object' || text === null || Array.isArray(text))
     throw new UserError(`${where}: text_config must be an object, found ${shownValue(text)}`);

@@ -108,6 +108,11 @@ function planned(model: OpenedModel, o: PlanOptions): { quantization: JsonObject
     throw new UserError(`${checkpoint.folder} is quantized already (${checkpoint.quantization.method})`, {
       hint: 'quantize the model of floats that it was made from',
     });
+  const packed = checkpoint.tensorNames().find((name) => checkpoint.int4(name));
+  if (packed !== undefined)
+    throw new UserError(`${checkpoint.folder} is quantized already: ${packed} is ${checkpoint.info(packed).dtype}`, {
+      hint: 'quantize the model of floats that it was made from; llm-drop export --to hf makes floats of these integers',
+    });
   const plan = planTensors(model, o);
   const quantization = quantizationConfig({ ...o, ...plan.modules });
   const { layout } = parseQuantization(quantization, o.format);

@@ -36,10 +36,16 @@ import { expectClose, unitRoundoff } from '../support/expectClose.js';
 import { allowRelaxed } from '../support/relaxed.js';
 import { int4Model, int4RowsOf, rowsSource } from '../support/int4Model.js';
 
-const format = fc.record({
-  groupSize: fc.constantFrom(32, 64, 128),
-  zeroPoints: fc.boolean(),
-}) as fc.Arbitrary<Int4Format>;
+const format = fc
+  .record({
+    groupSize: fc.constantFrom(32, 64, 128),
+    offsets: fc.constantFrom('middle', 'zeros', 'minima'),
+  })
+  .map(({ groupSize, offsets }) => ({
+    groupSize,
+    zeroPoints: offsets === 'zeros',
+    minima: offsets === 'minima',
+  })) as fc.Arbitrary<Int4Format>;
 /** Widths that end within a word, a block, a group, and a part of the depth. */
 const width = fc.oneof(size(140), fc.constantFrom(32, 33, 127, 128, 129, 160, 576, 1056, 2100));
 
@@ -48,12 +54,19 @@ interface Int4Weight {
   readonly rows: Int4Rows;
   /** Dequantized. */
   readonly values: Float32Array;
+  /** Magnitudes of what is computed with: a group's integers and its minimum apart. */
+  readonly terms: Float32Array;
 }
 
 function int4Weight(seed: number, shape: Shape, format: Int4Format, name = 'weight'): Int4Weight {
   const inner = shape[shape.length - 1];
   const rows = int4RowsOf(seed, sizeOf(shape.slice(0, -1)), inner, format);
-  return { source: rowsSource(name, shape, format, rows), rows, values: dequantizeRows(rows, inner, format) };
+  const values = dequantizeRows(rows, inner, format);
+  const magnitude = (halves: Uint16Array): Uint16Array => halves.map((half) => half & 0x7fff);
+  const terms = rows.minima
+    ? dequantizeRows({ ...rows, scales: magnitude(rows.scales), minima: magnitude(rows.minima) }, inner, format)
+    : values;
+  return { source: rowsSource(name, shape, format, rows), rows, values, terms };
 }
 
 againstReference('int4 weights', (pair, backend) => {
@@ -161,11 +174,11 @@ describe('wasm: int4 weights', () => {
   });
 
   holds('fast: linear is near the reference', shapes, async ({ seed, format, rows, width, out }) => {
-    const { source, values } = int4Weight(seed, [out, width], format);
+    const { source, values, terms } = int4Weight(seed, [out, width], format);
     const x = random(seed, [rows, width]);
     // An activation is off by half a step; its scale, and what is computed with it, by a few roundings a group.
     const half = magnitudes(steps(x, rows, width, format.groupSize), values, rows, width, out);
-    const all = magnitudes(x, values, rows, width, out);
+    const all = magnitudes(x, terms, rows, width, out);
     const roundings = (4 + Math.ceil(width / format.groupSize)) * unitRoundoff;
     expectClose(
       await product(fast, source, x, rows),

@@ -59,7 +59,7 @@ async function probabilities(path, tokens, vocabSize) {
 
 /** The largest difference of a probability at any position. */
 async function compare(path, config, tokens) {
-  const logits = await ggufLogits(engine, path, config.rope, tokens);
+  const logits = await ggufLogits(engine, path, tokens);
   return difference(await probabilities(path, tokens, config.vocabSize), logits, config.vocabSize);
 }
 
@@ -78,6 +78,51 @@ const ropes = [
   { type: 'linear', theta, factor: 2 },
   { type: 'llama3', theta, factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 },
 ];
+
+/** What models of a type have of their own, in files that llama.cpp knows. */
+const own = {
+  mixtral: () => ({ numLocalExperts: 4, numExpertsPerTok: 2 }),
+  // Its head is always the embedding.
+  gemma2: ({ headDim }) => ({
+    tieWordEmbeddings: true,
+    slidingWindow: 5,
+    familyKeys: { query_pre_attn_scalar: headDim },
+  }),
+  gemma3_text: ({ headDim }) => ({ slidingWindow: 5, familyKeys: { query_pre_attn_scalar: headDim } }),
+  // Their heads are always as wide as the stream.
+  phi3: ({ numAttentionHeads, headDim }) => ({ hiddenSize: numAttentionHeads * headDim }),
+  olmo2: ({ numAttentionHeads, headDim }) => ({ tieWordEmbeddings: false, hiddenSize: numAttentionHeads * headDim }),
+  granite: () => ({
+    familyKeys: { embedding_multiplier: 6, attention_multiplier: 0.2, residual_multiplier: 0.3, logits_scaling: 0.25 },
+  }),
+  baichuan: ({ numAttentionHeads }) => ({ numKeyValueHeads: numAttentionHeads, familyKeys: { z_loss_weight: 0 } }),
+};
+
+/** As Phi-4-mini has it; a text of 12 tokens has long angles where the original length is 8. llama.cpp takes them for every text in a context of more than that, and its smallest has 256. */
+const partial = (originalMaxPositions) => ({
+  hiddenSize: 64,
+  numAttentionHeads: 2,
+  numKeyValueHeads: 1,
+  headDim: 32,
+  rope: {
+    type: 'longrope',
+    theta,
+    shortFactors: Array.from({ length: 12 }, (_, k) => 1 + k / 8),
+    longFactors: Array.from({ length: 12 }, (_, k) => 2 + k),
+    originalMaxPositions,
+    attentionFactor: 1.25,
+  },
+  familyKeys: { partial_rotary_factor: 0.75, original_max_position_embeddings: originalMaxPositions },
+});
+
+const forty = {
+  tieWordEmbeddings: false,
+  numHiddenLayers: 40,
+  hiddenSize: 48,
+  numAttentionHeads: 3,
+  numKeyValueHeads: 3,
+  headDim: 16,
+};
 
 function randomCase(seed, modelType) {
   const pick = picker(seed);
@@ -100,9 +145,9 @@ function randomCase(seed, modelType) {
     mlpBias: bias,
     slidingWindow: modelType === 'mistral' && pick.chance(0.5) ? 64 : undefined,
     // llama.cpp knows Llama 3's scaling of the architecture llama alone.
-    rope: pick.of(modelType === 'qwen3' ? ropes.slice(0, 2) : ropes),
-    ...(modelType === 'mixtral' ? { numLocalExperts: 4, numExpertsPerTok: 2 } : {}),
+    rope: pick.of(/^(llama|mistral|mixtral|baichuan)$/.test(modelType) ? ropes : ropes.slice(0, 2)),
   };
+  Object.assign(config, own[modelType]?.(config));
   const some = (share) => Array.from({ length: layers }, (_, i) => i).filter(() => pick.chance(share));
   const blocks = some(0.2);
   const drops = { attention: [...new Set([...blocks, ...some(0.35)])], mlp: [...new Set([...blocks, ...some(0.35)])] };
@@ -117,7 +162,8 @@ const tolerance = { f32: 2e-3, f16: 2e-2, bf16: 2e-2, q8_0: 2e-2, q4_0: 2e-2, q4
 
 async function check(name, modelType, seed, type, override = {}) {
   const { config, drops, tokens } = randomCase(seed, modelType);
-  const source = join(folder, `${name}-${modelType}-${seed}-${type}`);
+  // Of a model whose name has `phi3` in it, llama.cpp wants tokens of certain names.
+  const source = join(folder, `${name}-${modelType === 'phi3' ? 'fused' : modelType}-${seed}-${type}`);
   const full = await writeRandomModel(source, { ...config, ...override.config }, seed);
   const out = `${source}.gguf`;
   const result = await exportModel(source, {
@@ -192,7 +238,7 @@ describe('GGUF exports in llama.cpp', () => {
     await exportModel(source, { to: 'gguf', type: 'f32', out: `${source}.gguf`, engine });
     const wrong = await unpermuted(`${source}.gguf`, full.headDim);
     const theirs = await probabilities(wrong, tokens, vocabSize);
-    const logits = await ggufLogits(engine, `${source}.gguf`, full.rope, tokens);
+    const logits = await ggufLogits(engine, `${source}.gguf`, tokens);
     const off = difference(theirs, logits, vocabSize);
     console.log(`${off.toExponential(1)} un-permuted`);
     assert.ok(off > 5 * tolerance.f32, `off by ${off} only`);
@@ -223,6 +269,31 @@ describe('GGUF exports in llama.cpp', () => {
   for (let seed = 81; seed <= 84; seed++)
     it(`qwen3, random drops ${seed}, f32`, () => check('qwen3', 'qwen3', seed, 'f32'));
   it('qwen3 q8_0', () => check('qwen3', 'qwen3', 85, 'q8_0'));
+  for (const [i, type] of [
+    ...['qwen2', 'gemma2', 'gemma3_text', 'phi3', 'olmo2', 'smollm3', 'granite', 'baichuan'],
+  ].entries()) {
+    for (let seed = 91 + 4 * i; seed <= 93 + 4 * i; seed++)
+      it(`${type}, random drops ${seed}, f32`, () => check('random', type, seed, 'f32'));
+    it(`${type} q8_0`, () => check('random', type, 94 + 4 * i, 'q8_0'));
+  }
+  it('gemma3, seven layers, of which the sixth has no window, and a block is dropped', () =>
+    check('seven', 'gemma3_text', 130, 'f32', {
+      config: { numHiddenLayers: 7, rope: ropes[1] },
+      drops: { attention: [1, 6], mlp: [1] },
+    }));
+  it('baichuan of 40 layers, which has linear biases', () =>
+    check('forty', 'baichuan', 131, 'f32', {
+      config: {
+        ...forty,
+        familyKeys: { max_position_embeddings: null, model_max_length: 128 },
+      },
+      drops: { attention: [1], mlp: [1, 3] },
+    }));
+  for (const original of [8, 512])
+    it(`phi3 of partial rotation, longrope from ${original} tokens on`, () =>
+      check(`longrope ${original}`, 'phi3', 132, 'f32', {
+        config: { maxPositionEmbeddings: 1024, ...partial(original) },
+      }));
   for (const [i, type] of ['f16', 'bf16', 'q8_0', 'q4_0', 'q4_1'].entries()) {
     it(`llama ${type}`, () => check('llama', 'llama', 41 + i, type));
     it(`mixtral ${type}`, () => check('mixtral', 'mixtral', 51 + i, type));

@@ -8,38 +8,39 @@ const load = (path) => import(pathToFileURL(join(dist, path)).href);
 
 export const { createEngine, createBatch } = await load('engine/index.js');
 export const { Model, loadModel, openModel } = await load('models/index.js');
-const { allWeights, describeConfig, randomParameters, tensorNames, uniform } = await load('models/index.js');
+const { allWeights, byTensor, describeConfig, ownForm, ownNames, randomParameters, tensorNames, uniform } =
+  await load('models/index.js');
 export const {
   GgufFile,
+  joinedSource,
   loadTokenizer,
+  namedSplits,
   openCheckpoint,
   rotaryOrdered,
+  splitJson,
+  splitName,
   tensorOfSource,
   writeSafetensors,
   writeWeights,
 } = await load('checkpoint/index.js');
 export const { rtn, writeQuantized } = await load('quant/index.js');
-export const { exportModel, ggufModel } = await load('export/index.js');
+export const { exportModel } = await load('export/index.js');
 export const { compensate, writeDropped } = await load('drop/index.js');
 
 /** `torch_dtype` and the rest of a config.json, in the words of transformers v4. */
-function rawConfig(c) {
+function rawConfig(c, architecture) {
   const { type, theta, ...scaling } = c.rope;
   const names = {
     factor: 'factor',
     lowFreqFactor: 'low_freq_factor',
     highFreqFactor: 'high_freq_factor',
     originalMaxPositions: 'original_max_position_embeddings',
+    shortFactors: 'short_factor',
+    longFactors: 'long_factor',
+    attentionFactor: 'attention_factor',
   };
   return {
-    architectures: [
-      {
-        llama: 'LlamaForCausalLM',
-        mistral: 'MistralForCausalLM',
-        mixtral: 'MixtralForCausalLM',
-        qwen3: 'Qwen3ForCausalLM',
-      }[c.modelType],
-    ],
+    architectures: [architecture],
     model_type: c.modelType,
     vocab_size: c.vocabSize,
     hidden_size: c.hiddenSize,
@@ -63,9 +64,9 @@ function rawConfig(c) {
     attention_bias: c.attentionBias,
     mlp_bias: c.mlpBias,
     ...(c.modelType === 'llama' ? {} : { sliding_window: c.slidingWindow ?? null }),
-    ...(c.modelType === 'mixtral'
-      ? { num_local_experts: c.numLocalExperts, num_experts_per_tok: c.numExpertsPerTok }
-      : {}),
+    ...(c.numLocalExperts === undefined
+      ? {}
+      : { num_local_experts: c.numLocalExperts, num_experts_per_tok: c.numExpertsPerTok }),
     torch_dtype: 'float32',
     bos_token_id: 1,
     eos_token_id: 2,
@@ -87,12 +88,21 @@ export async function writeRandomModel(
   await mkdir(folder, { recursive: true });
   for (const name of ['tokenizer.json', 'tokenizer_config.json'])
     await copyFile(new URL(name, tokenizerFolder), join(folder, name));
-  await writeFile(join(folder, 'config.json'), JSON.stringify(rawConfig(config)));
+  await writeFile(
+    join(folder, 'config.json'),
+    JSON.stringify({ ...rawConfig(config, description.conventions.architecture), ...partial.familyKeys }),
+  );
   const weights = allWeights(description);
   const parameters = randomParameters(weights, seed);
+  const ownTensor = (weight) => ownForm(weight) && ownNames(weight)[0];
   await writeWeights(
     folder,
-    weights.flatMap((weight) => tensorNames(weight)).map((name) => tensorOfSource(parameters.source(name))),
+    byTensor(weights, ownTensor).flatMap(({ tensor, items }) => {
+      const sources = items.flatMap(tensorNames).map((name) => parameters.source(name));
+      return tensor === undefined
+        ? sources.map((source) => tensorOfSource(source))
+        : [tensorOfSource(joinedSource(sources, tensor))];
+    }),
   );
   return config;
 }
@@ -120,12 +130,12 @@ export async function logitsOfFolder(engine, folder, tokens) {
 }
 
 /** Logits [T, V] of what a GGUF file holds, decoded. */
-export async function ggufLogits(engine, path, rope, tokens) {
-  const file = await GgufFile.open(path);
+export async function ggufLogits(engine, path, tokens) {
+  const { description, source } = await openModel(path, { exact: true });
   try {
-    return await allLogits(await ggufModel(file, engine, rope), tokens);
+    return await allLogits(new Model(engine, description, source), tokens);
   } finally {
-    await file[Symbol.asyncDispose]();
+    await source.close();
   }
 }
 

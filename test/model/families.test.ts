@@ -45,8 +45,20 @@ const longrope = (rotary: number) =>
 const cases: Record<string, PartialConfig> = {
   qwen2: { ...sizes, modelType: 'qwen2' },
   qwen3: { ...sizes, modelType: 'qwen3' },
-  gemma2: { ...sizes, modelType: 'gemma2', slidingWindow: 5, familyKeys: { query_pre_attn_scalar: 16 } },
-  gemma3: { ...sizes, modelType: 'gemma3_text', slidingWindow: 5, familyKeys: { query_pre_attn_scalar: 16 } },
+  gemma2: {
+    ...sizes,
+    modelType: 'gemma2',
+    tieWordEmbeddings: true,
+    slidingWindow: 5,
+    familyKeys: { query_pre_attn_scalar: 16 },
+  },
+  gemma3: {
+    ...sizes,
+    modelType: 'gemma3_text',
+    tieWordEmbeddings: true,
+    slidingWindow: 5,
+    familyKeys: { query_pre_attn_scalar: 16 },
+  },
   phi3: { ...sizes, modelType: 'phi3' },
   'phi4-mini': {
     ...{ ...sizes, modelType: 'phi3', rope: longrope(12) },

@@ -1,6 +1,7 @@
 /** A real trained checkpoint against transformers: scores, drop lists and losses on 32 rows of 256 tokens. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../src/checkpoint/index.js';
 import type { Engine } from '../../src/engine/index.js';
 import { loadModel, type LoadedModel } from '../../src/models/index.js';
 import { allBackends } from '../support/allBackends.js';
@@ -20,7 +21,7 @@ describe.skipIf(withoutShared('stories260K')).each(backends)('stories260K on %s'
     engine = await create();
     const folder = join(shared, 'models', name);
     expected = realScores(name);
-    rows = await realRows(expected, folder);
+    rows = await realRows(expected, await loadTokenizer(folder));
     model = await loadModel(folder, { engine });
   });
   afterAll(async () => {

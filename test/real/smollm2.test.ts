@@ -18,8 +18,8 @@ describe.skipIf(!folder || withoutShared(name))(name, () => {
   beforeAll(async () => {
     engine = await createEngine('wasm');
     expected = realScores(name);
-    rows = await realRows(expected, folder!);
     model = await loadModel(folder!, { engine });
+    rows = await realRows(expected, await model.source.tokenizer());
   }, 120_000);
   afterAll(async () => {
     await model.close();

@@ -48,7 +48,7 @@ export function int4Model(x: Float32Array, weights: Int4Rows, width: number, { g
     for (let o = 0; o < out; o++) {
       let total = 0;
       input.forEach(({ q, scale }, group) => {
-        const zero = weights.zeros ? weights.zeros[o * groups + group] : middle;
+        const zero = weights.minima ? 0 : weights.zeros ? weights.zeros[o * groups + group] : middle;
         let sum = 0;
         q.forEach((value, i) => {
           const column = group * groupSize + i;
@@ -57,6 +57,10 @@ export function int4Model(x: Float32Array, weights: Int4Rows, width: number, { g
         });
         const factor = Math.fround(scale * float16ToFloat32(weights.scales[o * groups + group]));
         total = Math.fround(total + Math.fround(Math.fround(sum) * factor));
+        if (!weights.minima) return;
+        const least = Math.fround(scale * float16ToFloat32(weights.minima[o * groups + group]));
+        const all = q.reduce((a, b) => a + b, 0);
+        total = Math.fround(total + Math.fround(all * least));
       });
       y[row * out + o] = total;
     }
@@ -64,18 +68,26 @@ export function int4Model(x: Float32Array, weights: Int4Rows, width: number, { g
   return y;
 }
 
-/** Random integers, scales of many sizes (some negative, some subnormal) and zero points; the same for the same seed. */
-export function int4RowsOf(seed: number, rows: number, width: number, { groupSize, zeroPoints }: Int4Format): Int4Rows {
+/**
+ * Random integers, scales of many sizes (some negative, some subnormal), and zero points or minima, some of which nearly
+ * undo their scale; the same for the same seed.
+ */
+export function int4RowsOf(seed: number, rows: number, width: number, format: Int4Format): Int4Rows {
+  const { groupSize, zeroPoints, minima } = format;
   const groups = Math.ceil(width / groupSize);
   const draw = (offset: number, count: number, most: number): Int32Array =>
     Int32Array.from(random(seed + offset, [count]), (value) => ((value + 1) / 2) * most);
   const kind = draw(1, rows * groups, 20);
+  const halves = (offset: number): Uint16Array =>
+    Uint16Array.from(
+      draw(offset, rows * groups, 0x1000),
+      (bits, i) => (kind[i] % 2 === 0 ? 0x8000 : 0) | (kind[i] < 2 ? bits & 0x7ff : 0x1800 + bits),
+    );
   return {
     quants: Uint8Array.from(draw(2, rows * Math.ceil(width / 2), 256)),
-    scales: Uint16Array.from(
-      draw(3, rows * groups, 0x1000),
-      (bits, i) => (kind[i] % 2 === 0 ? 0x8000 : 0) | (kind[i] < 2 ? bits & 0x7ff : 0x1800 + bits),
-    ),
+    scales: halves(3),
+    // About 8 times as large as a scale, with the other sign.
+    ...(minima ? { minima: halves(5).map((half) => (half ^ 0x8000) + 0xc00) } : {}),
     ...(zeroPoints ? { zeros: Uint8Array.from(draw(4, rows * groups, 16)) } : {}),
   };
 }
@@ -85,7 +97,7 @@ export function rowsSource(
   name: string,
   shape: Shape,
   format: Int4Format,
-  { quants, scales, zeros }: Int4Rows,
+  { quants, scales, zeros, minima }: Int4Rows,
   first = 0,
 ): Int4Source {
   const width = shape[shape.length - 1];
@@ -101,6 +113,7 @@ export function rowsSource(
       quants: part(quants, rowBytes, start, end),
       scales: part(scales, groups, start, end),
       zeros: zeros && part(zeros, groups, start, end),
+      minima: minima && part(minima, groups, start, end),
     }),
   };
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { calibrationRows } from '../../src/text/index.js';
-import { loadTokenizer } from '../../src/checkpoint/index.js';
+import type { Tokenizer } from '../../src/checkpoint/index.js';
 import { evaluateLoss } from '../../src/evaluate/index.js';
 import { scoreImportance, selectDrops, type Importance, type Target } from '../../src/drop/index.js';
 import type { LoadedModel } from '../../src/models/index.js';
@@ -25,12 +25,8 @@ export const realScores = (name: string): RealScores =>
   JSON.parse(readFileSync(join(shared, 'oracle', `${name}.json`), 'utf8')) as RealScores;
 
 /** The rows that the expectations were made on. */
-export async function realRows(expected: RealScores, tokenizerFolder: string): Promise<Int32Array[]> {
-  const { rows } = await calibrationRows(
-    await loadTokenizer(tokenizerFolder),
-    [join(shared, 'data', expected.text)],
-    expected,
-  );
+export async function realRows(expected: RealScores, tokenizer: Tokenizer): Promise<Int32Array[]> {
+  const { rows } = await calibrationRows(tokenizer, [join(shared, 'data', expected.text)], expected);
   expect(Array.from(rows[0].subarray(0, expected.rows_head.length))).toEqual(expected.rows_head);
   return rows;
 }

@@ -1,65 +1,88 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { UserError, checkRead, encodeFloats, sizeOf, type Shape, type WeightSource } from '../../engine/index.js';
+import {
+  UserError,
+  checkRead,
+  encodeFloats,
+  type Int4Source,
+  type Shape,
+  type WeightSource,
+} from '../../engine/index.js';
 import { fileError } from '../fileError.js';
-import { otherKind } from '../otherKinds.js';
-import { decodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
-import { ByteReader, ShortRead, aligned, alignment, magic, version } from './ggufFormat.js';
+import { blockInt4 } from './blockInt4.js';
+import { decodeGgml } from './decodeBlocks.js';
+import { floatType, ggmlBytes, type GgmlType } from './ggmlTypes.js';
+import { ShortRead } from './ggufFormat.js';
+import { parseHead, type GgufHead, type TensorEntry } from './ggufHead.js';
+import { partsOf } from './splitFiles.js';
 
-interface Entry {
-  readonly shape: Shape;
-  readonly type: GgmlType;
-  /** From the beginning of the file. */
-  readonly begin: number;
+interface Entry extends TensorEntry {
+  readonly part: GgufPart;
 }
 
-/** A GGUF file, read by position: opening it reads metadata and tensor list only. */
+/**
+ * A GGUF file, read by position: opening it reads metadata and tensor list only. Of a file that is split into several the
+ * first is opened, and its metadata counts.
+ */
 export class GgufFile implements AsyncDisposable {
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly #entries = new Map<string, Entry>();
+
   private constructor(
     readonly path: string,
-    private readonly handle: FileHandle,
-    readonly metadata: Readonly<Record<string, unknown>>,
-    private readonly entries: ReadonlyMap<string, Entry>,
-  ) {}
-
-  static async open(path: string): Promise<GgufFile> {
-    const handle = await open(path, 'r').catch((error: unknown) => {
-      throw fileError(error, 'cannot read', path);
-    });
-    try {
-      const { size } = await handle.stat();
-      // How long the head is turns out only at its end, so it is read in ever longer pieces.
-      for (let length = 1 << 20; ; length *= 4) {
-        const bytes = await readAt(handle, path, 0, Math.min(length, size));
-        try {
-          return new GgufFile(path, handle, ...parseHead(path, bytes, size));
-        } catch (error) {
-          if (!(error instanceof ShortRead)) throw error;
-          if (length >= size) throw new UserError(`${path} is truncated: its head goes beyond its ${size} bytes`);
-        }
+    private readonly parts: readonly GgufPart[],
+  ) {
+    this.metadata = parts[0].head.metadata;
+    for (const part of parts)
+      for (const [name, entry] of part.head.entries) {
+        if (this.#entries.has(name)) throw new UserError(`${part.path} holds the tensor ${name} once more`);
+        this.#entries.set(name, { ...entry, part });
       }
+  }
+
+  /** UserError for a file that is none, of another version, truncated, or that contradicts itself. */
+  static async open(path: string): Promise<GgufFile> {
+    const opened: GgufPart[] = [];
+    try {
+      opened.push(await GgufPart.open(path));
+      const others = partsOf(path, opened[0].head.metadata);
+      for (const other of others.paths) opened.push(await GgufPart.open(other));
+      const file = new GgufFile(path, opened);
+      others.check(file.tensorNames().length);
+      return file;
     } catch (error) {
-      await handle.close();
+      await Promise.all(opened.map((part) => part.close()));
       throw error;
     }
   }
 
+  /** Bytes read so far, heads included. */
+  get bytesRead(): number {
+    return this.parts.reduce((sum, part) => sum + part.bytesRead, 0);
+  }
+
   tensorNames(): string[] {
-    return [...this.entries.keys()];
+    return [...this.#entries.keys()];
   }
 
   has(name: string): boolean {
-    return this.entries.has(name);
+    return this.#entries.has(name);
   }
 
   type(name: string): GgmlType {
     return this.#entry(name).type;
   }
 
+  /** Type, shape [.., out, in] and bytes of a tensor. */
+  info(name: string): { readonly dtype: GgmlType; readonly shape: Shape; readonly bytes: number } {
+    const { type, shape, bytes } = this.#entry(name);
+    return { dtype: type, shape, bytes };
+  }
+
   /** A tensor's stored rows [start, end). */
   async encodedRows(name: string, start: number, end: number): Promise<Uint8Array> {
-    const { shape, type, begin } = this.#entry(name);
+    const { shape, type, begin, part } = this.#entry(name);
     const rowBytes = ggmlBytes(type, shape[shape.length - 1]);
-    return readAt(this.handle, this.path, begin + start * rowBytes, (end - start) * rowBytes);
+    return part.read(begin + start * rowBytes, (end - start) * rowBytes);
   }
 
   /** A tensor as a weight [out, in]; blocks are decoded to float32. */
@@ -75,62 +98,62 @@ export class GgufFile implements AsyncDisposable {
     return { name, shape, dtype, readRows };
   }
 
+  /** A tensor as the integers of its blocks; undefined where these are none that the engine multiplies. */
+  int4(name: string): Int4Source | undefined {
+    const { shape, type } = this.#entry(name);
+    return blockInt4(name, shape, type, (start, end) => this.encodedRows(name, start, end));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.handle.close();
+    await Promise.all(this.parts.map((part) => part.close()));
   }
 
   #entry(name: string): Entry {
-    const entry = this.entries.get(name);
+    const entry = this.#entries.get(name);
     if (!entry) throw new UserError(`${this.path} has no tensor ${name}`);
     return entry;
   }
 }
 
-type Head = [metadata: Record<string, unknown>, entries: Map<string, Entry>];
+/** One file of perhaps several. */
+class GgufPart {
+  private constructor(
+    readonly path: string,
+    private readonly handle: FileHandle,
+    readonly head: GgufHead,
+    public bytesRead: number,
+  ) {}
 
-function parseHead(path: string, bytes: Uint8Array, size: number): Head {
-  const read = new ByteReader(path, bytes);
-  if (read.u32() !== magic) {
-    const other = otherKind(bytes);
-    throw new UserError(`${path} is no GGUF file${other ? `, but ${other.what}` : ''}`, { hint: other?.hint });
-  }
-  const found = read.u32();
-  if (found !== version) throw new UserError(`${path} is GGUF version ${found}, but version ${version} is read`);
-  const tensors = read.u64();
-  const values = read.u64();
-  const metadata: Record<string, unknown> = {};
-  for (let i = 0; i < values; i++) {
-    const key = read.string();
-    if (key in metadata) throw new UserError(`${path} holds the key ${key} twice`);
-    metadata[key] = read.value();
-  }
-  const list: { name: string; shape: number[]; type: GgmlType; offset: number }[] = [];
-  for (let i = 0; i < tensors; i++) {
-    const name = read.string();
-    const rank = read.u32();
-    if (rank > 4) throw new UserError(`${path}: tensor ${name} has ${rank} dimensions, which cannot be`);
-    const shape = Array.from({ length: rank }, () => read.u64()).reverse();
-    list.push({ name, shape, type: typeOf(path, name, read.u32()), offset: read.u64() });
-  }
-  const start = aligned(read.position, (metadata['general.alignment'] as number | undefined) ?? alignment);
-  const entries = new Map<string, Entry>();
-  for (const { name, shape, type, offset } of list) {
-    if (entries.has(name)) throw new UserError(`${path} holds the tensor ${name} twice`);
-    const end = start + offset + ggmlBytes(type, sizeOf(shape));
-    if (end > size)
-      throw new UserError(`${path} is truncated: tensor ${name} ends at byte ${end}, the file at ${size}`);
-    entries.set(name, { shape, type, begin: start + offset });
-  }
-  return [metadata, entries];
-}
-
-function typeOf(path: string, name: string, id: number): GgmlType {
-  const found = Object.entries(ggmlTypes).find(([, layout]) => layout.id === id);
-  if (!found)
-    throw new UserError(`${path}: tensor ${name} is of ggml type ${id}`, {
-      hint: `${Object.keys(ggmlTypes).join(', ')} are read`,
+  static async open(path: string): Promise<GgufPart> {
+    const handle = await open(path, 'r').catch((error: unknown) => {
+      throw fileError(error, 'cannot read', path);
     });
-  return found[0] as GgmlType;
+    try {
+      const { size } = await handle.stat();
+      // How long the head is turns out only at its end, so it is read in ever longer pieces.
+      for (let length = 1 << 20; ; length *= 4) {
+        const bytes = await readAt(handle, path, 0, Math.min(length, size));
+        try {
+          return new GgufPart(path, handle, parseHead(path, bytes, size), bytes.byteLength);
+        } catch (error) {
+          if (!(error instanceof ShortRead)) throw error;
+          if (length >= size) throw new UserError(`${path} is truncated: its head goes beyond its ${size} bytes`);
+        }
+      }
+    } catch (error) {
+      await handle.close();
+      throw fileError(error, 'cannot read', path);
+    }
+  }
+
+  read(position: number, length: number): Promise<Uint8Array> {
+    this.bytesRead += length;
+    return readAt(this.handle, this.path, position, length);
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
 }
 
 async function readAt(handle: FileHandle, path: string, position: number, length: number): Promise<Uint8Array> {

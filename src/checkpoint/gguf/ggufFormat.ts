@@ -134,6 +134,9 @@ export class ByteWriter {
   }
 }
 
+/** A token may begin with a byte order mark. */
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Reads from the first bytes of a file. Throws `ShortRead` for a value that goes beyond them. */
 export class ByteReader {
   #at = 0;
@@ -171,7 +174,7 @@ export class ByteReader {
   string(): string {
     const length = this.u64();
     const at = this.#take(length);
-    return new TextDecoder().decode(this.bytes.subarray(at, at + length));
+    return utf8.decode(this.bytes.subarray(at, at + length));
   }
 
   value(type = this.u32()): unknown {

@@ -9,7 +9,9 @@ import {
   type Int4Source,
   type WeightSource,
 } from '../../engine/index.js';
-import { decodeGgml, encodeGgml, floatType, ggmlBytes, ggmlTypes, type GgmlType } from './ggmlBlocks.js';
+import { decodeGgml } from './decodeBlocks.js';
+import { encodeGgml, type WrittenType } from './encodeBlocks.js';
+import { floatType, ggmlBytes, ggmlTypes } from './ggmlTypes.js';
 import { ByteWriter, aligned, alignment, magic, version, type GgufMetadata } from './ggufFormat.js';
 import { encodeInt4, takesInt4 } from './int4Blocks.js';
 import { rowsOf, widthOf } from '../rowViews.js';
@@ -17,7 +19,7 @@ import { rowsOf, widthOf } from '../rowViews.js';
 /** A tensor to write. `source` is [out, in]: GGUF lists the sizes the other way round, the data is the same. */
 export interface GgufTensor {
   readonly name: string;
-  readonly type: GgmlType;
+  readonly type: WrittenType;
   readonly source: WeightSource;
   /** The same weight as integers, if it is stored so: blocks of 4 bits take them over unchanged. */
   readonly int4?: () => Promise<Int4Source | undefined>;
@@ -49,7 +51,7 @@ export async function* encodedPieces({
 }
 
 /** Blocks whose scales are float16, which ends at 65504: UserError where that is not enough. */
-function encoded(values: Float32Array, type: GgmlType, tensor: string): Uint8Array {
+function encoded(values: Float32Array, type: WrittenType, tensor: string): Uint8Array {
   const dtype = floatType(type);
   if (dtype) return encodeFinite(values, dtype, tensor);
   const blocks = encodeGgml(values, type);

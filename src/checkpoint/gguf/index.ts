@@ -1,6 +1,10 @@
 /** GGUF files, read and written: header, metadata, tensors and their blocks. What the metadata means is told elsewhere. */
-export { decodeGgml, encodeGgml, floatType, ggmlTypes, roundingBound, type GgmlType } from './ggmlBlocks.js';
-export { ggufConfig, ropeDivisorsTensor, type GgufConfig } from './ggufConfig.js';
+export { decodeGgml } from './decodeBlocks.js';
+export { encodeGgml, roundingBound, type WrittenType } from './encodeBlocks.js';
+export { floatType, ggmlTypes, type GgmlType } from './ggmlTypes.js';
+export { ggufContents, ropeDivisorsTensor, ropeTensors, type GgufContents } from './ggufContents.js';
+export { ggufTokenizerFiles } from './ggufTokenizer.js';
 export { GgufFile } from './ggufFile.js';
+export { isGguf } from './isGguf.js';
 export { bool, f32, f32s, i32s, string, strings, u32, type GgufMetadata, type GgufValue } from './ggufFormat.js';
 export { writeGguf, type GgufTensor } from './ggufWriter.js';

@@ -6,21 +6,22 @@ import {
   type Int4Rows,
   type Int4Source,
 } from '../../engine/index.js';
-import { ggmlTypes, type GgmlType } from './ggmlBlocks.js';
+import type { WrittenType } from './encodeBlocks.js';
+import { ggmlTypes } from './ggmlTypes.js';
 
 /**
  * Whether blocks of a type can hold a source's integers: Q4_0 has no zero points but a fixed one of 8
  * (docs/formats.md, 'GGUF blocks').
  */
-export const takesInt4 = (type: GgmlType, { format }: Int4Source): boolean =>
-  type === 'Q4_1' || (type === 'Q4_0' && !format.zeroPoints);
+export const takesInt4 = (type: WrittenType, { format }: Int4Source): boolean =>
+  type === 'Q4_1' || (type === 'Q4_0' && !format.zeroPoints && !format.minima);
 
 /**
  * Int4 rows as blocks of 32 with the same integers: Q4_0 keeps every value, d being the scale; Q4_1 has the minimum
- * -scale * zero rounded to float16. `width` is a multiple of 32, as are groups.
+ * as it is, or -scale * zero rounded to float16. `width` is a multiple of 32, as are groups.
  */
 export function encodeInt4(
-  { quants, scales, zeros }: Int4Rows,
+  { quants, scales, zeros, minima }: Int4Rows,
   width: number,
   { groupSize }: Int4Format,
   type: 'Q4_0' | 'Q4_1',
@@ -36,7 +37,8 @@ export function encodeInt4(
     view.setUint16(at, scales[group], true);
     if (type === 'Q4_1') {
       const zero = zeros ? zeros[group] : middle;
-      view.setUint16(at + 2, float32ToFloat16(-float16ToFloat32(scales[group]) * zero), true);
+      const minimum = minima ? minima[group] : float32ToFloat16(-float16ToFloat32(scales[group]) * zero);
+      view.setUint16(at + 2, minimum, true);
     }
     // Columns 2 j and 2 j + 1 share a byte here, columns j and j + 16 there.
     const from = 16 * block;

@@ -6,3 +6,4 @@ export type { Int4Layout } from './layout.js';
 export { int4Methods, parseQuantization, type Int4Method, type Quantization } from './quantization.js';
 export { paddedInt4, rotaryOrderedInt4, sliceInt4, withZeroPoints, zeroInt4 } from './int4Views.js';
 export { StoredInt4 } from './storedInt4.js';
+export type { PackedWeight } from './packedWeight.js';

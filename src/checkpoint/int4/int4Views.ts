@@ -18,7 +18,7 @@ const ofSize = <T extends Values>(values: T, length: number): T =>
 
 /** Applies a change to each of the arrays, which gets the number of elements in a row. */
 function mapped(
-  { quants, scales, zeros }: Int4Rows,
+  { quants, scales, zeros, minima }: Int4Rows,
   width: number,
   format: Int4Format,
   change: <T extends Values>(values: T, perRow: number) => T,
@@ -28,6 +28,7 @@ function mapped(
     quants: change(quants, Math.ceil(width / 2)),
     scales: change(scales, groups),
     zeros: zeros && change(zeros, groups),
+    minima: minima && change(minima, groups),
   };
 }
 
@@ -70,6 +71,7 @@ export function zeroInt4(name: string, shape: Shape, format: Int4Format): Int4So
       quants: new Uint8Array((end - start) * Math.ceil(width / 2)).fill(middle * 17),
       scales: new Uint16Array(count),
       zeros: format.zeroPoints ? new Uint8Array(count).fill(middle) : undefined,
+      minima: format.minima ? new Uint16Array(count) : undefined,
     };
   };
   return { name, shape, dtype: 'int4', format, readInt4 };

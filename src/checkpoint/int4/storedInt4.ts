@@ -9,6 +9,7 @@ import {
   type WeightSource,
 } from '../../engine/index.js';
 import { transposed } from './nibbleWords.js';
+import type { PackedWeight } from './packedWeight.js';
 
 /** Scales and zero points of a weight [out, in], and which columns share them. */
 export interface StoredGroups {
@@ -38,7 +39,7 @@ export interface StoredReads {
  * A weight of 4-bit integers as a file holds it, in whichever layout: `scale[o, g] * (q[o, k] - zero[o, g])`, g the
  * group of column k.
  */
-export class StoredInt4 {
+export class StoredInt4 implements PackedWeight {
   constructor(
     readonly name: string,
     /** [out, in] */
@@ -47,17 +48,14 @@ export class StoredInt4 {
     private readonly found: { reason?: string } = {},
   ) {}
 
-  /** The same under another name. */
   named(name: string): StoredInt4 {
     return new StoredInt4(name, this.shape, this.reads, this.found);
   }
 
-  /** Why the engine's groups cannot hold it, once `int4` was called; undefined if they can. */
   get reason(): string | undefined {
     return this.found.reason;
   }
 
-  /** Columns that share a scale in the file. */
   get fileGroup(): number {
     return this.reads.groupSize;
   }

@@ -6,3 +6,5 @@ export { sentencePieceTokenizer } from './sentencePieceTokenizer.js';
 export { createTokenizer, loadTokenizer, type Tokenizer } from './tokenizer.js';
 export { readTokenizerFiles, type TokenizerFiles } from './tokenizerFiles.js';
 export { checkedTokenizer } from './tokenizerShape.js';
+export { namedSplits, splitJson, splitName, type NamedSplit } from './wordSplits.js';
+export { writeTokenizerFiles } from './writeTokenizerFiles.js';

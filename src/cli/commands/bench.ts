@@ -38,7 +38,7 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     repeats: int('samples of each test', 1, 5),
     kv: choice<'float32' | 'float16'>('type of keys and values', ['float32', 'float16'], 'float32'),
     seed: int('of the random tokens', 0, 0),
-    beside: files('other model folders to measure in turns with this one'),
+    beside: files('other models to measure in turns with this one'),
     ...dropOptions,
     // `json` is what --json was called here.
     format: {

@@ -1,11 +1,19 @@
 import type { Ui } from '../ui.js';
-import { createEngine, type Abilities } from '../../engine/index.js';
-import { modelSize, openModel, recordedDrops, type Drops, type ModelSize } from '../../models/index.js';
+import { safetensorsDTypes, type ModelSource } from '../../checkpoint/index.js';
+import { createEngine, type Abilities, type WeightDType } from '../../engine/index.js';
+import { modelSize, openModel, recordedDrops, tensorWords, type Drops, type ModelSize } from '../../models/index.js';
 import { command } from '../command.js';
 import { layerPicture } from '../layerPicture.js';
 import { version } from '../package.js';
 import { facts } from '../table.js';
 import { formatBytes, formatCount, formatLayers } from '../units.js';
+
+interface TensorHeld {
+  readonly name: string;
+  readonly type: string;
+  readonly shape: readonly number[];
+  readonly held: string;
+}
 
 interface Inspection extends ModelSize {
   readonly version: string;
@@ -28,6 +36,8 @@ interface Inspection extends ModelSize {
     readonly groupSizes: readonly number[];
     readonly symmetric: boolean;
   };
+  /** Of each tensor: its type in the file, and what it is held as. */
+  readonly tensors: readonly TensorHeld[];
   readonly drop: Drops;
   readonly backend: Abilities & { readonly name: string };
 }
@@ -36,7 +46,8 @@ export const inspect = command(
   'inspect',
   'Show what a model is, what is dropped in it, and what the backend can do here',
   {
-    description: 'Reads config.json and the headers of the weight files, never the weights.',
+    description:
+      'Reads config.json and the headers of the weight files, or the head of a GGUF file, never the weights. Where tensors are held otherwise than the file has them, it says as what.',
     computes: false,
     options: {},
     examples: [
@@ -78,6 +89,7 @@ async function inspectModel(
       groupSizes: quantization.groupSizes,
       symmetric: quantization.symmetric,
     },
+    tensors: checkpoint.tensorNames().map((name) => tensorHeld(checkpoint, name)),
     drop,
     ...modelSize(checkpoint, description, drop),
     backend: { name: engine.backend.name, ...engine.backend.abilities },
@@ -96,6 +108,7 @@ function describe(i: Inspection): string[] {
       ['context', `${formatCount(i.context)} tokens`],
       ['parameters', formatCount(i.parameters)],
       ['weights', formatBytes(i.bytes)],
+      ...heldAs(i.tensors),
       ...(i.quantization ? [['quantization', quantizationText(i.quantization)] as const] : []),
       ['key-value cache', `${formatBytes(i.kvBytesPerToken)} a token in float32`],
       ['dropped', `attention = ${formatLayers(i.drop.attention)}, mlp = ${formatLayers(i.drop.mlp)}`],
@@ -105,6 +118,22 @@ function describe(i: Inspection): string[] {
     '',
     ...layerPicture(i.layers, i.drop),
   ];
+}
+
+function tensorHeld(source: ModelSource, name: string): TensorHeld {
+  const { dtype, shape } = source.info(name);
+  return { name, type: dtype, shape, held: source.int4(name) ? 'int4' : source.source(name).dtype };
+}
+
+/** A line for each type in the file that is held as another. */
+function heldAs(tensors: readonly TensorHeld[]): (readonly [string, string])[] {
+  const kinds = new Map<string, string[]>();
+  for (const { name, type, held } of tensors)
+    if (safetensorsDTypes[held as WeightDType] !== type) {
+      const kind = `${type} as ${held}`;
+      kinds.set(kind, [...(kinds.get(kind) ?? []), name]);
+    }
+  return [...kinds].map(([kind, names]) => ['  held', `${kind}: ${tensorWords(names)}`]);
 }
 
 function quantizationText({ method, format, groupSizes, symmetric }: NonNullable<Inspection['quantization']>): string {

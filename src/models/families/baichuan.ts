@@ -1,6 +1,7 @@
 import { readConfig } from '../config.js';
 import type { Conventions } from '../description.js';
 import type { Family } from './family.js';
+import { anyOf, unlikeFullHeads, unlikeUntied } from './ggufAssumptions.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 /**
@@ -15,8 +16,10 @@ export function alibiSlopes(heads: number): number[] {
   return [...powers, ...others.slice(0, heads - whole)];
 }
 
-const unlike: Conventions['gguf']['unlike'] = (layers) =>
-  layers.length === 40 ? undefined : 'that one with linear biases has 40 layers';
+const unlikeOthers = anyOf(unlikeFullHeads, unlikeUntied);
+
+const unlike: Conventions['gguf']['unlike'] = (layers, model) =>
+  layers.length === 40 ? unlikeOthers(layers, model) : 'that one with linear biases has 40 layers';
 
 /** Of Baichuan 2, whose files do not say their generation otherwise. */
 const secondVocabulary = 125696;
@@ -36,7 +39,10 @@ export const baichuan: Family = {
   gguf: {
     architectures: ['baichuan'],
     // By the number of layers alone llama.cpp tells the 13B, which has linear biases.
-    keys: (file) => (file.number('block_count') === 40 ? { max_position_embeddings: null } : {}),
+    keys: (file) =>
+      file.number('block_count') === 40
+        ? { max_position_embeddings: null, model_max_length: file.number('context_length', 4096) }
+        : {},
   },
   describe: (read) => {
     const turns = read.optionalCount('max_position_embeddings');

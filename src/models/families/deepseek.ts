@@ -33,6 +33,7 @@ export const deepseek: Family = {
     architectures: ['deepseek'],
     experts: true,
     keys: (file) => ({
+      n_routed_experts: file.number('expert_count'),
       moe_intermediate_size: file.number('expert_feed_forward_length'),
       first_k_dense_replace: file.number('leading_dense_block_count', 0),
       n_shared_experts: file.number('expert_shared_count', 0) || null,

@@ -5,7 +5,7 @@ import type { Family } from './family.js';
 import { layerTypes, slidingLayers } from './layerWindows.js';
 import type { Norms } from './norms.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
-import { unlikeGemma } from './gemmaGguf.js';
+import { anyOf, unlikeGemma, unlikeUnbiased } from './ggufAssumptions.js';
 
 /** Gemma's: two around each module, with gains that are stored less 1. */
 const norms: Norms = { at: 'around', made: 'onePlus' };
@@ -13,7 +13,7 @@ const norms: Norms = { at: 'around', made: 'onePlus' };
 /** Even layers slide. */
 const pattern = (layer: number): boolean => layer % 2 === 0;
 
-const unlike = unlikeGemma({ slides: pattern, caps: true, largest: 46 });
+const unlike = anyOf(unlikeUnbiased, unlikeGemma({ slides: pattern, caps: true, tied: true, largest: 46 }));
 
 /** Gemma 2 (Gemma Team, 2024): four norms a layer, every second one windowed, and soft caps on scores and logits. D hidden. */
 export const gemma2: Family = {
@@ -62,6 +62,7 @@ export const gemma2: Family = {
         gguf: {
           architecture: 'gemma2',
           rotaryPairs: false,
+          activation: 'gelu_tanh',
           windows: true,
           unlike,
           metadata: {

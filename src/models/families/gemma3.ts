@@ -3,7 +3,7 @@ import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
 import { parseRope, type RopeParameters } from '../rope.js';
 import type { Family } from './family.js';
-import { unlikeGemma } from './gemmaGguf.js';
+import { anyOf, unlikeGemma, unlikeUnbiased } from './ggufAssumptions.js';
 import { layerTypes, slidingLayers } from './layerWindows.js';
 import type { Norms } from './norms.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
@@ -19,7 +19,10 @@ function localRope(read: ConfigReader, maxPositions: number): RopeParameters {
     : { type: 'default', theta: read.positive('rope_local_base_freq') };
 }
 
-const unlike = unlikeGemma({ slides: (layer) => (layer + 1) % 6 !== 0, caps: false, largest: 62 });
+const unlike = anyOf(
+  unlikeUnbiased,
+  unlikeGemma({ slides: (layer) => (layer + 1) % 6 !== 0, caps: false, tied: false, largest: 62 }),
+);
 
 /**
  * Gemma 3 (Gemma Team, 2025): four norms a layer, norms of queries and keys, five windowed layers to one that sees all.
@@ -90,6 +93,7 @@ export const gemma3: Family = {
         gguf: {
           architecture: 'gemma3',
           rotaryPairs: false,
+          activation: 'gelu_tanh',
           windows: true,
           unlike,
           metadata: {

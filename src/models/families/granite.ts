@@ -1,6 +1,7 @@
 import { f32 } from '../../checkpoint/index.js';
 import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
+import type { GgufKeys } from '../gguf/ggufKeys.js';
 import type { Family } from './family.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -13,6 +14,8 @@ function multiplier(read: ConfigReader, key: string): number | undefined {
   if (value < least || value > most) read.fail(`${key} must be between ${least} and ${most}, found ${value}`);
   return value === 1 ? undefined : value;
 }
+
+const headSize = (file: GgufKeys): number => file.number('embedding_length') / file.number('attention.head_count');
 
 /** Granite 3 (IBM, 2024): a Llama with multipliers on embeddings, scores, what modules add, and logits. */
 export const granite: Family = {
@@ -31,7 +34,10 @@ export const granite: Family = {
     architectures: ['granite'],
     keys: (file) => ({
       embedding_multiplier: file.number('embedding_scale', 1),
-      attention_multiplier: file.number('attention.scale', file.number('attention.key_length') ** -0.5),
+      attention_multiplier: file.number(
+        'attention.scale',
+        (file.optionalNumber('attention.key_length') ?? headSize(file)) ** -0.5,
+      ),
       residual_multiplier: file.number('residual_scale', 1),
       logits_scaling: file.number('logit_scale', 1),
     }),

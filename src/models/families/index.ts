@@ -79,12 +79,12 @@ export function describeModel(config: JsonObject, where: string, held?: Held): M
   return read.notes.length ? { ...description, notes: read.notes } : description;
 }
 
-/** The model type that a GGUF file of an architecture is read as. */
-export function modelTypeOfGguf(architecture: string, hasExperts: boolean, where: string): string {
+/** The family that reads GGUF files of an architecture. UserError where there is none. */
+export function ggufFamily(architecture: string, hasExperts: boolean, where: string): Family {
   const family = families.find(
     ({ gguf: { architectures, experts = false } }) => architectures.includes(architecture) && experts === hasExperts,
   );
-  if (family) return family.types[0];
+  if (family) return family;
   throw new UserError(`${where}: GGUF files of architecture ${shownValue(architecture)} are not read`, {
     hint: `${[...new Set(families.flatMap(({ gguf }) => gguf.architectures))].join(', ')} are`,
   });

@@ -22,7 +22,11 @@ export const mixtral: Family = {
     ...{ num_local_experts: 8, num_experts_per_tok: 2 },
   },
   varies: ['slidingWindow', 'numLocalExperts', 'numExpertsPerTok'],
-  gguf: { architectures: ['llama'], experts: true },
+  gguf: {
+    architectures: ['llama'],
+    experts: true,
+    keys: (file) => ({ num_local_experts: file.number('expert_count') }),
+  },
   describe: (read) => {
     const [experts, topK] = [read.experts('num_local_experts'), read.count('num_experts_per_tok')];
     const config = readConfig(read, {

@@ -40,7 +40,6 @@ const mixtureGguf = ({
       return `that the weights of a token's experts are ${normalised ? '' : 'not '}divided by their sum`;
     if (layers.some(({ attention }) => attention.weights.some(({ of }) => of === 'query') !== bias))
       return `that queries have ${bias ? '' : 'no '}biases`;
-    if (layers.some(({ mlp }) => mlp.activation !== 'silu')) return 'that the activation is SiLU';
     return undefined;
   },
   layerMetadata: (layers) => {

@@ -1,9 +1,12 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
+import { anyOf, unlikeFullHeads, unlikeUnbiased, unlikeUntied } from './ggufAssumptions.js';
 import type { Norms } from './norms.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
 const norms: Norms = { at: 'after' };
+
+const unlike = anyOf(unlikeFullHeads, unlikeUntied, unlikeUnbiased);
 
 /** OLMo 2 (Ai2, 2024): norms only behind the modules, and of all queries, and all keys, together. */
 export const olmo2: Family = {
@@ -28,7 +31,7 @@ export const olmo2: Family = {
       conventions: {
         architecture: 'Olmo2ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'olmo2', rotaryPairs: false },
+        gguf: { architecture: 'olmo2', rotaryPairs: false, unlike },
       },
     };
   },

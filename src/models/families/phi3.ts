@@ -1,6 +1,7 @@
 import { readConfig } from '../config.js';
 import { partialRotaryFactor } from '../rope.js';
 import type { Family } from './family.js';
+import { unlikeFullHeads } from './ggufAssumptions.js';
 import { layerWindows } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -13,7 +14,10 @@ export const phi3: Family = {
     ...{ hidden_act: 'silu', rms_norm_eps: 1e-5, rope_theta: 10000 },
   },
   varies: ['slidingWindow'],
-  gguf: { architectures: ['phi3'] },
+  gguf: {
+    architectures: ['phi3'],
+    keys: (file) => ({ sliding_window: file.optionalNumber('attention.sliding_window') || null }),
+  },
   describe: (read) => {
     read.optionalCount('original_max_position_embeddings'); // said also where nothing is stretched
     for (const key of ['full_attn_mod', 'interpolate_factor'])
@@ -35,7 +39,7 @@ export const phi3: Family = {
       conventions: {
         architecture: 'Phi3ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'phi3', rotaryPairs: false, longFactors: true },
+        gguf: { architecture: 'phi3', rotaryPairs: false, longFactors: true, unlike: unlikeFullHeads },
       },
     };
   },

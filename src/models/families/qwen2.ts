@@ -1,5 +1,6 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
+import { unlikeFullHeads } from './ggufAssumptions.js';
 import { slidingWindows, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -29,7 +30,7 @@ export const qwen2: Family = {
       conventions: {
         architecture: 'Qwen2ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen2', rotaryPairs: false },
+        gguf: { architecture: 'qwen2', rotaryPairs: false, unlike: unlikeFullHeads },
         layerKeys,
       },
     };

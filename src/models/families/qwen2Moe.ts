@@ -23,6 +23,7 @@ export const qwen2Moe: Family = {
     architectures: ['qwen2moe'],
     experts: true,
     keys: (file) => ({
+      num_experts: file.number('expert_count'),
       moe_intermediate_size: file.number('expert_feed_forward_length'),
       shared_expert_intermediate_size: file.number('expert_shared_feed_forward_length'),
     }),

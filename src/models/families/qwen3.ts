@@ -1,5 +1,6 @@
 import { readConfig } from '../config.js';
 import type { Family } from './family.js';
+import { unlikeUnbiased } from './ggufAssumptions.js';
 import { slidingWindows, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -29,7 +30,7 @@ export const qwen3: Family = {
       conventions: {
         architecture: 'Qwen3ForCausalLM',
         head: 'lm_head',
-        gguf: { architecture: 'qwen3', rotaryPairs: false },
+        gguf: { architecture: 'qwen3', rotaryPairs: false, unlike: unlikeUnbiased },
         layerKeys,
       },
     };

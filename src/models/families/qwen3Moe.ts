@@ -20,7 +20,11 @@ export const qwen3Moe: Family = {
   gguf: {
     architectures: ['qwen3moe'],
     experts: true,
-    keys: (file) => ({ moe_intermediate_size: file.number('expert_feed_forward_length'), norm_topk_prob: true }),
+    keys: (file) => ({
+      num_experts: file.number('expert_count'),
+      moe_intermediate_size: file.number('expert_feed_forward_length'),
+      norm_topk_prob: true,
+    }),
   },
   describe: (read) => {
     const { experts, topK, said } = expertCounts(read, 'num_experts');

@@ -1,8 +1,8 @@
 import { shownValue } from '../../engine/index.js';
 import { readConfig } from '../config.js';
 import type { ConfigReader } from '../configReader.js';
-import type { Conventions } from '../description.js';
 import type { Family } from './family.js';
+import { anyOf, unlikeUnbiased } from './ggufAssumptions.js';
 import { slidingWindows, switchedWindow } from './layerWindows.js';
 import { gatedMlp, groupedAttention, readActivation, vocabulary } from './parts.js';
 
@@ -16,10 +16,13 @@ function turningLayers(read: ConfigReader, count: number): boolean[] {
   return list.map((value) => value === 1);
 }
 
-const unlike: Conventions['gguf']['unlike'] = (layers) =>
-  layers.some(({ attention }, layer) => (attention.rope === undefined) !== ((layer + 1) % 4 === 0))
-    ? 'that every fourth layer, and no other, knows no positions'
-    : undefined;
+const unlike = anyOf(
+  (layers) =>
+    layers.some(({ attention }, layer) => (attention.rope === undefined) !== ((layer + 1) % 4 === 0))
+      ? 'that every fourth layer, and no other, knows no positions'
+      : undefined,
+  unlikeUnbiased,
+);
 
 /** SmolLM3 (Hugging Face, 2025): a Llama of which some layers know no positions. */
 export const smollm3: Family = {

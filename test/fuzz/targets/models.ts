@@ -52,7 +52,7 @@ let engine: Engine | undefined;
 let uses = 0;
 
 /** Logits of a folder, on an engine that serves some hundred of them. */
-async function logitsOf(folder: string): Promise<Float32Array> {
+export async function logitsOf(folder: string): Promise<Float32Array> {
   if (uses++ % 300 === 0) {
     engine?.dispose();
     engine = await createEngine('wasm', { threads: 1 });

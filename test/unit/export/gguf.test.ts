@@ -3,13 +3,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { arraySource } from '../../../src/engine/index.js';
 import { GgufFile } from '../../../src/checkpoint/index.js';
-import { exportModel, ggufModel, type ExportType } from '../../../src/export/index.js';
+import { exportModel, type ExportType } from '../../../src/export/index.js';
 import { i32s, string, u32, type GgufMetadata } from '../../../src/checkpoint/gguf/ggufFormat.js';
 import { rotaryOrdered } from '../../../src/checkpoint/rowViews.js';
 import { writeGguf, type GgufTensor } from '../../../src/checkpoint/gguf/ggufWriter.js';
 import {
   describeConfig,
   loadModel,
+  Model,
+  openModel,
   ropeFrequencies,
   type ModelDescription,
   type PartialConfig,
@@ -270,21 +272,26 @@ it('any model with any drops reads back as what it computes', async () => {
       if (drops.attention.length === complete.numHiddenLayers && drops.mlp.length === complete.numHiddenLayers && !zero)
         return;
       const made = exportModel(folder, { to: 'gguf', out, engine: place.engine(), drops, zero });
-      if (!isKnownToLlamaCpp(complete.rope, describeConfig(config))) {
+      const described = describeConfig(config);
+      const { unlike } = described.conventions.gguf;
+      if (!isKnownToLlamaCpp(complete.rope, described) || unlike?.(described.layers, described)) {
         const refused = await made.then(
           ({ architecture }) => architecture,
           (error: Error) => error.message,
         );
         // Of few layers, a Gemma 3 may have none that turns as its config says.
-        expect(refused).toMatch(/^(deci|gemma3)$|YaRN scaling only with its usual|does not know Llama 3's scaling/);
+        expect(refused).toMatch(
+          /^(deci|gemma3)$|YaRN scaling only with its usual|does not know Llama 3's scaling|takes for granted/,
+        );
         if (!/^(deci|gemma3)$/.test(refused)) return;
       }
       await made;
       // Within the window, beyond which llama.cpp would differ.
       const few = tokens.slice(0, complete.slidingWindow).map((token) => token % complete.vocabSize);
       const expected = await folderLogits(place.engine(), folder, few, drops);
-      await using file = await GgufFile.open(out);
-      const found = await logitsOf(await ggufModel(file, place.engine(), complete.rope), few);
+      await using opened = await openModel(out, { exact: true });
+      const { description, source } = opened;
+      const found = await logitsOf(new Model(place.engine(), description, source), few);
       const largest = expected.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-3);
       // As test/property/model.test.ts: only the order of sums differs, if anything.
       expectClose(found, expected, 1e-4 * largest);
@@ -293,12 +300,21 @@ it('any model with any drops reads back as what it computes', async () => {
   );
 });
 
+it('a gate of another activation than llama.cpp computes is refused', async () => {
+  const [folder, out] = [place.folder(), `${place.folder('out')}.gguf`];
+  await writeRandomFolder(folder, llama, { extra: { hidden_act: 'gelu' } });
+  await expect(exportModel(folder, { to: 'gguf', out, engine: place.engine() })).rejects.toThrow(
+    /takes for granted of a llama that the activation is silu, which is not so here/,
+  );
+});
+
 it('un-permuted queries and keys compute something else', async () => {
   const { folder, out } = await exported(llama);
   const expected = await folderLogits(place.engine(), folder, tokens);
-  await using file = await GgufFile.open(out);
-  expectClose(await logitsOf(await ggufModel(file, place.engine(), llama.rope!), tokens), expected, 1e-4);
-  const model = await ggufModel(file, place.engine(), llama.rope!);
+  await using opened = await openModel(out);
+  const made = (): Model => new Model(place.engine(), opened.description, opened.source);
+  expectClose(await logitsOf(made(), tokens), expected, 1e-4);
+  const model = made();
   const { parameters } = model;
   const source = parameters.source.bind(parameters);
   parameters.source = (name) => (/[qk]_proj/.test(name) ? rotaryOrdered(source(name), 8, 'pairs') : source(name));

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readTokenizerFiles } from '../../../src/checkpoint/index.js';
 import { ggufTokenizer } from '../../../src/export/ggufTokenizer.js';
 import { completeConfig } from '../../../src/models/index.js';
 import { temporaryFolder } from '../checkpoint/places.js';
@@ -22,6 +23,9 @@ const config = completeConfig({
   numAttentionHeads: 1,
 });
 
+const written = (folder: string): ReturnType<typeof ggufTokenizer> =>
+  ggufTokenizer({ folder, tokenizerFiles: () => readTokenizerFiles(folder) }, config);
+
 function folderOf(files: Record<string, unknown>): string {
   const folder = mkdtempSync(join(root, 'model-'));
   for (const [name, content] of Object.entries(files))
@@ -32,7 +36,7 @@ function folderOf(files: Record<string, unknown>): string {
   return folder;
 }
 const notesOf = async (change: Record<string, unknown>): Promise<readonly string[]> =>
-  (await ggufTokenizer(folderOf({ 'tokenizer.json': { ...goldens.base, ...change } }), config)).notes;
+  (await written(folderOf({ 'tokenizer.json': { ...goldens.base, ...change } }))).notes;
 
 describe('a tokenizer in a GGUF file', () => {
   it('says which of its parts are lost', async () => {
@@ -46,13 +50,13 @@ describe('a tokenizer in a GGUF file', () => {
       'a GGUF cannot say that added tokens take white space along or count as whole words only: "<l>"',
     ]);
     const byteLevel = { ...(JSON.parse(read('tokenizer.json')) as object), normalizer: { type: 'NFC' } };
-    const { notes } = await ggufTokenizer(folderOf({ 'tokenizer.json': byteLevel }), config);
+    const { notes } = await written(folderOf({ 'tokenizer.json': byteLevel }));
     expect(notes).toEqual(["a GGUF cannot hold the tokenizer's normalizer (NFC): tokens of some texts may differ"]);
   });
 
   it('has its chat templates, by name where there are several', async () => {
     const templates = async (files: Record<string, unknown>): Promise<unknown> => {
-      const { metadata, notes } = await ggufTokenizer(folderOf({ 'tokenizer.json': goldens.base, ...files }), config);
+      const { metadata, notes } = await written(folderOf({ 'tokenizer.json': goldens.base, ...files }));
       const keys = Object.keys(metadata).filter((key) => key.includes('chat_template'));
       return [notes, Object.fromEntries(keys.map((key) => [key.slice('tokenizer.'.length), metadata[key].value]))];
     };
@@ -82,7 +86,7 @@ describe('a tokenizer in a GGUF file', () => {
   it('of a SentencePiece model has its scores and types', async () => {
     const { model } = goldens.sentencePieces.find(({ name }) => name.startsWith('BPE without a prefix'))!;
     const folder = folderOf({ 'tokenizer.model': Buffer.from(model, 'base64') });
-    const { metadata, notes } = await ggufTokenizer(folder, config);
+    const { metadata, notes } = await written(folder);
     const value = (key: string): unknown => metadata[`tokenizer.ggml.${key}`].value;
     const [tokens, scores, types] = ['tokens', 'scores', 'token_type'].map((key) =>
       Array.from(value(key) as ArrayLike<unknown>),

@@ -14,7 +14,7 @@ import {
 } from '../../../src/checkpoint/index.js';
 import { decodeFloats, dequantizeRows, type Int4Format } from '../../../src/engine/index.js';
 import { readInt4Rows } from '../../../src/engine/int4.js';
-import { decodeGgml } from '../../../src/checkpoint/gguf/ggmlBlocks.js';
+import { decodeGgml } from '../../../src/checkpoint/gguf/decodeBlocks.js';
 import { exportModel, type ExportOptions } from '../../../src/export/index.js';
 import { encodeInt4 } from '../../../src/checkpoint/gguf/int4Blocks.js';
 import { paddedInt4, rotaryOrderedInt4 } from '../../../src/checkpoint/int4/int4Views.js';

@@ -46,7 +46,7 @@ it.each<[PartialConfig, number[], JsonObject]>([
 it('GGUF of what llama.cpp takes otherwise is refused', async () => {
   const other = small('qwen3_moe', { norm_topk_prob: false });
   await expect(exported(other, { to: 'gguf' }, [])).rejects.toThrow(
-    "llama.cpp takes for granted of a qwen3moe that the weights of a token's experts are divided by their sum, so it would compute something else",
+    "llama.cpp takes for granted of a qwen3moe that the weights of a token's experts are divided by their sum, which is not so here",
   );
 });
 

@@ -20,7 +20,7 @@ import {
   isTable,
   layerWeights,
   matrixRole,
-  modelTypeOfGguf,
+  ggufFamily,
   modulesOf,
   outputWeight,
   tensorNames,
@@ -345,7 +345,7 @@ describe('a config', () => {
   });
 
   it('of a GGUF file is of the family that its architecture names, with experts or without', () => {
-    const of = (architecture: string, experts: boolean) => modelTypeOfGguf(architecture, experts, 'x.gguf');
+    const of = (architecture: string, experts: boolean) => ggufFamily(architecture, experts, 'x.gguf').types[0];
     expect([of('llama', false), of('llama', true), of('deci', false)]).toEqual(['llama', 'mixtral', 'llama']);
     expect(() => of('deci', true)).toThrow(/^x\.gguf: GGUF files of architecture "deci" are not read/);
     expect(() => of('bert', false)).toThrow(/architecture "bert" are not read \(llama, deci.* are\)$/);

@@ -4,6 +4,7 @@ import {
   blockBytes,
   blockWidth,
   int4PanelRows,
+  minimumBytes,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
@@ -15,10 +16,15 @@ import { nibbleAt, type Ints } from './nibbleDots.js';
 /**
  * y[16 panel + lane] for panels [from, to) of int4 weights and one row of float32 activations: the same bits as `gemm` on
  * the dequantized weight. scale * q - scale * zero is exact in float32, fused or not, since a scale has 11 bits and q 4.
- * `depth` and `part` are in weights, `group` in blocks; without zero points `zeros` is 0.
+ * With minima, scale * q is exact and the sum rounds once, fused or not. `depth` and `part` are in weights, `group` in blocks; without zero points `zeros` is 0.
  */
 export const int4Exact = fusibleModule('int4Exact', (fused) => ({
-  exactRow: kernel(
+  exactRow: exactRow(fused, false),
+  exactRowMinima: exactRow(fused, true),
+}));
+
+const exactRow = (fused: boolean, minima: boolean) =>
+  kernel(
     {
       panels: 'i32',
       zeros: 'i32',
@@ -37,7 +43,7 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
       const mask = k.let(constant('i32x4', 15));
       const scalesAt = halfScales(k);
       const panel = k.let(panels.plus(from.times(stride)));
-      const zeroAt = k.let(zeros.plus(from.times(groups).times(zeroBytes)));
+      const zeroAt = k.let(zeros.plus(from.times(groups).times(minima ? minimumBytes : zeroBytes)));
       const out = k.let(y.plus(from.times(4 * int4PanelRows)));
       const width = k.let(group.times(blockWidth));
       k.repeat(to.minus(from), () => {
@@ -60,13 +66,17 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
           const blocks = inGroup.plus(blockWidth - 1).over(blockWidth);
           const end = k.let(w.plus(blocks.times(blockBytes)));
           const scales = vectors.map((j) => k.let(scalesAt(end, 8 * j)));
-          const offsets = scales.map((scale) => k.let(scale.times(-8)));
-          k.if(zeros.differs(0), () => {
-            [0, 8]
-              .flatMap((at) => zeroPoints(k, zeroAt, at))
-              .forEach((zero, j) => offsets[j].set((zero.toFloat() as Value<'f32x4'>).times(scales[j]).times(-1)));
-            zeroAt.add(zeroBytes);
-          });
+          const offsets = minima
+            ? vectors.map((j) => k.let(scalesAt(zeroAt, 8 * j).times(-1)))
+            : scales.map((scale) => k.let(scale.times(-8)));
+          if (minima) zeroAt.add(minimumBytes);
+          else
+            k.if(zeros.differs(0), () => {
+              [0, 8]
+                .flatMap((at) => zeroPoints(k, zeroAt, at))
+                .forEach((zero, j) => offsets[j].set((zero.toFloat() as Value<'f32x4'>).times(scales[j]).times(-1)));
+              zeroAt.add(zeroBytes);
+            });
           const words = (): Variable<'i32x4'>[] => vectors.map((j) => k.let(load.f32x4(w, 16 * j).bits()));
           const add = (q: Ints, value: Value<'f32x4'>, j: number): void =>
             totals[j].set(sumUp(value, sumUp(q.toFloat() as Value<'f32x4'>, scales[j], offsets[j]), totals[j]));
@@ -126,5 +136,4 @@ export const int4Exact = fusibleModule('int4Exact', (fused) => ({
         out.add(4 * int4PanelRows);
       });
     },
-  ),
-}));
+  );

@@ -11,6 +11,7 @@ import { clearRows, grid } from '../../compiler/loops.js';
 import {
   blockBytes,
   int4PanelRows,
+  minimumBytes,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
@@ -19,6 +20,12 @@ import {
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
 import { halfScales, splatInt, zeroPoints, zeros } from './int4Scale.js';
 import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nibbleDots.js';
+
+/** What each group has beside its scales: a zero point of 8, zero points of its own, or minima. */
+type Offsets = 'middle' | 'zeros' | 'minima';
+
+/** Bytes of a group's for a panel. */
+const offsetBytes = (offsets: Offsets): number => (offsets === 'minima' ? minimumBytes : zeroBytes);
 
 const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
 
@@ -110,22 +117,24 @@ const oneRowParameters = {
  * y[16 panel + lane] for panels [from, to) and one row of activations. Within a group integers are summed exactly,
  * beginning with the zero point's share; groups are added in order, in float32.
  */
-const oneRow = (plan: Int4Plan, group: number, withZeros: boolean) =>
+const oneRow = (plan: Int4Plan, group: number, offsets: Offsets) =>
   kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, groups }) => {
     const dot = nibbleDot(k, plan);
     const scalesAt = halfScales(k);
     const w = k.let(panels.plus(from.times(panelStride(blocks, groups))));
-    const z = k.let(zeroPanels.plus(from.times(groups).times(zeroBytes)));
+    const z = k.let(zeroPanels.plus(from.times(groups).times(offsetBytes(offsets))));
     const out = k.let(y.plus(from.times(4 * int4PanelRows)));
     k.repeat(to.minus(from), () => {
       const totals = vectors.map(() => k.let(constant('f32x4', 0)));
       const [xAt, scaleAt, sumAt] = [k.let(x), k.let(scales), k.let(sums)];
       eachGroup(k, blocks, group, (count) => {
         const starts = (): Ints[][] => {
+          if (offsets === 'minima') return grid(plan.rowChains, vectors.length, () => zeros());
           const sum = k.let(splatInt(sumAt));
-          const shares = withZeros
-            ? [0, 8].flatMap((at) => zeroPoints(k, z, at)).map((zero) => zero.times(sum))
-            : vectors.map(() => sum.shiftLeft(3));
+          const shares =
+            offsets === 'zeros'
+              ? [0, 8].flatMap((at) => zeroPoints(k, z, at)).map((zero) => zero.times(sum))
+              : vectors.map(() => sum.shiftLeft(3));
           return grid(plan.rowChains, vectors.length, (chain, j) => (chain === 0 ? shares[j] : zeros()));
         };
         const step = stepBytes * plan.rowUnroll;
@@ -145,9 +154,10 @@ const oneRow = (plan: Int4Plan, group: number, withZeros: boolean) =>
         totals.forEach((total, j) => {
           const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[j]), chains[0][j]);
           total.add(scaled(exact, scale, scalesAt(w, 8 * j)));
+          if (offsets === 'minima') total.add(scaled(splatInt(sumAt), scale, scalesAt(z, 8 * j)));
         });
         w.add(scaleBytes);
-        if (withZeros) z.add(zeroBytes);
+        if (offsets !== 'middle') z.add(offsetBytes(offsets));
         scaleAt.add(4);
         sumAt.add(4);
       });
@@ -187,7 +197,7 @@ type Tile = KernelFunction<typeof tileParameters>;
  * C [rows, 4 x vectors] = or += A B over some groups of unpacked columns. The same sums in the same order as `oneRow`.
  * Integer sums have the registers; as floats they are added to C in memory.
  */
-const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, withZeros: boolean): Tile =>
+const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, kind: Offsets): Tile =>
   scope.function(
     tileParameters,
     (k, { operands, weightScales, weightZeros, x, scales, sums, c, rowStride, blocks, first }) => {
@@ -196,7 +206,8 @@ const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, w
       k.if(first, () => clearRows(k, c, rows, plan.tileVectors, rowStride));
       eachGroup(k, blocks, group, (count) => {
         const starts = (): Ints[][] => {
-          const zero = withZeros ? offsets.map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
+          if (kind === 'minima') return grid(rows, plan.tileVectors, () => zeros());
+          const zero = kind === 'zeros' ? offsets.map((at) => k.let(load.f32x4(weightZeros, at).bits())) : undefined;
           return grid(rows, plan.tileVectors, (i, j) => {
             const sum = splatInt(sums, 4 * i);
             return zero ? zero[j].times(sum) : sum.shiftLeft(3);
@@ -222,7 +233,11 @@ const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, w
         const totals = accumulators.map((line, i) => {
           const scale = k.let(load.f32Splat(scales, 4 * i));
           if (i > 0) row.add(rowStride);
-          return offsets.map((at, j) => k.let(load.f32x4(row, at).plus(scaled(line[j], scale, weights[j]))));
+          return offsets.map((at, j) => {
+            const product = load.f32x4(row, at).plus(scaled(line[j], scale, weights[j]));
+            if (kind !== 'minima') return k.let(product);
+            return k.let(product.plus(scaled(splatInt(sums, 4 * i), scale, load.f32x4(weightZeros, at))));
+          });
         });
         row.set(c);
         totals.forEach((line, i) => {
@@ -230,7 +245,7 @@ const tile = (scope: ModuleScope, plan: Int4Plan, group: number, rows: number, w
           offsets.forEach((at, j) => k.store(row, line[j], at));
         });
         weightScales.add(bytes);
-        if (withZeros) weightZeros.add(bytes);
+        if (kind !== 'middle') weightZeros.add(bytes);
         scales.add(4 * rows);
         sums.add(4 * rows);
       });
@@ -252,14 +267,14 @@ const unpack = (
   scope: ModuleScope,
   plan: Int4Plan,
   group: number,
-  withZeros: boolean,
+  kind: Offsets,
 ): KernelFunction<typeof unpackParameters> =>
   scope.function(unpackParameters, (k, { w, tile, z, operands, scales, zeros: zerosTo, blocks }) => {
     const dot = nibbleDot(k, plan);
     const scalesAt = halfScales(k);
     const { offsets, bytes } = columnsOf(plan);
     w.add(tile.times(bytes));
-    z.add(tile.times(bytes / 4));
+    z.add(tile.times(kind === 'minima' ? bytes / 2 : bytes / 4));
     // A column has half as many bytes of scales as of words.
     const back = k.let(tile.times(bytes / 2));
     eachGroup(k, blocks, group, (count) => {
@@ -274,10 +289,12 @@ const unpack = (
         },
       );
       offsets.forEach((at) => k.store(scales, scalesAt(w.minus(back), at / 2), at));
-      if (withZeros) {
+      if (kind === 'zeros')
         for (let at = 0; at < bytes; at += 32)
           zeroPoints(k, z, at / 4).forEach((zero, j) => k.store(zerosTo, zero, at + 16 * j));
-        z.add(zeroBytes);
+      if (kind === 'minima') offsets.forEach((at) => k.store(zerosTo, scalesAt(z, at / 2), at));
+      if (kind !== 'middle') {
+        z.add(offsetBytes(kind));
         zerosTo.add(bytes);
       }
       w.add(scaleBytes);
@@ -289,9 +306,9 @@ const unpack = (
  * C [rows, panels x 16] = or += A B for panels [from, to) and blocks [done, done + part) of their depth, `rows` being a
  * block's: tiles of `plan.rows`, the last narrower. A tile's columns of a panel are unpacked once, into `scratch`.
  */
-function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, withZeros: boolean) {
-  const unpackTile = unpack(scope, plan, group, withZeros);
-  const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, group, i + 1, withZeros));
+function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, kind: Offsets) {
+  const unpackTile = unpack(scope, plan, group, kind);
+  const tiles = Array.from({ length: plan.rows }, (_, i) => tile(scope, plan, group, i + 1, kind));
   const words = wordsOf(plan);
   const { bytes } = columnsOf(plan);
   const tilesOfPanel = stepBytes / bytes;
@@ -366,7 +383,7 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, withZeros: 
       k.call(unpackTile, {
         w: panels.plus(panel.times(stride)).plus(done.times(blockBytes)).plus(doneGroups.times(scaleBytes)),
         tile: column.remainder(tilesOfPanel),
-        z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(zeroBytes)),
+        z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(offsetBytes(kind))),
         ...target,
         blocks: part,
       });
@@ -383,8 +400,15 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, withZeros: 
  */
 export const int4Gemm = (plan: Int4Plan, group: number) =>
   kernelModule('int4Gemm', (scope) => ({
-    oneRow: oneRow(plan, group, false),
-    oneRowZeros: oneRow(plan, group, true),
-    manyRows: manyRows(scope, plan, group, false),
-    manyRowsZeros: manyRows(scope, plan, group, true),
+    oneRow: oneRow(plan, group, 'middle'),
+    oneRowZeros: oneRow(plan, group, 'zeros'),
+    manyRows: manyRows(scope, plan, group, 'middle'),
+    manyRowsZeros: manyRows(scope, plan, group, 'zeros'),
+  }));
+
+/** The same for weights with minima, float16 [panels][groups][16]: a module of its own, which few models need. */
+export const int4GemmMinima = (plan: Int4Plan, group: number) =>
+  kernelModule('int4GemmMinima', (scope) => ({
+    oneRow: oneRow(plan, group, 'minima'),
+    manyRows: manyRows(scope, plan, group, 'minima'),
   }));

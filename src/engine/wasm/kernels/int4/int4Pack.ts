@@ -3,13 +3,116 @@ import { constant, load, type Int, type Value } from '../../compiler/language.js
 import {
   blockBytes,
   int4PanelRows,
+  minimumBytes,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
   zeroBytes,
 } from '../../layouts/int4/int4Panels.js';
 import { halfScale, halfScales, zeroPoints } from './int4Scale.js';
-import { nibbleAt } from './nibbleDots.js';
+import { nibbleAt, type Ints } from './nibbleDots.js';
+
+const dequantize = (minima: boolean) =>
+  kernel(
+    { source: 'i32', zeros: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32' },
+    (k, { source, zeros, target, panels, blocks, group }) => {
+      const mask = k.let(constant('i32x4', 15));
+      const scalesAt = halfScales(k);
+      /** How a group's nibbles become weights: q - zero, times the scale, or q times the scale, less what the file adds. */
+      const offsetsOf = (): ((q: Ints, scale: Value<'f32x4'>, j: number) => Value<'f32x4'>) => {
+        if (minima) {
+          const offset = vectors.map((j) => k.let(scalesAt(zeros, 8 * j)));
+          zeros.add(minimumBytes);
+          return (q, scale, j) => q.toFloat().times(scale).minus(offset[j]) as Value<'f32x4'>;
+        }
+        const zero = vectors.map(() => k.let(constant('i32x4', 8)));
+        k.if(zeros.differs(0), () => {
+          [0, 8].flatMap((at) => zeroPoints(k, zeros, at)).forEach((points, j) => zero[j].set(points));
+          zeros.add(zeroBytes);
+        });
+        return (q, scale, j) => q.minus(zero[j]).toFloat().times(scale) as Value<'f32x4'>;
+      };
+      k.repeat(panels, () => {
+        const left = k.let(blocks);
+        const halves = [k.let(target), k.let(target.plus(blocks.times(32 * 32)))];
+        k.while(
+          () => left.differs(0),
+          () => {
+            const count = k.let(left.min(group));
+            const offsets = offsetsOf();
+            const end = k.let(source.plus(count.times(blockBytes)));
+            const scales = vectors.map((j) => k.let(scalesAt(end, 8 * j)));
+            k.while(
+              () => source.differs(end),
+              () => {
+                vectors.forEach((j) => {
+                  const q = k.let(load.f32x4(source, 16 * j).bits());
+                  for (let at = 0; at < 8; at++)
+                    k.store(halves[j >> 1], offsets(nibbleAt(q, at, mask), scales[j], j), 32 * at + 16 * (j % 2));
+                });
+                source.add(stepBytes);
+                for (const half of halves) half.add(8 * 32);
+              },
+            );
+            source.add(scaleBytes);
+            left.set(left.minus(count));
+          },
+        );
+        target.set(halves[1]);
+      });
+    },
+  );
+
+const gather = (minima: boolean) =>
+  kernel(
+    {
+      panels: 'i32',
+      zeros: 'i32',
+      ids: 'i32',
+      target: 'i32',
+      count: 'i32',
+      width: 'i32',
+      group: 'i32',
+      groups: 'i32',
+      panelStride: 'i32',
+    },
+    (k, { panels, zeros, ids, target, count, width, group, groups, panelStride }) =>
+      k.repeat(count, () => {
+        const id = k.let(load.i32(ids));
+        const [panel, lane] = [k.let(id.over(int4PanelRows)), k.let(id.remainder(int4PanelRows))];
+        const source = k.let(panels.plus(panel.times(panelStride)));
+        const zeroAt = k.let(
+          zeros
+            .plus(panel.times(groups).times(minima ? minimumBytes : zeroBytes))
+            .plus(minima ? lane.shiftLeft(1) : lane),
+        );
+        const left = k.let(width);
+        k.while(
+          () => left.differs(0),
+          () => {
+            const size = k.let(left.min(group));
+            const bytes = k.let(size.plus(31).shiftRight(5).times(blockBytes));
+            const scale = k.let(halfScale(k, source.plus(bytes).plus(lane.shiftLeft(1))));
+            const from = source.plus(lane.shiftLeft(2));
+            if (minima) {
+              const offset = k.let(halfScale(k, zeroAt));
+              zeroAt.add(minimumBytes);
+              gatherGroup(k, from, size, target, (q) => q.toFloat().times(scale).minus(offset) as Value<'f32'>);
+            } else {
+              const zero = k.let(constant('i32', 8));
+              k.if(zeros.differs(0), () => {
+                zero.set(load.i8(zeroAt));
+                zeroAt.add(zeroBytes);
+              });
+              gatherGroup(k, from, size, target, (q) => q.minus(zero).toFloat().times(scale) as Value<'f32'>);
+            }
+            source.add(bytes.plus(scaleBytes));
+            left.set(left.minus(size));
+          },
+        );
+        ids.add(4);
+      }),
+  );
 
 export const int4Pack = kernelModule('int4Pack', () => ({
   /**
@@ -54,96 +157,17 @@ export const int4Pack = kernelModule('int4Pack', () => ({
   ),
 
   /** Panels as floats, each as panels [32 blocks][8] of 8 rows: scale * (q - zero). Without zero points `zeros` is 0. */
-  dequantize: kernel(
-    { source: 'i32', zeros: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32' },
-    (k, { source, zeros, target, panels, blocks, group }) => {
-      const mask = k.let(constant('i32x4', 15));
-      const scalesAt = halfScales(k);
-      k.repeat(panels, () => {
-        const left = k.let(blocks);
-        const halves = [k.let(target), k.let(target.plus(blocks.times(32 * 32)))];
-        k.while(
-          () => left.differs(0),
-          () => {
-            const count = k.let(left.min(group));
-            const zero = vectors.map(() => k.let(constant('i32x4', 8)));
-            k.if(zeros.differs(0), () => {
-              [0, 8].flatMap((at) => zeroPoints(k, zeros, at)).forEach((points, j) => zero[j].set(points));
-              zeros.add(zeroBytes);
-            });
-            const end = k.let(source.plus(count.times(blockBytes)));
-            const scales = vectors.map((j) => k.let(scalesAt(end, 8 * j)));
-            k.while(
-              () => source.differs(end),
-              () => {
-                vectors.forEach((j) => {
-                  const q = k.let(load.f32x4(source, 16 * j).bits());
-                  for (let at = 0; at < 8; at++)
-                    k.store(
-                      halves[j >> 1],
-                      nibbleAt(q, at, mask)
-                        .minus(zero[j])
-                        .toFloat()
-                        .times(scales[j] as Value<'f32x4'>),
-                      32 * at + 16 * (j % 2),
-                    );
-                });
-                source.add(stepBytes);
-                for (const half of halves) half.add(8 * 32);
-              },
-            );
-            source.add(scaleBytes);
-            left.set(left.minus(count));
-          },
-        );
-        target.set(halves[1]);
-      });
-    },
-  ),
+  dequantize: dequantize(false),
+  /** scale * q - offset, the offsets of float16 at `zeros`. */
+  dequantizeMinima: dequantize(true),
 
   /** Rows `ids` as floats, to [count, width]. `group` in floats, `panelStride` in bytes. */
-  gather: kernel(
-    {
-      panels: 'i32',
-      zeros: 'i32',
-      ids: 'i32',
-      target: 'i32',
-      count: 'i32',
-      width: 'i32',
-      group: 'i32',
-      groups: 'i32',
-      panelStride: 'i32',
-    },
-    (k, { panels, zeros, ids, target, count, width, group, groups, panelStride }) =>
-      k.repeat(count, () => {
-        const id = k.let(load.i32(ids));
-        const [panel, lane] = [k.let(id.over(int4PanelRows)), k.let(id.remainder(int4PanelRows))];
-        const source = k.let(panels.plus(panel.times(panelStride)));
-        const zeroAt = k.let(zeros.plus(panel.times(groups).times(zeroBytes)).plus(lane));
-        const left = k.let(width);
-        k.while(
-          () => left.differs(0),
-          () => {
-            const size = k.let(left.min(group));
-            const bytes = k.let(size.plus(31).shiftRight(5).times(blockBytes));
-            const scale = k.let(halfScale(k, source.plus(bytes).plus(lane.shiftLeft(1))));
-            const zero = k.let(constant('i32', 8));
-            k.if(zeros.differs(0), () => {
-              zero.set(load.i8(zeroAt));
-              zeroAt.add(zeroBytes);
-            });
-            gatherGroup(k, source.plus(lane.shiftLeft(2)), size, target, scale, zero);
-            source.add(bytes.plus(scaleBytes));
-            left.set(left.minus(size));
-          },
-        );
-        ids.add(4);
-      }),
-  ),
+  gather: gather(false),
+  gatherMinima: gather(true),
 }));
 
 /** `size` weights of one row, from words of 8. */
-function gatherGroup(k: Kernel, from: Int, size: Int, target: Variable<'i32'>, scale: Value<'f32'>, zero: Int): void {
+function gatherGroup(k: Kernel, from: Int, size: Int, target: Variable<'i32'>, weight: (q: Int) => Value<'f32'>): void {
   const words = k.let(from);
   const left = k.let(size);
   k.while(
@@ -152,7 +176,7 @@ function gatherGroup(k: Kernel, from: Int, size: Int, target: Variable<'i32'>, s
       const word = k.let(load.i32(words));
       const count = k.let(left.min(8));
       k.repeat(count, () => {
-        k.store(target, word.and(15).minus(zero).toFloat().times(scale) as Value<'f32'>);
+        k.store(target, weight(word.and(15)));
         word.set(word.shiftRight(4));
         target.add(4);
       });

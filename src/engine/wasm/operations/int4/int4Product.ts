@@ -1,7 +1,7 @@
 import type { Activation } from '../../../expression.js';
 import type { Int4Format } from '../../../int4.js';
 import { int4Exact } from '../../kernels/int4/int4Exact.js';
-import { int4Gemm } from '../../kernels/int4/int4Gemm.js';
+import { int4Gemm, int4GemmMinima } from '../../kernels/int4/int4Gemm.js';
 import { int4Quantize } from '../../kernels/int4/int4Quantize.js';
 import { wordsOf } from '../../kernels/int4/nibbleDots.js';
 import { pack } from '../../kernels/pack.js';
@@ -35,6 +35,7 @@ function once<K, M>(make: (key: K) => M): (key: K) => M {
 
 /** The kernels for a plan and a number of blocks in a group. */
 const gemmOf = once((plan: Int4Plan) => once((group: number) => int4Gemm(plan, group)));
+const gemmMinimaOf = once((plan: Int4Plan) => once((group: number) => int4GemmMinima(plan, group)));
 const quantizeOf = once(int4Quantize);
 
 /** Rows of activations as integers from -127 to 127 with a scale a group, in tiles: see `int4Quantize`. */
@@ -223,10 +224,18 @@ function panelTasks(
 export function exactRowTasks(machine: Machine, x: number, right: Int4Panels, c: number): Task[] {
   const { address: panels, zeros, stride, group, groups, depth } = right;
   const part = partOf(depth, machine.plan);
-  const { exactRow } = machine.calls(int4Exact);
+  const { exactRow, exactRowMinima } = machine.calls(int4Exact);
+  const row = right.minima ? exactRowMinima : exactRow;
   return panelTasks(machine, right, 1, c, 4 * right.rows, int4PanelRows * depth, (y, _, from, to) => [
-    exactRow({ panels, zeros, x, y, from, to, stride, group, groups, depth, part }),
+    row({ panels, zeros, x, y, from, to, stride, group, groups, depth, part }),
   ]);
+}
+
+/** The kernels for what a weight's groups have. */
+function gemm(machine: Machine, { group, zeros, minima }: Int4Panels) {
+  if (minima) return machine.calls(gemmMinimaOf(machine.int4)(group));
+  const { oneRow, oneRowZeros, manyRows, manyRowsZeros } = machine.calls(gemmOf(machine.int4)(group));
+  return zeros ? { oneRow: oneRowZeros, manyRows: manyRowsZeros } : { oneRow, manyRows };
 }
 
 /** Calls that compute panels [from, to) for rows [row, row + rows), at most a block of them. */
@@ -242,22 +251,20 @@ function panelCalls(
   to: Argument,
 ): Call[] {
   const plan = machine.int4;
-  const kernels = machine.calls(gemmOf(plan)(right.group));
   const { address: panels, zeros, blocks, groups } = right;
   if (left.rows === 1) {
     const { x, scales, sums } = left;
-    const oneRow = zeros ? kernels.oneRowZeros : kernels.oneRow;
-    return [oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, groups })];
+    return [gemm(machine, right).oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, groups })];
   }
   const x = left.x + 16 * wordsOf(plan) * row * blocks;
   const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
-  const tiles = zeros ? kernels.manyRowsZeros : kernels.manyRows;
+  const { manyRows } = gemm(machine, right);
   const scratch = machine.scratch.unpacked;
   const calls: Call[] = [];
   for (let done = 0; done < blocks; done += plan.depthBlocks) {
     const part = Math.min(plan.depthBlocks, blocks - done);
     calls.push(
-      tiles({
+      manyRows({
         panels,
         zeros,
         x,

@@ -7,7 +7,6 @@ import {
   int4Layout,
   int4PanelRows,
   int4Stripe,
-  zeroBytes,
   type Int4Panels,
 } from '../../layouts/int4/int4Panels.js';
 import { panelRows, type Panels } from '../../layouts/panels.js';
@@ -45,7 +44,7 @@ export class Int4Storage extends Block {
     return Array.from({ length: count }, (_, i) => ({
       ...sizes,
       address: this.address + i * panels * sizes.stride,
-      zeros: this.format.zeroPoints ? zeros + i * panels * sizes.groups * zeroBytes : 0,
+      zeros: sizes.zeroBytes ? zeros + i * panels * sizes.groups * sizes.zeroBytes : 0,
     }));
   }
 }
@@ -75,7 +74,7 @@ export async function packInt4(machine: Machine, source: Int4Source): Promise<In
 }
 
 /** Packs some rows into panels. Missing rows of the last panel and missing weights of the last block are zeros. */
-function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: Int4Panels): void {
+function packChunk(machine: Machine, { quants, scales, zeros, minima }: Int4Rows, to: Int4Panels): void {
   using frame = machine.memory.frame();
   const { rows, depth, blocks, group, groups, address } = to;
   const panels = Math.ceil(rows / int4PanelRows);
@@ -95,12 +94,15 @@ function packChunk(machine: Machine, { quants, scales, zeros }: Int4Rows, to: In
   machine
     .kernels(int4Pack)
     .pack({ quants: quantsAt, scales: scalesAt, target: address, panels, blocks, group, groups });
-  if (!zeros) return;
-  const target = machine.memory.bytes(to.zeros, padding * groups).fill(0);
+  if (!to.zeros) return;
+  const target = machine.memory.bytes(to.zeros, panels * groups * to.zeroBytes).fill(0);
+  const words = minima && new Uint16Array(target.buffer, target.byteOffset, padding * groups);
   for (let row = 0; row < rows; row++)
-    for (let at = 0; at < groups; at++)
-      target[(Math.floor(row / int4PanelRows) * groups + at) * zeroBytes + (row % int4PanelRows)] =
-        zeros[row * groups + at];
+    for (let at = 0; at < groups; at++) {
+      const place = (Math.floor(row / int4PanelRows) * groups + at) * int4PanelRows + (row % int4PanelRows);
+      if (words) words[place] = minima[row * groups + at] ^ 0x8000;
+      else target[place] = zeros![row * groups + at];
+    }
 }
 
 /** Panels as float32, for a stripe that is not too large. */
@@ -108,9 +110,10 @@ export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Pa
   const panels = Math.ceil(from.rows / int4PanelRows);
   const stride = 4 * panelRows * blockWidth * from.blocks;
   const target = frame.take((int4PanelRows / panelRows) * panels * stride);
-  const dequantized = machine.calls(int4Pack).dequantize({
+  const { dequantize, dequantizeMinima } = machine.calls(int4Pack);
+  const dequantized = (from.minima ? dequantizeMinima : dequantize)({
     source: perUnit(from.address, from.stride),
-    zeros: from.zeros && perUnit(from.zeros, zeroBytes * from.groups),
+    zeros: from.zeros && perUnit(from.zeros, from.zeroBytes * from.groups),
     target: perUnit(target, (int4PanelRows / panelRows) * stride),
     panels: unitCount,
     blocks: from.blocks,
@@ -123,7 +126,16 @@ export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Pa
 /** Rows of an embedding, as float32 [ids, depth] at `target`. */
 export function gatherInt4(machine: Machine, from: Int4Panels, ids: number, count: number, target: number): void {
   const { address: panels, zeros, depth: width, groups, stride: panelStride } = from;
-  machine
-    .kernels(int4Pack)
-    .gather({ panels, zeros, ids, target, count, width, group: from.group * blockWidth, groups, panelStride });
+  const { gather, gatherMinima } = machine.kernels(int4Pack);
+  (from.minima ? gatherMinima : gather)({
+    panels,
+    zeros,
+    ids,
+    target,
+    count,
+    width,
+    group: from.group * blockWidth,
+    groups,
+    panelStride,
+  });
 }

@@ -1,20 +1,15 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  decodeGgml,
-  encodeGgml,
-  ggmlBytes,
-  ggmlTypes,
-  roundingBound,
-  type GgmlType,
-} from '../../../src/checkpoint/gguf/ggmlBlocks.js';
+import { decodeGgml } from '../../../src/checkpoint/gguf/decodeBlocks.js';
+import { encodeGgml, roundingBound, type WrittenType } from '../../../src/checkpoint/gguf/encodeBlocks.js';
+import { ggmlBytes, ggmlTypes } from '../../../src/checkpoint/gguf/ggmlTypes.js';
 import { expectClose } from '../../support/expectClose.js';
 
 /** By test/oracle/make_gguf_goldens.py. */
 const goldens = JSON.parse(readFileSync(new URL('goldenBlocks.json', import.meta.url), 'utf8')) as Record<
   string,
-  Record<'values' | Exclude<GgmlType, 'F32'>, string>
+  Record<'values' | Exclude<WrittenType, 'F32'>, string>
 >;
 
 const floats = (hex: string): Float32Array => new Float32Array(Uint8Array.from(Buffer.from(hex, 'hex')).buffer);

@@ -1,32 +1,8 @@
-import { ShapeError, decodeFloats, encodeFloats, type WeightDType } from '../../engine/index.js';
+import { ShapeError, encodeFloats } from '../../engine/index.js';
+import { floatType } from './ggmlTypes.js';
 
-/** Element types of a GGUF tensor that are read and written here. */
-export type GgmlType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1';
-
-interface Layout {
-  /** ggml's number of the type (docs/formats.md, 'GGUF blocks'). */
-  readonly id: number;
-  /** Elements and bytes of a block: along the input dimension. */
-  readonly block: number;
-  readonly bytes: number;
-}
-
-export const ggmlTypes: Readonly<Record<GgmlType, Layout>> = {
-  F32: { id: 0, block: 1, bytes: 4 },
-  F16: { id: 1, block: 1, bytes: 2 },
-  Q4_0: { id: 2, block: 32, bytes: 18 },
-  Q4_1: { id: 3, block: 32, bytes: 20 },
-  Q8_0: { id: 8, block: 32, bytes: 34 },
-  BF16: { id: 30, block: 1, bytes: 2 },
-};
-
-const plain: Readonly<Partial<Record<GgmlType, WeightDType>>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
-
-/** The engine's name of a type without blocks. */
-export const floatType = (type: GgmlType): WeightDType | undefined => plain[type];
-
-export const ggmlBytes = (type: GgmlType, elements: number): number =>
-  (elements / ggmlTypes[type].block) * ggmlTypes[type].bytes;
+/** Types that are written, too. */
+export type WrittenType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1';
 
 const fround = Math.fround;
 
@@ -34,8 +10,8 @@ const fround = Math.fround;
  * Floats as blocks, rounded as ggml's reference quantizers do (`quantize_row_*_ref`; docs/formats.md, 'GGUF blocks'):
  * every operation in float32, scales by their float32 value although float16 is stored.
  */
-export function encodeGgml(values: Float32Array, type: GgmlType): Uint8Array {
-  const dtype = plain[type];
+export function encodeGgml(values: Float32Array, type: WrittenType): Uint8Array {
+  const dtype = floatType(type);
   if (dtype) return encodeFloats(values, dtype);
   if (values.length % 32) throw new ShapeError('encodeGgml', { values: [values.length] }, `${type} takes blocks of 32`);
   switch (type) {
@@ -125,43 +101,11 @@ function placeHalves(out: Uint8Array, values: Float32Array, blockBytes: number, 
   }
 }
 
-/** Blocks as floats. */
-export function decodeGgml(bytes: Uint8Array, type: GgmlType): Float32Array {
-  const dtype = plain[type];
-  if (dtype) return decodeFloats(bytes, dtype);
-  const size = ggmlTypes[type].bytes;
-  const blocks = bytes.byteLength / size;
-  const out = new Float32Array(blocks * 32);
-  const d = takeHalves(bytes, blocks, size, 0);
-  const m = type === 'Q4_1' ? takeHalves(bytes, blocks, size, 2) : undefined;
-  const quants = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let b = 0; b < blocks; b++)
-    for (let j = 0; j < 32; j++) {
-      if (type === 'Q8_0') {
-        out[32 * b + j] = d[b] * quants[34 * b + 2 + j];
-        continue;
-      }
-      const byte = bytes[size * b + size - 16 + (j % 16)];
-      const q = j < 16 ? byte & 15 : byte >> 4;
-      out[32 * b + j] = m ? fround(d[b] * q) + m[b] : d[b] * (q - 8);
-    }
-  return out;
-}
-
-function takeHalves(bytes: Uint8Array, blocks: number, blockBytes: number, offset: number): Float32Array {
-  const halves = new Uint8Array(blocks * 2);
-  for (let b = 0; b < blocks; b++) {
-    halves[2 * b] = bytes[b * blockBytes + offset];
-    halves[2 * b + 1] = bytes[b * blockBytes + offset + 1];
-  }
-  return decodeFloats(halves, 'float16');
-}
-
 /**
  * The most that a stored value may be off by its format's own rounding, in a block (or a value) of largest magnitude
  * `most`.
  */
-export function roundingBound(type: GgmlType, most: number): number {
+export function roundingBound(type: WrittenType, most: number): number {
   // The float16 of a scale is off by 2^-11 of itself, or by 2^-25 where it is subnormal; q multiplies that.
   const scale = (share: number, largest: number): number => most * (share + 2 ** -10) + largest * 2 ** -25;
   switch (type) {
