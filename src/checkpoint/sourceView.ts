@@ -13,8 +13,8 @@ export interface SourceChanges {
   readonly names?: ReadonlyMap<string, string>;
   /** Tensors that the view does not have, by the view's names. */
   readonly without?: ReadonlySet<string>;
-  /** Tensors that hold other floats in the view, by the view's names. */
-  readonly replaced?: ReadonlyMap<string, WeightSource>;
+  /** Tensors that hold other floats in the view, by the view's names. Each call gives a source of its own, as files do. */
+  readonly replaced?: ReadonlyMap<string, () => WeightSource>;
   readonly config?: JsonObject;
 }
 
@@ -29,7 +29,7 @@ export class SourceView implements ModelSource {
   readonly #theirs: ReadonlyMap<string, string>;
   readonly #ours: ReadonlyMap<string, string>;
   readonly #without: ReadonlySet<string>;
-  readonly #replaced: ReadonlyMap<string, WeightSource>;
+  readonly #replaced: ReadonlyMap<string, () => WeightSource>;
 
   constructor(source: ModelSource, changes: SourceChanges) {
     const { names = new Map(), without = new Set(), replaced = new Map(), config = source.config } = changes;
@@ -85,7 +85,7 @@ export class SourceView implements ModelSource {
   info(name: string): StoredTensor {
     const replaced = this.#replaced.get(name);
     if (replaced) {
-      const { shape, dtype } = replaced;
+      const { shape, dtype } = replaced();
       return { dtype: safetensorsDTypes[dtype], shape, bytes: sizeOf(shape) * bytesPerElement[dtype] };
     }
     return this.#source.info(this.#theirName(name));
@@ -93,7 +93,7 @@ export class SourceView implements ModelSource {
 
   source(name: string): WeightSource {
     const replaced = this.#replaced.get(name);
-    if (replaced) return replaced;
+    if (replaced) return replaced();
     const theirs = this.#theirName(name);
     const source = this.#source.source(theirs);
     return theirs === name ? source : new NamedSource(name, source);
@@ -108,7 +108,7 @@ export class SourceView implements ModelSource {
 
   stored(name: string): RawTensor[] {
     const replaced = this.#replaced.get(name);
-    if (replaced) return [tensorOfSource(replaced, name)];
+    if (replaced) return [tensorOfSource(replaced(), name)];
     const theirs = this.#theirName(name);
     const tensors = this.#source.stored(theirs);
     if (theirs === name) return tensors;

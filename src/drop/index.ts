@@ -39,7 +39,7 @@ export {
   type ExpertMethod,
   type ExpertRequest,
 } from './expertMethod.js';
-export { expertMetrics, type ExpertMetric, type ExpertMetricName, type ExpertWork } from './expertMetric.js';
+export { expertMetrics, reap, type ExpertMetric, type ExpertMetricName, type ExpertWork } from './expertMetric.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
 export { importanceOf, withoutDropped, type ExpertWorks, type Importance, type Scores } from './importance.js';

@@ -18,7 +18,7 @@ export async function fewerExperts({ source, description }: OpenedModel, dropped
   refuseNamedExperts(source, description);
   const names = new Map<string, string>();
   const without = new Set<string>();
-  const replaced = new Map<string, WeightSource>();
+  const replaced = new Map<string, () => WeightSource>();
   for (const [layer, { mlp }] of description.layers.entries()) {
     if (mlp.kind !== 'mixture') continue;
     const gone = dropped[layer];
@@ -31,8 +31,10 @@ export async function fewerExperts({ source, description }: OpenedModel, dropped
         own.forEach((name, expert) => stay.includes(expert) || without.add(name));
         stay.forEach((from, to) => from !== to && names.set(own[to], own[from]));
       } else
-        for (const name of [...own, ...fusedNames(weight)].filter((one) => source.has(one)))
-          replaced.set(name, pickedSource(floatsOf(source, name), stay));
+        for (const name of [...own, ...fusedNames(weight)].filter((one) => source.has(one))) {
+          refusePacked(source, name);
+          replaced.set(name, () => pickedSource(source.source(name), stay));
+        }
     }
   }
   const config = derived({ ...source.config, [description.conventions.experts!]: left }, source.config);
@@ -73,13 +75,12 @@ function expertsLeft(description: ModelDescription, dropped: ExpertDrops): numbe
   return left;
 }
 
-/** Rows of all experts can be picked of floats alone. */
-function floatsOf(source: ModelSource, name: string): WeightSource {
+/** Parts can be picked of floats alone. */
+function refusePacked(source: ModelSource, name: string): void {
   if (source.int4(name))
     throw new UserError(`${source.folder}: ${name} holds the integers of all experts of a layer, which stay together`, {
       hint: 'drop experts of the model of floats that it was made from',
     });
-  return source.source(name);
 }
 
 /** A quantization that names single experts would name others once they have moved up. */

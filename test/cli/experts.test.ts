@@ -1,0 +1,169 @@
+/** Dropping experts: how often they are visited, which go, and what is left. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { dropRecordFile, reap, selectExperts, type DropRecord, type ExpertWorks } from '../../src/drop/index.js';
+import { openCheckpoint, type Checkpoint } from '../../src/checkpoint/index.js';
+import type { PartialConfig } from '../../src/models/index.js';
+import { writeFused, writeRandomFolder } from '../unit/export/randomFolder.js';
+import { backend, document, llmDrop, stories, temporaryFolder } from './commandLine.js';
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const [model, text] = [at('mixtral'), at('stories.txt')];
+const config: PartialConfig = {
+  ...{ modelType: 'mixtral', vocabSize: 320, hiddenSize: 32, intermediateSize: 32, numHiddenLayers: 3 },
+  ...{ numAttentionHeads: 4, maxPositionEmbeddings: 64, numLocalExperts: 6, numExpertsPerTok: 2 },
+};
+const rows = ['--samples', '4', '--length', '32'];
+
+beforeAll(async () => {
+  await writeRandomFolder(model, config);
+  writeFileSync(text, stories);
+});
+
+const onText = ['--calibration', text, ...rows, '--held-out', '2'];
+let made = 0;
+async function drop(from: string, ...argv: string[]): Promise<DropRecord & { out: string }> {
+  const out = at(`out-${made++}`);
+  await document('drop', from, '--target', 'expert', ...argv, '--out', out);
+  return { ...(JSON.parse(readFileSync(join(out, dropRecordFile), 'utf8')) as DropRecord), out };
+}
+const configOf = (out: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as Record<string, unknown>;
+
+describe('score', () => {
+  it('counts how often each expert is visited, in the document and in a table', async () => {
+    const { experts } = (await document('score', model, '--calibration', text, ...rows)) as { experts: ExpertWorks };
+    for (const works of experts) {
+      expect(works).toHaveLength(6);
+      expect(works!.reduce((sum, { visits }) => sum + visits, 0)).toBe(4 * 32 * 2);
+      // The weights of a token's two experts sum to 1.
+      expect(works!.reduce((sum, { weights }) => sum + weights, 0)).toBeCloseTo(4 * 32, 3);
+    }
+    const { stdout } = await llmDrop(['score', model, '--calibration', text, ...rows, '--backend', backend]);
+    const lines = stdout.split('\n');
+    const first = lines.indexOf('tokens that visit each expert, in percent');
+    expect(lines[first + 1]).toMatch(/^layer +0 +1 +2 +3 +4 +5$/);
+    expect(lines[first + 2].trim().split(/ +/)).toEqual([
+      '0',
+      ...experts[0]!.map(({ visits }) => ((100 * visits) / 128).toFixed(1)),
+    ]);
+  });
+
+  it('in shards counts the same', async () => {
+    const whole = await document('score', model, '--calibration', text, ...rows);
+    const parts = [1, 2].map((i) => at(`part-${i}.json`));
+    for (const [i, part] of parts.entries())
+      await document('score', model, '--calibration', text, ...rows, '--shard', `${i + 1}/2`, '--out', part);
+    const merged = await document('merge', ...parts);
+    const visits = ({ experts }: Record<string, unknown>): number[] =>
+      (experts as ExpertWorks).flatMap((works) => works!.map((work) => work.visits));
+    expect(visits(merged)).toEqual(visits(whole));
+  });
+});
+
+describe('drop', () => {
+  it('takes the experts that add least, of each layer, and says what that costs', async () => {
+    const record = await drop(model, '--count', '2', ...onText);
+    const drops = selectExperts(record.importance!.experts!, {
+      ...{ target: 'expert', count: 2, metric: reap.name, seed: null },
+    });
+    expect(record).toMatchObject({
+      ...{ method: 'scores', target: 'expert', count: 2, metric: 'reap', drop: { attention: [], mlp: [] } },
+      experts: { before: 6, after: 4, drop: drops },
+      calibration: { samples: 4, length: 32 },
+      loss: { rows: 2 },
+    });
+    // An expert is three matrices of 32 x 32, and has a row of the router.
+    expect(record.before.parameters - record.after.parameters).toBe(3 * 2 * (3 * 32 * 32 + 32));
+    expect(configOf(record.out)).toMatchObject({ num_local_experts: 4, num_experts_per_tok: 2 });
+    expect(configOf(record.out)).not.toHaveProperty('drop_attn_list');
+    const measured = await document('eval', record.out, '--text', text, '--held-out', '2', '--length', '32');
+    expect(measured.loss).toBeTypeOf('number');
+  });
+
+  it('is shown to people', async () => {
+    const argv = ['drop', model, '--target', 'expert', '--count', '2', ...onText, '--out', at('shown')];
+    const { stdout } = await llmDrop([...argv, '--backend', backend]);
+    expect(stdout).toMatch(/^2 of 6 experts of each layer are dropped\nlayer 0 +drop = \[\d, \d\]\n/);
+    expect(stdout).toContain('chosen by  reap scores, on 4 rows of 32 tokens');
+  });
+
+  it('by scores from a file chooses as by a text, by any of their metrics', async () => {
+    const file = at('scores.json');
+    await document('score', model, '--calibration', text, ...rows, '--out', file);
+    for (const metric of ['reap', 'visits', 'weights']) {
+      const ways = [onText, ['--importance', file]];
+      const [here, read] = await Promise.all(
+        ways.map((way) => drop(model, '--count', '3', '--metric', metric, ...way)),
+      );
+      expect(read.experts).toEqual(here.experts);
+      expect(read.calibration).toBeNull();
+    }
+  });
+
+  it('by chance needs no text, and is the same for the same seed', async () => {
+    const chosen = async (...seed: string[]) =>
+      (await drop(model, '--count', '2', '--metric', 'random', ...seed)).experts;
+    expect(await chosen()).toEqual(await chosen('--seed', '0'));
+    expect(await chosen('--seed', '1')).not.toEqual(await chosen('--seed', '2'));
+  });
+
+  it('of a file with stacked experts is that of one with an expert a tensor', async () => {
+    await writeFused(model, at('fused'));
+    const [apart, fused] = [
+      await drop(model, '--count', '2', ...onText),
+      await drop(at('fused'), '--count', '2', ...onText),
+    ];
+    expect(fused.experts).toEqual(apart.experts);
+    expect(fused.loss!.after).toBe(apart.loss!.after);
+  });
+
+  it('of what was dropped before keeps that', async () => {
+    const out = at('without-modules');
+    await document('drop', model, '--drop-attn', '1', '--drop-mlp', '2', '--out', out);
+    const record = await drop(out, '--count', '1', ...onText);
+    expect(record.experts!.drop[2]).toBeNull();
+    expect(configOf(record.out)).toMatchObject({ drop_attn_list: [1], drop_mlp_list: [2], num_local_experts: 5 });
+  });
+
+  it('of weights in 4 bits moves them as they are', async () => {
+    const packed = at('packed');
+    await document('quantize', model, '--method', 'rtn', '--format', 'gptq', '--group-size', '32', '--out', packed);
+    const record = await drop(packed, '--count', '2', ...onText);
+    const [before, after] = [await openCheckpoint(packed), await openCheckpoint(record.out)];
+    const stays = [0, 1, 2, 3, 4, 5].filter((expert) => !record.experts!.drop[1]!.includes(expert));
+    const bytes = async (from: Checkpoint, expert: number): Promise<Buffer[]> => {
+      const pieces: Buffer[] = [];
+      for (const part of from.stored(`model.layers.1.block_sparse_moe.experts.${expert}.w1.weight`))
+        for await (const piece of part.read()) pieces.push(Buffer.from(piece));
+      return pieces;
+    };
+    for (const [to, expert] of stays.entries()) expect(await bytes(after, to)).toEqual(await bytes(before, expert));
+    await Promise.all([before.close(), after.close()]);
+  });
+
+  it.each<[string[], string]>([
+    [
+      ['--count', '5', ...onText],
+      'without 5 of 6 experts a layer has 1, but each token visits 2 of them (drop at most 4)',
+    ],
+    [['--count', '2'], 'choosing what to drop needs scores'],
+    [['--count', '0', ...onText], '--count must be'],
+    [onText, '--target expert needs --count: how many of each layer'],
+    [
+      ['--count', '2', ...onText, '--search', 'greedy-kl', '--keep', '0'],
+      '--target expert takes as many experts of each layer, so --search and --keep do not go with it',
+    ],
+    [['--count', '2', ...onText, '--drop-mlp', '1'], 'so --drop-mlp does not go with it'],
+    [['--count', '2', ...onText, '--metric', 'cosine'], '--metric must be'],
+    [['--count', '2', ...onText, '--seed', '3'], '--seed is of random choices, so it needs --metric random'],
+  ])('refuses %j', async (argv, message) => {
+    const out = at('refused');
+    const { code, stderr } = await llmDrop(['drop', model, '--target', 'expert', ...argv, '--out', out]);
+    expect(stderr).toContain(message);
+    expect(code).toBe(1);
+    expect(existsSync(out)).toBe(false);
+  });
+});
