@@ -7,6 +7,7 @@ import { ProgressFile, readChecked, withChecksum, type Fingerprint } from '../pr
 import { fileError, writeFolderAtomically } from '../checkpoint/index.js';
 import type { HeldOutText, SplitRows } from '../text/index.js';
 import { UserError, type Engine } from '../engine/index.js';
+import type { ExpertReport } from '../drop/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import type { ExportResult } from '../export/index.js';
 import type { Drops, MemoryLimit, ModelSize } from '../models/index.js';
@@ -41,6 +42,8 @@ export interface StageState {
   /** Null where it was not measured. */
   readonly loss: LossResult | null;
   readonly notes: readonly string[];
+  /** Where the stage dropped experts. */
+  readonly experts?: ExpertReport;
   /** The result of an export stage. */
   readonly exported?: ExportResult;
 }

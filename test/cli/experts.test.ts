@@ -2,9 +2,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { compress, parseRecipe } from '../../src/compress/index.js';
 import { dropRecordFile, reap, selectExperts, type DropRecord, type ExpertWorks } from '../../src/drop/index.js';
 import { openCheckpoint, type Checkpoint } from '../../src/checkpoint/index.js';
+import type { JobProgress } from '../../src/jobs/index.js';
 import type { PartialConfig } from '../../src/models/index.js';
+import { readMiniGguf } from '../unit/export/miniGguf.js';
 import { writeFused, writeRandomFolder } from '../unit/export/randomFolder.js';
 import { backend, document, llmDrop, stories, temporaryFolder } from './commandLine.js';
 
@@ -166,4 +169,54 @@ describe('drop', () => {
     expect(code).toBe(1);
     expect(existsSync(out)).toBe(false);
   });
+});
+
+describe('what is left', () => {
+  it('is exported for other engines, with a card that says what went', async () => {
+    const record = await drop(model, '--count', '2', ...onText);
+    const [plain, gguf] = [at('plain'), at('small.gguf')];
+    await document('export', record.out, '--to', 'hf', '--out', plain);
+    expect(configOf(plain)).toMatchObject({ architectures: ['MixtralForCausalLM'], num_local_experts: 4 });
+    const card = readFileSync(join(plain, 'README.md'), 'utf8');
+    expect(card).toMatch(/^# .* without 2 of 6 experts a layer$/m);
+    expect(card).toContain(`| 1 | ${record.experts!.drop[1]!.join(', ')} |`);
+    expect(card).toMatch(/llm-drop drop .* --target expert --count 2 --metric reap --calibration TEXT --out fewer/);
+    expect(card).toContain('llm-drop export fewer --to hf');
+    await document('export', record.out, '--to', 'gguf', '--out', gguf);
+    const { metadata, tensors } = readMiniGguf(gguf);
+    expect(metadata).toMatchObject({ 'llama.expert_count': 4, 'llama.expert_used_count': 2 });
+    expect(tensors['blk.0.ffn_gate_inp.weight'].ne).toEqual([32, 4]);
+    expect(tensors['blk.0.ffn_up_exps.weight'].ne).toEqual([32, 32, 4]);
+    const loss = async (path: string): Promise<unknown> =>
+      (await document('eval', path, '--text', text, '--held-out', '2', '--length', '32', '--bos', 'row')).loss;
+    expect(await loss(plain)).toBe(await loss(record.out));
+  });
+
+  it('goes through a recipe, which goes on where it was killed to the same bytes', async () => {
+    const recipe = parseRecipe({
+      calibration: { files: [text], samples: 4, length: 32, heldOut: 2 },
+      drop: { target: 'expert', count: 2 },
+      quantize: { method: 'rtn', groupSize: 32 },
+      export: [{ to: 'gguf' }],
+    });
+    const run = (out: string, stopAt = Infinity): ReturnType<typeof compress> => {
+      const stop = new AbortController();
+      const onProgress = ({ stage, done }: JobProgress): void =>
+        void (stage === 'scoring' && done === stopAt && stop.abort());
+      return compress(model, recipe, { out, backend, onProgress, signal: stop.signal });
+    };
+    const whole = await run(at('whole'));
+    expect(whole.experts).toMatchObject({ before: 6, after: 4 });
+    expect(whole.stages.map(({ stage }) => stage)).toEqual(['whole', 'drop', 'quantize']);
+    await expect(run(at('cut'), 2)).rejects.toThrow();
+    await run(at('cut'));
+    const without = (path: string): string => readFileSync(path, 'latin1').replace(/"date": "[^"]+"/, '');
+    for (const name of ['model.safetensors', 'config.json', 'drop_report.json', 'exports/mixtral.gguf'])
+      expect(without(at(`cut/${name}`)) === without(at(`whole/${name}`)), name).toBe(true);
+  });
+
+  it('is not compensated', () =>
+    expect(() =>
+      parseRecipe({ calibration: { files: [text] }, drop: { target: 'expert', count: 2 }, compensate: {} }),
+    ).toThrow('compensate refits what is beside dropped modules, so it does not go with a drop of experts'));
 });
