@@ -107,12 +107,14 @@ const preTokenizer = step(
   'pretokenizers',
 );
 
-const templateItem: Kind = (value, key) => {
-  object(value, key);
-  const { SpecialToken: special, Sequence: sequence } = value as JsonObject;
-  if (sequence !== undefined) fields({ id: one('A', 'B') })(sequence, `${key}.Sequence`);
-  else fields({ id: text })(special, `${key}.SpecialToken`);
-};
+/** Special tokens and `texts`, of which one alone is A, and the second of two B. */
+const template = (...texts: string[]): Kind =>
+  list((value, key) => {
+    object(value, key);
+    const { SpecialToken: special, Sequence: sequence } = value as JsonObject;
+    if (sequence !== undefined) fields({ id: one(...texts) })(sequence, `${key}.Sequence`);
+    else fields({ id: text })(special, `${key}.SpecialToken`);
+  });
 const ends: Kind = (value, key) => {
   list((item, at) => void (typeof item === 'string' || whole(item, at)))(value, key);
   text((value as unknown[])[0], `${key}[0]`);
@@ -122,8 +124,8 @@ const postProcessor = step(
   {
     ByteLevel: {},
     TemplateProcessing: {
-      single: list(templateItem),
-      pair: absent(list(templateItem)),
+      single: template('A'),
+      pair: absent(template('A', 'B')),
       special_tokens: absent(object),
     },
     BertProcessing: { sep: ends, cls: ends },

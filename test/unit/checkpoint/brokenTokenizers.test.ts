@@ -159,6 +159,9 @@ describe('a tokenizer that is wrong somewhere', () => {
     expect(await changed('added_tokens.0.id', 1.5)).toMatch(/added_tokens\[0\]\.id must be a whole number.*found 1\.5/);
     expect(await changed('model.merges', [['a', 'x']])).toMatch(/merges\[0\] names "x", which is not in the vocab/);
     expect(await changed('model.merges', ['a b c'])).toMatch(/merges\[0\] must be two tokens, found "a b c"/);
+    expect(await changed('post_processor.single.1.Sequence.id', 'B')).toMatch(
+      /post_processor\.single\[1\]\.Sequence\.id must be A, found "B"/,
+    );
     expect(await changed('pre_tokenizer.pretokenizers.0.type', 'Odd')).toMatch(
       /pre_tokenizer\.pretokenizers\[0\]\.type is "Odd", a pre-tokenizer that is not known here \(known are ByteLevel/,
     );
