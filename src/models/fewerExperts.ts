@@ -86,11 +86,11 @@ function refusePacked(source: ModelSource, name: string): void {
 /** A quantization that names single experts would name others once they have moved up. */
 function refuseNamedExperts({ folder, config }: ModelSource, description: ModelDescription): void {
   const said = JSON.stringify(Object.keys(quantizationKeys).map((key) => config[key] ?? null)).replaceAll('\\', '');
-  const { of } = moduleNames(description);
+  const modules = moduleNames(description);
   const stacks = description.layers.flatMap(({ mlp }) => mlp.weights.filter(({ use }) => use === 'experts'));
   const named = stacks
     .flatMap(tensorNames)
-    .map(of)
+    .map((tensor) => modules.of(tensor))
     .find((name) => said.includes(`${name}"`) || said.includes(`${name}$`));
   if (named !== undefined)
     throw new UserError(

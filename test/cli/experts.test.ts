@@ -199,17 +199,25 @@ describe('what is left', () => {
       quantize: { method: 'rtn', groupSize: 32 },
       export: [{ to: 'gguf' }],
     });
+    const notes: string[] = [];
     const run = (out: string, stopAt = Infinity): ReturnType<typeof compress> => {
       const stop = new AbortController();
       const onProgress = ({ stage, done }: JobProgress): void =>
         void (stage === 'scoring' && done === stopAt && stop.abort());
-      return compress(model, recipe, { out, backend, onProgress, signal: stop.signal });
+      return compress(model, recipe, {
+        out,
+        backend,
+        onProgress,
+        onNote: (note) => notes.push(note),
+        signal: stop.signal,
+      });
     };
     const whole = await run(at('whole'));
     expect(whole.experts).toMatchObject({ before: 6, after: 4 });
     expect(whole.stages.map(({ stage }) => stage)).toEqual(['whole', 'drop', 'quantize']);
-    await expect(run(at('cut'), 2)).rejects.toThrow();
+    await expect(run(at('cut'), 2)).rejects.toThrow('aborted');
     await run(at('cut'));
+    expect(notes).toContain('continuing a scoring at row 2');
     const without = (path: string): string => readFileSync(path, 'latin1').replace(/"date": "[^"]+"/, '');
     for (const name of ['model.safetensors', 'config.json', 'drop_report.json', 'exports/mixtral.gguf'])
       expect(without(at(`cut/${name}`)) === without(at(`whole/${name}`)), name).toBe(true);
