@@ -1,5 +1,5 @@
 /** Dropping experts: how often they are visited, which go, and what is left. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { compress, parseRecipe } from '../../src/compress/index.js';
@@ -131,6 +131,16 @@ describe('drop', () => {
     expect(configOf(record.out)).toMatchObject({ drop_attn_list: [1], drop_mlp_list: [2], num_local_experts: 5 });
   });
 
+  it('with weights held in 4 bits measures the smaller model so, too', async () => {
+    const file = at('for-int4.json');
+    await document('score', model, '--calibration', text, ...rows, '--out', file);
+    const chosen = ['--count', '2', '--importance', file, ...onText];
+    const [floats, int4] = [await drop(model, ...chosen), await drop(model, ...chosen, '--int4')];
+    expect(int4.experts).toEqual(floats.experts);
+    expect(int4.loss!.after).not.toBe(floats.loss!.after);
+    expect(int4.loss!.after).toBeCloseTo(floats.loss!.after, 0);
+  });
+
   it('of weights in 4 bits moves them as they are', async () => {
     const packed = at('packed');
     await document('quantize', model, '--method', 'rtn', '--format', 'gptq', '--group-size', '32', '--out', packed);
@@ -145,6 +155,21 @@ describe('drop', () => {
     };
     for (const [to, expert] of stays.entries()) expect(await bytes(after, to)).toEqual(await bytes(before, expert));
     await Promise.all([before.close(), after.close()]);
+  });
+
+  it('of weights in 4 bits refuses a config that names single experts', async () => {
+    const named = at('named');
+    cpSync(at('packed'), named, { recursive: true });
+    const { quantization_config: said, ...rest } = configOf(named);
+    const dynamic = { '-:.*\\bmodel\\.layers\\.0\\.block_sparse_moe\\.experts\\.1\\.w1$': {} };
+    writeFileSync(
+      join(named, 'config.json'),
+      JSON.stringify({ ...rest, quantization_config: { ...(said as object), dynamic } }),
+    );
+    const argv = ['drop', named, '--target', 'expert', '--count', '1', ...onText, '--out', at('refused')];
+    const { code, stderr } = await llmDrop([...argv, '--backend', backend]);
+    expect(stderr).toContain('names the expert model.layers.0.block_sparse_moe.experts.1.w1, which would be another');
+    expect(code).toBe(1);
   });
 
   it.each<[string[], string]>([
@@ -187,6 +212,8 @@ describe('what is left', () => {
     expect(metadata).toMatchObject({ 'llama.expert_count': 4, 'llama.expert_used_count': 2 });
     expect(tensors['blk.0.ffn_gate_inp.weight'].ne).toEqual([32, 4]);
     expect(tensors['blk.0.ffn_up_exps.weight'].ne).toEqual([32, 32, 4]);
+    // Read from there again, with fewer still.
+    expect(configOf((await drop(gguf, '--count', '1', ...onText)).out)).toMatchObject({ num_local_experts: 3 });
     const loss = async (path: string): Promise<unknown> =>
       (await document('eval', path, '--text', text, '--held-out', '2', '--length', '32', '--bos', 'row')).loss;
     expect(await loss(plain)).toBe(await loss(record.out));

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../../src/checkpoint/index.js';
+import { SourceView, type JsonObject } from '../../../src/checkpoint/index.js';
 import { fewerExperts, openModel, type ExpertDrops, type PartialConfig } from '../../../src/models/index.js';
 import { workplace, writeRandomFolder } from '../export/randomFolder.js';
 
@@ -64,6 +64,19 @@ describe('refused is', () => {
     ['half an expert', [[0.5], [0]], 'layer 0 has no expert 0.5'],
     ['a layer that there is not', [[0], [0], [0]], 'layer 2 has no expert 0'],
   ])('%s', async (_, drops, message) => expect(smaller(await mixtral(), drops)).rejects.toThrow(message));
+
+  it('a tensor whose integers are of all experts', async () => {
+    await using opened = await openModel(await mixtral());
+    const router = 'model.layers.0.block_sparse_moe.gate.weight';
+    class Packed extends SourceView {
+      override int4(name: string): ReturnType<SourceView['int4']> {
+        return name === router ? ({} as never) : super.int4(name);
+      }
+    }
+    await expect(fewerExperts({ ...opened, source: new Packed(opened.source, {}) }, [[0], [0]])).rejects.toThrow(
+      `${router} holds the integers of all experts of a layer, which stay together`,
+    );
+  });
 
   it('a model without experts', async () => {
     const folder = place();
