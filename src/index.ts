@@ -5,12 +5,14 @@
  * `llm-drop/testing`; what no program needs is exported by neither.
  */
 
-// Jobs on model folders: score, drop, refit, quantize, sweep, evaluate and export, each in one call.
+// Jobs on model folders: pull, score, drop, refit, quantize, sweep, evaluate and export, each in one call.
 export {
   dropExperts,
   dropModules,
   evaluateModel,
   exportCheckpoint,
+  localModel,
+  pullModel,
   quantizeCheckpoint,
   refitModel,
   scoreMetrics,
@@ -27,6 +29,8 @@ export {
   type JobOptions,
   type JobProgress,
   type Provenance,
+  type PullOptions,
+  type PullRecord,
   type QuantizeCheckpointOptions,
   type QuantizeResult,
   type RefitModelOptions,
@@ -104,7 +108,9 @@ export {
 export {
   LoadedModel,
   Model,
+  TokenCache,
   allWeights,
+  chatTurn,
   completeConfig,
   createModel,
   createSampler,
@@ -115,6 +121,7 @@ export {
   fewerExperts,
   fitsMemory,
   generate,
+  generateText,
   globalWeights,
   hasExperts,
   layerWeights,
@@ -138,7 +145,10 @@ export {
   type ExpertDrops,
   type Family,
   type GatedMlpDescription,
+  type ChatTurnOptions,
   type GenerateOptions,
+  type GenerateTextOptions,
+  type GeneratedText,
   type Generation,
   type InputEvent,
   type Layer,

@@ -166,8 +166,9 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
 async function checkFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch((error: unknown) => {
     if (systemErrorCode(error) !== 'ENOENT') throw fileError(error, 'cannot open', folder);
-    const hint = /^[\w.-]+\/[\w.-]+$/.test(folder)
-      ? 'a model is a local folder; download it from Hugging Face first'
+    const [, name] = /^(?:hf:)?([\w.-]+\/[\w.-]+)$/.exec(folder) ?? [];
+    const hint = name
+      ? `a model of the Hugging Face hub is hf:${name} in a command, localModel('hf:${name}') in a program`
       : 'give a folder with config.json and model.safetensors';
     throw new UserError(`there is no folder ${folder}`, { hint });
   });

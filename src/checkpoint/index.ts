@@ -1,6 +1,7 @@
 /** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
-export { fileError } from './fileError.js';
+export { fileError, systemErrorCode } from './fileError.js';
+export { makeFolders } from './makeFolders.js';
 export {
   StoredInt4,
   awqLayout,
@@ -19,6 +20,7 @@ export {
   type Quantization,
 } from './int4/index.js';
 export { quantizationKeys } from './int4/quantizationFiles.js';
+export { modelName } from './modelName.js';
 export type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
 export * from './gguf/index.js';
 export { derived, formatJson, withoutKeys } from './jsonText.js';
@@ -50,10 +52,12 @@ export {
   type TensorToWrite,
   type WriteOptions,
 } from './safetensorsWriter.js';
-export { defaultShardBytes, planShards, writeWeights } from './shards.js';
+export { defaultShardBytes, indexFile, planShards, singleFile, writeWeights } from './shards.js';
 export { readWhole } from './readWhole.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
-export { copySideFiles, tokenizerFiles } from './sideFiles.js';
+export { copySideFiles, isSideFile, tokenizerFiles } from './sideFiles.js';
 export { pickedSource, sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
+export { shardNames } from './weightFiles.js';
+export { isWholeModel } from './wholeModel.js';
 export * from './output/index.js';

@@ -24,6 +24,11 @@ export const tokenizerFiles = [
 /** Of LLM-Drop's folders. */
 export const dropFiles = ['reserved_layers.json', 'layer_mapping.json', 'drop_report.json'];
 
+/** Whether a file of a model folder is one of those that may go along with its weights, by its path in the folder. */
+export const isSideFile = (path: string): boolean =>
+  [...tokenizerFiles, ...dropFiles, ...Object.keys(quantizationFiles)].includes(path) ||
+  new RegExp(`^(${moreTemplates}/[^/]+\\.jinja|[^/]+\\.py)$`).test(path);
+
 /** Copies those that exist in a model folder, byte for byte; returns their names. */
 export async function copySideFiles(what: SideFiles, from: string, to: string): Promise<string[]> {
   switch (what) {

@@ -28,6 +28,13 @@ export async function openWeightFiles(folder: string): Promise<WeightFiles> {
 
 type Opened = Omit<WeightFiles, 'unread'>;
 
+/** The shards that a folder's index names, each once; none where it has no index. */
+export async function shardNames(folder: string): Promise<string[]> {
+  const path = join(folder, indexFile);
+  const index = await readJsonObject(path);
+  return index ? [...new Set(weightMap(path, index).map(([, shard]) => shard))] : [];
+}
+
 async function openSingle(folder: string): Promise<Opened> {
   const file = await SafetensorsFile.open(join(folder, singleFile), { finite: true });
   return { files: [file], places: new Map(file.tensorNames().map((name) => [name, file])), notes: [] };

@@ -8,8 +8,12 @@ export interface Option<T> {
   readonly value?: string;
   readonly default?: T;
   readonly required?: boolean;
+  /** The value may be left out, which gives `true`. */
+  readonly optional?: boolean;
   /** Takes several values, and may be given several times. */
   readonly variadic?: boolean;
+  /** Names models: folders, or names of the hub. */
+  readonly model?: boolean;
   /** `flag` is for messages. */
   readonly parse?: (text: string, flag: string) => T;
 }

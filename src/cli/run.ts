@@ -2,6 +2,7 @@ import { Command as Program, CommanderError, Option as ProgramOption } from 'com
 import { UserError } from '../engine/index.js';
 import type { Command } from './command.js';
 import { bench } from './commands/bench.js';
+import { chat } from './commands/chat.js';
 import { compensate } from './commands/compensate.js';
 import { compress } from './commands/compress.js';
 import { demo } from './commands/demo.js';
@@ -12,17 +13,20 @@ import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { logits } from './commands/logits.js';
 import { merge } from './commands/merge.js';
+import { pull } from './commands/pull.js';
 import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
 import { flagOf, withFlags, type OptionNames } from './flagNames.js';
+import { withLocalModels } from './localModels.js';
 import { newerNodeNotice } from './newerNode.js';
 import { commonOptions, type Option } from './options.js';
 import { version } from './package.js';
 import { ReaderGone, Ui, type Surroundings } from './ui.js';
 
 const commands: readonly Command[] = [
+  pull,
   inspect,
   score,
   merge,
@@ -33,6 +37,7 @@ const commands: readonly Command[] = [
   sweep,
   evaluate,
   generate,
+  chat,
   logits,
   exportCommand,
   bench,
@@ -50,7 +55,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     checkRequired(command, values);
     const { computes = true } = command;
     if (computes && values.backend === 'wasm' && stderr.isTTY && !ui.json) ui.note(newerNodeNotice());
-    await command.run(values, ui);
+    await command.run(await withLocalModels(command, values, ui), ui);
   });
   try {
     const code = await program.parseAsync([...argv], { from: 'user' }).then(() => 0, codeOfEnd);
@@ -89,7 +94,7 @@ function createProgram({ stdout, stderr }: Surroundings, execute: Execute): Prog
     })
     .addHelpText(
       'after',
-      '\nA model is a folder with config.json and model.safetensors. llm-drop <command> --help shows examples.',
+      '\nA model is a folder with config.json and model.safetensors, a .gguf file, or hf:ORG/NAME on the Hugging Face hub. llm-drop <command> --help shows examples.',
     );
   for (const command of commands) register(program, command, execute);
   return program;
@@ -99,7 +104,7 @@ function register(program: Program, command: Command, execute: Execute): void {
   // A command's own option takes the place of a common one.
   const options = Object.entries({ ...command.options, ...commonOptions, ...command.options });
   const defaults = Object.fromEntries(options.map(([name, option]) => [name, option.default]));
-  const { defaultModel, inputs } = command;
+  const { argument, defaultModel, inputs } = command;
   const sub = program
     .command(command.name)
     .summary(command.summary)
@@ -107,7 +112,8 @@ function register(program: Program, command: Command, execute: Execute): void {
     .argument(
       inputs ? '<files...>' : defaultModel ? '[model]' : '<model>',
       inputs ??
-        (defaultModel ? 'model folder or .gguf file (default: the built-in model)' : 'model folder or .gguf file'),
+        argument ??
+        `model folder, .gguf file or hf:ORG/NAME${defaultModel ? ' (default: the built-in model)' : ''}`,
     )
     .addHelpText('after', examplesText(command))
     .action((given: string | string[] | undefined, values: Record<string, unknown>) =>
@@ -134,15 +140,15 @@ function checkRequired({ name, options }: Command, values: Record<string, unknow
 function programOption(name: string, option: Option<unknown>): ProgramOption {
   const flag = flagOf(name);
   const description = option.required ? `${option.description} (required)` : option.description;
-  const made = new ProgramOption(
-    option.value ? `${flag} <${option.value}${option.variadic ? '...' : ''}>` : flag,
-    description,
-  );
+  const made = new ProgramOption(option.value ? `${flag} ${valueText(option)}` : flag, description);
   if (option.value && option.default !== undefined) made.default(option.default);
   const { parse } = option;
   if (parse) made.argParser((text) => parse(text, flag));
   return made;
 }
+
+const valueText = ({ value, variadic, optional }: Option<unknown>): string =>
+  optional ? `[${value}]` : `<${value}${variadic ? '...' : ''}>`;
 
 /** An option under the name that it had: not shown, and its value is the option's. */
 function oldOption(old: string, name: string, { default: _default, ...option }: Option<unknown>): ProgramOption {

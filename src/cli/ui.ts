@@ -2,12 +2,15 @@ import type { Progress } from '../progress/index.js';
 import type { JobOptions, JobProgress } from '../jobs/index.js';
 import { withFlags, type OptionNames } from './flagNames.js';
 import { ProgressLine, type Output } from './progressLine.js';
+import { Questions } from './questions.js';
 
 /** What a command runs in: the streams, and the signal of Ctrl-C. */
 export interface Surroundings {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly signal?: AbortSignal;
+  /** @defaultValue the process's */
+  readonly stdin?: NodeJS.ReadableStream & { readonly isTTY?: boolean };
 }
 
 /** Thrown where a text that is made as it is read has no reader any more. */
@@ -46,6 +49,12 @@ export class Ui {
     if (this.surroundings.stdout.closed) throw new ReaderGone();
     this.quiet();
     this.surroundings.stdout.write(text);
+  }
+
+  /** What is asked on standard input. `onInterrupt` is called at Ctrl-C on a terminal. */
+  questions(prompt: string, onInterrupt: () => void): Questions {
+    const { stdin = process.stdin, stderr } = this.surroundings;
+    return new Questions(stdin, stderr, { prompt, onInterrupt, signal: this.signal });
   }
 
   /** Something people should know that is no error. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { basename, resolve } from 'node:path';
+import { modelName } from '../checkpoint/index.js';
 import { readDocuments } from '../text/index.js';
 import { fingerprintOf } from '../progress/index.js';
 import { UserError } from '../engine/index.js';
@@ -14,7 +14,7 @@ export async function inputsOf(folder: string, model: Model, { calibration }: Re
     documents: await documentsDigest(file, calibration!.field),
   }));
   return {
-    model: { name: basename(resolve(folder)), configuration, weights },
+    model: { name: modelName(folder), configuration, weights },
     calibration: await Promise.all(texts),
   };
 }

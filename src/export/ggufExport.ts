@@ -1,5 +1,12 @@
-import { basename, resolve } from 'node:path';
-import { GgufFile, floatType, writeFileAtomically, writeGguf, type ModelSource } from '../checkpoint/index.js';
+import { basename } from 'node:path';
+import {
+  GgufFile,
+  floatType,
+  modelName,
+  writeFileAtomically,
+  writeGguf,
+  type ModelSource,
+} from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import {
   Model,
@@ -30,7 +37,7 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   const weights = job.weights(plan);
   const type = job.options.type ?? (await storedType(source)) ?? ggufTypeOfDType[weights.dtype];
   const tokenizer = await ggufTokenizer(source, config);
-  const name = basename(resolve(source.folder));
+  const name = basename(modelName(source.folder));
   const metadata = { ...ggufMetadata(description, plan, { type, name }), ...tokenizer.metadata };
   const tensors = ggufTensors(weights, type, { asStored: job.options.type === undefined });
   const written: Written = {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
-import { readJsonObject } from '../checkpoint/index.js';
+import { basename, join } from 'node:path';
+import { modelName, readJsonObject } from '../checkpoint/index.js';
 import { dropRecordFile, parseImportance, type DropRecord, type Importance } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
 import type { Drops, OpenedModel } from '../models/index.js';
@@ -110,7 +110,7 @@ async function baseModel({ source }: OpenedModel): Promise<string> {
   const [, told] =
     /^base_model:\s*["']?([^\s"'[\]]+)["']?\s*$/m.exec(/^---\n([\s\S]*?)\n---/.exec(card)?.[1] ?? '') ?? [];
   const { _name_or_path: path } = source.config;
-  return told ?? (typeof path === 'string' && path ? path : basename(resolve(source.folder)));
+  return told ?? (typeof path === 'string' && path ? path : modelName(source.folder));
 }
 
 const nameOf = (base: string): string => basename(base);

@@ -5,6 +5,7 @@ export { evaluateModel, type EvaluateModelOptions, type EvaluateResult } from '.
 export { exportCheckpoint, type ExportCheckpointOptions, type ExportRecord } from './exportCheckpoint.js';
 export type { ComputeOptions, JobOptions, JobProgress } from './jobOptions.js';
 export { provenance, type Provenance } from './provenance.js';
+export { localModel, pullModel, type PullOptions, type PullRecord } from './pullModel.js';
 export { quantizeCheckpoint, type QuantizeCheckpointOptions, type QuantizeResult } from './quantizeCheckpoint.js';
 export { refitModel, type RefitModelOptions, type RefitResult } from './refitModel.js';
 export type { RefitRecord } from './refitWork.js';

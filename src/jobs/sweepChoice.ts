@@ -1,4 +1,5 @@
-import { basename, resolve } from 'node:path';
+import { basename } from 'node:path';
+import { modelName } from '../checkpoint/index.js';
 import { withinBudget, type Budget, type SweepPoint, type SweepResult } from '../drop/index.js';
 
 /** What fits a budget and loses least, and the command that makes it. */
@@ -18,7 +19,7 @@ export function chooseWithin(result: SweepResult, budgets: readonly Budget[], mo
 
 /** The command line of llm-drop that writes a point's model. */
 function dropCommand(model: string, { target, count, drops }: SweepPoint): string {
-  const out = `${basename(resolve(model))}-${target}-${count}`;
+  const out = `${basename(modelName(model))}-${target}-${count}`;
   const [attention, mlp] = [drops.attention.join(','), drops.mlp.join(',')];
   return `llm-drop drop ${quoted(model)}${attention && ` --drop-attn ${attention}`}${mlp && ` --drop-mlp ${mlp}`} --out ${quoted(out)}`;
 }

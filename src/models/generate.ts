@@ -1,8 +1,19 @@
 import { host } from '../engine/hosts/index.js';
-import { UserError, allFinite, checkOptions, createBatch, flag, list, whole, type KvCache } from '../engine/index.js';
+import {
+  UserError,
+  allFinite,
+  checkOptions,
+  createBatch,
+  flag,
+  list,
+  whole,
+  type KvCache,
+  type Read,
+} from '../engine/index.js';
 import type { Model } from './model.js';
 import { notFinite } from './notFinite.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
+import { TokenCache } from './tokenCache.js';
 import { checkedTokens } from './tokens.js';
 
 export interface GenerateOptions extends SamplingOptions {
@@ -14,14 +25,20 @@ export interface GenerateOptions extends SamplingOptions {
   readonly onToken?: (token: number) => void;
   /** Ends generation early; what was generated so far is returned. */
   readonly signal?: AbortSignal;
-  /** Keep keys and values; without, every step runs the whole sequence again. @defaultValue true */
-  readonly cache?: boolean;
+  /**
+   * Keep keys and values, or go on with those of earlier generations; without, every step runs the whole sequence again.
+   * @defaultValue true
+   */
+  readonly cache?: boolean | TokenCache;
 }
 
 export interface Generation {
   readonly tokens: readonly number[];
   readonly stoppedBy: 'stop token' | 'length' | 'signal';
 }
+
+const cacheOption: Read<boolean | TokenCache> = (value, name) =>
+  value instanceof TokenCache ? value : flag(value, name);
 
 /** Logits [V] of the token after `tokens`, which follow those in the cache. */
 const logitsBehind = (
@@ -41,7 +58,7 @@ export async function generate(
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): Promise<Generation> {
-  checkOptions(options, { maxTokens: whole(0), stopTokens: list(whole(0)), cache: flag });
+  checkOptions(options, { maxTokens: whole(0), stopTokens: list(whole(0)), cache: cacheOption });
   const { maxTokens = 128, stopTokens = model.config.eosTokenIds, onToken, signal } = options;
   // `dynamic` angles are made for texts of any length.
   const context = model.config.rope.type === 'dynamic' ? Infinity : model.config.maxPositionEmbeddings;
@@ -52,9 +69,11 @@ export async function generate(
   const limit = Math.min(maxTokens, context - prompt.length);
   const sample = createSampler(options);
   const tokens: number[] = [];
-  const cache = options.cache === false ? undefined : model.createCache({ capacity: prompt.length + limit });
+  const capacity = prompt.length + limit;
+  const kept = options.cache instanceof TokenCache ? options.cache : undefined;
+  const cache = options.cache === false ? undefined : (kept?.begin(given, capacity) ?? model.createCache({ capacity }));
   try {
-    let fresh = given;
+    let fresh = given.slice(cache?.lengths[0]);
     while (tokens.length < limit) {
       if (signal?.aborted) return { tokens, stoppedBy: 'signal' };
       const keeps = cache && model.keepsAngles(cache.lengths[0], cache.lengths[0] + fresh.length);
@@ -76,6 +95,7 @@ export async function generate(
     if (signal?.aborted && error === signal.reason) return { tokens, stoppedBy: 'signal' };
     throw error;
   } finally {
-    cache?.dispose();
+    if (kept) kept.end([...given, ...tokens]);
+    else cache?.dispose();
   }
 }

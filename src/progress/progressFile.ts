@@ -1,6 +1,6 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileError } from '../checkpoint/index.js';
+import { fileError, makeFolders } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { fileChecksum, readChecked, withChecksum } from './checksum.js';
 import { fingerprintDifferences, type Fingerprint } from './fingerprint.js';
@@ -58,7 +58,7 @@ export class ProgressFile<T> implements SavedProgress<T> {
    * to remove, where a file is not as it was saved, or was saved by an earlier version, without a checksum.
    */
   static async open<T>(path: string, fingerprint: Fingerprint): Promise<ProgressFile<T>> {
-    await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
+    await makeFolders(dirname(path)).catch((error: unknown) => {
       throw fileError(error, 'cannot write', path);
     });
     const saved = await readChecked<Saved<T>>(path, toStartAnew(path));

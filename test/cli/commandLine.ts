@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,12 +24,16 @@ export interface Outcome {
 }
 
 /** A command line in this process, its output caught. */
-export async function llmDrop(argv: readonly string[], o: { signal?: AbortSignal } = {}): Promise<Outcome> {
+export async function llmDrop(
+  argv: readonly string[],
+  o: { signal?: AbortSignal; stdin?: string } = {},
+): Promise<Outcome> {
   let [stdout, stderr] = ['', ''];
   const code = await run(argv, {
     stdout: { write: (text) => void (stdout += text) },
     stderr: { write: (text) => void (stderr += text) },
-    ...o,
+    signal: o.signal,
+    stdin: o.stdin === undefined ? undefined : Readable.from([o.stdin]),
   });
   return { code, stdout, stderr };
 }

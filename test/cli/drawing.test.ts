@@ -4,7 +4,7 @@ import { barChart } from '../../src/cli/barChart.js';
 import { layerPicture } from '../../src/cli/layerPicture.js';
 import { ProgressLine } from '../../src/cli/progressLine.js';
 import { table } from '../../src/cli/table.js';
-import { TextStream } from '../../src/cli/textStream.js';
+import { TextStream } from '../../src/checkpoint/index.js';
 import { Ui } from '../../src/cli/ui.js';
 import { formatBytes, formatDuration, formatRate } from '../../src/cli/units.js';
 

@@ -5,6 +5,8 @@ import { version } from '../../src/cli/package.js';
 import { llmDrop } from './commandLine.js';
 
 const names = [
+  'pull',
+  'chat',
   'inspect',
   'score',
   'merge',
@@ -54,8 +56,8 @@ async function optionsOf(name: string): Promise<Map<string, string>> {
 }
 
 describe('commands agree', () => {
-  // What `--format` shows and what groups of int4 are made of are other things in other commands.
-  const others = ['--format', '--group-size'];
+  // What `--format` shows, what groups of int4 are made of, and a text and an answer are other things in other commands.
+  const others = ['--format', '--group-size', '--max-tokens'];
 
   it('on the default of an option', async () => {
     const defaults = new Map<string, Set<string>>();

@@ -1,6 +1,7 @@
-import { mkdir, rmdir } from 'node:fs/promises';
+import { rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileError } from '../fileError.js';
+import { makeFolders } from '../makeFolders.js';
 import type { Output } from './checkFile.js';
 import { checkOutputs, type JobPaths } from './checkOutputs.js';
 import { lockPlace } from './lock.js';
@@ -45,7 +46,7 @@ async function claim({ path: named, kind, placed }: Output): Promise<Release[]> 
 
 /** The first of the folders that had to be made. */
 const madeFolders = (folder: string, named: string): Promise<string | undefined> =>
-  mkdir(folder, { recursive: true }).catch((error: unknown) => {
+  makeFolders(folder).catch((error: unknown) => {
     throw fileError(error, 'cannot write', named);
   });
 

@@ -2,5 +2,6 @@
 export type { Output } from './checkFile.js';
 export { checkOutputs, type JobPaths } from './checkOutputs.js';
 export { claimOutputs } from './claimOutputs.js';
+export { lockPlace } from './lock.js';
 export { writeFileAtomically } from './writeFile.js';
 export { writeFolderAtomically, type WriteFolderOptions } from './writeFolder.js';

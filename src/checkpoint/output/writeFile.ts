@@ -1,6 +1,7 @@
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileError } from '../fileError.js';
+import { makeFolders } from '../makeFolders.js';
 import { checkFile, checkKind, type Output } from './checkFile.js';
 import { placeOf } from './place.js';
 import { HiddenPath, clearRemains } from './remains.js';
@@ -21,7 +22,7 @@ export async function writeFileAtomically<T>(
   const check = async (): Promise<void> => checkFile(await placeOf(target), { overwrite, placed });
   try {
     if (place.kind === 'special') return await filled(target, 'w', (file) => write(file, target));
-    if (placed) await mkdir(dirname(place.path), { recursive: true });
+    if (placed) await makeFolders(dirname(place.path));
     await check();
     await clearRemains(place.path);
     using hidden = new HiddenPath(place.path, 'partial');

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileError, systemErrorCode } from '../fileError.js';
+import { makeFolders } from '../makeFolders.js';
 import { checkOutputs, type JobPaths } from './checkOutputs.js';
 import { placeOf } from './place.js';
 import { HiddenPath, clearRemains } from './remains.js';
@@ -29,7 +30,7 @@ export async function writeFolderAtomically<T>(
   const parent = dirname(path);
   const check = (): Promise<void> => checkOutputs({ reads, writes: [{ path: target, kind: 'folder', overwrite }] });
   try {
-    await mkdir(parent, { recursive: true });
+    await makeFolders(parent);
     await clearRemains(path);
     await check();
     using hidden = new HiddenPath(path, 'partial');

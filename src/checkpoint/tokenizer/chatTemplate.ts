@@ -19,6 +19,8 @@ export interface ChatMessage {
 export interface ChatTemplateOptions {
   /** Ends with the words that open an answer. @defaultValue false */
   readonly addGenerationPrompt?: boolean;
+  /** A Jinja template in place of the model's own. */
+  readonly template?: string;
 }
 
 /** Jinja templates by name; `default` is the one that is meant where none is named. */
@@ -79,7 +81,7 @@ function templatesOf(value: unknown, where: string): ChatTemplates | undefined {
 
 /** Makes texts of chats. UserError where there is no template by default, where it is wrong, or refuses the chat. */
 export class ChatTemplate {
-  #parsed: Template | undefined;
+  #parsed: { readonly source: string; readonly template: Template } | undefined;
 
   constructor(
     private readonly templates: ChatTemplates,
@@ -89,18 +91,19 @@ export class ChatTemplate {
     private readonly where: string,
   ) {}
 
-  apply(messages: readonly ChatMessage[], { addGenerationPrompt = false }: ChatTemplateOptions = {}): string {
-    const { default: source } = this.templates;
+  apply(messages: readonly ChatMessage[], o: ChatTemplateOptions = {}): string {
+    const { addGenerationPrompt = false, template: source = this.templates.default } = o;
     if (source === undefined) {
       const names = Object.keys(this.templates);
       throw new UserError(`${this.where} has no chat template${names.length ? ' by default' : ''}`, {
-        hint: names.length ? `it has templates for ${shownNames(names)}` : undefined,
+        hint: `${names.length ? `it has templates for ${shownNames(names)}` : 'it was not made for chats'}; \`template\` gives it one`,
       });
     }
+    const what = o.template === undefined ? `the chat template of ${this.where}` : 'the chat template that was given';
     try {
-      return withinDeadline(`the chat template of ${this.where}`, source.length, () => {
-        this.#parsed ??= new Template(source);
-        return this.#parsed.render({
+      return withinDeadline(what, source.length, () => {
+        if (this.#parsed?.source !== source) this.#parsed = { source, template: new Template(source) };
+        return this.#parsed.template.render({
           ...this.specialTokens,
           messages,
           add_generation_prompt: addGenerationPrompt,
@@ -108,9 +111,7 @@ export class ChatTemplate {
       });
     } catch (error) {
       if (error instanceof UserError) throw error;
-      throw new UserError(`the chat template of ${this.where} cannot be used: ${(error as Error).message}`, {
-        cause: error,
-      });
+      throw new UserError(`${what} cannot be used: ${(error as Error).message}`, { cause: error });
     }
   }
 }

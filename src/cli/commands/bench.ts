@@ -15,7 +15,7 @@ import { UserError } from '../../engine/index.js';
 import { loadModel, type Drops, type LoadedModel } from '../../models/index.js';
 import { command, dropsOf, loadOptionsOf } from '../command.js';
 import { readJson } from '../../jobs/jsonFiles.js';
-import { choice, dropOptions, files, int, numbers, text } from '../options.js';
+import { choice, dropOptions, files, int, numbers, text, type Option } from '../options.js';
 import { provenance, type Provenance } from '../../jobs/provenance.js';
 
 interface Benchmark extends BenchReport, Provenance {
@@ -38,7 +38,10 @@ export const bench = command('bench', 'Measure how fast a model reads and writes
     repeats: int('samples of each test', 1, 5),
     kv: choice<'float32' | 'float16'>('type of keys and values', ['float32', 'float16'], 'float32'),
     seed: int('of the random tokens', 0, 0),
-    beside: files('other models to measure in turns with this one'),
+    beside: {
+      ...files('other models to measure in turns with this one'),
+      model: true,
+    } as Option<readonly string[] | undefined>,
     ...dropOptions,
     // `json` is what --json was called here.
     format: {

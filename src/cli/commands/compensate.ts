@@ -9,7 +9,10 @@ import { maxMemoryOption } from '../scale.js';
 
 const options = {
   out: requiredText('folder to write the refit model to', 'dir'),
-  base: text('the whole model, where the folder does not hold the weights of what was dropped', 'dir'),
+  base: {
+    ...text('the whole model, where the folder does not hold the weights of what was dropped', 'dir'),
+    model: true,
+  } as Option<string | undefined>,
   ...compensationOptions,
   compensate: { ...compensationOptions.compensate, default: 'all' } as Option<CompensationMode>,
   calibration: requiredFiles('text to fit on'),

@@ -81,7 +81,7 @@ describe('a model folder', () => {
 
   it.each<[what: string, folder: () => string | Promise<string>, message: string]>([
     ['does not exist', () => join(root, 'none'), 'there is no folder'],
-    ['is a name on Hugging Face', () => 'meta-llama/Llama-3.1-8B', 'download it from Hugging Face first'],
+    ['is a name on Hugging Face', () => 'meta-llama/Llama-3.1-8B', 'is hf:meta-llama/Llama-3.1-8B in a command'],
     [
       'is a file',
       () => join(newFolder(), 'config.json'),

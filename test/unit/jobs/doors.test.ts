@@ -53,6 +53,7 @@ const doors: Record<string, [call: Call, options: Record<string, readonly unknow
     (o) => library.createSampler(o),
     { temperature: [...never, Infinity], topK: [...noWhole, 0], topP: [...never, 0, 1.1], seed: noWhole },
   ],
+  pullModel: [(o) => library.pullModel('a/b', o), { revision: reading.field, include: [[], [3], 'x', null] }],
   generate: [
     (o) => library.generate(model, [1], o),
     {

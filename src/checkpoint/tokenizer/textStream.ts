@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../checkpoint/index.js';
+import type { Tokenizer } from './tokenizer.js';
 
 /** How many tokens of the prompt are decoded together with the first new ones, as their context. */
 const context = 8;

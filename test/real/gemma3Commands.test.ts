@@ -1,0 +1,144 @@
+/**
+ * Every command on Gemma 3 270M as the GGUF file that people have, named by GEMMA3 (../shared/tools/gemma3_270m.sh DIR).
+ * What is exported as GGUF is read by llama.cpp, where test/consumers/run.sh has installed it.
+ */
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createEngine, type Engine } from '../../src/engine/index.js';
+import { computeLogits } from '../../src/evaluate/index.js';
+import { loadModel, openModel } from '../../src/models/index.js';
+import { llmDrop, root, temporaryFolder } from '../cli/commandLine.js';
+import { shared, withoutShared } from '../support/oracleCases.js';
+
+const path = process.env.GEMMA3;
+if (!path) console.warn('skipped: name the file of Gemma 3 270M in GEMMA3');
+const binding = join(root, 'test/consumers/node_modules/node-llama-cpp/dist/index.js');
+if (!existsSync(binding)) console.warn('skipped: llama.cpp is installed by test/consumers/run.sh');
+
+interface Llama {
+  getLlama(o: { gpu: false; build: 'never' }): Promise<{ loadModel(o: { modelPath: string }): Promise<LlamaModel> }>;
+}
+interface LlamaModel extends AsyncDisposable {
+  createContext(o: {
+    contextSize: number;
+    experimentalKvCacheKeyType: 'F32';
+    experimentalKvCacheValueType: 'F32';
+  }): Promise<{
+    getSequence(): {
+      controlledEvaluate(
+        input: readonly unknown[],
+      ): Promise<(undefined | { next: { probabilities: ReadonlyMap<number, number> } })[]>;
+    };
+  }>;
+}
+
+/** The probabilities of the next token behind some, by llama.cpp. */
+async function byLlamaCpp(modelPath: string, tokens: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  const nodeLlamaCpp = (await import(pathToFileURL(binding).href)) as Llama;
+  const llama = await nodeLlamaCpp.getLlama({ gpu: false, build: 'never' });
+  await using model = await llama.loadModel({ modelPath });
+  const context = await model.createContext({
+    contextSize: 64,
+    experimentalKvCacheKeyType: 'F32',
+    experimentalKvCacheValueType: 'F32',
+  });
+  const next = { generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1 } } };
+  const results = await context
+    .getSequence()
+    .controlledEvaluate([...tokens.slice(0, -1), [tokens.at(-1)!, next] as const]);
+  return results.at(-1)!.next.probabilities;
+}
+
+function softmax(logits: Float32Array): number[] {
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const exps = Array.from(logits, (x) => Math.exp(x - most));
+  const sum = exps.reduce((a, b) => a + b, 0);
+  return exps.map((x) => x / sum);
+}
+
+describe.skipIf(!path || withoutShared('the text to calibrate on'))('on Gemma 3 270M, its GGUF file,', () => {
+  const work = temporaryFolder();
+  const at = (name: string): string => join(work, name);
+  const text = join(shared, 'data/wikitext2-raw-test.txt');
+  const few = ['--samples', '2', '--length', '128'];
+  const tokens = [2, 818, 5279, 529, 7001, 563];
+  let engine: Engine;
+  beforeAll(async () => void (engine = await createEngine('wasm')));
+  afterAll(() => engine.dispose());
+
+  const run = async (...argv: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await llmDrop(argv);
+    expect(code, stderr).toBe(0);
+    return stdout;
+  };
+  const json = async (...argv: string[]): Promise<Record<string, unknown>> =>
+    JSON.parse(await run(...argv, '--json')) as Record<string, unknown>;
+  const lossOf = async (model: string): Promise<number> => {
+    const { texts } = (await json('eval', model, '--text', text, '--held-out', '2', '--length', '128')) as {
+      texts: { loss: number }[];
+    };
+    return texts[0].loss;
+  };
+  /** Probabilities of the next token. */
+  const next = async (model: string, exact = false): Promise<number[]> => {
+    await using loaded = await loadModel(await openModel(model, { exact }), { engine });
+    const { logits } = await computeLogits(loaded, [tokens]);
+    return softmax(logits.subarray(logits.length - loaded.config.vocabSize));
+  };
+  const expectNear = (found: readonly number[], wanted: readonly number[], tolerance: number): void =>
+    expect(Math.max(...found.map((p, id) => Math.abs(p - wanted[id])))).toBeLessThan(tolerance);
+
+  it('inspect tells what its blocks became', async () => {
+    expect(await run('inspect', path!)).toMatch(/Q4_K/);
+  });
+
+  it('score and drop agree, and eval measures the smaller model', async () => {
+    await run('score', path!, '--calibration', text, ...few, '--out', at('scores.json'));
+    await run(
+      ...['drop', path!, '--importance', at('scores.json'), '--target', 'attention', '--count', '2'],
+      ...['--out', at('dropped')],
+    );
+    const [whole, dropped] = [await lossOf(path!), await lossOf(at('dropped'))];
+    expect(dropped).toBeGreaterThan(whole - 0.2);
+    expect(dropped).toBeLessThan(whole + 1.5);
+  });
+
+  it('generate answers in the words of its template', async () => {
+    // The file has none.
+    writeFileSync(
+      at('template'),
+      '{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n',
+    );
+    const said = await run(
+      ...['generate', path!, '--chat', 'What is the capital of France?', '--chat-template', at('template')],
+      ...['--max-tokens', '16'],
+    );
+    expect(said).toMatch(/\w/);
+    expect(said).not.toMatch(/start_of_turn|end_of_turn/);
+  });
+
+  it('quantize writes a folder that loads', async () => {
+    await run('quantize', path!, '--method', 'rtn', '--format', 'gptq', '--group-size', '32', '--out', at('quantized'));
+    expect(await lossOf(at('quantized'))).toBeLessThan((await lossOf(path!)) + 1);
+  });
+
+  it('export writes a folder that computes the same', async () => {
+    await run('export', path!, '--to', 'hf', '--type', 'f32', '--out', at('hf'));
+    // Blocks become floats once; only the order of sums differs.
+    expectNear(await next(at('hf')), await next(path!, true), 1e-2);
+  });
+
+  it.skipIf(!existsSync(binding)).each(['bf16', 'q8_0'])('export writes GGUF in %s for llama.cpp', async (type) => {
+    const out = at(`${type}.gguf`);
+    await run('export', at('dropped'), '--to', 'gguf', '--type', type, '--out', out);
+    const theirs = await byLlamaCpp(out, tokens);
+    const ours = await next(out, true);
+    expectNear(
+      ours,
+      ours.map((_, id) => theirs.get(id) ?? 0),
+      2e-2,
+    );
+  });
+});
