@@ -22,7 +22,7 @@ export function describeScores(importance: Importance, width: number): string[] 
       ],
       { width },
     ),
-    ...(experts ? ['', ...describeVisits(experts, tokens, width)] : []),
+    ...(experts?.some((works) => works) ? ['', ...describeVisits(experts, tokens, width)] : []),
   ];
 }
 
