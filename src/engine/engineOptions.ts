@@ -1,7 +1,10 @@
 import { flag, oneOf, text, whole, type Options } from './given.js';
 
 export interface EngineOptions {
-  /** Threads to compute with. @defaultValue as many as the backend makes good use of, at most one per core */
+  /**
+   * Threads to compute with; of more than 16, no more than the machine has cores.
+   * @defaultValue as many as the backend makes good use of, at most one per core
+   */
   readonly threads?: number;
   /**
    * How int4 weights meet activations: quantized to 8 bits a group on the way (fast), or as float32 (exact).

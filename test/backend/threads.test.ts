@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { expect, it, vi } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { UserError } from '../../src/engine/errors.js';
@@ -111,4 +112,9 @@ it('numbers of threads and tiers are checked', async () => {
   vi.stubEnv('LLM_DROP_WASM_TIER', 'baseline');
   expect(detectTier({ v8Flags: true })).toBe('baseline');
   vi.unstubAllEnvs();
+});
+
+it('are no more than are of use', async () => {
+  using engine = await createEngine('wasm', { threads: 100_000 });
+  expect(engine.backend.abilities.threads).toBe(Math.max(16, availableParallelism()));
 });

@@ -19,12 +19,16 @@ export function affordablePages(wanted: number): number {
   return Math.max(1, Math.min(wanted, Math.floor((space.limit - space.taken) / 2 / pageBytes)));
 }
 
-/** Threads, of `wanted`, that fit beside a memory which is there already. */
+/** More than the cores only wait for each other; some are let be, for tests of how work is shared. */
+const fewThreads = 16;
+
+/** Threads, of `wanted`, that are of use and fit beside a memory which is there already. */
 export function affordableThreads(wanted: number): number {
+  const useful = Math.min(wanted, Math.max(host.cores(), fewThreads));
   const space = host.addressSpace();
-  if (!space) return wanted;
+  if (!space) return useful;
   const left = space.limit - space.taken - spareBytes;
-  return Math.max(1, Math.min(wanted, 1 + Math.floor(left / workerBytes)));
+  return Math.max(1, Math.min(useful, 1 + Math.floor(left / workerBytes)));
 }
 
 /** A shared memory of one page that may grow to `pages`. UserError where there are not so many addresses. */
