@@ -59,7 +59,7 @@ export { readWhole } from './readWhole.js';
 export { SourceView, type SourceChanges } from './sourceView.js';
 export * from './tokenizer/index.js';
 export { copySideFiles, isSideFile, tokenizerFiles } from './sideFiles.js';
-export { sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
+export { pickedSource, sliceExperts, sliceSource, stackedInt4, stackedSource } from './weightViews.js';
 export { weightFileNames } from './weightFiles.js';
 export { namedWeights } from './weightNames.js';
 export { isWholeModel } from './wholeModel.js';

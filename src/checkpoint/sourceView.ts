@@ -11,12 +11,15 @@ export interface SourceChanges {
   readonly names?: ReadonlyMap<string, string>;
   /** Tensors that the view does not have, by the view's names. */
   readonly without?: ReadonlySet<string>;
+  /** Tensors that hold other floats in the view, by the view's names. Each call gives a source of its own, as files do. */
+  readonly replaced?: ReadonlyMap<string, () => WeightSource>;
   readonly config?: JsonObject;
-  /** What is read in place of the source's own weights, by the view's names; the source has them, too. */
-  readonly weights?: ReadonlyMap<string, WeightSource>;
 }
 
-/** A source whose tensors are called otherwise or made into others, or that lacks some; nothing is copied. Closing it closes the source. */
+/**
+ * A source whose tensors are called otherwise, that lacks some of them or holds others; nothing is copied. Closing it closes
+ * the source.
+ */
 export class SourceView implements ModelSource {
   readonly config: JsonObject;
   readonly #source: ModelSource;
@@ -24,15 +27,13 @@ export class SourceView implements ModelSource {
   readonly #theirs: ReadonlyMap<string, string>;
   readonly #ours: ReadonlyMap<string, string>;
   readonly #without: ReadonlySet<string>;
-  readonly #weights: ReadonlyMap<string, WeightSource>;
+  readonly #replaced: ReadonlyMap<string, () => WeightSource>;
 
-  constructor(
-    source: ModelSource,
-    { names = new Map(), without = new Set(), config = source.config, weights = new Map() }: SourceChanges,
-  ) {
+  constructor(source: ModelSource, changes: SourceChanges) {
+    const { names = new Map(), without = new Set(), replaced = new Map(), config = source.config } = changes;
     this.#source = source;
-    this.#weights = weights;
     this.config = config;
+    this.#replaced = replaced;
     this.#theirs = names;
     this.#ours = new Map([...names].map(([ours, theirs]) => [theirs, ours]));
     this.#without = without;
@@ -80,38 +81,38 @@ export class SourceView implements ModelSource {
   }
 
   info(name: string): StoredTensor {
-    const weight = this.#weights.get(name);
-    if (weight) {
-      const { dtype, shape } = tensorOfSource(weight);
+    const replaced = this.#replaced.get(name);
+    if (replaced) {
+      const { dtype, shape } = tensorOfSource(replaced());
       return { dtype, shape, bytes: tensorBytes({ dtype, shape }) };
     }
     return this.#source.info(this.#theirName(name));
   }
 
   source(name: string): WeightSource {
-    const weight = this.#weights.get(name);
-    if (weight) return weight;
+    const replaced = this.#replaced.get(name);
+    if (replaced) return replaced();
     const theirs = this.#theirName(name);
     const source = this.#source.source(theirs);
     return theirs === name ? source : new NamedSource(name, source);
   }
 
   int4(name: string): PackedWeight | undefined {
-    if (this.#weights.has(name)) return undefined;
+    if (this.#replaced.has(name)) return undefined;
     const theirs = this.#theirName(name);
     const stored = this.#source.int4(theirs);
     return theirs === name ? stored : stored?.named(name);
   }
 
   int8(name: string): Int8Source | undefined {
-    if (this.#weights.has(name)) return undefined;
+    if (this.#replaced.has(name)) return undefined;
     const stored = this.#source.int8?.(this.#theirName(name));
     return stored && { ...stored, name };
   }
 
   stored(name: string): TensorToWrite[] {
-    const weight = this.#weights.get(name);
-    if (weight) return [tensorOfSource(weight, name)];
+    const replaced = this.#replaced.get(name);
+    if (replaced) return [tensorOfSource(replaced(), name)];
     const theirs = this.#theirName(name);
     const tensors = this.#source.stored(theirs);
     if (theirs === name) return tensors;

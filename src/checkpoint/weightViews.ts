@@ -129,6 +129,19 @@ export function sliceSource(
   return { name, shape: [end - start, source.shape[source.shape.length - 1]], dtype: source.dtype, readRows };
 }
 
+/** Some of a source along its first axis, in the order of `picks`: rows of a matrix, or experts of [experts, out, in]. */
+export function pickedSource(source: WeightSource, picks: readonly number[], name = source.name): WeightSource {
+  const [size, ...rest] = source.shape;
+  const blockRows = rowsOf(source) / size;
+  const readRows = async (start: number, end: number): Promise<Uint8Array> => {
+    checkRows(name, blockRows * picks.length, start, end);
+    return start === end
+      ? new Uint8Array(0)
+      : gather(cut(start, end, blockRows, (block) => ({ source, first: picks[block] * blockRows })));
+  };
+  return { name, shape: [picks.length, ...rest], dtype: source.dtype, readRows };
+}
+
 /**
  * Rows [start, end) of every expert: [experts, out, in] becomes [experts, end - start, in]. The gate half of a fused
  * `gate_up_proj` [experts, 2 * inner, hidden] is `sliceExperts(source, 0, inner)`.

@@ -3,7 +3,7 @@ import { facts, table } from './table.js';
 import { formatBytes, formatCount, formatDifference, formatLayers } from './units.js';
 
 /** What came of a recipe, stage by stage, for people. */
-export function describeCompression({ drop, stages, exports, out }: CompressResult): string[] {
+export function describeCompression({ drop, experts, stages, exports, out }: CompressResult): string[] {
   const { rows } = stages[0];
   const models = stages.map(({ stage, loss, difference, standardError, parameters, bytes, bitsPerWeight }) => [
     stage,
@@ -15,6 +15,9 @@ export function describeCompression({ drop, stages, exports, out }: CompressResu
   ]);
   return [
     ...facts([
+      ...(experts
+        ? [['experts', `${experts.before - experts.after} of ${experts.before} of each layer dropped`] as const]
+        : []),
       ['attention', `drop = ${formatLayers(drop.attention)}`],
       ['MLP', `drop = ${formatLayers(drop.mlp)}`],
     ]),

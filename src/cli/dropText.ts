@@ -1,4 +1,4 @@
-import type { DropRecord, LossReport } from '../drop/index.js';
+import type { DropRecord, ExpertReport, LossReport } from '../drop/index.js';
 import { calibrationWords } from '../text/index.js';
 import { describeCompensation } from './compensationText.js';
 import { facts, table } from './table.js';
@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatDifference, formatLayers, formatSaving 
 
 /** A drop's report for people. */
 export function describeDrop(result: DropRecord & { out: string; configOnly: boolean }): string[] {
-  const { drop, keep, before, after, loss, compensation, out, configOnly } = result;
+  const { drop, keep, experts, before, after, loss, compensation, out, configOnly } = result;
   const row = (name: string, was: number, is: number, format: (n: number) => string): string[] => [
     name,
     format(was),
@@ -14,6 +14,7 @@ export function describeDrop(result: DropRecord & { out: string; configOnly: boo
     formatSaving(was, is),
   ];
   return [
+    ...(experts ? describeExperts(experts) : []),
     ...facts([
       ['attention', `drop = ${formatLayers(drop.attention)}`],
       ['', `keep = ${formatLayers(keep.attention)}`],
@@ -32,6 +33,14 @@ export function describeDrop(result: DropRecord & { out: string; configOnly: boo
     ...(compensation ? describeCompensation(compensation) : loss ? [describeLoss(loss), ''] : []),
     configOnly ? `${out}: configuration only; lay it over the original folder` : `${out}: written`,
   ];
+}
+
+/** How many experts went, and which, layer by layer. */
+function describeExperts({ before, after, drop }: ExpertReport): string[] {
+  const layers = drop.flatMap((gone, layer) =>
+    gone ? [[`layer ${layer}`, `drop = ${formatLayers(gone)}`] as const] : [],
+  );
+  return [`${before - after} of ${before} experts of each layer are dropped`, ...facts(layers), ''];
 }
 
 /** `cosine scores in 2 rounds, on 256 rows of 2048 tokens` */

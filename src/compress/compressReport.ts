@@ -1,3 +1,4 @@
+import type { ExpertReport } from '../drop/index.js';
 import { pairedDifference } from '../evaluate/index.js';
 import type { ExportResult } from '../export/index.js';
 import type { Drops } from '../models/index.js';
@@ -11,6 +12,8 @@ export interface CompressReport {
   readonly model: string;
   /** What is dropped in the end, by original layer. */
   readonly drop: Drops;
+  /** Where experts were dropped. */
+  readonly experts?: ExpertReport;
   /** `whole` first, then the stages in their order. */
   readonly stages: readonly StageReport[];
   /** `out` is relative to the result's folder. */
@@ -44,6 +47,7 @@ export function compressReport(
     schema: 'llm-drop/compress-report/1',
     model,
     drop: models.at(-1)!.drops,
+    experts: models.find(({ experts }) => experts)?.experts,
     stages: models.map((state, i) => stageReport(state, models[i - 1])),
     exports: exports.map(({ exported }) => {
       const { architecture, bytes, out, proof, to, type, zero } = exported!;

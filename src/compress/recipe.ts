@@ -3,13 +3,19 @@ import {
   alphaOption,
   compensationModes,
   dropMethod,
+  expertCriteria,
+  expertMethod,
+  expertsNeedText,
   metricNames,
   needsText,
   searches,
   targets,
   type CompensationMode,
   type DropMethod,
+  type ExpertMethod,
+  type ExpertRequest,
   type MethodRequest,
+  type Target,
 } from '../drop/index.js';
 import { UserError, flag, list, oneOf, refuse, text, whole, type Read } from '../engine/index.js';
 import { exportFormats, exportTypes, type ExportFormat, type ExportType } from '../export/index.js';
@@ -68,8 +74,8 @@ export interface RecipeInputs {
 export interface Recipe {
   readonly schema: typeof recipeSchema;
   readonly calibration: RecipeText | null;
-  /** How modules are chosen, or which they are. */
-  readonly drop: DropMethod | Drops | null;
+  /** How modules are chosen, or which they are; or how experts are chosen. */
+  readonly drop: RecipeDrop | null;
   readonly compensate: RecipeCompensation | null;
   readonly quantize: RecipeQuantization | null;
   readonly export: readonly RecipeExport[];
@@ -79,7 +85,11 @@ export interface Recipe {
   readonly versions: Readonly<Record<'llm-drop' | 'node' | 'backend' | 'tier', string>> | null;
 }
 
-export const isLists = (drop: DropMethod | Drops): drop is Drops => 'attention' in drop;
+export type RecipeDrop = DropMethod | ExpertMethod | Drops;
+
+export const isLists = (drop: RecipeDrop): drop is Drops => 'attention' in drop;
+export const isExperts = (drop: RecipeDrop | null): drop is ExpertMethod =>
+  drop !== null && !isLists(drop) && drop.target === 'expert';
 
 const lists = object<Drops>({
   attention: fallback(list(whole(0)), [] as readonly number[]),
@@ -87,7 +97,8 @@ const lists = object<Drops>({
 });
 
 const method = object<{ [K in keyof Required<MethodRequest>]: MethodRequest[K] | null }>({
-  target: oneOf(targets),
+  // In what it says of another, all targets; that of experts is read apart.
+  target: oneOf<Target>([...targets, 'expert' as Target]),
   count: whole(1),
   metric: optional(oneOf(metricNames)),
   search: optional(oneOf(searches)),
@@ -98,14 +109,25 @@ const method = object<{ [K in keyof Required<MethodRequest>]: MethodRequest[K] |
   keep: optional(list(whole(0))),
 });
 
-const drop: Read<DropMethod | Drops> = (value, key) => {
+const experts = object<{ [K in keyof Required<ExpertMethod>]: ExpertMethod[K] | null }>({
+  target: oneOf(['expert'] as const),
+  count: whole(1),
+  metric: optional(oneOf(expertCriteria)),
+  seed: optional(whole(0)),
+});
+
+const drop: Read<RecipeDrop> = (value, key) => {
   if (typeof value === 'object' && value !== null && ('attention' in value || 'mlp' in value)) {
     const named = lists(value, key);
     return named.attention.length + named.mlp.length ? named : refuse(key, 'lists that name a layer', value);
   }
-  const request = Object.entries(method(value, key)).filter(([, given]) => given !== null);
+  const ofExperts = (value as { target?: unknown } | null)?.target === 'expert';
+  const request = Object.entries(ofExperts ? experts(value, key) : method(value, key)).filter(
+    ([, given]) => given !== null,
+  );
+  const given: unknown = Object.fromEntries(request);
   try {
-    return dropMethod(Object.fromEntries(request) as unknown as MethodRequest);
+    return ofExperts ? expertMethod(given as ExpertRequest) : dropMethod(given as MethodRequest);
   } catch (error) {
     // The options that it speaks of are keys of the recipe.
     if (error instanceof UserError)
@@ -193,6 +215,8 @@ export function parseRecipe(value: unknown, where = 'the recipe'): Recipe {
     fail('there is nothing to do', 'give drop, compensate, quantize or export');
   if (read.compensate && !read.drop)
     fail('compensate gives back what drop takes, so it needs drop', 'llm-drop compensate refits a dropped model');
+  if (read.compensate && isExperts(read.drop))
+    fail('compensate refits what is beside dropped modules, so it does not go with a drop of experts');
   const reader = textReader(read);
   if (reader && !read.calibration) fail(`${reader} looks at a text, so calibration is needed`);
   const names = read.export.map((one) => exportName('model', one));
@@ -209,7 +233,7 @@ export function parseRecipe(value: unknown, where = 'the recipe'): Recipe {
 
 /** The first stage that cannot do without a text. */
 function textReader({ drop, compensate, quantize }: Recipe): string | undefined {
-  if (drop && !isLists(drop) && needsText(drop)) return 'drop';
+  if (isExperts(drop) ? expertsNeedText(drop) : drop && !isLists(drop) && needsText(drop)) return 'drop';
   if (compensate) return 'compensate';
   return quantize && quantize.method !== 'rtn' ? `quantize by ${quantize.method}` : undefined;
 }

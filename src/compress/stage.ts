@@ -7,6 +7,7 @@ import { ProgressFile, readChecked, withChecksum, type Fingerprint } from '../pr
 import { fileError, writeFolderAtomically } from '../checkpoint/index.js';
 import type { HeldOutText, SplitRows } from '../text/index.js';
 import { UserError, type Engine } from '../engine/index.js';
+import type { ExpertReport } from '../drop/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import type { ExportResult } from '../export/index.js';
 import { openModel, type Drops, type MemoryLimit, type ModelSize, type OpenedModel } from '../models/index.js';
@@ -44,6 +45,8 @@ export interface StageState {
   /** Null where it was not measured. */
   readonly loss: LossResult | null;
   readonly notes: readonly string[];
+  /** Where the stage dropped experts. */
+  readonly experts?: ExpertReport;
   /** The result of an export stage. */
   readonly exported?: ExportResult;
 }

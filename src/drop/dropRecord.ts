@@ -1,6 +1,7 @@
 import type { CompensationRecord } from './compensateReport.js';
 import type { CalibrationRecord } from '../text/index.js';
 import type { DropReport } from './dropReport.js';
+import type { ExpertMethod } from './expertMethod.js';
 import type { Choice, DropMethod } from './method.js';
 
 /**
@@ -18,7 +19,8 @@ export interface DropRecord extends DropReport, Omit<Choice, 'drops'> {
   readonly model: string;
   /** `lists` where the modules were named. */
   readonly method: 'lists' | 'scores' | 'consecutive' | 'iterative' | 'greedy';
-  readonly target: DropMethod['target'] | null;
+  readonly target: DropMethod['target'] | 'expert' | null;
+  /** Of the target; experts of each mixture. */
   readonly count: number | null;
   /** Metric of the scores, also if they came from a file; null without scores. */
   readonly metric: string | null;
@@ -41,19 +43,10 @@ export type MethodRecord = Pick<
 >;
 
 /** The record of a method, or of modules that were named; `metric` is that of scores that came from a file. */
-export function methodRecord(method: DropMethod | undefined, metric?: string): MethodRecord {
-  if (!method)
-    return {
-      method: 'lists',
-      target: null,
-      count: null,
-      metric: null,
-      search: null,
-      iterations: null,
-      compat: null,
-      seed: null,
-      keepLayers: [],
-    };
+export function methodRecord(method: DropMethod | ExpertMethod | undefined, metric?: string): MethodRecord {
+  const none = { target: null, count: null, metric: null, search: null, iterations: null, compat: null, seed: null };
+  if (!method) return { method: 'lists', ...none, keepLayers: [] };
+  if (method.target === 'expert') return { ...none, method: 'scores', ...method, search: 'score', keepLayers: [] };
   const { target, count, search, iterations, consecutive, compat, seed, keep } = method;
   const kind = search !== 'score' ? 'greedy' : consecutive ? 'consecutive' : iterations > 1 ? 'iterative' : 'scores';
   return {

@@ -1,6 +1,15 @@
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import type { WalkOptions } from '../walk/index.js';
-import { modelSize, recordedDrops, type Drops, type Model, type ModelSize, type OpenedModel } from '../models/index.js';
+import {
+  expertCount,
+  modelSize,
+  recordedDrops,
+  type Drops,
+  type ExpertDrops,
+  type Model,
+  type ModelSize,
+  type OpenedModel,
+} from '../models/index.js';
 
 /** What a drop saves and what it costs. */
 export interface DropReport {
@@ -12,6 +21,17 @@ export interface DropReport {
   readonly loss?: LossReport;
   /** What was merged into the weights before, in a sentence. */
   readonly merged?: string;
+  /** Where experts were dropped. */
+  readonly experts?: ExpertReport;
+}
+
+/** Experts that were dropped. */
+export interface ExpertReport {
+  /** Experts of each mixture. */
+  readonly before: number;
+  readonly after: number;
+  /** By layer, in the numbers of the model that they were dropped from; null where it had none. */
+  readonly drop: ExpertDrops;
 }
 
 export interface LossReport {
@@ -37,6 +57,22 @@ export function dropReport(opened: OpenedModel, drops: Drops, loss?: LossReport)
     after: modelSize(checkpoint, description, drops),
     loss,
     ...(merged !== undefined && { merged }),
+  };
+}
+
+/** What a mixture saves that `fewerExperts` has made smaller. */
+export function expertReport(
+  opened: OpenedModel,
+  smaller: OpenedModel,
+  drop: ExpertDrops,
+  loss?: LossReport,
+): DropReport {
+  const earlier = recordedDrops(opened.config);
+  const experts = { before: expertCount(opened.description), after: expertCount(smaller.description), drop };
+  return {
+    ...dropReport(opened, earlier, loss),
+    after: modelSize(smaller.source, smaller.description, earlier),
+    experts,
   };
 }
 

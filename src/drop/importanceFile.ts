@@ -1,14 +1,17 @@
 import { UserError, nearest, shownValue } from '../engine/index.js';
 import { moduleKinds, moduleWord, type Drops } from '../models/index.js';
 import { checkChecksum, type Checksum, type Fingerprint } from '../progress/index.js';
-import type { Importance, Scores } from './importance.js';
+import type { ExpertWork } from './expertMetric.js';
+import type { ExpertWorks, Importance, Scores } from './importance.js';
 import type { ShardSums } from './mergeShards.js';
 import { sumsLength, type ScoreSums } from './scoreSums.js';
 
 const similarities = ['attention', 'mlp', 'block', 'attentionBare', 'mlpBare'] as const;
 
 /** What is read of scores; the rest of their record is for people. */
-const scoreKeys = ['metric', 'samples', 'length', 'tokens', 'similarity', 'blockConsecutive', 'drawnFrom', 'spread'];
+const scoreKeys = [
+  ...['metric', 'samples', 'length', 'tokens', 'similarity', 'blockConsecutive', 'experts', 'drawnFrom', 'spread'],
+];
 const shardKeys = ['shard', 'fingerprint', 'sums'];
 
 /** Fails where a key that is not there has one in its place that looks like it. */
@@ -48,6 +51,15 @@ export function parseImportance(value: unknown, layers: number, where: string): 
       ? (part as Scores)
       : fail(`holds ${shownValue(bad)} in '${name}', where a number or null belongs`);
   };
+  const works = (part: unknown): ExpertWorks => {
+    if (!Array.isArray(part) || part.length !== layers)
+      return fail(`holds no list 'experts' of ${layers} layers, each a list of experts or null`);
+    return part.map((of: unknown, layer) =>
+      of === null || (Array.isArray(of) && of.every(isWork))
+        ? (of as ExpertWork[] | null)
+        : fail(`holds ${shownValue(of)} in experts[${layer}], where what each expert did belongs, or null`),
+    );
+  };
   const all = object(value, 'of scores');
   // Gate-Norm's scores are of weights, not of tokens.
   const least = all.metric === 'gate-norm' ? 0 : 1;
@@ -67,10 +79,17 @@ export function parseImportance(value: unknown, layers: number, where: string): 
       similarities.map((name) => [name, scores(similarity[name], `similarity.${name}`)]),
     ) as unknown as Importance['similarity'],
     blockConsecutive: windows.map((row: unknown, i) => scores(row, `blockConsecutive[${i}]`)),
+    ...(all.experts !== undefined && { experts: works(all.experts) }),
   };
   const lost = parsed.tokens > 0 ? lostScore(parsed, all.drop) : undefined;
   return lost ? fail(`holds null for the ${lost}, which was not dropped: its score is lost`) : parsed;
 }
+
+const isWork = (value: unknown): boolean =>
+  (['visits', 'weights', 'outputs'] as const).every((key) => {
+    const sum = (value as Partial<ExpertWork> | null)?.[key];
+    return typeof sum === 'number' && Number.isFinite(sum) && sum >= 0;
+  });
 
 /** A module of text's scores that is null although it was there: JSON has no other word for NaN and infinity. */
 function lostScore({ similarity }: Importance, drop: unknown): string | undefined {
@@ -113,9 +132,11 @@ export function parseShard(value: unknown, where: string): ShardSums {
   const sums = object(all.sums, 'sums');
   const drop = object(sums.drop, 'sums.drop');
   const [layers, gaps] = [count(sums, 'layers'), indices(sums.gaps, 'sums.gaps')];
+  const experts = sums.experts === undefined ? undefined : count(sums, 'experts');
   const numbers = sums.sums;
-  if (!Array.isArray(numbers) || numbers.length !== sumsLength(layers, gaps.length) || !numbers.every(Number.isFinite))
-    return fail(`holds no list of ${sumsLength(layers, gaps.length)} numbers 'sums.sums'`);
+  const length = sumsLength(layers, gaps.length, experts);
+  if (!Array.isArray(numbers) || numbers.length !== length || !numbers.every(Number.isFinite))
+    return fail(`holds no list of ${length} numbers 'sums.sums'`);
   if (typeof sums.metric !== 'string') return fail(`holds no text 'metric'`);
   if (!Object.values(fingerprint).every((part) => typeof part === 'string'))
     fail(`holds something else than text in 'fingerprint'`);
@@ -129,6 +150,7 @@ export function parseShard(value: unknown, where: string): ShardSums {
       tokens: count(sums, 'tokens'),
       layers,
       gaps,
+      ...(experts !== undefined && { experts }),
       drop: { attention: indices(drop.attention, 'sums.drop.attention'), mlp: indices(drop.mlp, 'sums.drop.mlp') },
       sums: numbers as number[],
     },

@@ -20,10 +20,29 @@ export {
   type Refit,
 } from './compensator.js';
 export { methodRecord, type DropRecord, type MethodRecord } from './dropRecord.js';
-export { dropReport, lossReport, lossesAround, measureDrop, type DropReport, type LossReport } from './dropReport.js';
+export {
+  dropReport,
+  expertReport,
+  lossReport,
+  lossesAround,
+  measureDrop,
+  type DropReport,
+  type ExpertReport,
+  type LossReport,
+} from './dropReport.js';
+export {
+  expertCriteria,
+  expertMethod,
+  expertsNeedText,
+  selectExperts,
+  type ExpertCriterion,
+  type ExpertMethod,
+  type ExpertRequest,
+} from './expertMethod.js';
+export { expertMetrics, reap, type ExpertMetric, type ExpertMetricName, type ExpertWork } from './expertMetric.js';
 export { gateNormImportance, gateNormScores, type GateSource } from './gateNorm.js';
 export { searchGreedily, type GreedyOptions, type GreedyStep, type SearchObjective } from './greedy.js';
-export { importanceOf, withoutDropped, type Importance, type Scores } from './importance.js';
+export { importanceOf, withoutDropped, type ExpertWorks, type Importance, type Scores } from './importance.js';
 export { parseImportance, parseShard, type ShardRecord } from './importanceFile.js';
 export { dropIteratively, type IterativeOptions, type IterativeResult } from './iterative.js';
 export {
@@ -66,3 +85,4 @@ export { sweep } from './sweep.js';
 export type { SweepMethod, SweepOptions } from './sweepOptions.js';
 export type { MeasuredModel, Quality, SweepPoint, SweepResult, SweepState, TextQuality } from './sweepResult.js';
 export { dropRecordFile, mergeDrops, reservedLayers, writeDropped, type WriteDroppedOptions } from './writeDropped.js';
+export { writeFewerExperts } from './writeExperts.js';

@@ -9,6 +9,7 @@ import type { Metric } from './metric.js';
 export class MetricSums implements Disposable {
   /** Totals of the rows that have ended. */
   readonly sums: Float64Array;
+  /** Sums of the row on the device, of what has a kernel there. */
   #row: Accumulator | undefined;
   #waiting: { index: number; products: Tensor[] }[] = [];
 
@@ -25,10 +26,7 @@ export class MetricSums implements Disposable {
 
   /** Adds the tokens of a and b, both [T, D], to element `index`. */
   add(a: Tensor, b: Tensor, index: number): void {
-    if (this.metric.fused) {
-      this.#row ??= this.engine.accumulator(this.length);
-      return this.metric.fused(this.engine, a, b, this.#row, index);
-    }
+    if (this.metric.fused) return this.metric.fused(this.engine, a, b, this.row, index);
     const products = [
       [a, b],
       [a, a],
@@ -37,9 +35,15 @@ export class MetricSums implements Disposable {
     this.#waiting.push({ index, products });
   }
 
+  /** For kernels that add to elements of their own. */
+  get row(): Accumulator {
+    return (this.#row ??= this.engine.accumulator(this.length));
+  }
+
   /** Adds the row's sums to the totals. NotFiniteError where one is no number. */
   async endRow(): Promise<void> {
-    const added = this.#row ? await this.engine.readAccumulator(this.#row) : await this.#similarities();
+    const added = await this.#similarities();
+    if (this.#row) (await this.engine.readAccumulator(this.#row)).forEach((sum, index) => (added[index] += sum));
     this.#forget();
     if (!allFinite(added))
       throw new NotFiniteError(

@@ -1,5 +1,12 @@
 import { UserError, checkOptions, oneOf, type Tensor } from '../engine/index.js';
-import { addressableBytes, defaultMaxMemory, memoryNeeds, memoryOption, type Model } from '../models/index.js';
+import {
+  addressableBytes,
+  defaultMaxMemory,
+  expertCount,
+  memoryNeeds,
+  memoryOption,
+  type Model,
+} from '../models/index.js';
 import { PeriodicSaver, type SavedProgress } from '../progress/index.js';
 import {
   streamRows,
@@ -40,8 +47,8 @@ export interface ScoreOptions extends Omit<WalkOptions, 'observer'> {
 
 /**
  * Scores attention, MLP (each with and without the residual) and windows of blocks in one pass over the rows, in running
- * sums (LLM-Drop, section 3; the official code keeps all hidden states and makes a pass for each target). A model that
- * is not loaded is streamed, a layer at a time, to the same scores.
+ * sums (LLM-Drop, section 3; the official code keeps all hidden states and makes a pass for each target). In the same pass
+ * it counts what the experts of mixtures do. A model that is not loaded is streamed, a layer at a time, to the same scores.
  */
 export async function scoreImportance(
   model: Model,
@@ -61,6 +68,7 @@ export async function scoreSums(
   if (rows.length === 0) throw new UserError('scoring needs at least one calibration row');
   const metric = options.metric ?? cosine;
   const gaps = checkedGaps(options.gaps ?? defaultGaps(model), model.layers.length);
+  const experts = expertCount(model.description);
   using observer = new ScoreObserver(model, metric, gaps, options.progress?.previous?.sums);
   if (model.isLoaded) await scoreLoaded(model, rows, observer, options);
   else await scoreStreamed(model, rows, observer, gaps, options);
@@ -72,6 +80,7 @@ export async function scoreSums(
     layers: model.layers.length,
     gaps,
     drop: model.drops,
+    ...(experts > 0 && { experts }),
     sums: Array.from(observer.sums),
   };
 }

@@ -1,8 +1,8 @@
-import type { Tensor } from '../engine/index.js';
-import type { Model, Observer, SubLayerEvent } from '../models/index.js';
+import type { Accumulator, ExpertTally, Tensor } from '../engine/index.js';
+import { expertCount, type Model, type Observer, type SubLayerEvent } from '../models/index.js';
 import type { Metric } from './metric.js';
 import { MetricSums } from './metricSums.js';
-import { partAt, sumsLength, windowAt } from './scoreSums.js';
+import { expertsAt, partAt, sumsLength, windowAt } from './scoreSums.js';
 
 /**
  * Adds what a pass shows it to running sums, laid out as `ScoreSums.sums`. Of a row it keeps as many residual streams as
@@ -10,6 +10,7 @@ import { partAt, sumsLength, windowAt } from './scoreSums.js';
  */
 export class ScoreObserver implements Observer, Disposable {
   readonly #layers: number;
+  readonly #experts: number;
   readonly #sums: MetricSums;
   readonly #streams = new Map<number, Tensor>();
 
@@ -22,7 +23,8 @@ export class ScoreObserver implements Observer, Disposable {
     from?: readonly number[],
   ) {
     this.#layers = model.layers.length;
-    this.#sums = new MetricSums(model.engine, metric, sumsLength(this.#layers, gaps.length), from);
+    this.#experts = expertCount(model.description);
+    this.#sums = new MetricSums(model.engine, metric, sumsLength(this.#layers, gaps.length, this.#experts), from);
   }
 
   /** Sums over the rows that have ended. */
@@ -34,6 +36,10 @@ export class ScoreObserver implements Observer, Disposable {
     this.#sums.add(before, after, partAt(kind, this.#layers, layer));
     const read = norm ? this.model.engine.rmsNorm(before, norm) : before;
     this.#sums.add(read, delta, partAt(`${kind}Bare`, this.#layers, layer));
+  }
+
+  experts(layer: number): ExpertTally<Accumulator> {
+    return { into: this.#sums.row, index: expertsAt(this.#layers, this.gaps.length, this.#experts, layer) };
   }
 
   stream(layer: number, hidden: Tensor): void {

@@ -11,7 +11,12 @@ export interface ScoreSums {
   readonly gaps: readonly number[];
   /** What was skipped. */
   readonly drop: Drops;
-  /** By layer: attention, MLP, both without the residual; then by layer and gap the windows. */
+  /** Experts of each mixture. @defaultValue 0: no layer is one */
+  readonly experts?: number;
+  /**
+   * By layer: attention, MLP, both without the residual; then by layer and gap the windows; then by layer what the experts
+   * do, as `ExpertTally` has it.
+   */
   readonly sums: readonly number[];
 }
 
@@ -26,5 +31,10 @@ export const partAt = (part: (typeof parts)[number], layers: number, layer: numb
 export const windowAt = (layers: number, gaps: number, layer: number, gap: number): number =>
   parts.length * layers + layer * gaps + gap;
 
+/** Where the numbers of a layer's experts lie, 3 for each. */
+export const expertsAt = (layers: number, gaps: number, experts: number, layer: number): number =>
+  windowAt(layers, gaps, layers, 0) + layer * 3 * experts;
+
 /** Numbers in `ScoreSums.sums`. */
-export const sumsLength = (layers: number, gaps: number): number => windowAt(layers, gaps, layers, 0);
+export const sumsLength = (layers: number, gaps: number, experts = 0): number =>
+  expertsAt(layers, gaps, experts, layers);

@@ -99,10 +99,10 @@ function layerMapping(drops: Drops, layers: number): Record<string, number> {
   return Object.fromEntries(reservedLayers(drops, layers, 'block').map((old, index) => [String(old), index]));
 }
 
-const writeJson = (path: string, value: unknown, indent: number): Promise<void> =>
+export const writeJson = (path: string, value: unknown, indent: number): Promise<void> =>
   writeText(path, JSON.stringify(value, null, indent));
 
-async function writeText(path: string, text: string): Promise<void> {
+export async function writeText(path: string, text: string): Promise<void> {
   await writeFile(path, `${text}\n`).catch((error: unknown) => {
     throw fileError(error, 'cannot write', path);
   });

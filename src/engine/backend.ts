@@ -73,6 +73,15 @@ export interface MoeSpec {
   readonly scale?: number;
 }
 
+/**
+ * Where it is counted what each of E experts does: 3 E running sums from element `index` on. First how many tokens visit
+ * each, then the sum of the weights that it gets, then that of these weights times the L2 norm of what it gives.
+ */
+export interface ExpertTally<T = Storage> {
+  readonly into: T;
+  readonly index: number;
+}
+
 /** What turns the last stream into logits: `softCap * tanh(scale * (weight norm(h) + bias) / softCap)`. */
 export interface Head<T = Operand, W = PackedWeight> extends Projection<T, W> {
   readonly norm?: Norm<T>;
@@ -185,7 +194,14 @@ export interface Backend {
   /** [T, D] -> [T, D] */
   gatedMlp(x: Operand, weights: GatedProjections, fusion: Fusion): Storage;
   /** [T, D] -> [T, D]; router [E, D]; experts' gate and up [E, I, D], down [E, D, I]. Routing stays on the device. */
-  moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, fusion: Fusion): Storage;
+  moe(
+    x: Operand,
+    router: PackedWeight,
+    experts: GatedProjections,
+    spec: MoeSpec,
+    fusion: Fusion,
+    tally?: ExpertTally,
+  ): Storage;
   /**
    * q [T, H d], k and v [T, K d] -> [T, H d]. Rotates q and k, appends k and v to the cache's layer, attends causally
    * within each sequence. Without a cache every sequence starts at 0 and attends within the batch. q and the result may

@@ -1,5 +1,15 @@
 import { Accumulator } from './accumulator.js';
-import type { AttentionInputs, Backend, Fusion, GatedProjections, Head, MoeSpec, Norm, Projection } from './backend.js';
+import type {
+  AttentionInputs,
+  Backend,
+  ExpertTally,
+  Fusion,
+  GatedProjections,
+  Head,
+  MoeSpec,
+  Norm,
+  Projection,
+} from './backend.js';
 import type { Batch } from './batch.js';
 import { ShapeError, type Shape } from './errors.js';
 import { Exclusive } from './exclusive.js';
@@ -250,16 +260,21 @@ export class Engine {
     return this.#tensor(this.backend.gatedMlp(x, weights, fusion), x.shape);
   }
 
-  /** Sparse mixture of gated experts, [T, D] -> [T, D]: the router's logits scored, top-k, weighted sum. */
+  /**
+   * Sparse mixture of gated experts, [T, D] -> [T, D]: the router's logits scored, top-k, weighted sum. With a `tally`, what
+   * each expert does is counted there.
+   */
   moe(
     x: Tensor,
     router: Weight,
     experts: GatedProjections<Tensor, Weight>,
     spec: MoeSpec,
     fusion: Fusion<Tensor> = {},
+    tally?: ExpertTally<Accumulator>,
   ): Tensor {
-    check.moe(this.#ledger, x, router, experts, spec, fusion);
-    return this.#tensor(this.backend.moe(x, router, experts, spec, fusion), x.shape);
+    check.moe(this.#ledger, x, router, experts, spec, fusion, tally);
+    const counted = tally && { into: tally.into.storage, index: tally.index };
+    return this.#tensor(this.backend.moe(x, router, experts, spec, fusion, counted), x.shape);
   }
 
   /**

@@ -1,6 +1,15 @@
 /** What `Engine` refuses before any backend sees it: what is another engine's, and shapes and types that do not fit an operation. */
 import type { Accumulator } from './accumulator.js';
-import type { AttentionInputs, Fusion, GatedProjections, Head, MoeSpec, Norm, Projection } from './backend.js';
+import type {
+  AttentionInputs,
+  ExpertTally,
+  Fusion,
+  GatedProjections,
+  Head,
+  MoeSpec,
+  Norm,
+  Projection,
+} from './backend.js';
 import { lastRows } from './batch.js';
 import { broadcastOf } from './broadcast.js';
 import { ShapeError, type Shape } from './errors.js';
@@ -140,6 +149,7 @@ export function moe(
   experts: GatedProjections<Tensor, Weight>,
   { topK }: MoeSpec,
   around: Fusion<Tensor>,
+  tally: ExpertTally<Accumulator> | undefined,
 ): void {
   projection(own, 'moe', x.shape[1], { weight: router });
   gated(own, 'moe', x, experts);
@@ -152,6 +162,11 @@ export function moe(
       `top ${topK} of ${count} experts cannot be chosen`,
       0,
     );
+  if (!tally) return;
+  const { into, index } = tally;
+  own.checkOwn('moe', into);
+  if (!(Number.isInteger(index) && index >= 0 && index + 3 * count <= into.length))
+    throw new ShapeError('moe', { tally: [into.length] }, `it has no ${3 * count} elements from ${index} on`, 0);
 }
 
 export function attention(own: Ledger, { q, k, v, cache, batch, spec }: AttentionInputs<Tensor>): void {

@@ -1,16 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { modelName, readJsonObject } from '../checkpoint/index.js';
-import { dropRecordFile, parseImportance, type DropReport, type Importance } from '../drop/index.js';
+import { dropRecordFile, parseImportance, type DropRecord, type Importance } from '../drop/index.js';
 import { UserError } from '../engine/index.js';
 import { quantizeRecordFile } from '../quant/index.js';
 import type { Drops, OpenedModel } from '../models/index.js';
+import { expertCommand, expertSection, expertWords, expertsOf } from './expertCard.js';
 import type { Proof } from './proof.js';
+import { numbersOf } from './reportNumbers.js';
 
 /** What is known of how the drops were chosen: given, or found in the model's folder. */
 export interface Evidence {
   readonly importance?: Importance;
-  readonly report?: Partial<Pick<DropReport, 'loss' | 'before' | 'after'>>;
+  readonly report?: Partial<Pick<DropRecord, 'loss' | 'before' | 'after' | 'experts' | 'metric'>>;
   /** What was merged into the weights when the folder was made, in a sentence. */
   readonly merged?: string;
 }
@@ -43,16 +45,9 @@ export function parseReport(value: unknown, where: string): NonNullable<Evidence
   return {
     before: numbersOf(before, size, `before of ${where}`),
     after: numbersOf(after, size, `after of ${where}`),
+    ...expertsOf(value, where),
     loss: measured && { ...measured, standardError: Number.isFinite(standardError) ? Number(standardError) : null },
   };
-}
-
-function numbersOf<K extends string>(value: unknown, keys: readonly K[], where: string): Record<K, number> | undefined {
-  if (value === undefined || value === null) return undefined;
-  const held = value as Record<string, unknown>;
-  const missing = keys.find((key) => !Number.isFinite(held[key]));
-  if (missing !== undefined) throw new UserError(`${where} holds no number ${missing}`);
-  return held as Record<K, number>;
 }
 
 export interface CardFacts {
@@ -77,7 +72,7 @@ export async function modelCard(opened: OpenedModel, facts: CardFacts, evidence:
   const { drops, layers, notes } = facts;
   return [
     ...frontMatter(base, facts),
-    `# ${nameOf(base)} without ${modules(drops)}`,
+    `# ${nameOf(base)} without ${[...expertWords(evidence.report), ...modules(drops)].join(' and ') || 'any drop'}`,
     '',
     `Made with [llm-drop](https://www.npmjs.com/package/llm-drop) from \`${base}\` (${config.modelType}, ${config.numHiddenLayers} layers). ${savings(drops, config.numHiddenLayers)}`,
     '',
@@ -90,6 +85,7 @@ export async function modelCard(opened: OpenedModel, facts: CardFacts, evidence:
     `| MLP | ${drops.mlp.join(', ') || 'none'} |`,
     '',
     methodWords(facts, config.numHiddenLayers),
+    ...expertSection(evidence.report),
     ...(layers.length < config.numHiddenLayers
       ? ['', `Layers of the result, by their numbers in the original: ${layers.join(', ')}.`]
       : []),
@@ -149,12 +145,9 @@ function frontMatter(base: string, { to, drops }: CardFacts): string[] {
   ];
 }
 
-function modules({ attention, mlp }: Drops): string {
+function modules({ attention, mlp }: Drops): string[] {
   const count = (n: number, one: string, many: string): string[] => (n ? [`${n} ${n === 1 ? one : many}`] : []);
-  return (
-    [...count(attention.length, 'attention', 'attentions'), ...count(mlp.length, 'MLP', 'MLPs')].join(' and ') ||
-    'any drop'
-  );
+  return [...count(attention.length, 'attention', 'attentions'), ...count(mlp.length, 'MLP', 'MLPs')];
 }
 
 function savings({ attention }: Drops, layers: number): string {
@@ -236,20 +229,26 @@ function lossSection({ report }: Evidence): string[] {
   ];
 }
 
-function reproduction(base: string, { to, type, zero, drops, out }: CardFacts, { importance }: Evidence): string[] {
+function reproduction(
+  base: string,
+  { to, type, zero, drops, out }: CardFacts,
+  { importance, report }: Evidence,
+): string[] {
   const lists = [
     ...(drops.attention.length ? [`--drop-attn ${drops.attention.join(',')}`] : []),
     ...(drops.mlp.length ? [`--drop-mlp ${drops.mlp.join(',')}`] : []),
   ];
   const name = basename(out);
-  const model = lists.length ? 'dropped' : base;
+  const experts = report && expertCommand(base, report);
+  const model = lists.length ? 'dropped' : experts ? 'fewer' : base;
   return [
     ...(importance
       ? [
           `llm-drop score ${base} --calibration TEXT --samples ${importance.samples}${importance.spread ? ' --spread' : ''} --length ${importance.length} --out importance.json`,
         ]
       : []),
-    ...(lists.length ? [`llm-drop drop ${base} ${lists.join(' ')} --out dropped`] : []),
+    ...(experts ? [`${experts} --out fewer`] : []),
+    ...(lists.length ? [`llm-drop drop ${experts ? 'fewer' : base} ${lists.join(' ')} --out dropped`] : []),
     `llm-drop export ${model} --to ${to}${type === 'as stored' ? '' : ` --type ${type}`}${zero ? ' --zero' : ''} --out ${name}`,
   ];
 }

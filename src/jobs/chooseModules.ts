@@ -6,9 +6,11 @@ import {
   type Choice,
   type DropMethod,
   type GreedyStep,
+  type MetricName,
+  type ScoreOptions,
   type ScoreState,
 } from '../drop/index.js';
-import { fitsMemory, type MemoryLimit, type Model } from '../models/index.js';
+import { fitsMemory, hasExperts, type MemoryLimit, type Model } from '../models/index.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 import { loadWeights } from './losses.js';
 import type { Resume } from './resume.js';
@@ -31,28 +33,28 @@ export async function chooseModules(
   const scoresOnce = method.search === 'score' && method.iterations === 1;
   const streams = scoresOnce && o.memory !== undefined && !fitsMemory(model, o.memory);
   if (!model.isLoaded && !streams) await loadWeights(model, o);
-  if (scoresOnce) return chooseByOneScoring(model, method, rows, o);
+  if (scoresOnce) return chooseDrops(model, rows, method, await oneScoring(model, method.metric, rows, o));
   if (method.search !== 'score') return search(model, method, rows, o);
   return chooseDrops(model, rows, method, { onProgress: stageOf(o, 'scoring'), signal: o.signal });
 }
 
-async function chooseByOneScoring(
+/** How one round of scores is made, from where an interrupted run left off. */
+export async function oneScoring(
   model: Model,
-  method: DropMethod,
+  metric: MetricName | null,
   rows: readonly Int32Array[],
   o: ChooseModulesOptions,
-): Promise<Choice> {
-  const inputs = (): Promise<Fingerprint> => inputsOf(model, rows, { metric: method.metric });
+): Promise<Pick<ScoreOptions, 'maxMemory' | 'onProgress' | 'progress' | 'signal'>> {
+  const inputs = (): Promise<Fingerprint> => inputsOf(model, rows, { metric, ...countsExperts(model) });
   const way = { 'whether weights are streamed': String(!model.isLoaded) };
   const progress = await o.resume.open<ScoreState>('score', inputs, way);
   if (progress?.previous) o.onNote?.(`continuing a scoring at row ${progress.previous.next.row}`);
-  return chooseDrops(model, rows, method, {
-    progress,
-    maxMemory: o.memory?.bytes,
-    onProgress: stageOf(o, 'scoring'),
-    signal: o.signal,
-  });
+  return { progress, maxMemory: o.memory?.bytes, onProgress: stageOf(o, 'scoring'), signal: o.signal };
 }
+
+/** Of fingerprints: sums that were made before experts were counted are others. */
+export const countsExperts = ({ description }: Pick<Model, 'description'>): { readonly experts?: string } =>
+  hasExperts(description) ? { experts: 'counted' } : {};
 
 /** A killed search continues behind the steps that it has made. */
 async function search(

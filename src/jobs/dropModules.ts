@@ -6,7 +6,6 @@ import {
   type Importance,
   type MethodRequest,
 } from '../drop/index.js';
-import { UserError } from '../engine/index.js';
 import { splitRows } from '../text/index.js';
 import {
   checkedIndices,
@@ -22,7 +21,7 @@ import { workOutDrop, type DropTask } from './dropWork.js';
 import { checkJob, engineFor, type JobOptions } from './jobOptions.js';
 import { claimModelFolder, writtenModel } from './modelFolder.js';
 import { programVersions, versionsOf } from './provenance.js';
-import { scoresOf, type GivenScores } from './scoresOf.js';
+import { givenScores } from './scoresOf.js';
 import { loadTextModel } from './textModel.js';
 import { rowsOfText, type RowOptions } from './textRows.js';
 
@@ -79,11 +78,7 @@ async function dropMeasured(
 ): Promise<DropResult> {
   await using loaded = await loadTextModel(folder, { ...o, drops: undefined });
   const { model } = loaded;
-  const scores = await givenScores(o, model);
-  if (o.spread && scores?.seen?.spread === false)
-    throw new UserError('`importance` holds scores of the first rows of a text, so `spread` does not go with it', {
-      hint: 'score with `spread`, too',
-    });
+  const scores = await givenScores(o, model.config.numHiddenLayers);
   const rows = await rowsOfText(loaded.tokenizer, model.config, { ...o, ...scores?.seen }, (tokenizer, options) =>
     splitRows(tokenizer, files, options),
   );
@@ -101,7 +96,7 @@ async function dropUnmeasured(
 ): Promise<DropResult> {
   await using source = await openModel(folder, o);
   source.notes.forEach((note) => o.onNote?.(note));
-  const scores = await givenScores(o, source);
+  const scores = await givenScores(o, source.config.numHiddenLayers);
   const named = method ? undefined : namedModules(source, o);
   const task = { source, method, importance: scores?.importance, named, versions: programVersions() };
   const notes = ['no loss is measured without `calibration`'];
@@ -123,12 +118,6 @@ async function write(
   );
   return { ...record, out, configOnly, notes };
 }
-
-const givenScores = async (
-  { importance }: DropModulesOptions,
-  { config }: OpenedModel,
-): Promise<GivenScores | undefined> =>
-  importance === undefined ? undefined : scoresOf(importance, config.numHiddenLayers);
 
 /** All that will be dropped, what the model had dropped before included. */
 function namedModules({ config }: OpenedModel, { drops = {} }: DropModulesOptions): Drops {

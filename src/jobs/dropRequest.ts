@@ -59,7 +59,11 @@ function checkedChoice(o: DropRequest): DropMethod | undefined {
 }
 
 /** Refuses options that do not go with something, in one sentence. */
-function refuseGiven(o: DropRequest, reason: string, names: readonly (keyof MethodRequest)[]): void {
+export function refuseGiven<K extends string>(
+  o: { readonly [name in K]?: unknown },
+  reason: string,
+  names: readonly K[],
+): void {
   const given = names.filter((name) => o[name] !== undefined && o[name] !== false).map((name) => `\`${name}\``);
   if (given.length)
     throw new UserError(`${reason}, so ${given.join(' and ')} ${given.length > 1 ? 'do' : 'does'} not go with it`);

@@ -1,5 +1,6 @@
 /** One function for each job on a model folder: what it does is told by one kind of progress, and said in a record. */
 export { dropModules, type DropModulesOptions, type DropResult } from './dropModules.js';
+export { dropExperts, type DropExpertsOptions } from './dropExperts.js';
 export { evaluateModel, type EvaluateModelOptions, type EvaluateResult } from './evaluateModel.js';
 export { exportCheckpoint, type ExportCheckpointOptions, type ExportRecord } from './exportCheckpoint.js';
 export type { ComputeOptions, JobOptions, JobProgress } from './jobOptions.js';

@@ -15,7 +15,7 @@ export async function loadWeights(model: Model, o: JobOptions): Promise<void> {
  * where its weights do not fit in `memory`.
  */
 export async function lossesOf(
-  { engine, description }: Model,
+  { engine, description }: Pick<Model, 'description' | 'engine'>,
   parameters: Parameters,
   drops: Drops,
   texts: readonly HeldOutText[],

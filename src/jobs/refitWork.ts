@@ -47,7 +47,8 @@ export async function workOutRefit(task: RefitFolderTask): Promise<ModelToWrite<
     write: (out, o) =>
       writeDropped(dropped, drops, out, {
         ...o,
-        target: record.target ?? undefined,
+        // Experts are in no list.
+        target: record.target === 'expert' ? undefined : (record.target ?? undefined),
         report: record,
         replaced: refit.replaced,
         onProgress: stageOf(task, 'writing'),

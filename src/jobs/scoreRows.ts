@@ -14,6 +14,7 @@ import {
 } from '../drop/index.js';
 import type { LoadedModel } from '../models/index.js';
 import { formatBytes } from './byteText.js';
+import { countsExperts } from './chooseModules.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
 import { llmDropVersion } from './version.js';
 
@@ -43,7 +44,7 @@ export async function scoreRows(
   const rows = o.shard ? shardRows(drawn, o.shard) : drawn;
   if (!model.isLoaded) o.onNote?.(streamingNote(model, o));
   const gaps = o.gaps ?? defaultGaps(model);
-  const settings = { metric: o.metric, gaps };
+  const settings = { metric: o.metric, gaps, ...countsExperts(model) };
   const version = llmDropVersion();
   const fingerprint = await fingerprintOf({ model, rows: { 'calibration tokens': drawn }, settings, version });
   const progress = await openProgress(o, model, fingerprint);

@@ -1,4 +1,5 @@
 import { parseImportance, type Importance } from '../drop/index.js';
+import { UserError } from '../engine/index.js';
 import { readJson } from './jsonFiles.js';
 
 /** Scores that were made before, and the rows of the text that they have seen. */
@@ -15,4 +16,21 @@ export async function scoresOf(given: string | Importance, layers: number): Prom
   const { drawnFrom } = document as { drawnFrom?: unknown };
   const samples = Number.isInteger(drawnFrom) ? Math.max(importance.samples, drawnFrom as number) : importance.samples;
   return { importance, seen: { samples, length: importance.length, spread: importance.spread === true } };
+}
+
+/** What a job takes of scores that were made before. */
+interface ScoresGiven {
+  readonly importance?: string | Importance;
+  readonly spread?: boolean;
+}
+
+/** The scores that a job was given, if any. UserError for those of other rows of a text than it asks for. */
+export async function givenScores(o: ScoresGiven, layers: number): Promise<GivenScores | undefined> {
+  if (o.importance === undefined) return undefined;
+  const scores = await scoresOf(o.importance, layers);
+  if (o.spread && scores.seen?.spread === false)
+    throw new UserError('`importance` holds scores of the first rows of a text, so `spread` does not go with it', {
+      hint: 'score with `spread`, too',
+    });
+  return scores;
 }

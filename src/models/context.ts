@@ -1,7 +1,9 @@
 import {
   lastRows,
+  type Accumulator,
   type Batch,
   type Engine,
+  type ExpertTally,
   type Fusion,
   type GatedProjections,
   type KvCache,
@@ -44,6 +46,8 @@ export interface InputEvent {
 export interface Observer {
   subLayer?(event: SubLayerEvent): void;
   input?(event: InputEvent): void;
+  /** Where the mixture of a layer counts what its experts do; undefined where it does not. */
+  experts?(layer: number): ExpertTally<Accumulator> | undefined;
   /** The residual stream [T, D] that enters a layer; after the last layer, with its index plus one. */
   stream?(layer: number, hidden: Tensor): void;
 }
@@ -123,7 +127,7 @@ export class Context {
     fusion: Fusion<Tensor>,
   ): Tensor {
     const { input, rest } = this.#observed(x, ['mlp.router', 'mlp.experts.gate', 'mlp.experts.up'], fusion);
-    return this.engine.moe(input, router, experts, spec, rest);
+    return this.engine.moe(input, router, experts, spec, rest, this.#observer?.experts?.(this.layer));
   }
 
   /** Shows an observer the input of projections. For that, the norm is computed here and left out of the rest. */

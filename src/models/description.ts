@@ -133,6 +133,8 @@ export interface Conventions {
   };
   /** Lists in `config.json` of a value for each layer, written out where the file may leave them out. */
   readonly layerKeys?: Readonly<Record<string, readonly unknown[]>>;
+  /** The key of `config.json` that says how many experts each mixture has. */
+  readonly experts?: string;
   /**
    * What `config.json` says of which layers are mixtures, where it says so by their numbers: keys for the layers that are
    * left, by the keys of all. UserError where it cannot.
@@ -168,6 +170,10 @@ export const allWeights = (description: ModelDescription): WeightSpec[] => [
   ...globalWeights(description),
   ...description.layers.flatMap(layerWeights),
 ];
+
+/** How many experts each mixture has, which is as many in each; 0 where no layer is one. */
+export const expertCount = ({ layers }: Pick<ModelDescription, 'layers'>): number =>
+  layers.reduce((most, { mlp }) => (mlp.kind === 'mixture' ? Math.max(most, mlp.experts) : most), 0);
 
 /** Whether some layer has experts. */
 export const hasExperts = ({ layers }: Pick<ModelDescription, 'layers'>): boolean =>

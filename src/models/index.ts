@@ -3,6 +3,7 @@ export { completeConfig, rawConfig, type ModelConfig, type PartialConfig } from 
 export type { InputEvent, Observer, SubLayerEvent } from './context.js';
 export {
   allWeights,
+  expertCount,
   globalWeights,
   hasExperts,
   isLlamaLike,
@@ -27,6 +28,7 @@ export {
   modelTypes,
   type Family,
 } from './families/index.js';
+export { fewerExperts, type ExpertDrops } from './fewerExperts.js';
 export { madeSource } from './madeWeight.js';
 export { chatTurn, type ChatTurnOptions } from './chatTurn.js';
 export { dropKeys } from './gguf/ggufConfig.js';

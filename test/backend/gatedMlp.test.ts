@@ -221,6 +221,41 @@ const mixture = (pair: () => Pair): void => {
       expectClose(actual, expected, (2.2 * hidden + 20) * unitRoundoff * 8 * hidden ** 2);
     },
   );
+
+  holds(
+    'counts what each expert does, over calls, and computes the same',
+    fc.record({ seed, rows: size(20), hidden: size(30), experts: size(6), normalise: fc.boolean(), chosen: fc.nat(5) }),
+    async ({ seed, rows, hidden, experts, normalise, chosen }) => {
+      const topK = 1 + (chosen % experts);
+      const [actual, expected] = await pair().run(async (engine) => {
+        using router = await weight(engine, random(seed, [experts, hidden]), [experts, hidden], 'linear');
+        const shape = [experts, hidden, hidden];
+        using g = await weight(engine, random(seed + 1, shape), shape, 'experts');
+        using sums = engine.accumulator(2 + 3 * experts);
+        const projections = { gate: { weight: g }, up: { weight: g }, down: { weight: g } };
+        for (const call of [0, 1]) {
+          const x = floats(engine, seed + 2 + call, [rows, hidden]);
+          const spec = { topK, normalise, scale: 2 };
+          const plain = engine.moe(x, router, projections, spec);
+          const counted = engine.moe(x, router, projections, spec, {}, { into: sums, index: 1 });
+          expect(await engine.readFloats(counted)).toEqual(await engine.readFloats(plain));
+        }
+        return await engine.readAccumulator(sums);
+      });
+      const parts = (all: ArrayLike<number>): number[][] =>
+        [0, 1, 2].map((kind) => Array.from(all).slice(1 + kind * experts, 1 + (kind + 1) * experts));
+      const [visits, weights, outputs] = parts(actual);
+      const [, ...rest] = parts(expected);
+      expect([actual[0], actual[actual.length - 1]]).toEqual([0, 0]); // what lies around stays
+      expect(visits.reduce((sum, count) => sum + count, 0)).toBe(2 * rows * topK);
+      expect(visits).toEqual(parts(expected)[0]);
+      // A weight is off by what its logit is, of |x| <= 1; a result of at most hidden^3 by as many roundings as its sums have.
+      const logits = 6 * (1.5 * hidden + 8) * unitRoundoff * hidden;
+      expectClose(weights, rest[0], 4 * rows * (logits + (experts + 8) * unitRoundoff));
+      const largest = hidden ** 3.5;
+      expectClose(outputs, rest[1], 4 * rows * largest * (logits + (3 * hidden + experts + 30) * unitRoundoff));
+    },
+  );
 };
 
 againstReference('mixture of experts', mixture, tested);

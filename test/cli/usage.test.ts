@@ -113,7 +113,7 @@ describe('a mistake on the command line is one sentence and exit code 1', () => 
     [['score'], "error: missing required argument 'model'"],
     [
       ['drop', 'm', '--out', 'o', '--target', 'atention'],
-      'error: --target must be one of attention, mlp, block, joint, found "atention" (did you mean attention?)',
+      'error: --target must be one of attention, mlp, block, joint, expert, found "atention" (did you mean attention?)',
     ],
     [
       ['sweep', 'm', '--calibration', 't.txt', '--target', 'mlp,blok'],

@@ -26,6 +26,7 @@ export const {
 export const { rtn, writeQuantized } = await load('quant/index.js');
 export const { exportModel } = await load('export/index.js');
 export const { compensate, writeDropped } = await load('drop/index.js');
+export const { dropExperts } = await load('jobs/index.js');
 
 /** `torch_dtype` and the rest of a config.json, in the words of transformers v4. */
 function rawConfig(c, architecture) {

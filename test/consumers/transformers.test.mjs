@@ -1,5 +1,5 @@
 /**
- * transformers loads `hf` and `hf --zero` exports, without code of ours, with no key missing or left over, and computes
+ * transformers loads `hf` and `hf --zero` exports, and mixtures without some experts, without code of ours, with no key missing or left over, and computes
  * the logits of the model that was exported: within 1e-4 of the largest. Python is named by ORACLE_PYTHON.
  */
 import assert from 'node:assert/strict';
@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 import {
   allLogits,
   createEngine,
+  dropExperts,
   exportModel,
   Model,
   openModel,
@@ -59,6 +60,34 @@ const drops = {
   'sub-layers from a dropped checkpoint, zero': { drops: { attention: [1, 3], mlp: [0, 3] }, zero: true, first: true },
 };
 
+/** Mixtures, and the key by which the config of each counts experts. */
+const routed = { ...base, numLocalExperts: 5, numExpertsPerTok: 2, rope: { type: 'default', theta } };
+const mixtures = [
+  ['num_local_experts', { ...routed, modelType: 'mixtral' }],
+  [
+    'num_experts',
+    {
+      ...{ ...routed, modelType: 'qwen2_moe' },
+      familyKeys: { moe_intermediate_size: 24, shared_expert_intermediate_size: 40, norm_topk_prob: false },
+    },
+  ],
+  [
+    'num_experts',
+    { ...routed, modelType: 'qwen3_moe', familyKeys: { moe_intermediate_size: 24, norm_topk_prob: true } },
+  ],
+];
+
+/** The folder of a mixture without two experts of each layer. */
+async function fewerExperts(engine, place, config, key, seed) {
+  const [model, out] = [join(place, 'model'), join(place, 'fewer')];
+  await writeRandomModel(model, config, seed);
+  const path = join(model, 'config.json');
+  const { num_local_experts: experts, ...keys } = JSON.parse(await readFile(path, 'utf8'));
+  await writeFile(path, JSON.stringify({ ...keys, [key]: experts }));
+  await dropExperts(model, { count: 2, metric: 'random', seed, out, engine });
+  return out;
+}
+
 async function logitsOf(engine, folder, dropped, tokens) {
   const { source, description } = await openModel(folder);
   const model = new Model(engine, description, source);
@@ -92,6 +121,19 @@ describe(
             const expected = await logitsOf(engine, join(place, 'model'), dropped, tokens);
             jobs.push({ what: `${name}: ${how}`, folder, tokens, out: join(place, 'logits'), expected });
           }
+        for (const [key, config] of mixtures) {
+          const tokens = Array.from({ length: 12 }, (_, i) => (i * 53 + 7) % vocabSize);
+          const place = join(root, String(jobs.length));
+          const folder = await fewerExperts(engine, place, config, key, jobs.length + 1);
+          const expected = await logitsOf(engine, folder, {}, tokens);
+          jobs.push({
+            what: `${config.modelType}: fewer experts`,
+            folder,
+            tokens,
+            out: join(place, 'logits'),
+            expected,
+          });
+        }
         const list = join(root, 'jobs.json');
         await writeFile(list, JSON.stringify(jobs.map(({ folder, tokens, out }) => ({ folder, tokens, out }))));
         const script = fileURLToPath(new URL('transformers_logits.py', import.meta.url));

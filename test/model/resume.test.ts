@@ -22,16 +22,21 @@ const rows = Array.from({ length: 6 }, (_, row) =>
 );
 const fingerprint = { model: 'one', 'calibration tokens': 'some' };
 
-let folder: string, engine: Engine, loaded: Model, unloaded: Model;
+let folder: string, engine: Engine, loaded: Model, unloaded: Model, mixture: Model;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'llm-drop-resume-'));
   engine = await createEngine('wasm');
   loaded = await createModel(config, { seed: 8, engine });
+  mixture = await createModel(
+    { ...config, modelType: 'mixtral', numLocalExperts: 3, numExpertsPerTok: 2 },
+    { seed: 9, engine },
+  );
   unloaded = new Model(engine, loaded.description, loaded.parameters);
 });
 afterAll(() => {
   loaded.dispose();
   unloaded.dispose();
+  mixture.dispose();
   expect(engine.memory()).toEqual({ tensors: 0, bytes: 0 });
   engine.dispose();
   rmSync(folder, { recursive: true, force: true });
@@ -80,6 +85,14 @@ describe.each(['loaded', 'streamed'])('%s', (way) => {
       { numRuns: 40 },
     );
   });
+});
+
+it('counts of experts continue to the same bits', async () => {
+  const whole = await scoreImportance(mixture, rows);
+  expect(whole.experts!.flatMap((works) => works!).some(({ visits }) => visits > 0)).toBe(true);
+  for (const stops of [[1], [2, 3]])
+    for (const metric of [cosine, angular])
+      expect((await inPieces(mixture, stops, { gaps: [1, 2, 3, 4], metric })).experts).toEqual(whole.experts);
 });
 
 describe('a progress file', () => {

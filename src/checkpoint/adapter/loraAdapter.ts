@@ -30,15 +30,17 @@ export async function mergeAdapter(source: ModelSource, folder: string, tied?: s
   const file = await openAdapter(folder);
   const held = sorted(file);
   const merging: Merging = { source, file, config };
-  const weights = new Map<string, WeightSource>();
-  for (const [module, parts] of held.factors) weights.set(`${module}.weight`, adapted(merging, module, parts));
-  for (const [name, tensor] of held.whole) weights.set(name, replaced(merging, name, tensor, tied));
-  if (!weights.size) throw new UserError(`${file.path} holds no tensor`);
+  const merged = new Map<string, () => WeightSource>();
+  for (const [module, parts] of held.factors) merged.set(`${module}.weight`, () => adapted(merging, module, parts));
+  for (const [name, tensor] of held.whole) merged.set(name, () => replaced(merging, name, tensor, tied));
+  // What does not fit is told now.
+  for (const make of merged.values()) make();
+  if (!merged.size) throw new UserError(`${file.path} holds no tensor`);
   const others = held.whole.size;
   const whole = others ? `; in place of the model's own ${others === 1 ? 'is' : 'are'} ${others} of its tensors` : '';
   const count = held.factors.size;
   const note = `the LoRA adapter ${folder} is merged into ${count} ${count === 1 ? 'weight' : 'weights'}${whole}`;
-  return { source: new SourceView(source, { weights }), note };
+  return { source: new SourceView(source, { replaced: merged }), note };
 }
 
 async function openAdapter(folder: string): Promise<SafetensorsFile> {

@@ -11,7 +11,8 @@ export const score = command('score', 'Score how redundant each attention, MLP a
     'calibration rows: the higher, the more redundant. One pass scores all. Rows are the first ones of the text, or with ' +
     '--spread lie evenly over all of it; with ' +
     '--seed they are drawn in a seeded random order from the first 8 times as many. Of several files one row is taken ' +
-    'from each in turn. --metric scores by something else; gate-norm reads weights and no text.\n\n' +
+    'from each in turn. --metric scores by something else; gate-norm reads weights and no text. Of a mixture, the same pass ' +
+    'counts how often each expert is visited.\n\n' +
     'Weights that do not fit in --max-memory are streamed from the disk, a layer at a time. An interrupted run leaves its ' +
     'progress beside --out, and the same command line continues it.',
   options: {

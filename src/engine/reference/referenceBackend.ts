@@ -1,6 +1,7 @@
 import type {
   AttentionInputs,
   Backend,
+  ExpertTally,
   Fusion,
   GatedProjections,
   Head,
@@ -91,8 +92,19 @@ export class ReferenceBackend implements Backend {
     return plus(transformer.gatedMlp(normed(x, norm), weights), add);
   }
 
-  moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, { norm, add }: Fusion): Storage {
-    return plus(transformer.moe(normed(x, norm), router, experts, spec), add);
+  moe(
+    x: Operand,
+    router: PackedWeight,
+    experts: GatedProjections,
+    spec: MoeSpec,
+    { norm, add }: Fusion,
+    tally?: ExpertTally,
+  ): Storage {
+    const count = (expert: number, weight: number, length: number): void => {
+      const at = tally!.index + expert;
+      [1, weight, weight * length].forEach((value, i) => (sums(tally!.into)[at + i * router.shape[0]] += value));
+    };
+    return plus(transformer.moe(normed(x, norm), router, experts, spec, tally && count), add);
   }
 
   attention(inputs: AttentionInputs): Storage {

@@ -78,13 +78,25 @@ export function route(
   });
 }
 
-export function moe(x: Floats, router: PackedWeight, experts: GatedProjections, spec: MoeSpec): Float32Array {
+/** What an expert does for a token that visits it: the weight that it gets, and the L2 norm of what it gives. */
+type OnVisit = (expert: number, weight: number, norm: number) => void;
+
+export function moe(
+  x: Floats,
+  router: PackedWeight,
+  experts: GatedProjections,
+  spec: MoeSpec,
+  onVisit?: OnVisit,
+): Float32Array {
   const [rows, width] = x.shape;
   const y = new Float32Array(rows * width);
   route(x, router, spec).forEach((chosen, row) => {
     const sum = new Float64Array(width);
-    for (const { expert, weight } of chosen)
-      gatedMlp(x.lo(row, 0).hi(1, width), experts, expert).forEach((value, i) => (sum[i] += weight * value));
+    for (const { expert, weight } of chosen) {
+      const given = gatedMlp(x.lo(row, 0).hi(1, width), experts, expert);
+      given.forEach((value, i) => (sum[i] += weight * value));
+      onVisit?.(expert, weight, Math.sqrt(dot(given, given)));
+    }
     y.set(sum, row * width);
   });
   return y;

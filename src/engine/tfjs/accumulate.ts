@@ -41,6 +41,11 @@ export class AccumulatorStorage extends TfStorage {
     this.add(this.tf.mul(this.tf.tensor1d(place), value));
   }
 
+  /** Adds values to the elements from `index` on. */
+  addFrom(index: number, values: Tensor): void {
+    this.add(this.tf.pad(values, [[index, this.length - index - values.size]]));
+  }
+
   async read(): Promise<Float64Array> {
     const [sum, lost] = await Promise.all(this.#pair.map((tensor) => tensor.data()));
     return Float64Array.from(sum, (value, i) => value + lost[i]);

@@ -10,41 +10,71 @@ import type { Tensor, Tf } from './load.js';
 import { weightOf, type TensorStorage } from './storage.js';
 import { gated } from './transformer.js';
 
-export function moe(tf: Tf, x: Tensor, router: PackedWeight, experts: GatedProjections, spec: MoeSpec): Tensor {
-  const weights = routing(tf, tf.matMul(x, weightOf(router), false, true), spec);
+/** `count` is given what `ExpertTally` adds up, [3 E]; the tensor is freed as it returns. */
+export function moe(
+  tf: Tf,
+  x: Tensor,
+  router: PackedWeight,
+  experts: GatedProjections,
+  spec: MoeSpec,
+  count?: (sums: Tensor) => void,
+): Tensor {
+  const logits = tf.matMul(x, weightOf(router), false, true);
+  const visited = chosen(tf, logits, spec.topK);
+  const weights = shares(tf, logits, visited, spec);
+  const lengths: Tensor[] = [];
   const parts = [experts.gate, experts.up, experts.down].map(({ weight }) => (weight.storage as TensorStorage).parts);
   let sum: Tensor | undefined;
   for (let expert = 0; expert < router.shape[0]; expert++) {
     const before = sum;
     sum = tf.tidy(() => {
       const share = tf.slice(weights, [0, expert], [-1, 1]);
-      const term = tf.mul(
-        gated(
-          tf,
-          x,
-          experts,
-          parts.map((each) => each[expert]),
-        ),
-        share,
+      const given = gated(
+        tf,
+        x,
+        experts,
+        parts.map((each) => each[expert]),
       );
+      if (count) lengths.push(tf.keep(tf.norm(given, 'euclidean', 1, true)));
+      const term = tf.mul(given, share);
       return before ? tf.add(before, term) : term;
     });
     before?.dispose();
+  }
+  if (count) {
+    tf.tidy(() => {
+      const weighed = tf.mul(weights, tf.concat(lengths, 1));
+      count(tf.concat([visited, weights, weighed].map((of) => tf.sum(of, 0))));
+    });
+    for (const length of lengths) length.dispose();
   }
   return sum!;
 }
 
 /** [T, E]: the experts' scores, kept for the `topK` largest (the lower index of equals), zero elsewhere. */
-export function routing(tf: Tf, logits: Tensor, { topK, normalise, scoring = 'softmax', scale = 1 }: MoeSpec): Tensor {
+export const routing = (tf: Tf, logits: Tensor, spec: MoeSpec): Tensor =>
+  shares(tf, logits, chosen(tf, logits, spec.topK), spec);
+
+/** [T, E]: ones for each token's `topK` experts. */
+function chosen(tf: Tf, logits: Tensor, topK: number): Tensor {
   const experts = logits.shape[1]!;
   let left = logits;
   let mask: Tensor = tf.zerosLike(logits);
   for (let i = 0; i < topK; i++) {
-    const chosen = marked(tf, tf.expandDims(firstLargest(tf, left, 1), 1), experts);
-    mask = tf.add(mask, chosen);
-    left = tf.sub(left, tf.mul(chosen, 1e30));
+    const next = marked(tf, tf.expandDims(firstLargest(tf, left, 1), 1), experts);
+    mask = tf.add(mask, next);
+    left = tf.sub(left, tf.mul(next, 1e30));
   }
-  const weights = tf.mul(tf[scoring](logits), mask);
-  const shares = normalise ? tf.div(weights, tf.sum(weights, 1, true)) : weights;
-  return scale === 1 ? shares : tf.mul(shares, scale);
+  return mask;
+}
+
+function shares(
+  tf: Tf,
+  logits: Tensor,
+  visited: Tensor,
+  { normalise, scoring = 'softmax', scale = 1 }: MoeSpec,
+): Tensor {
+  const weights = tf.mul(tf[scoring](logits), visited);
+  const divided = normalise ? tf.div(weights, tf.sum(weights, 1, true)) : weights;
+  return scale === 1 ? divided : tf.mul(divided, scale);
 }

@@ -2,6 +2,7 @@ import type {
   Abilities,
   AttentionInputs,
   Backend,
+  ExpertTally,
   Fusion,
   GatedProjections,
   Head,
@@ -147,8 +148,18 @@ class TfjsBackend implements Backend {
     return this.#run((tf) => added(tf, gated(tf, normed(tf, view(tf, x), fusion.norm), weights), fusion));
   }
 
-  moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, fusion: Fusion): Storage {
-    return this.#run((tf) => added(tf, moe(tf, normed(tf, view(tf, x), fusion.norm), router, experts, spec), fusion));
+  moe(
+    x: Operand,
+    router: PackedWeight,
+    experts: GatedProjections,
+    spec: MoeSpec,
+    fusion: Fusion,
+    tally?: ExpertTally,
+  ): Storage {
+    const count = (sums: Tensor): void => (tally!.into as AccumulatorStorage).addFrom(tally!.index, sums);
+    return this.#run((tf) =>
+      added(tf, moe(tf, normed(tf, view(tf, x), fusion.norm), router, experts, spec, tally && count), fusion),
+    );
   }
 
   attention({ q, k, v, cache, layer, batch, spec }: AttentionInputs): Storage {

@@ -2,6 +2,7 @@ import type {
   Abilities,
   AttentionInputs,
   Backend,
+  ExpertTally,
   Fusion,
   GatedProjections,
   Head,
@@ -216,8 +217,16 @@ class WasmBackend implements Home {
     return gatedMlp(this.#machine, x, weights, fusion);
   }
 
-  moe(x: Operand, router: PackedWeight, experts: GatedProjections, spec: MoeSpec, fusion: Fusion): Block {
-    return moe(this.#machine, x, router, experts, spec, fusion);
+  moe(
+    x: Operand,
+    router: PackedWeight,
+    experts: GatedProjections,
+    spec: MoeSpec,
+    fusion: Fusion,
+    tally?: ExpertTally,
+  ): Block {
+    const counted = tally && (tally.into as Block).address + 8 * tally.index;
+    return moe(this.#machine, x, router, experts, spec, fusion, counted);
   }
 
   attention(inputs: AttentionInputs): Block {

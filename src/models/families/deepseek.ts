@@ -56,7 +56,7 @@ export const deepseek: Family = {
     const [width, shared] = [read.count('moe_intermediate_size'), read.optionalCount('n_shared_experts')];
     const normalise = read.flag('norm_topk_prob');
     const routed = counts && {
-      ...{ ...counts, activation, intermediateSize: width },
+      ...{ experts: counts.experts, topK: counts.topK, activation, intermediateSize: width },
       // The weight of a single expert stays as it is.
       normalise: normalise && counts.topK > 1,
       scale: read.optionalPositive('routed_scaling_factor'),
@@ -81,6 +81,7 @@ export const deepseek: Family = {
           { architecture: 'deepseek', rotaryPairs: true, ...deepseekGguf },
           { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
         ),
+        experts: counts?.said,
         mixtureKeys: leadingKeys,
       },
     };

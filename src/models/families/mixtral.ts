@@ -45,6 +45,7 @@ export const mixtral: Family = {
       conventions: {
         architecture: 'MixtralForCausalLM',
         head: 'lm_head',
+        experts: 'num_local_experts',
         gguf: { architecture: 'llama', rotaryPairs: true, ropeDivisors: true },
       },
     };

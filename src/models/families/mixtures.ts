@@ -118,11 +118,14 @@ function sharedExpert(
   };
 }
 
-/** How many experts there are, and how many a token visits: both under the family's key for the first, or transformers' for any. */
-export function expertCounts(read: ConfigReader, key: string): { readonly experts: number; readonly topK: number } {
+/** How many experts there are, under the family's key or transformers' for any, which is `said`; and how many a token visits. */
+export function expertCounts(
+  read: ConfigReader,
+  key: string,
+): { readonly experts: number; readonly topK: number; readonly said: string } {
   const said =
     Object.hasOwn(read.raw, key) || read.value('num_local_experts') === undefined ? key : 'num_local_experts';
-  return { experts: read.experts(said), topK: read.count('num_experts_per_tok') };
+  return { experts: read.experts(said), topK: read.count('num_experts_per_tok'), said };
 }
 
 /** Qwen's keys for these layers. */

@@ -29,7 +29,7 @@ export const qwen2Moe: Family = {
     }),
   },
   describe: (read) => {
-    const { experts, topK } = expertCounts(read, 'num_experts');
+    const { experts, topK, said } = expertCounts(read, 'num_experts');
     const config = readConfig(read, {
       ...{ attentionBias: false, mlpBias: false, numLocalExperts: experts, numExpertsPerTok: topK },
       ...switchedWindow(read),
@@ -64,6 +64,7 @@ export const qwen2Moe: Family = {
           { architecture: 'qwen2moe', rotaryPairs: false, ...qwen2MoeGguf },
           { architecture: 'qwen2', rotaryPairs: false },
         ),
+        experts: said,
         mixtureKeys: sparseKeys,
         layerKeys,
       },

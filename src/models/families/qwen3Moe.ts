@@ -27,7 +27,7 @@ export const qwen3Moe: Family = {
     }),
   },
   describe: (read) => {
-    const { experts, topK } = expertCounts(read, 'num_experts');
+    const { experts, topK, said } = expertCounts(read, 'num_experts');
     const config = readConfig(read, {
       ...{ mlpBias: false, numLocalExperts: experts, numExpertsPerTok: topK },
       ...switchedWindow(read),
@@ -53,6 +53,7 @@ export const qwen3Moe: Family = {
           { architecture: 'qwen3moe', rotaryPairs: false, ...qwen3MoeGguf },
           { architecture: 'qwen3', rotaryPairs: false },
         ),
+        experts: said,
         mixtureKeys: sparseKeys,
       },
     };

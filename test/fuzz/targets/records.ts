@@ -8,10 +8,12 @@ import { exampleRecipe, parseRecipe } from '../../../src/compress/index.js';
 import {
   chooseByScores,
   dropMethod,
+  expertMethod,
   importanceOf,
   mergeShards,
   parseBudgets,
   parseShard,
+  selectExperts,
   type DropMethod,
 } from '../../../src/drop/index.js';
 import { parseReport } from '../../../src/export/index.js';
@@ -34,6 +36,7 @@ const scores = {
     [0.9, 0.8, null],
     [0.7, null, null],
   ],
+  experts: [[1, 0].map((visits) => ({ visits, weights: visits / 2, outputs: 2 * visits })), null, null],
 };
 const methods: readonly DropMethod[] = [
   dropMethod({ target: 'attention', count: 1 }),
@@ -61,10 +64,12 @@ export const recordTargets: readonly Target[] = [
     inputs: async () => [{ 'scores.json': json(scores) }],
     read: async (folder) => {
       const { importance } = await scoresOf(join(folder, 'scores.json'), layers);
-      return methods.flatMap((method) => {
-        const { drops } = chooseByScores(importance, method, { attention: [0], mlp: [] });
-        return [...drops.attention, ...drops.mlp];
-      });
+      return methods
+        .flatMap((method) => {
+          const { drops } = chooseByScores(importance, method, { attention: [0], mlp: [] });
+          return [...drops.attention, ...drops.mlp];
+        })
+        .concat(selectExperts(importance.experts ?? [], expertMethod({ count: 1 })).flatMap((gone) => gone ?? []));
     },
   },
   {
@@ -140,6 +145,7 @@ export const recordTargets: readonly Target[] = [
           before: size,
           after: size,
           loss: { rows: 2, before: 1, after: 2, difference: 1, standardError: null },
+          ...{ metric: 'reap', experts: { before: 3, after: 2, drop: [[1], null] } },
         }),
         'bench.json': json({ results: [result, { ...result, variant: 'dropped' }] }),
       },
@@ -148,7 +154,7 @@ export const recordTargets: readonly Target[] = [
       const report = parseReport(await readJson(join(folder, 'report.json')), 'report.json');
       const before = parseBenchReport(await readJson(join(folder, 'bench.json')), 'bench.json');
       compareResults(before, before);
-      return Object.values({ ...report.before, ...report.after });
+      return [...Object.values({ ...report.before, ...report.after }), report.experts?.after ?? 0];
     },
   },
   {

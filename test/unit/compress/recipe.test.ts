@@ -34,6 +34,8 @@ describe('a recipe', () => {
     all,
     { ...all, drop: { target: 'joint', count: 3, search: 'greedy-kl', keep: [0] } },
     { drop: { target: 'mlp', count: 2, metric: 'random', seed: 7 } },
+    { calibration, drop: { target: 'expert', count: 2 } },
+    { drop: { target: 'expert', count: 2, metric: 'random', seed: 7 } },
     { ...all, drop: { target: 'block', count: 2, consecutive: true, compat: 'llm-drop' } },
     { drop: { attention: [3] } },
     { quantize: { method: 'rtn', format: 'awq' } },
@@ -90,7 +92,7 @@ describe('refused by its key and what was expected', () => {
     ],
     [
       { ...all, drop: { target: 'heads', count: 1 } },
-      'drop.target must be one of attention, mlp, block, joint, found "heads"',
+      'drop.target must be one of attention, mlp, block, joint, expert, found "heads"',
     ],
     [{ ...all, drop: { target: 'mlp' } }, 'r.json: drop.count must be a whole number of at least 1, found nothing'],
     [{ ...all, drop: { target: 'mlp', count: 1.5 } }, 'drop.count must be a whole number of at least 1, found 1.5'],

@@ -137,7 +137,7 @@ describe('a model of a GGUF file', () => {
     const { out } = await written(llama, { type: 'q8_0' });
     await using opened = await openModel(out);
     const [up, down] = ['up_proj', 'down_proj'].map((name) => `model.layers.0.mlp.${name}.weight`);
-    const view = new SourceView(opened.source, { weights: new Map([[up, opened.source.source(up)]]) });
+    const view = new SourceView(opened.source, { replaced: new Map([[up, () => opened.source.source(up)]]) });
     expect([view.int8(up), view.int8(down)?.name]).toEqual([undefined, down]);
   });
 

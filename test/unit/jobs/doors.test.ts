@@ -129,6 +129,14 @@ const doors: Record<string, [call: Call, options: Record<string, readonly unknow
       library.dropModules('nowhere', { out: 'away', calibration: ['x'], target: 'mlp', count: 1, ...(o as object) }),
     { ...computing, ...reading, ...method, heldOut: noWhole, alpha: never, compensate: noChoice, overwrite: noFlag },
   ],
+  dropExperts: [
+    (o) => library.dropExperts('nowhere', { out: 'away', calibration: ['x'], count: 1, ...(o as object) }),
+    { ...computing, ...reading, count: [...noWhole, 0], metric: noChoice, seed: noWhole, overwrite: noFlag },
+  ],
+  expertMethod: [
+    (o) => library.expertMethod({ count: 1, ...(o as object) }),
+    { count: [...noWhole, 0], metric: noChoice, seed: noWhole },
+  ],
   refitModel: [
     (o) => library.refitModel('nowhere', { out: 'away', calibration: ['x'], ...(o as object) }),
     { ...computing, ...reading, heldOut: noWhole, alpha: never, mode: noChoice, overwrite: noFlag },

@@ -29,7 +29,7 @@ export function route(scores: Float32Array, experts: number, { topK, normalise, 
   return visits;
 }
 
-/** Each expert computes its rows together; a row's results are added in order of the experts. */
+/** Each expert computes its rows together; a row's results are added in order of the experts. `tally` is the address of its sums. */
 export function moe(
   machine: Machine,
   x: Operand,
@@ -37,6 +37,7 @@ export function moe(
   weights: GatedProjections,
   spec: MoeSpec,
   { norm, add }: Fusion,
+  tally?: number,
 ): Block {
   const [rows, width] = x.shape;
   using results = machine.memory.frame();
@@ -50,7 +51,7 @@ export function moe(
     const visits = visitsOf(machine, input, count, router, spec);
     machine.memory.floats(y, count * width).fill(0);
     visits.forEach((of, expert) => {
-      if (of.length > 0) visitExpert(machine, input, of, weights, expert, y, width);
+      if (of.length > 0) visitExpert(machine, input, of, weights, expert, y, width, tally);
     });
     if (add)
       machine.kernels(elementwise).add({ a: y, b: addressOf(add) + 4 * row * width, y, rows: 1, width: count * width });
@@ -76,6 +77,7 @@ function visitExpert(
   expert: number,
   y: number,
   width: number,
+  tally: number | undefined,
 ): void {
   using frame = machine.memory.frame();
   const [rows, back] = [frame.take(4 * visits.length * width), frame.take(4 * visits.length * width)];
@@ -85,6 +87,24 @@ function visitExpert(
   visits.forEach(({ row, weight }, i) =>
     addScaled({ x: back + 4 * i * width, y: y + 4 * row * width, weight, count: width }),
   );
+  if (tally !== undefined) count(machine, visits, back, width, tally + 8 * expert, weights.gate.weight.shape[0]);
+}
+
+/** Adds an expert's visits to its three sums, which lie as many elements apart as there are experts. */
+function count(
+  { memory }: Machine,
+  visits: readonly Visit[],
+  given: number,
+  width: number,
+  tally: number,
+  experts: number,
+): void {
+  const sums = memory.doubles(tally, 2 * experts + 1);
+  visits.forEach(({ weight }, i) => {
+    let squares = 0;
+    for (const value of memory.floats(given + 4 * i * width, width)) squares += value * value;
+    [1, weight, weight * Math.sqrt(squares)].forEach((value, kind) => (sums[kind * experts] += value));
+  });
 }
 
 function copyRow(machine: Machine, from: number, row: number, to: number, index: number, width: number): void {
