@@ -7,7 +7,7 @@ import { calibrationOf, heldOutOf, openedFor, type Job, type StageState } from '
 /** Rounds the projections that are left to 4 bits. */
 export async function quantizeStage(job: Job, settings: RecipeQuantization): Promise<StageState> {
   const { engine, from, place, name } = job;
-  await using source = await openedFor(job, from);
+  await using source = await openedFor(job, from, { blocks: 'bfloat16' });
   using model = new Model(engine, source.description, source.source);
   const { drops } = model;
   const before = job.done.at(-1)!.loss;

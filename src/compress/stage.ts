@@ -10,7 +10,14 @@ import { UserError, type Engine } from '../engine/index.js';
 import type { ExpertReport } from '../drop/index.js';
 import type { LossResult } from '../evaluate/index.js';
 import type { ExportResult } from '../export/index.js';
-import { openModel, type Drops, type MemoryLimit, type ModelSize, type OpenedModel } from '../models/index.js';
+import {
+  openModel,
+  type Drops,
+  type MemoryLimit,
+  type ModelSize,
+  type OpenModelOptions,
+  type OpenedModel,
+} from '../models/index.js';
 
 /** What all stages work with. */
 export interface Surroundings extends JobOptions {
@@ -104,8 +111,11 @@ export class StagePlace implements Resume {
 }
 
 /** The model that a stage starts from, or the whole one, into which alone an adapter is merged. */
-export const openedFor = ({ base, adapter }: Surroundings, folder: string): Promise<OpenedModel & AsyncDisposable> =>
-  openModel(folder, folder === base ? { adapter } : {});
+export const openedFor = (
+  { base, adapter }: Surroundings,
+  folder: string,
+  o: OpenModelOptions = {},
+): Promise<OpenedModel & AsyncDisposable> => openModel(folder, folder === base ? { ...o, adapter } : o);
 
 /** What losses are measured on. */
 export const heldOutOf = ({ rows }: Surroundings): HeldOutText[] =>

@@ -2,7 +2,7 @@ import { checkOutputs } from '../checkpoint/index.js';
 import { createEngine, type Engine } from '../engine/index.js';
 import { openModel, type Drops, type OpenedModel } from '../models/index.js';
 import { ExportJob } from './exportJob.js';
-import { checkExport, exportOutputs, type ExportOptions } from './exportOptions.js';
+import { blocksFor, checkExport, exportOutputs, type ExportOptions } from './exportOptions.js';
 import { exportFolder } from './folderFormats.js';
 import { exportGguf } from './ggufExport.js';
 import type { ExportResult } from './provedResult.js';
@@ -17,7 +17,7 @@ export type ExportSource = string | OpenedModel | (OpenedModel & { readonly drop
  */
 export async function exportModel(model: ExportSource, options: ExportOptions): Promise<ExportResult> {
   if (typeof model === 'string') {
-    await using opened = await openModel(model);
+    await using opened = await openModel(model, { blocks: blocksFor(options) });
     return await exportModel(opened, options);
   }
   checkExport(options);

@@ -11,7 +11,7 @@ import {
   type Engine,
   type WeightDType,
 } from '../engine/index.js';
-import type { Drops } from '../models/index.js';
+import type { Blocks, Drops } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 import type { GgufType } from './ggufTensors.js';
 import type { Evidence } from './modelCard.js';
@@ -87,3 +87,7 @@ export function checkExport(options: ExportOptions): void {
       hint: `${to} takes ${Object.keys(floatTypes).join(', ')}`,
     });
 }
+
+/** How the blocks of a GGUF file are read for an export: those that get another type are rounded once. */
+export const blocksFor = ({ type }: Pick<ExportOptions, 'type'>): Blocks =>
+  type === undefined ? 'integers' : 'float32';

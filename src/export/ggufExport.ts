@@ -58,7 +58,7 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
       await writeGguf(made, metadata, tensors, (done, total) => onProgress?.(done, total, 'bytes'));
       await using file = await GgufFile.open(path);
       await proveTensors(file, tensors, onProgress);
-      await using opened = await openModel(path, { exact: true });
+      await using opened = await openModel(path, { blocks: 'float32' });
       checkRope(path, opened.description, description, plan);
       const result = await provedResult(job, written, new Model(job.engine, opened.description, opened.source));
       const text = await modelCard(job.model, cardFacts(result, written), evidence);

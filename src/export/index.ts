@@ -1,6 +1,7 @@
 /** Models for other engines: LLM-Drop's format, plain Hugging Face checkpoints, GGUF for llama.cpp, nemotron-nas for vLLM. */
 export { exportModel, type ExportSource } from './exportModel.js';
 export {
+  blocksFor,
   exportFormats,
   exportOutputs,
   exportTypes,

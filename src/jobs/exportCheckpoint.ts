@@ -1,6 +1,7 @@
 import { claimOutputs } from '../checkpoint/index.js';
 import type { Importance } from '../drop/index.js';
 import {
+  blocksFor,
   exportModel,
   exportOutputs,
   parseReport,
@@ -38,7 +39,7 @@ export interface ExportRecord extends ExportResult {
 export async function exportCheckpoint(folder: string, o: ExportCheckpointOptions): Promise<ExportRecord> {
   const [scores, drop] = [o.importance, o.report].map((given) => (typeof given === 'string' ? given : undefined));
   await using _claim = await claimOutputs({ reads: [folder, o.adapter, scores, drop], writes: exportOutputs(o) });
-  await using opened = await openModel(folder, o);
+  await using opened = await openModel(folder, { ...o, blocks: blocksFor(o) });
   opened.notes.forEach((note) => o.onNote?.(note));
   const { adapter: _merged, importance, report, onProgress: _told, onNote: _noted, signal: _stop, ...options } = o;
   const layers = opened.config.numHiddenLayers;

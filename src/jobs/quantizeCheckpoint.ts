@@ -58,7 +58,7 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   checkSettings(settings, o);
   const { out, onProgress, onNote, signal } = o;
   await using _claim = await claimModelFolder(o, [folder, o.adapter, ...(o.calibration ?? []), ...(o.texts ?? [])]);
-  await using source = await openModel(folder, o);
+  await using source = await openModel(folder, { ...o, blocks: 'bfloat16' });
   source.notes.forEach((note) => onNote?.(note));
   using computing = await engineFor(o);
   const { engine } = computing;

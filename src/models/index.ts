@@ -33,7 +33,7 @@ export { madeSource } from './madeWeight.js';
 export { chatTurn, type ChatTurnOptions } from './chatTurn.js';
 export { dropKeys } from './gguf/ggufConfig.js';
 export { llama3Scaling } from './gguf/ggufRope.js';
-export { GgufSource } from './gguf/ggufSource.js';
+export { GgufSource, type Blocks } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
 export { generateText, type GeneratedText, type GenerateTextOptions } from './generateText.js';
 export type { Layer } from './layer.js';

@@ -132,7 +132,7 @@ export async function logitsOfFolder(engine, folder, tokens) {
 
 /** Logits [T, V] of what a GGUF file holds, decoded. */
 export async function ggufLogits(engine, path, tokens) {
-  const { description, source } = await openModel(path, { exact: true });
+  const { description, source } = await openModel(path, { blocks: 'float32' });
   try {
     return await allLogits(new Model(engine, description, source), tokens);
   } finally {

@@ -76,19 +76,17 @@ describe.skipIf(!path || withoutShared('the text to calibrate on'))('on Gemma 3 
   const json = async (...argv: string[]): Promise<Record<string, unknown>> =>
     JSON.parse(await run(...argv, '--json')) as Record<string, unknown>;
   const lossOf = async (model: string): Promise<number> => {
-    const { texts } = (await json('eval', model, '--text', text, '--held-out', '2', '--length', '128')) as {
-      texts: { loss: number }[];
-    };
-    return texts[0].loss;
+    const { loss } = await json('eval', model, '--text', text, '--held-out', '2', '--length', '128');
+    return Number(loss);
   };
   /** Probabilities of the next token. */
-  const next = async (model: string, exact = false): Promise<number[]> => {
-    await using loaded = await loadModel(await openModel(model, { exact }), { engine });
+  const next = async (model: string): Promise<number[]> => {
+    await using loaded = await loadModel(await openModel(model, { blocks: 'float32' }), { engine });
     const { logits } = await computeLogits(loaded, [tokens]);
     return softmax(logits.subarray(logits.length - loaded.config.vocabSize));
   };
   const expectNear = (found: readonly number[], wanted: readonly number[], tolerance: number): void =>
-    expect(Math.max(...found.map((p, id) => Math.abs(p - wanted[id])))).toBeLessThan(tolerance);
+    expect(found.reduce((most, p, id) => Math.max(most, Math.abs(p - wanted[id])), 0)).toBeLessThan(tolerance);
 
   it('inspect tells what its blocks became', async () => {
     expect(await run('inspect', path!)).toMatch(/Q4_K/);
@@ -120,25 +118,37 @@ describe.skipIf(!path || withoutShared('the text to calibrate on'))('on Gemma 3 
   });
 
   it('quantize writes a folder that loads', async () => {
-    await run('quantize', path!, '--method', 'rtn', '--format', 'gptq', '--group-size', '32', '--out', at('quantized'));
-    expect(await lossOf(at('quantized'))).toBeLessThan((await lossOf(path!)) + 1);
+    const measured = ['--text', text, '--held-out', '2', '--length', '128'];
+    const { losses } = (await json(
+      ...['quantize', path!, '--method', 'rtn', '--format', 'gptq', '--group-size', '32', ...measured],
+      ...['--out', at('quantized')],
+    )) as { losses: { after: number }[] };
+    expect(await lossOf(at('quantized'))).toBeCloseTo(losses[0].after, 3);
   });
 
   it('export writes a folder that computes the same', async () => {
     await run('export', path!, '--to', 'hf', '--type', 'f32', '--out', at('hf'));
     // Blocks become floats once; only the order of sums differs.
-    expectNear(await next(at('hf')), await next(path!, true), 1e-2);
+    expectNear(await next(at('hf')), await next(path!), 1e-3);
   });
 
-  it.skipIf(!existsSync(binding)).each(['bf16', 'q8_0'])('export writes GGUF in %s for llama.cpp', async (type) => {
-    const out = at(`${type}.gguf`);
-    await run('export', at('dropped'), '--to', 'gguf', '--type', type, '--out', out);
-    const theirs = await byLlamaCpp(out, tokens);
-    const ours = await next(out, true);
-    expectNear(
-      ours,
-      ours.map((_, id) => theirs.get(id) ?? 0),
-      2e-2,
-    );
-  });
+  // llama.cpp rounds activations to 8 bits beside blocks, of which this model's are hard to hold.
+  const types = [
+    { type: 'bf16', tolerance: 2e-2 },
+    { type: 'q8_0', tolerance: 5e-2 },
+  ];
+  it.skipIf(!existsSync(binding)).each(types)(
+    'export writes GGUF in $type for llama.cpp',
+    async ({ type, tolerance }) => {
+      const out = at(`${type}.gguf`);
+      await run('export', at('dropped'), '--to', 'gguf', '--type', type, '--out', out);
+      const theirs = await byLlamaCpp(out, tokens);
+      const ours = await next(out);
+      expectNear(
+        ours,
+        ours.map((_, id) => theirs.get(id) ?? 0),
+        tolerance,
+      );
+    },
+  );
 });

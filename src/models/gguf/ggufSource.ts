@@ -56,12 +56,18 @@ interface Place {
 }
 
 /**
+ * As what quantized blocks are read: `integers` where the engine multiplies these and bfloat16 for the rest, which is how
+ * models run; or all as floats, of which float32 is what they stand for.
+ */
+export type Blocks = 'integers' | 'bfloat16' | 'float32';
+
+/**
  * A GGUF file as a model: its tensors by the names of a Hugging Face folder, rows that rotate in the order of one. Blocks
- * are integers where the engine multiplies these, else bfloat16, a few rows at a time.
+ * are read a few rows at a time.
  */
 export class GgufSource implements ModelSource {
   readonly quantization: Quantization | undefined = undefined;
-  readonly notes: readonly string[] = [];
+  readonly notes: readonly string[];
   readonly unread: readonly string[] = [];
   readonly decoded: ModelSource['decoded'] = [];
 
@@ -70,14 +76,19 @@ export class GgufSource implements ModelSource {
     readonly config: JsonObject,
     /** Of each tensor of the model, the weights that it is made of, one above the other. */
     private readonly places: ReadonlyMap<string, readonly Place[]>,
-    private readonly exact: boolean,
-  ) {}
+    private readonly blocks: Blocks,
+  ) {
+    const [block] = file.tensorNames().filter((name) => !floatType(file.type(name)));
+    this.notes =
+      blocks === 'bfloat16' && block !== undefined
+        ? [
+            `its weights were quantized before (${block} is ${file.info(block).dtype}), and are taken as the floats that they stand for`,
+          ]
+        : [];
+  }
 
-  /**
-   * UserError for what is wrong in the file, by the file's own names. Reads no weights but those that must be zero. With
-   * `exact` all blocks are the float32 that they stand for.
-   */
-  static async open(path: string, exact = false): Promise<GgufSource> {
+  /** UserError for what is wrong in the file, by the file's own names. Reads no weights but those that must be zero. */
+  static async open(path: string, blocks: Blocks = 'integers'): Promise<GgufSource> {
     const file = await GgufFile.open(path);
     try {
       const config = await ggufConfig(file);
@@ -85,7 +96,7 @@ export class GgufSource implements ModelSource {
       checkTensors(file, description);
       await checkDropped(file, description);
       const named = { architectures: [description.conventions.architecture], ...config };
-      return new GgufSource(file, named, placesOf(file, description), exact);
+      return new GgufSource(file, named, placesOf(file, description), blocks);
     } catch (error) {
       await file[Symbol.asyncDispose]();
       throw error;
@@ -134,14 +145,15 @@ export class GgufSource implements ModelSource {
       const stored = this.file.source(tensor);
       const own = part ? sliceSource(stored, ...part, name) : { ...stored, shape: weight.shape };
       const ordered = headDim === undefined ? own : rotaryOrdered(own, headDim, 'halves');
-      const held = this.exact || floatType(this.file.type(tensor)) ? ordered : castSource(ordered, 'bfloat16');
+      const held =
+        this.blocks === 'float32' || floatType(this.file.type(tensor)) ? ordered : castSource(ordered, 'bfloat16');
       return storedSource(held, weight);
     });
     return parts.length > 1 ? joinedSource(parts, name) : { ...parts[0], name };
   }
 
   int4(name: string): PackedWeight | undefined {
-    if (this.exact) return undefined;
+    if (this.blocks !== 'integers') return undefined;
     const parts = this.#parts(name).flatMap(({ weight, tensor, part, headDim }) => {
       const stored = weight.made ? undefined : this.file.int4(tensor);
       if (!stored) return [];
@@ -154,7 +166,7 @@ export class GgufSource implements ModelSource {
   }
 
   int8(name: string): Int8Source | undefined {
-    if (this.exact) return undefined;
+    if (this.blocks !== 'integers') return undefined;
     const parts = this.#parts(name).flatMap(({ weight, tensor, part, headDim }) => {
       const stored = weight.made ? undefined : this.file.int8(tensor);
       if (!stored) return [];
