@@ -12,9 +12,9 @@ import { columnOf, columns, fillResults } from './targets.mjs';
 const help = `node run.mjs OPTIONS
   what to run
     --shape ${Object.keys(shapes).join('|')}      a synthetic model of this shape (default: 135m)
-    --model DIR          a Llama's Hugging Face folder in its place
+    --model DIR          a Llama's Hugging Face folder in its place, or with --type stored a GGUF file
     --gguf FILE          what llama.cpp loads, in place of the folder converted
-    --type f32|q4_0      all matrices, the head too (default: q4_0)
+    --type f32|q4_0|stored   all matrices, the head too (default: q4_0); stored: as in the GGUF file that --model names
     --products f32|int4  single matrix products, beside onnxruntime-node and tfjs-wasm
     --all                all runs of RESULTS.md; --smollm2 DIR is SmolLM2-135M's folder
   how
@@ -63,7 +63,7 @@ const how = {
 
 /** One model on all engines that run models. */
 async function modelRun({ title, folder, gguf, type }) {
-  if (type !== 'f32' && type !== 'q4_0') throw new Error(`--type must be f32 or q4_0, found '${type}'`);
+  if (!['f32', 'q4_0', 'stored'].includes(type)) throw new Error(`--type must be f32, q4_0 or stored, found '${type}'`);
   const { prefill = 512, decode = 64, depth = 0 } = given;
   const kv = given.kv ?? (type === 'f32' ? 'float32' : 'float16');
   const context = Math.ceil((Number(depth) + Math.max(Number(prefill), Number(decode)) + 1) / 256) * 256;
@@ -177,7 +177,7 @@ else {
       : modelRun({
           title: `${given.model ? basename(folder) : shape} ${type}`,
           folder: folder ?? syntheticFolder(shape),
-          gguf: given.gguf,
+          gguf: given.gguf ?? (type === 'stored' ? given.model : undefined),
           type,
         });
   const runs = given.all ? await allRuns() : [await one()];
