@@ -37,14 +37,16 @@ export function parseQuantization(raw: JsonObject, where: string): Quantization 
     case 'intel/auto-round':
       return parseAutoRound(raw, where);
     case 'bitsandbytes':
-      throw refused(where, `quant_method "bitsandbytes" (${bitsAndBytes(raw)})`);
+      throw refused(where, `quant_method "bitsandbytes"${bitsAndBytes(raw)}`);
     default:
       throw refused(where, `quant_method ${shownValue(raw.quant_method)}`);
   }
 }
 
-const bitsAndBytes = (raw: JsonObject): string =>
-  raw.load_in_4bit === true ? `in 4 bits, ${shownValue(raw.bnb_4bit_quant_type ?? 'fp4')}` : 'in 8 bits';
+const bitsAndBytes = (raw: JsonObject): string => {
+  if (raw.load_in_4bit === true) return ` (in 4 bits, ${shownValue(raw.bnb_4bit_quant_type ?? 'fp4')})`;
+  return raw.load_in_8bit === true ? ' (in 8 bits)' : '';
+};
 
 const refused = (where: string, what: string): UserError =>
   new UserError(`${where}: weights of ${what} are not read`, {
