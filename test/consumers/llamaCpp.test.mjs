@@ -13,6 +13,7 @@ import {
   allLogits,
   compensate,
   createEngine,
+  dropExperts,
   exportModel,
   GgufFile,
   ggufLogits,
@@ -214,6 +215,22 @@ async function checkRefit(mode, seed) {
   assert.ok(moved > 5 * tolerance.f32, `${what}: only ${moved} from the plain drop`);
 }
 
+/** A mixture that has lost some experts, in llama.cpp as here. */
+async function checkExperts(modelType, familyKeys, seed) {
+  const { config, tokens } = randomCase(seed, 'mixtral');
+  const [source, fewer] = ['whole', 'fewer'].map((name) => join(folder, `${name}-${modelType}`));
+  const { numAttentionHeads, headDim } = config;
+  const heads = { hiddenSize: numAttentionHeads * headDim, numKeyValueHeads: numAttentionHeads };
+  const mixture = { modelType, numLocalExperts: 5, tieWordEmbeddings: false, familyKeys };
+  await writeRandomModel(source, { ...config, ...heads, ...mixture }, seed);
+  await dropExperts(source, { count: 2, metric: 'random', seed, out: fewer, engine });
+  await exportModel(fewer, { to: 'gguf', type: 'f32', out: `${fewer}.gguf`, engine });
+  const theirs = await probabilities(`${fewer}.gguf`, tokens, vocabSize);
+  const off = difference(theirs, await folderLogits(fewer, tokens), vocabSize);
+  console.log(`${off.toExponential(1)} ${modelType} without two of five experts`);
+  assert.ok(off <= tolerance.f32, `${modelType}: off by ${off}`);
+}
+
 /** A copy of a GGUF file whose queries and keys are in Hugging Face's order. */
 async function unpermuted(path, headDim) {
   const bytes = await readFile(path);
@@ -298,6 +315,14 @@ describe('GGUF exports in llama.cpp', () => {
     it(`llama ${type}`, () => check('llama', 'llama', 41 + i, type));
     it(`mixtral ${type}`, () => check('mixtral', 'mixtral', 51 + i, type));
   }
+  const expertKeys = {
+    mixtral: {},
+    qwen2_moe: { moe_intermediate_size: 24, shared_expert_intermediate_size: 40, norm_topk_prob: false },
+    qwen3_moe: { moe_intermediate_size: 24, norm_topk_prob: true },
+    deepseek: { moe_intermediate_size: 24, n_shared_experts: 2, first_k_dense_replace: 1 },
+  };
+  for (const [modelType, familyKeys] of Object.entries(expertKeys))
+    it(`${modelType} without two experts of each layer`, () => checkExperts(modelType, familyKeys, 151));
   for (const mode of ['neighbour', 'all']) it(`a refit drop, ${mode}`, () => checkRefit(mode, 71));
   const whole = { layers: 4, config: { numHiddenLayers: 4 } };
   const edges = {

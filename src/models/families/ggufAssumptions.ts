@@ -2,7 +2,7 @@
 import { layerWeights, type Conventions, type LayerDescription } from '../description.js';
 import type { WeightRole } from '../weights.js';
 
-type Unlike = NonNullable<Conventions['gguf']['unlike']>;
+export type Unlike = NonNullable<Conventions['gguf']['unlike']>;
 
 /** What of several is not so first. */
 export const anyOf =

@@ -1,5 +1,6 @@
 import { f32, u32 } from '../../checkpoint/index.js';
 import type { Conventions, LayerDescription, MixtureDescription } from '../description.js';
+import { anyOf, unlikeFullHeads, unlikeUntied, type Unlike } from './ggufAssumptions.js';
 
 /** How llama.cpp computes mixtures of an architecture, without being told. */
 interface Known {
@@ -9,6 +10,8 @@ interface Known {
   readonly leadingDense?: boolean;
   /** Which of queries, keys and values have biases. */
   readonly bias: boolean;
+  /** What else is taken for granted. */
+  readonly others?: readonly Unlike[];
   /** What the file says of the mixtures, beside the width of an expert. */
   readonly keys?: (mixture: MixtureDescription, leading: number) => ReturnType<LayerMetadata>;
 }
@@ -29,19 +32,23 @@ const mixtureGguf = ({
   normalised,
   leadingDense: mayLead = false,
   bias,
+  others = [],
   keys,
 }: Known): Pick<Conventions['gguf'], 'layerMetadata' | 'unlike'> => ({
-  unlike: (layers) => {
-    const mixtures = mixturesOf(layers);
-    const leading = leadingDense(layers);
-    if (!mixtures.length || mixtures.length + (mayLead ? leading : 0) < layers.length)
-      return `that every layer${mayLead ? ' behind the first ones' : ''} has experts`;
-    if (mixtures.some(({ normalise }) => normalise !== normalised))
-      return `that the weights of a token's experts are ${normalised ? '' : 'not '}divided by their sum`;
-    if (layers.some(({ attention }) => attention.weights.some(({ of }) => of === 'query') !== bias))
-      return `that queries have ${bias ? '' : 'no '}biases`;
-    return undefined;
-  },
+  unlike: anyOf(
+    (layers) => {
+      const mixtures = mixturesOf(layers);
+      const leading = leadingDense(layers);
+      if (!mixtures.length || mixtures.length + (mayLead ? leading : 0) < layers.length)
+        return `that every layer${mayLead ? ' behind the first ones' : ''} has experts`;
+      if (mixtures.some(({ normalise }) => normalise !== normalised))
+        return `that the weights of a token's experts are ${normalised ? '' : 'not '}divided by their sum`;
+      if (layers.some(({ attention }) => attention.weights.some(({ of }) => of === 'query') !== bias))
+        return `that queries have ${bias ? '' : 'no '}biases`;
+      return undefined;
+    },
+    ...others,
+  ),
   layerMetadata: (layers) => {
     const [mixture] = mixturesOf(layers);
     return {
@@ -55,6 +62,7 @@ const mixtureGguf = ({
 export const qwen2MoeGguf = mixtureGguf({
   normalised: false,
   bias: true,
+  others: [unlikeFullHeads, unlikeUntied],
   keys: ({ shared }) => ({ expert_shared_feed_forward_length: u32(shared!.intermediateSize) }),
 });
 
@@ -66,6 +74,7 @@ export const deepseekGguf = mixtureGguf({
   normalised: false,
   leadingDense: true,
   bias: false,
+  others: [unlikeFullHeads],
   keys: ({ shared, intermediateSize, scale = 1 }, leading) => ({
     leading_dense_block_count: u32(leading),
     expert_shared_count: u32(shared ? shared.intermediateSize / intermediateSize : 0),

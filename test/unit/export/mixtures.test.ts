@@ -43,10 +43,17 @@ it.each<[PartialConfig, number[], JsonObject]>([
   expect(metadata).toMatchObject(keys);
 });
 
-it('GGUF of what llama.cpp takes otherwise is refused', async () => {
-  const other = small('qwen3_moe', { norm_topk_prob: false });
-  await expect(exported(other, { to: 'gguf' }, [])).rejects.toThrow(
-    "llama.cpp takes for granted of a qwen3moe that the weights of a token's experts are divided by their sum, which is not so here",
+it.each<[PartialConfig, string]>([
+  [
+    small('qwen3_moe', { norm_topk_prob: false }),
+    "qwen3moe that the weights of a token's experts are divided by their sum",
+  ],
+  [{ ...qwen2, tieWordEmbeddings: true }, 'qwen2moe that the head is not the embedding'],
+  [{ ...qwen2, headDim: 16 }, 'qwen2moe that all heads together are as wide as the stream'],
+  [{ ...deepseek, headDim: 16 }, 'deepseek that all heads together are as wide as the stream'],
+])('GGUF of %# that llama.cpp takes otherwise is refused', async (config, what) => {
+  await expect(exported(config, { to: 'gguf' }, [])).rejects.toThrow(
+    `llama.cpp takes for granted of a ${what}, which is not so here`,
   );
 });
 
