@@ -103,8 +103,9 @@ interface Rows {
 
 /** Rows to calibrate on and, where all weights fit in memory, to measure on. */
 async function rowsOf(source: ModelSource, model: Model, o: QuantizeCheckpointOptions): Promise<Rows> {
-  const { calibration: given = [], texts } = o;
-  if (!o.calibration && !texts) return { calibration: [], texts: [], notes: ['no loss is measured without `texts`'] };
+  const given = o.calibration ?? o.texts;
+  if (!given) return { calibration: [], texts: [], notes: ['no loss is measured without `texts`'] };
+  const { texts } = o;
   const found = await rowsOfText(await source.tokenizer(), model.config, o, (tokenizer, options) =>
     sweepRows(tokenizer, given, { ...options, texts }),
   );

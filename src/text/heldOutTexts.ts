@@ -30,10 +30,7 @@ export interface SweepRowsOptions extends Omit<CalibrationOptions, 'skip' | 'bos
   readonly texts?: readonly string[];
 }
 
-/**
- * Rows to choose on and rows to measure on; none of the second is among the first, whatever the files are called. Without
- * `calibration`, the first rows of each of `texts`.
- */
+/** Rows to choose on and rows to measure on; none of the second is among the first, whatever the files are called. */
 export async function sweepRows(
   tokenizer: CalibrationTokenizer,
   calibration: readonly string[],
@@ -48,19 +45,17 @@ export async function sweepRows(
       });
     return { ...split, heldOut: [{ name: 'held out', rows: split.heldOut }] };
   }
-  const chosen = calibration.length ? await calibrationRows(tokenizer, calibration, o) : undefined;
-  const seen = new Set(chosen?.rows.map((row) => rowsDigest([row])));
+  const chosen = await calibrationRows(tokenizer, calibration, o);
+  const seen = new Set(chosen.rows.map((row) => rowsDigest([row])));
   const heldOut: HeldOutText[] = [];
-  const notes = chosen?.note ? [chosen.note] : [];
+  const notes = chosen.note ? [chosen.note] : [];
   for (const name of o.texts) {
     const rows = await unseenRows(tokenizer, name, seen, o);
-    if (rows.length === 0)
-      throw new UserError(chosen ? `${name} has no row that calibration has not seen` : `${name} holds no whole row`);
+    if (rows.length === 0) throw new UserError(`${name} has no row that calibration has not seen`);
     if (rows.length < o.heldOut) notes.push(`${name}: ${rows.length} rows to measure on instead of ${o.heldOut}`);
     heldOut.push({ name, rows });
   }
-  const { rows: calibrated = [], length = heldOut.at(0)?.rows[0].length ?? 0 } = chosen ?? {};
-  return { calibration: calibrated, heldOut, length, spread: o.spread, notes };
+  return { calibration: chosen.rows, heldOut, length: chosen.length, spread: o.spread, notes };
 }
 
 /** The first rows of a text that are not among those seen: as `eval` measures on, also where those seen are spread. */

@@ -63,13 +63,6 @@ describe('quantize', () => {
     expect((await llmDrop(['eval', out, '--text', text, '--held-out', '1', '--length', '32'])).code).toBe(0);
   });
 
-  it('rtn measures where eval does, since it has seen nothing', async () => {
-    const rows = ['--text', text, '--held-out', '2', '--length', '64'];
-    const report = await reportOf(...quantize('measured', '--method', 'rtn', ...rows));
-    const { loss } = await document('eval', model, ...rows);
-    expect(report.losses.map(({ before }) => before)).toEqual([loss]);
-  });
-
   it('for people: facts, and a table of errors', async () => {
     const { code, stdout } = await llmDrop(quantize('text', '--method', 'rtn'));
     expect(code).toBe(0);
