@@ -26,6 +26,9 @@ export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
   // A scale of 1 in float16.
   const scales = new Uint16Array(out * groups).fill(0x3c00);
   const zeros = Uint8Array.from({ length: out * groups }, (_, i) => i & 15);
+  const activations = Float32Array.from({ length: rows * width }, (_, i) =>
+    activation(Math.floor(i / width), i % width),
+  );
   for (const zeroPoints of [false, true]) {
     const source: Int4Source = {
       name: 'self-test',
@@ -34,6 +37,7 @@ export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
       format: { groupSize, zeroPoints },
       readInt4: async () => ({ quants, scales, zeros: zeroPoints ? zeros : undefined }),
     };
+    const sums = expected(zeroPoints ? zeros : undefined);
     const storage = await packInt4(machine, source);
     try {
       const [right] = storage.matrices;
@@ -43,16 +47,9 @@ export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
           using frame = machine.memory.frame();
           const x = frame.take(4 * count * width);
           const y = frame.take(4 * count * out);
-          machine.memory
-            .floats(x, count * width)
-            .set(Float32Array.from({ length: count * width }, (_, i) => activation(Math.floor(i / width), i % width)));
+          machine.memory.floats(x, count * width).set(activations.subarray(0, count * width));
           integerProduct(machine, quantizeRows(machine, frame, rowMajor(x, count, width), form), right, y);
-          if (
-            machine.memory
-              .floats(y, count * out)
-              .some((value, i) => value !== expected(Math.floor(i / out), i % out, zeroPoints ? zeros : undefined))
-          )
-            return false;
+          if (machine.memory.floats(y, count * out).some((value, i) => value !== sums[i])) return false;
         }
     } finally {
       storage.free();
@@ -61,11 +58,14 @@ export async function int4Right(machine: Machine, times = 1): Promise<boolean> {
   return true;
 }
 
-function expected(row: number, column: number, zeros: Uint8Array | undefined): number {
-  let sum = 0;
-  for (let i = 0; i < width; i++) {
-    const zero = zeros ? zeros[column * groups + Math.floor(i / groupSize)] : 8;
-    sum += activation(row, i) * (nibble(column, i) - zero);
-  }
-  return sum;
-}
+/** [rows, out] */
+const expected = (zeros: Uint8Array | undefined): number[] =>
+  Array.from({ length: rows * out }, (_, at) => {
+    const [row, column] = [Math.floor(at / out), at % out];
+    let sum = 0;
+    for (let i = 0; i < width; i++) {
+      const zero = zeros ? zeros[column * groups + Math.floor(i / groupSize)] : 8;
+      sum += activation(row, i) * (nibble(column, i) - zero);
+    }
+    return sum;
+  });

@@ -32,15 +32,16 @@ export async function int8Right(machine: Machine, times = 1): Promise<boolean> {
   };
   const storage = await packInt8(machine, source);
   const form = int8Form(machine.plan, groupSize);
+  const activations = Float32Array.from({ length: rows * width }, (_, i) =>
+    activation(Math.floor(i / width), i % width),
+  );
   const sums = expected();
   try {
     for (let time = 0; time < times; time++)
       for (const count of [1, rows]) {
         using frame = machine.memory.frame();
         const [x, y] = [frame.take(4 * count * width), frame.take(4 * count * out)];
-        machine.memory
-          .floats(x, count * width)
-          .set(Float32Array.from({ length: count * width }, (_, i) => activation(Math.floor(i / width), i % width)));
+        machine.memory.floats(x, count * width).set(activations.subarray(0, count * width));
         const left = quantizeRows(machine, frame, rowMajor(x, count, width), form);
         integerProduct(machine, left, storage.matrices[0], y);
         if (machine.memory.floats(y, count * out).some((value, i) => value !== sums[i])) return false;
