@@ -1,6 +1,7 @@
 /** Model folders on the disk: safetensors files, their tokenizer, and folders written whole. Knows nothing of models. */
 export * from './adapter/index.js';
 export { Checkpoint, openCheckpoint } from './checkpoint.js';
+export { exists } from './exists.js';
 export { fileError, systemErrorCode } from './fileError.js';
 export { makeFolders } from './makeFolders.js';
 export {

@@ -1,6 +1,7 @@
-import { copyFile, mkdir, readdir } from 'node:fs/promises';
+import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, systemErrorCode } from './fileError.js';
+import { makeFolders } from './makeFolders.js';
 import { quantizationFiles } from './int4/quantizationFiles.js';
 import type { SideFiles } from './modelSource.js';
 import { moreTemplates } from './tokenizer/index.js';
@@ -45,7 +46,7 @@ export async function copySideFiles(what: SideFiles, from: string, to: string): 
 async function copyTemplates(from: string, to: string): Promise<string[]> {
   const names = await readdir(join(from, moreTemplates)).catch(() => []);
   const templates = names.filter((name) => name.endsWith('.jinja')).map((name) => join(moreTemplates, name));
-  if (templates.length) await mkdir(join(to, moreTemplates), { recursive: true });
+  if (templates.length) await makeFolders(join(to, moreTemplates));
   return copyPresent(from, to, templates);
 }
 

@@ -1,7 +1,8 @@
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UserError, shownValue } from '../engine/index.js';
 import { adapterAlone, readAdapterConfig } from './adapter/adapterFiles.js';
+import { exists } from './exists.js';
 import { fileError } from './fileError.js';
 import { isJsonObject, readJsonObject, type JsonObject } from './jsonFile.js';
 import { SafetensorsFile } from './safetensorsFile.js';
@@ -135,11 +136,4 @@ function weightMap(path: string, index: JsonObject): [tensor: string, shard: str
       );
     return [name, shard];
   });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

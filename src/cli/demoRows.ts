@@ -1,6 +1,5 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Tokenizer } from '../checkpoint/index.js';
+import { exists, type Tokenizer } from '../checkpoint/index.js';
 import { splitRows, type SplitRows } from '../text/index.js';
 import { UserError } from '../engine/index.js';
 import { generate, type Model } from '../models/index.js';
@@ -23,11 +22,7 @@ export async function demoRows(
   const file = join(folder, 'calibration.txt');
   const maxLength = model.config.maxPositionEmbeddings;
   const length = Math.min(size.length, maxLength);
-  const there = await access(file).then(
-    () => true,
-    () => false,
-  );
-  if (there) return { ...(await splitRows(tokenizer, [file], { ...size, maxLength })), from: file };
+  if (await exists(file)) return { ...(await splitRows(tokenizer, [file], { ...size, maxLength })), from: file };
   const { samples, heldOut } = sampledSize;
   const rows = await sampledRows(model, tokenizer, samples + heldOut, length, ui);
   return {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { makeFolders } from '../checkpoint/index.js';
 import { lossesOf } from '../jobs/chain.js';
 import { Model, modelSize } from '../models/index.js';
 import { heldOutOf, openedFor, type Job, type StageState } from './stage.js';
@@ -13,7 +13,7 @@ export async function measureWhole(job: Job): Promise<StageState> {
   const notes = job.rows?.heldOut.length && !loss ? ['no loss is measured: the weights do not fit in memory'] : [];
   const size = modelSize(source, description, drops);
   return await job.place.finish(async (folder) => {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
     return { stage: 'whole', drops, size, loss, notes };
   });
 }

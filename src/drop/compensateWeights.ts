@@ -1,6 +1,5 @@
 import { basename, join } from 'node:path';
-import { mkdir } from 'node:fs/promises';
-import { SafetensorsFile, fileError, tensorOfSource, writeSafetensors } from '../checkpoint/index.js';
+import { SafetensorsFile, fileError, makeFolders, tensorOfSource, writeSafetensors } from '../checkpoint/index.js';
 import type { WeightSource } from '../engine/index.js';
 import type { Parameters } from '../models/index.js';
 
@@ -29,7 +28,7 @@ export class RefitWeights {
 
   async set(source: WeightSource): Promise<void> {
     if (this.folder === undefined) return void this.#sources.set(source.name, source);
-    await mkdir(this.folder, { recursive: true }).catch((error: unknown) => {
+    await makeFolders(this.folder).catch((error: unknown) => {
       throw fileError(error, 'cannot write', this.folder!);
     });
     await writeSafetensors(this.#path(source.name), [tensorOfSource(source)]);

@@ -1,7 +1,6 @@
-import { access, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { fileError, isWholeModel, systemErrorCode } from '../checkpoint/index.js';
-import { partsOf } from './hubFiles.js';
+import { exists, fileError, isWholeModel, makeFolders, splitParts, systemErrorCode } from '../checkpoint/index.js';
 import type { HubName } from './hubName.js';
 
 /**
@@ -38,7 +37,7 @@ export class CachedRepository {
     if (revision === commit) return;
     const path = join(this.#folder, 'refs', revision);
     await writing(path, async () => {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolders(dirname(path));
       // Whoever reads it meanwhile finds the one or the other.
       const whole = `${path}.${process.pid}.tmp`;
       await writeFile(whole, commit);
@@ -55,7 +54,7 @@ export class CachedRepository {
   async link(commit: string, path: string, checksum: string): Promise<void> {
     const [link, blob] = [join(this.snapshot(commit), path), this.blob(checksum)];
     await writing(link, async () => {
-      await mkdir(dirname(link), { recursive: true });
+      await makeFolders(dirname(link));
       await rm(link, { force: true });
       await symlink(relative(dirname(link), blob), link).catch(async (error: unknown) => {
         // As huggingface_hub does where there are no links, on Windows for one.
@@ -71,7 +70,7 @@ export class CachedRepository {
     if (commit === undefined) return undefined;
     const folder = this.snapshot(commit);
     if (file === undefined) return (await isWholeModel(folder)) ? folder : undefined;
-    const there = await Promise.all(partsOf(file).map((part) => this.has(commit, part)));
+    const there = await Promise.all(splitParts(file).map((part) => this.has(commit, part)));
     return there.every(Boolean) ? join(folder, file) : undefined;
   }
 
@@ -90,9 +89,3 @@ async function writing(path: string, write: () => Promise<void>): Promise<void> 
 const folderOf = (repository: string): string => ['models', ...repository.split('/')].join('--');
 
 const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

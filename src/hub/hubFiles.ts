@@ -42,13 +42,6 @@ const matches = (pattern: string, path: string): boolean => {
   return new RegExp(`^${escaped}$`, 's').test(path);
 };
 
-/** All parts of a GGUF file that is split, `NAME-00001-of-00003.gguf`; else the file alone. */
-export function partsOf(file: string): string[] {
-  const [, name, count] = /^(.*)-\d{5}-of-(\d{5})\.gguf$/.exec(file) ?? [];
-  if (name === undefined) return [file];
-  return Array.from({ length: Number(count) }, (_, i) => `${name}-${String(i + 1).padStart(5, '0')}-of-${count}.gguf`);
-}
-
 function noWeights(files: readonly HubFile[], repository: string): UserError {
   const ending = (end: RegExp): string[] => files.map(({ path }) => path).filter((path) => end.test(path));
   const ggufs = ending(/\.gguf$/);

@@ -1,11 +1,11 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileError, systemErrorCode } from '../checkpoint/index.js';
+import { fileError, makeFolders, systemErrorCode } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 import { mayPass, messageOf } from './hubError.js';
 import type { HubFile } from './hubFiles.js';
@@ -31,7 +31,7 @@ export async function pullFile(
   { content, onBytes, signal }: PullFileOptions,
 ): Promise<void> {
   const partial = `${target}.incomplete`;
-  await mkdir(dirname(target), { recursive: true }).catch(failed('cannot write', target));
+  await makeFolders(dirname(target)).catch(failed('cannot write', target));
   const hash = hashOf(file);
   let have = await read(partial, hash, file.bytes);
   const output = await open(partial, 'a').catch(failed('cannot write', partial));

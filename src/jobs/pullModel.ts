@@ -1,6 +1,6 @@
 import { stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileError, lockPlace, makeFolders, weightFileNames } from '../checkpoint/index.js';
+import { fileError, lockPlace, makeFolders, splitParts, weightFileNames } from '../checkpoint/index.js';
 import { UserError, checkOptions, list, shownNames, text } from '../engine/index.js';
 import {
   CachedRepository,
@@ -9,7 +9,6 @@ import {
   includedFiles,
   modelFiles,
   parseHubName,
-  partsOf,
   pulledName,
   pullFile,
   showHubName,
@@ -59,7 +58,7 @@ export async function pullModel(model: string, o: PullOptions = {}): Promise<Pul
   const hub = await HubClient.open(name, settings);
   const commit = await hub.commit();
   const listed = await hub.files(commit);
-  const include = o.include ?? (file === undefined ? undefined : partsOf(file));
+  const include = o.include ?? (file === undefined ? undefined : splitParts(file));
   const files = include ? includedFiles(listed, include, repository) : modelFiles(listed, repository);
 
   const cached = new CachedRepository(settings.cache, repository);

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   SafetensorsFile,
+  makeFolders,
   tensorOfBytes,
   tensorOfSource,
   writeSafetensors,
@@ -81,7 +81,7 @@ export class QuantizedTensors implements AsyncDisposable {
     if (this.folder === undefined) return name;
     const held = new Set(this.#files.flatMap((file) => file.tensorNames().map(tensorOf)));
     const fresh = [...this.#tensors].filter(([name]) => !held.has(name));
-    await mkdir(this.folder, { recursive: true });
+    await makeFolders(this.folder);
     await writeSafetensors(this.#path(part), (await Promise.all(fresh.map(toWrite))).flat());
     await this.open(part);
     return name;

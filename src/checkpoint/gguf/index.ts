@@ -7,4 +7,5 @@ export { ggufTokenizerFiles } from './ggufTokenizer.js';
 export { GgufFile } from './ggufFile.js';
 export { isGguf } from './isGguf.js';
 export { bool, f32, f32s, i32s, string, strings, u32, type GgufMetadata, type GgufValue } from './ggufFormat.js';
+export { splitParts } from './splitFiles.js';
 export { writeGguf, type GgufTensor } from './ggufWriter.js';

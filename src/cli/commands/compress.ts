@@ -1,6 +1,6 @@
 import { openModel } from '../../models/index.js';
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exists } from '../../checkpoint/index.js';
 import { compress as runRecipe, exampleRecipe, parseRecipe } from '../../compress/index.js';
 import { UserError } from '../../engine/index.js';
 import { command, computeOptionsOf, refuseRounding } from '../command.js';
@@ -62,9 +62,6 @@ export const compress = command('compress', 'Drop, compensate, quantize and expo
 async function exampleFor(model: string): Promise<object> {
   await using source = await openModel(model);
   const beside = join(model, 'calibration.txt');
-  const file = await access(beside).then(
-    () => beside,
-    () => 'calibration.txt',
-  );
+  const file = (await exists(beside)) ? beside : 'calibration.txt';
   return exampleRecipe([file], source.config.numHiddenLayers);
 }

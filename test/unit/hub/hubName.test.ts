@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { includedFiles, parseHubName, partsOf, pulledName, showHubName } from '../../../src/hub/index.js';
+import { splitParts } from '../../../src/checkpoint/index.js';
+import { includedFiles, parseHubName, pulledName, showHubName } from '../../../src/hub/index.js';
 
 describe('names of the hub', () => {
   const main = { repository: 'org/name', revision: 'main', file: undefined };
@@ -49,7 +50,7 @@ describe('names of the hub', () => {
   });
 
   it('of a split GGUF file mean all parts', () => {
-    expect(partsOf('x/a-00002-of-00003.gguf')).toEqual([1, 2, 3].map((i) => `x/a-0000${i}-of-00003.gguf`));
-    expect(partsOf('a.gguf')).toEqual(['a.gguf']);
+    expect(splitParts('x/a-00002-of-00003.gguf')).toEqual([1, 2, 3].map((i) => `x/a-0000${i}-of-00003.gguf`));
+    expect(splitParts('a.gguf')).toEqual(['a.gguf']);
   });
 });
