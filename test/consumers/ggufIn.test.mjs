@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { openLlama, probabilities } from './nextTokens.mjs';
 import {
   allLogits,
   createEngine,
@@ -30,7 +30,7 @@ import {
 
 let llama, engine, folder;
 before(async () => {
-  llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error });
+  llama = await openLlama();
   engine = await createEngine('wasm');
   folder = await mkdtemp(join(tmpdir(), 'llm-drop-gguf-in-'));
 });
@@ -73,27 +73,6 @@ async function quantized(from, type) {
     env: { ...process.env, LD_LIBRARY_PATH: bundle },
   });
   return out;
-}
-
-/** Next-token probabilities [T][V] by llama.cpp. */
-async function probabilities(path, tokens) {
-  const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
-  const context = await model.createContext({
-    contextSize: 32,
-    threads: 1,
-    experimentalKvCacheKeyType: 'F32',
-    experimentalKvCacheValueType: 'F32',
-  });
-  const options = { temperature: 1, topK: 0, topP: 1 };
-  const results = await context
-    .getSequence()
-    .controlledEvaluate(tokens.map((token) => [token, { generateNext: { probabilities: true, options } }]));
-  const found = results.map((result) =>
-    Array.from({ length: vocabSize }, (_, id) => result.next.probabilities.get(id) ?? 0),
-  );
-  await context.dispose();
-  await model.dispose();
-  return found;
 }
 
 const mixture = { numLocalExperts: 4, numExpertsPerTok: 2 };
@@ -168,7 +147,7 @@ async function compare(name, type) {
   const path = await quantized(await source(name), type);
   const pick = picker(7);
   const tokens = Array.from({ length: 12 }, () => pick.int(vocabSize));
-  const theirs = await probabilities(path, tokens);
+  const theirs = await probabilities(llama, path, tokens, vocabSize, 'F32');
   const model = await loadModel(path, { engine });
   const { drops = { attention: [], mlp: [] } } = shapes[name];
   assert.deepEqual([model.config.dropAttention, model.config.dropMlp], [drops.attention, drops.mlp]);

@@ -8,7 +8,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { openLlama, probabilities } from './nextTokens.mjs';
 import {
   allLogits,
   compensate,
@@ -28,7 +28,7 @@ import {
 
 let llama, engine, folder;
 before(async () => {
-  llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error });
+  llama = await openLlama();
   engine = await createEngine('wasm');
   folder = await mkdtemp(join(tmpdir(), 'llm-drop-consumers-'));
 });
@@ -38,30 +38,10 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Next-token probabilities [T][V] by llama.cpp. */
-async function probabilities(path, tokens, vocabSize) {
-  const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
-  const context = await model.createContext({ contextSize: Math.max(tokens.length, 32), threads: 1 });
-  const results = await context
-    .getSequence()
-    .controlledEvaluate(
-      tokens.map((token) => [
-        token,
-        { generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1 } } },
-      ]),
-    );
-  const found = results.map((result) =>
-    Array.from({ length: vocabSize }, (_, id) => result.next.probabilities.get(id) ?? 0),
-  );
-  await context.dispose();
-  await model.dispose();
-  return found;
-}
-
 /** The largest difference of a probability at any position. */
 async function compare(path, config, tokens) {
   const logits = await ggufLogits(engine, path, tokens);
-  return difference(await probabilities(path, tokens, config.vocabSize), logits, config.vocabSize);
+  return difference(await probabilities(llama, path, tokens, config.vocabSize), logits, config.vocabSize);
 }
 
 function difference(theirs, logits, V) {
@@ -206,7 +186,7 @@ async function checkRefit(mode, seed) {
   await made[Symbol.asyncDispose]();
   await model.close();
   await exportModel(refit, { to: 'gguf', type: 'f32', out: `${refit}.gguf`, engine });
-  const theirs = await probabilities(`${refit}.gguf`, tokens, vocabSize);
+  const theirs = await probabilities(llama, `${refit}.gguf`, tokens, vocabSize);
   const off = difference(theirs, await folderLogits(refit, tokens), vocabSize);
   const moved = difference(theirs, await folderLogits(plain, tokens), vocabSize);
   const what = `${made.refits.length} projections refit (${mode})`;
@@ -225,7 +205,7 @@ async function checkExperts(modelType, familyKeys, seed) {
   await writeRandomModel(source, { ...config, ...heads, ...mixture }, seed);
   await dropExperts(source, { count: 2, metric: 'random', seed, out: fewer, engine });
   await exportModel(fewer, { to: 'gguf', type: 'f32', out: `${fewer}.gguf`, engine });
-  const theirs = await probabilities(`${fewer}.gguf`, tokens, vocabSize);
+  const theirs = await probabilities(llama, `${fewer}.gguf`, tokens, vocabSize);
   const off = difference(theirs, await folderLogits(fewer, tokens), vocabSize);
   console.log(`${off.toExponential(1)} ${modelType} without two of five experts`);
   assert.ok(off <= tolerance.f32, `${modelType}: off by ${off}`);
@@ -254,7 +234,7 @@ describe('GGUF exports in llama.cpp', () => {
     const full = await writeRandomModel(source, config, 3);
     await exportModel(source, { to: 'gguf', type: 'f32', out: `${source}.gguf`, engine });
     const wrong = await unpermuted(`${source}.gguf`, full.headDim);
-    const theirs = await probabilities(wrong, tokens, vocabSize);
+    const theirs = await probabilities(llama, wrong, tokens, vocabSize);
     const logits = await ggufLogits(engine, `${source}.gguf`, tokens);
     const off = difference(theirs, logits, vocabSize);
     console.log(`${off.toExponential(1)} un-permuted`);

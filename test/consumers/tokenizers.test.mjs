@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { openLlama } from './nextTokens.mjs';
 import { createEngine, exportModel, loadTokenizer, writeRandomModel } from './randomModels.mjs';
 
 let llama, engine, folder;
 before(async () => {
-  llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error });
+  llama = await openLlama();
   engine = await createEngine('wasm');
   folder = await mkdtemp(join(tmpdir(), 'llm-drop-tokenizers-'));
 });
