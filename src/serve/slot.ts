@@ -21,12 +21,14 @@ export class Slot {
 
   /** Works for a sequence from now on, which goes on after the first `reused` tokens. */
   take(sequence: Sequence, reused: number): void {
-    const known = sequence.request.scorePrompt ? this.scores.slice(0, reused + 1) : [];
+    const { scorePrompt, top = 0 } = sequence.request;
+    const known = scorePrompt ? this.scores.slice(0, reused + 1) : [];
     this.truncate(reused);
     this.scores.push(...known.slice(reused));
     this.sequence = sequence;
     sequence.reused = reused;
-    sequence.promptScores.push(...known);
+    // An earlier text may have asked for more.
+    sequence.promptScores.push(...known.map((score) => score && { ...score, top: score.top.slice(0, top) }));
   }
 
   /**
