@@ -37,9 +37,9 @@ export async function chat(served: Served, fields: Fields, signal: AbortSignal):
   fields.ignore('tool_choice', 'parallel_tool_calls');
   restOfFields(fields);
 
-  const { tokenizer } = served;
+  const { tokenizer, template } = served;
   // The template writes the special tokens, a beginning-of-text token too where the model wants one.
-  const prompt = tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }));
+  const prompt = tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, template }));
   served.scheduler.check([prompt], n, limit ?? 1);
   const run = (onPiece?: (piece: Piece, index: number) => void): Promise<Choice[]> =>
     Promise.all(

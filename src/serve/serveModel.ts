@@ -11,6 +11,8 @@ export interface ServeOptions
   extends ServerOptions, Pick<SchedulerOptions, 'slots' | 'context' | 'queue' | 'stepTokens'> {
   /** Names of the model, and what each skips. @defaultValue `model`, as the model is */
   readonly variants?: readonly Variant[];
+  /** A Jinja chat template in place of the tokenizer's own. */
+  readonly template?: string;
   /** @defaultValue 8080; 0 takes a free one */
   readonly port?: number;
   /** Where to listen. @defaultValue 127.0.0.1: this machine alone */
@@ -33,18 +35,18 @@ export async function serveModel(
 ): Promise<ModelServer> {
   const { variants = [{ name: 'model', drops: model.drops }], port = 8080, host = '127.0.0.1' } = options;
   await loadFor(model, variants);
-  const { slots, context, queue, stepTokens } = options;
+  const { slots, context, queue, stepTokens, template } = options;
   const metrics = new ServerMetrics();
   const texts = new TokenTexts(tokenizer);
   const stopTokens = new Set([...tokenizer.stopIds, ...model.config.eosTokenIds]);
-  const chatStopTokens = new Set([...stopTokens, turnEnd(tokenizer) ?? []].flat());
+  const chatStopTokens = new Set([...stopTokens, turnEnd(tokenizer, { template }) ?? []].flat());
   const served = variants.map((variant): Served => {
     const scheduler = new Scheduler(model, {
       ...{ slots, context, queue, stepTokens, drops: variant.drops },
       ...metrics.watch(variant.name),
     });
     metrics.add(variant.name, scheduler);
-    return { ...variant, model, tokenizer, texts, scheduler, stopTokens, chatStopTokens };
+    return { ...variant, model, tokenizer, texts, scheduler, template, stopTokens, chatStopTokens };
   });
   const app = createServer(served, metrics, options);
   let closing: Promise<void> | undefined;

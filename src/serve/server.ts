@@ -60,11 +60,26 @@ export function createServer(
   app.server.maxConnections = connections;
   // A page of another origin can send plain text without asking first.
   app.removeContentTypeParser('text/plain');
-  const logged = new WeakMap<FastifyRequest, { model?: string; error?: string; aborted?: boolean }>();
+  const notes = new WeakMap<FastifyRequest, { model?: string; error?: string }>();
   const created = Math.floor(Date.now() / 1000);
+  let isClosing = false;
+  app.addHook('preClose', async () => void (isClosing = true));
 
   app.addHook('onRequest', async (request, reply) => {
-    logged.set(request, {});
+    notes.set(request, {});
+    // Also comes where the client goes away.
+    reply.raw.once('close', () => {
+      const { statusCode: status, writableFinished } = reply.raw;
+      metrics.answered({ route: request.routeOptions.url ?? 'other', status: String(status) });
+      onRequest?.({
+        time: new Date().toISOString(),
+        ...{ method: request.method, path: request.url, status, seconds: reply.elapsedTime / 1000, client: request.ip },
+        ...notes.get(request),
+        aborted: !writableFinished,
+      });
+      // A connection that is kept for a next request would keep the server from ending.
+      if (isClosing) setImmediate(() => app.server.closeIdleConnections());
+    });
     const { origin } = request.headers;
     if (origin !== undefined && corsOrigins.includes(origin)) {
       reply.header('access-control-allow-origin', origin).header('vary', 'origin');
@@ -81,19 +96,9 @@ export function createServer(
       });
     return undefined;
   });
-  app.addHook('onResponse', async (request, reply) => {
-    const path = request.routeOptions.url ?? 'other';
-    metrics.answered({ route: path, status: String(reply.statusCode) });
-    const { aborted = false, ...more } = logged.get(request) ?? {};
-    onRequest?.({
-      time: new Date().toISOString(),
-      ...{ method: request.method, path: request.url, status: reply.statusCode },
-      ...{ seconds: reply.elapsedTime / 1000, client: request.ip, ...more, aborted },
-    });
-  });
   app.setErrorHandler((error, request, reply) => {
     const told = apiErrorOf(error);
-    Object.assign(logged.get(request) ?? {}, {
+    Object.assign(notes.get(request) ?? {}, {
       error: told.status === 500 && error instanceof Error ? error.message : told.message,
     });
     if (told.status === 429) reply.header('retry-after', '1');
@@ -119,12 +124,9 @@ export function createServer(
     app.post(path, async (request, reply) => {
       const fields = new Fields(request.body);
       const one = find(fields.maybe('model', anyText));
-      const notes = Object.assign(logged.get(request) ?? {}, { model: one.name });
+      Object.assign(notes.get(request) ?? {}, { model: one.name });
       const gone = new AbortController();
-      reply.raw.once('close', () => {
-        if (!reply.raw.writableFinished) notes.aborted = true;
-        gone.abort(new ApiError(499, 'the client went away'));
-      });
+      reply.raw.once('close', () => gone.abort(new ApiError(499, 'the client went away')));
       const late = AbortSignal.timeout(1000 * timeout);
       const signal = AbortSignal.any([gone.signal, late]);
       try {

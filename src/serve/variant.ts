@@ -16,6 +16,8 @@ export interface Served extends Variant {
   readonly texts: TokenTexts;
   /** A key-value cache belongs to one set of drops, so each variant has its own slots. */
   readonly scheduler: Scheduler;
+  /** A Jinja chat template in place of the tokenizer's own. */
+  readonly template?: string;
   /** Those that end a text. */
   readonly stopTokens: ReadonlySet<number>;
   /** That which the chat template writes behind an answer, too. */

@@ -4,6 +4,7 @@ import { loadTextModel } from '../../jobs/textModel.js';
 import type { Drops } from '../../models/index.js';
 import { droppedByAll, openRequestLog, serveModel, type ModelServer, type Variant } from '../../serve/index.js';
 import { command, loadOptionsOf } from '../command.js';
+import { chatOptions, chatRenamed, openingOf } from '../chatOptions.js';
 import { dropOptions, int, text, type Option } from '../options.js';
 import { formatBytes } from '../units.js';
 import { parseVariant } from '../variant.js';
@@ -23,6 +24,7 @@ export const serve = command('serve', "Put a model behind OpenAI's HTTP API", {
       value: 'variant',
       variadic: true,
     } as Option<readonly string[] | undefined>,
+    chatTemplate: chatOptions.chatTemplate,
     slots: int('texts that run at the same time, of each variant', 1, 16),
     context: int("tokens of a text at most (default: the model's, at most 2048)", 2),
     queue: int('texts that wait at most; further requests get status 429', 1, 1024),
@@ -37,6 +39,7 @@ export const serve = command('serve', "Put a model behind OpenAI's HTTP API", {
     log: text('add a line of JSON for each request to this file', 'file'),
     ...dropOptions,
   },
+  renamed: chatRenamed,
   examples: [
     ['serve SmolLM2-360M-Instruct', 'at http://127.0.0.1:8080/v1'],
     ['serve SmolLM2-360M-Instruct --drop-attn 20-23 --int4 --port 9000', 'without four attentions, in 4 bits'],
@@ -47,6 +50,7 @@ export const serve = command('serve', "Put a model behind OpenAI's HTTP API", {
     ['serve SmolLM2-360M-Instruct --slots 32 --context 1024 --log requests.jsonl', 'for many short texts'],
   ],
   run: async (o, ui) => {
+    const { template } = await openingOf({ system: undefined, chatTemplate: o.chatTemplate });
     const name = o.name ?? basename(o.model).replace(/\.gguf$/, '');
     const extra = (o.variant ?? [name]).map(parseVariant);
     const load = loadOptionsOf(o);
@@ -57,7 +61,7 @@ export const serve = command('serve', "Put a model behind OpenAI's HTTP API", {
     const variants = extra.map((variant): Variant => ({ ...variant, drops: joined(model.drops, variant.drops) }));
     await using server = await serveModel(loaded, {
       ...{ variants, port: o.port, host: o.host, slots: o.slots, context: o.context },
-      ...{ queue: o.queue, stepTokens: o.stepTokens, timeout: o.timeout, corsOrigins: o.cors },
+      ...{ queue: o.queue, stepTokens: o.stepTokens, timeout: o.timeout, corsOrigins: o.cors, template },
       apiKey: o.apiKey ?? process.env.LLM_DROP_API_KEY,
       onRequest: log && ((record) => log.add(record)),
     });
