@@ -62,11 +62,18 @@ export function createServer(
   app.removeContentTypeParser('text/plain');
   const notes = new WeakMap<FastifyRequest, { model?: string; error?: string }>();
   const created = Math.floor(Date.now() / 1000);
+  let underWay = 0;
   let isClosing = false;
-  app.addHook('preClose', async () => void (isClosing = true));
+  // Connections that wait for a request, or never sent one, would keep the server from ending for a minute.
+  const closeConnections = (): void => void (isClosing && underWay === 0 && app.server.closeAllConnections());
+  app.addHook('preClose', async () => {
+    isClosing = true;
+    closeConnections();
+  });
 
   app.addHook('onRequest', async (request, reply) => {
     notes.set(request, {});
+    underWay++;
     // Also comes where the client goes away.
     reply.raw.once('close', () => {
       const { statusCode: status, writableFinished } = reply.raw;
@@ -77,8 +84,8 @@ export function createServer(
         ...notes.get(request),
         aborted: !writableFinished,
       });
-      // A connection that is kept for a next request would keep the server from ending.
-      if (isClosing) setImmediate(() => app.server.closeIdleConnections());
+      underWay--;
+      setImmediate(closeConnections);
     });
     const { origin } = request.headers;
     if (origin !== undefined && corsOrigins.includes(origin)) {
