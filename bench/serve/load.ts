@@ -30,6 +30,7 @@ const main = async (): Promise<void> => {
   console.log(
     `resident memory: ${(memory.at(-1)! / 2 ** 20).toFixed(0)} MiB, ${((growth - 1) * 100).toFixed(1)} % growth`,
   );
+  console.log(memory.map((bytes) => (bytes / 2 ** 20).toFixed(0)).join(' '));
   console.log(`failures: ${failures.length}${failures.length ? `, the first ${failures[0]}` : ''}`);
   process.exitCode = failures.length || growth > 1.05 ? 1 : 0;
 };

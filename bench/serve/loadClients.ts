@@ -105,11 +105,13 @@ export async function runLoad({ url, clients, seconds, seed = 0 }: LoadOptions):
   };
 }
 
-/** Memory of the last fifth of the time over that of the second fifth: what is still growing is above 1. */
+/**
+ * The most memory in the last half of the time over the most in the half before, the first tenth left out: above 1 where it
+ * is still growing. Peaks, since a garbage collector gives memory back when it likes.
+ */
 export function memoryGrowth(memory: readonly number[]): number {
-  const fifth = Math.max(1, Math.floor(memory.length / 5));
-  const median = (some: readonly number[]): number => [...some].sort((a, b) => a - b)[Math.floor(some.length / 2)];
-  return median(memory.slice(-fifth)) / median(memory.slice(fifth, 2 * fifth));
+  const middle = Math.floor(memory.length / 2);
+  return Math.max(...memory.slice(middle)) / Math.max(...memory.slice(Math.floor(memory.length / 10), middle));
 }
 
 const post = (url: string, body: string | object, signal?: AbortSignal): Promise<Response> =>

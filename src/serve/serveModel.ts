@@ -48,7 +48,7 @@ export async function serveModel(
     metrics.add(variant.name, scheduler);
     return { ...variant, model, tokenizer, texts, scheduler, template, stopTokens, chatStopTokens };
   });
-  const app = createServer(served, metrics, options);
+  const app = await createServer(served, metrics, options);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> =>
     (closing ??= (async () => {

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { Readable } from 'node:stream';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isStream, type Answer } from './answer.js';
 import { ApiError, apiErrorOf } from './apiError.js';
 import { chat } from './chat.js';
@@ -44,7 +44,7 @@ export interface RequestRecord {
 const open = new Set(['/health']);
 
 /** An HTTP server of OpenAI's API before some variants of a model; the first answers where no model is named. */
-export function createServer(
+export async function createServer(
   served: readonly Served[],
   metrics: ServerMetrics,
   {
@@ -55,7 +55,9 @@ export function createServer(
     connections = 1024,
     onRequest,
   }: ServerOptions = {},
-): FastifyInstance {
+): Promise<FastifyInstance> {
+  // Loaded by who serves alone: it takes as long as all else of the package together.
+  const { fastify } = await import('fastify');
   const app = fastify({ bodyLimit: bodyBytes, requestTimeout: 1000 * timeout, forceCloseConnections: 'idle' });
   app.server.maxConnections = connections;
   // A page of another origin can send plain text without asking first.
