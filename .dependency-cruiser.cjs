@@ -18,7 +18,7 @@ const mayImport = {
   export: [...base, 'evaluate', 'drop', 'quant'],
   jobs: [...base, 'hub', 'evaluate', 'drop', 'quant', 'export'],
   compress: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
-  serve: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  serve: ['engine', 'checkpoint', 'models'],
   report: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
   cli: [...base, 'evaluate', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'jobs', 'compress', 'index.ts'],

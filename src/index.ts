@@ -373,6 +373,17 @@ export {
   type StageReport,
 } from './compress/index.js';
 export {
+  QueueFullError,
+  Scheduler,
+  serveModel,
+  type ModelServer,
+  type SchedulerOptions,
+  type SequenceRequest,
+  type SequenceResult,
+  type ServeOptions,
+  type Variant,
+} from './serve/index.js';
+export {
   benchCsv,
   benchMachine,
   benchMarkdown,

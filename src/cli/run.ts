@@ -16,6 +16,7 @@ import { merge } from './commands/merge.js';
 import { pull } from './commands/pull.js';
 import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
+import { serve } from './commands/serve.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
 import { flagOf, withFlags, type OptionNames } from './flagNames.js';
@@ -38,6 +39,7 @@ const commands: readonly Command[] = [
   evaluate,
   generate,
   chat,
+  serve,
   logits,
   exportCommand,
   bench,
