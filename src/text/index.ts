@@ -7,5 +7,7 @@ export { drawRows, type DrawnRows } from './drawRows.js';
 export { splitRows, type SplitRows } from './heldOut.js';
 export { sweepRows, type HeldOutText, type SweepRows, type SweepRowsOptions } from './heldOutTexts.js';
 export { bosPlaces, type BosPlace, type CalibrationTokenizer } from './packedRows.js';
+export { formOf } from './textFile.js';
+export { stripped, strippedEnd } from './textParts.js';
 export { rowDefaults } from './rowDefaults.js';
 export { rowsDigest } from './rowsDigest.js';
