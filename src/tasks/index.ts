@@ -8,7 +8,7 @@ export { pairedResults, type PairedMetric, type PairedResults } from './paired.j
 export { presetNames, presets, type PresetName, type PresetTask } from './preset.js';
 export { PythonRandom } from './pythonRandom.js';
 export { textRequests, tokenRequest, type TextRequest, type TokenRequest } from './requests.js';
-export { taskResults, type Metrics, type Sample, type TaskResults, type TaskRun } from './results.js';
+export { leaves, taskResults, type Metrics, type Sample, type TaskResults, type TaskRun } from './results.js';
 export { Row } from './row.js';
 export { groups, tasks } from './suite/index.js';
 export { choicesOf, type Question, type Scoring, type Split, type Task, type TaskGroup } from './task.js';

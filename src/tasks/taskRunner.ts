@@ -39,10 +39,11 @@ export async function answersOf(
 ): Promise<readonly Answer[]> {
   const answers: (Answer | null)[] = questions.map((_, i) => done?.[i] ?? null);
   const open = answers.flatMap((answer, i) => (answer === null ? [i] : []));
+  let count = answers.length - open.length;
   const onAnswer = async (place: number, answer: Answer): Promise<void> => {
     answers[open[place]] = answer;
     await onAnswers?.(answers);
-    onProgress?.(answers.filter((one) => one !== null).length, questions.length, 'questions');
+    onProgress?.(++count, questions.length, 'questions');
   };
   if (scoring.kind === 'generation')
     await generations(
