@@ -46,12 +46,12 @@ export async function generations(
   const free = Array.from({ length: slots.count }, (_, slot) => slot);
   let speaking: Speaker[] = [];
   while (speaking.length || waiting.length) {
-    const runs = speaking.map((of): SlotRun<Speaker> => ({ slot: of.slot, tokens: of.said.slice(-1), of }));
-    for (const slot of free.splice(0, waiting.length)) {
-      const of = { ...waiting.shift()!, slot, said: [] };
-      const kept = slots.keep(slot, of.prompt, of.prompt.length - 1);
-      runs.push({ slot, tokens: of.prompt.slice(kept), of });
-    }
+    for (const slot of free.splice(0, waiting.length)) speaking.push({ ...waiting.shift()!, slot, said: [] });
+    const runs = speaking.map((of): SlotRun<Speaker> => {
+      const text = [...of.prompt, ...of.said];
+      const kept = slots.keep(of.slot, text, text.length - 1);
+      return { slot: of.slot, tokens: text.slice(kept), of };
+    });
     await slots.run(
       runs,
       async (hidden, passed) => {

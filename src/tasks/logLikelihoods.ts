@@ -50,8 +50,11 @@ export async function logLikelihoods(
   { greedy = false, onGroup, signal }: LogLikelihoodOptions,
 ): Promise<void> {
   const context = model.config.maxPositionEmbeddings;
+  const most = Math.min(context, Math.max(0, ...groups.flat().map(({ tokens }) => tokens.length)));
+  // Where rotary angles change with the length of the text, texts share nothing.
+  const shares = model.keepsAngles(1, most);
   const sorted = groups
-    .map((requests, place) => groupOf(requests, place, context))
+    .map((requests, place) => groupOf(requests, place, { context, shares }))
     .sort((a, b) => longest(b) - longest(a));
   for (const alike of byCapacity(sorted)) {
     using slots = new Slots(model, longest(alike[0]), alike.length);
@@ -131,13 +134,18 @@ async function addUp(model: Model, hidden: Tensor, wanted: readonly Wanted[], gr
   }
 }
 
-function groupOf(requests: readonly TokenRequest[], place: number, context: number): Group {
+function groupOf(
+  requests: readonly TokenRequest[],
+  place: number,
+  { context, shares }: { readonly context: number; readonly shares: boolean },
+): Group {
   const scored = requests.map(({ tokens, from }): Scored => {
     const cut = Math.max(0, tokens.length - context - 1);
     const kept = tokens.slice(cut);
     return { input: kept.slice(0, -1), next: kept.slice(1), from: Math.max(0, from - cut - 1), sum: 0, greedy: true };
   });
   const [{ input }] = scored;
+  if (!shares) return { place, requests: scored, shared: [] };
   const differs = input.findIndex((token, i) => scored.some((other) => other.input[i] !== token));
   return { place, requests: scored, shared: differs < 0 ? input : input.slice(0, differs) };
 }

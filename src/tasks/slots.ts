@@ -27,6 +27,8 @@ export class Slots implements Disposable {
   readonly count: number;
   readonly #cache: KvCache;
   readonly #held: (readonly number[])[];
+  /** Whether keys stay as they are when the text grows: not where rotary angles change with its length. */
+  readonly #reuses: boolean;
 
   /** For texts of at most `capacity` tokens. */
   constructor(
@@ -37,13 +39,14 @@ export class Slots implements Disposable {
     const fit = Math.floor(cacheBytes / (capacity * Math.max(1, model.kvBytesPerToken())));
     this.count = Math.max(1, Math.min(fit, mostSlots, texts));
     this.#cache = model.createCache({ slots: this.count, capacity });
+    this.#reuses = model.keepsAngles(1, capacity);
     this.#held = Array.from({ length: this.count }, () => []);
   }
 
   /** Forgets what a slot holds beyond the beginning of `tokens`, and beyond so many; gives how many it keeps. */
   keep(slot: number, tokens: readonly number[], most: number): number {
     const held = this.#held[slot];
-    const end = Math.min(held.length, tokens.length, most);
+    const end = this.#reuses ? Math.min(held.length, tokens.length, most) : 0;
     let length = 0;
     while (length < end && held[length] === tokens[length]) length++;
     this.#cache.truncate(slot, length);
