@@ -112,7 +112,7 @@ async function measuredOther(
   model.unload();
   const { onProgress, onNote, signal } = o;
   await using other = await loadTextModel(beside, { engine: model.engine, int4: o.int4, onProgress, onNote, signal });
-  return measured(beside, other, exam, { ...o, kept: 'beside' });
+  return await measured(beside, other, exam, { ...o, kept: 'beside' });
 }
 
 async function measured(

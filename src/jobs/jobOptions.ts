@@ -82,6 +82,8 @@ const jobOptions = {
   limit: whole(1),
   data: text,
   beside: text,
+  stride: whole(1),
+  kl: text,
 };
 
 /** Refuses a job's option by its name, before any work. */

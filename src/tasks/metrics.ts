@@ -13,7 +13,7 @@ export function measure(scoring: Scoring, question: Question, answer: Answer): M
     case 'choice': {
       const sums = (answer as readonly LogLikelihood[]).map(({ sum }) => sum);
       // Characters as Python counts them.
-      const lengths = choicesOf(question).map((choice) => [...choice.answer].length);
+      const lengths = choicesOf(question).map((choice) => Array.from(choice.answer).length);
       const chosen = { acc: largest(sums), acc_norm: largest(sums.map((sum, i) => sum / lengths[i])) };
       return Object.fromEntries(
         scoring.metrics.map((metric) => [`${metric},none`, Number(chosen[metric] === question.gold)]),

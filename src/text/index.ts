@@ -11,3 +11,5 @@ export { formOf } from './textFile.js';
 export { stripped, strippedEnd } from './textParts.js';
 export { rowDefaults } from './rowDefaults.js';
 export { rowsDigest } from './rowsDigest.js';
+export { stridedWindows, type StridedWindows } from './stridedWindows.js';
+export { textSize, type TextSize } from './textSize.js';
