@@ -1,10 +1,5 @@
 import { UserError, checkOptions, oneOf, type Tensor } from '../engine/index.js';
-import {
-  expertCount,
-  memoryNeeds,
-  memoryOption,
-  type Model,
-} from '../models/index.js';
+import { expertCount, memoryNeeds, memoryOption, type Model } from '../models/index.js';
 import { PeriodicSaver, type SavedProgress } from '../progress/index.js';
 import {
   streamRows,

@@ -52,7 +52,10 @@ export class ReferenceOutputs implements Disposable {
     });
     const positions = rows.reduce((sum, { length }) => sum + length, 0);
     return {
-      ...lossOf(nats, rows.map(({ length }) => length - 1)),
+      ...lossOf(
+        nats,
+        rows.map(({ length }) => length - 1),
+      ),
       divergence: sum(divergences) / positions,
       agreement: sum(agreeing) / positions,
       rowDivergences: divergences.map((value, i) => value / rows[i].length),

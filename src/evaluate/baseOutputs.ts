@@ -121,7 +121,8 @@ export class BaseOutputs implements Disposable {
         await logitsOf(this.base, theirs.rows(start, end), targets),
       ];
       for (let i = 0; i < end - start; i++) {
-        const at = (logits: Float32Array): Distribution => distribution(logits.subarray(i * vocabSize, (i + 1) * vocabSize));
+        const at = (logits: Float32Array): Distribution =>
+          distribution(logits.subarray(i * vocabSize, (i + 1) * vocabSize));
         yield { target: targets[start + i], now: at(now), before: at(before) };
       }
     }
@@ -170,7 +171,7 @@ function divergence(p: Distribution, q: Distribution): number {
   let sum = 0;
   for (let i = 0; i < p.logits.length; i++) {
     const log = p.logits[i] - p.total;
-    sum += Math.exp(log) * (log - q.logits[i] + q.total);
+    sum += Math.exp(log) * (log - (q.logits[i] - q.total));
   }
   return sum;
 }

@@ -4,4 +4,12 @@ export { BaseOutputs, type BaseOptions, type ModelDivergence } from './baseOutpu
 export { compareDecodeSpeeds, decodeSpeed, type CompareSpeedsOptions } from './decodeSpeed.js';
 export { likeliestTokens } from './likeliestTokens.js';
 export { computeLogits, type LogitsResult } from './logits.js';
-export { byRows, checkPredictable, evaluateLoss, pairedDifference, rowNats, type LossOptions, type LossResult } from './loss.js';
+export {
+  byRows,
+  checkPredictable,
+  evaluateLoss,
+  pairedDifference,
+  rowNats,
+  type LossOptions,
+  type LossResult,
+} from './loss.js';

@@ -109,11 +109,8 @@ async function textOf(
   o: EvaluateModelOptions,
 ): Promise<MeasuredText> {
   const { bos, stride, heldOut: samples = rowDefaults.heldOut } = o;
-  const found = await rowsOfText(
-    tokenizer,
-    model.config,
-    { ...o, samples, heldOut: 0 },
-    (watching, options) => calibrationRows(watching, o.texts, { ...options, bos }),
+  const found = await rowsOfText(tokenizer, model.config, { ...o, samples, heldOut: 0 }, (watching, options) =>
+    calibrationRows(watching, o.texts, { ...options, bos }),
   );
   const { rows: text, length, note } = found;
   const windows =
@@ -149,5 +146,7 @@ function checkStride({ stride, bos, texts }: EvaluateModelOptions): void {
   if (texts.length > 1)
     throw new UserError('`stride` moves a window over one text, so several texts do not go with it');
   if (bos === 'row' || bos === 'alone')
-    throw new UserError(`\`stride\` moves a window over documents that are joined, so \`bos\` ${bos} does not go with it`);
+    throw new UserError(
+      `\`stride\` moves a window over documents that are joined, so \`bos\` ${bos} does not go with it`,
+    );
 }

@@ -14,16 +14,21 @@ export interface StridedWindows {
  */
 export function stridedWindows(text: readonly Int32Array[], length: number, stride: number): StridedWindows {
   if (stride > length)
-    throw new UserError(`\`stride\` must be at most the ${length} tokens of a row, found ${stride}: it would leave tokens out`);
+    throw new UserError(
+      `\`stride\` must be at most the ${length} tokens of a row, found ${stride}: it would leave tokens out`,
+    );
   const tokens = Int32Array.from(text.flatMap((row) => [...row]));
   const rows: Int32Array[] = [];
   const counted: number[] = [];
-  // The first token is predicted by none.
   let end = 1;
   for (let begin = 0; end < tokens.length; begin += stride) {
     const row = tokens.slice(begin, begin + length);
-    rows.push(row);
-    counted.push(begin + row.length - end);
+    // A row's first token is predicted by none: with a stride of the length, those go uncounted.
+    const fresh = Math.min(begin + row.length - end, row.length - 1);
+    if (fresh > 0) {
+      rows.push(row);
+      counted.push(fresh);
+    }
     end = begin + row.length;
   }
   return { rows, counted };

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createEngine, type Engine } from '../../src/engine/index.js';
-import { loadModel, type LoadedModel } from '../../src/models/index.js';
+import { loadModel, openModel, type LoadedModel } from '../../src/models/index.js';
 import type { Tokenizer } from '../../src/checkpoint/index.js';
 import { answersOf, askedQuestions, chosenTasks, taskRows, taskTokens, type Answer } from '../../src/tasks/index.js';
 
@@ -23,8 +23,8 @@ const expected = JSON.parse(
 describe.skipIf(!there)('SmolLM2-135M', () => {
   let engine: Engine, model: LoadedModel, tokenizer: Tokenizer;
   beforeAll(async () => {
-    engine = await createEngine('wasm', { int4: 'exact' });
-    model = await loadModel(gguf, { engine });
+    engine = await createEngine('wasm');
+    model = await loadModel(await openModel(gguf, { blocks: 'float32' }), { engine });
     tokenizer = await model.source.tokenizer();
   });
   afterAll(async () => {

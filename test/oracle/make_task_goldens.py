@@ -177,8 +177,8 @@ def as_texts(instances):
     }
 
 
-def write_json(name, value):
-    (OUT / name).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def write_json(name, value, indent=1):
+    (OUT / name).write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n", encoding="utf-8")
 
 
 def python_random():
@@ -207,7 +207,7 @@ def main():
     write_json("requests.json", expected)
     write_json("random.json", python_random())
     if options.model:
-        write_json("likelihoods.json", likelihoods(options.data, options.model))
+        write_json("likelihoods.json", likelihoods(options.data, options.model), None)
 
 
 def likelihoods(data, folder):
@@ -219,7 +219,7 @@ def likelihoods(data, folder):
     lm = HFLM(pretrained=folder, dtype="float32", device="cpu", batch_size=8)
     found = {}
     for name in TASKS:
-        count = 2 if name == "gsm8k" or name.startswith("mmlu_high") else 20 if name in LISTED else 5
+        count = 1 if name == "gsm8k" or name.startswith("mmlu_high") else 20 if name in LISTED else 3
         asked = "test" if config_of(name).get("test_split") else "validation"
         rows = raw_rows(data, name)
         rows = (rows.get("test") or rows["asked"])[:count]
