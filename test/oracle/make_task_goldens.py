@@ -40,6 +40,16 @@ TASKS = {
     "gsm8k": "gsm8k/gsm8k.yaml",
     "lambada_openai": "lambada/lambada_openai.yaml",
 }
+# The task that docs/add-a-task.md adds, and rows made up for it.
+ADDED = {"sciq": "sciq/sciq.yaml"}
+SCIQ = [
+    ("What do plants take in to make sugar?", "carbon dioxide", ["iron", "helium", "salt"], " Plants make sugar from light."),
+    ("What pulls an apple to the ground?", "gravity", ["friction", "wind", "heat"], ""),
+    ("Which gas do people breathe in to live?", "oxygen", ["neon", "argon", "methane"], "Air is a mix of gases."),
+    ("What is frozen water called?", "ice", ["steam", "rain", "dew"], "\nWater is a solid below zero degrees."),
+    ("Which organ pumps blood?", "the heart", ["the liver", "a lung", "the skin"], "Blood moves in vessels."),
+    ("What does a thermometer measure?", "temperature", ["mass", "time", "length"], ""),
+]
 ASKED = 4
 EXAMPLES = 30
 
@@ -114,8 +124,14 @@ def raw_rows(data, task):
     return {"asked": rows}
 
 
+def sciq(index):
+    question, right, wrong, support = SCIQ[index]
+    distractors = {f"distractor{i + 1}": text for i, text in enumerate(wrong)}
+    return {"question": question, **distractors, "correct_answer": right, "support": support}
+
+
 def config_of(task):
-    config = _yaml_loader.load_yaml(YAMLS / TASKS[task], resolve_func=True)
+    config = _yaml_loader.load_yaml(YAMLS / (TASKS | ADDED)[task], resolve_func=True)
     return {**config, "task": task}
 
 
@@ -193,6 +209,18 @@ def python_random():
     }
 
 
+def parquet(data):
+    """The same rows as the hub has them: a folder for each configuration, or none."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    for folder, name in (("arc_easy", "ARC-Easy"), ("mmlu/anatomy", "anatomy"), ("winogrande", "winogrande_xl")):
+        for path in sorted((OUT / "rows" / folder).glob("*.jsonl")):
+            target = OUT / "parquet" / folder.split("/")[0] / name / f"{path.stem}-00000-of-00001.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            datasets.Dataset.from_list(lines(path)).to_parquet(target)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
@@ -205,6 +233,11 @@ def main():
         shots = [0, 5, 10] if name == "hellaswag" else [0, 5]
         expected[name] = {n: [as_texts(i) for i in requests(task, n)[:ASKED]] for n in shots}
     write_json("requests.json", expected)
+    folder = OUT / "added" / "sciq"
+    files = {s: write(folder / f"{s}.jsonl", [sciq(i) for i in rows]) for s, rows in (("test", [0, 1]), ("train", [2, 3, 4, 5]))}
+    added = load("sciq", files)
+    write_json("added/sciq.json", {n: [as_texts(i) for i in requests(added, n)] for n in (0, 3)})
+    parquet(options.data)
     write_json("random.json", python_random())
     if options.model:
         write_json("likelihoods.json", likelihoods(options.data, options.model), None)
