@@ -2,6 +2,7 @@
 export { bootstrapPerplexityError } from './bootstrap.js';
 export { chosenTasks, taskNames, type ChosenTasks } from './chosenTasks.js';
 export { askedQuestions, exampleSeed, type Asked } from './fewShot.js';
+export { generations, type GenerationOptions } from './generations.js';
 export { logLikelihoods, type LogLikelihood, type LogLikelihoodOptions } from './logLikelihoods.js';
 export { isPerplexity, mean, measure, type Answer, type Measured } from './metrics.js';
 export { pairedResults, type PairedMetric, type PairedResults } from './paired.js';
