@@ -28,11 +28,10 @@ export function chosenTasks(names: readonly string[]): ChosenTasks {
   return { tasks: [...chosen], groups: [...whole] };
 }
 
-/** All names that may be given, but those of MMLU's subjects. */
-export const taskNames: readonly string[] = [
-  ...tasks.filter(({ name }) => !name.startsWith('mmlu_')).map(({ name }) => name),
-  ...groups.map(({ name }) => name),
-];
+/** What is not part of something larger; the subjects and the areas of MMLU may be named as well. */
+export const taskNames: readonly string[] = [...tasks, ...groups]
+  .map(({ name }) => name)
+  .filter((name) => groups.every(({ members }) => !members.includes(name)));
 
 function unknown(name: string): UserError {
   const known = [...tasks.map((task) => task.name), ...groups.map((group) => group.name)];
