@@ -79,7 +79,7 @@ function attend(
   budget: number,
 ): Tensor {
   const length = queries.shape[0];
-  const rows = Math.max(1, Math.floor(budget / (spec.heads * (start + length))));
+  const rows = Math.max(1, Math.floor(budget / (spec.heads * seen.keys.shape[1]!)));
   const outputs: Tensor[] = [];
   for (let first = 0; first < length; first += rows) {
     const count = Math.min(rows, length - first);
@@ -96,7 +96,9 @@ function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number,
   const length = queries.shape[0];
   const group = heads / keyValueHeads;
   const from = Math.max(0, start - window + 1);
-  const count = start + length - from;
+  const visible = start + length - from;
+  // One query is quicker over all that a cache has room for than over a copy of what it may see.
+  const count = length === 1 && from === 0 ? seen.keys.shape[1]! : visible;
   const within = (x: Tensor): Tensor => (count === x.shape[1] ? x : tf.slice(x, [0, from, 0], [-1, count, -1]));
 
   const grouped = tf.transpose(tf.reshape(queries, [length, keyValueHeads, group, headDim]), [1, 2, 0, 3]);
@@ -109,7 +111,7 @@ function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number,
     scores = tf.reshape(scores, [keyValueHeads, group * length, count]);
   }
   if (softCap !== undefined) scores = tf.mul(tf.tanh(tf.div(scores, softCap)), softCap);
-  if (length > 1)
+  if (length > 1 || count > visible)
     scores = tf.add(tf.reshape(scores, [heads, length, count]), hidden(tf, start, length, from, count, window));
   const shares = tf.reshape(tf.softmax(scores), [keyValueHeads, group * length, count]);
   const mixed = tf.reshape(tf.matMul(shares, within(seen.values)), [keyValueHeads, group, length, headDim]);
