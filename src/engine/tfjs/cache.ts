@@ -50,8 +50,8 @@ export class JoiningCacheLayer extends CacheLayer {
   }
 }
 
-/** Tokens that a slot has room for when it is first used. */
-const leastRoom = 64;
+/** A slot grows by so many tokens: few enough that attention wastes little on what is empty, many enough to copy rarely. */
+const growth = 128;
 
 interface Slot {
   readonly keys: Variable;
@@ -60,7 +60,7 @@ interface Slot {
   length: number;
 }
 
-/** A slot is two variables of TensorFlow, which grow by doubling; an append writes the new tokens where they belong. */
+/** A slot is two variables of TensorFlow, which grow now and then; an append writes the new tokens where they belong. */
 export class GrowingCacheLayer extends CacheLayer {
   readonly #slots: Slot[] = [];
 
@@ -99,7 +99,7 @@ export class GrowingCacheLayer extends CacheLayer {
     const held = this.#slots[slot] as Slot | undefined;
     if (held && held.keys.shape[1] >= tokens) return held;
     const { capacity, keyValueHeads, headDim } = this.spec;
-    const room = Math.min(capacity, Math.max(leastRoom, 2 ** Math.ceil(Math.log2(tokens))));
+    const room = Math.min(capacity, growth * Math.ceil(tokens / growth));
     const larger = (old: Variable | undefined): Variable => {
       const variable = new Variable(this.flow, [keyValueHeads, room, headDim]);
       if (old) variable.write([0, 0, 0], old.read());
