@@ -54,13 +54,13 @@ export class JoiningCacheLayer extends CacheLayer {
 const growth = 128;
 
 interface Slot {
-  readonly keys: Variable;
-  readonly values: Variable;
+  /** [2, K, room, d]: keys, then values. */
+  readonly held: Variable;
   /** Tokens that were written. */
   length: number;
 }
 
-/** A slot is two variables of TensorFlow, which grow now and then; an append writes the new tokens where they belong. */
+/** A slot is a variable of TensorFlow, which grows now and then; an append writes the new tokens where they belong. */
 export class GrowingCacheLayer extends CacheLayer {
   readonly #slots: Slot[] = [];
 
@@ -72,41 +72,33 @@ export class GrowingCacheLayer extends CacheLayer {
     super(live, spec);
   }
 
-  append(tf: Tf, slot: number, start: number, fresh: KeysAndValues): KeysAndValues {
-    const end = start + fresh.keys.shape[1]!;
-    const held = this.#roomFor(slot, end);
+  append(tf: Tf, slot: number, start: number, { keys, values }: KeysAndValues): KeysAndValues {
+    const end = start + keys.shape[1]!;
+    const own = this.#roomFor(slot, end);
     // What was there before a slot was shortened need not be finite, and times a share of 0 would count then.
-    const behind = Math.max(0, held.length - end);
-    held.length = end;
-    const write = (into: Variable, added: Tensor): Tensor => {
-      const clearing: [number, number][] = [
-        [0, 0],
-        [0, behind],
-        [0, 0],
-      ];
-      into.write([0, start, 0], behind > 0 ? tf.pad(added, clearing) : added);
-      return into.read();
-    };
-    return { keys: write(held.keys, fresh.keys), values: write(held.values, fresh.values) };
+    const behind = Math.max(0, own.length - end);
+    own.length = end;
+    const fresh = tf.stack([keys, values]);
+    own.held.write([0, 0, start, 0], behind > 0 ? tf.pad(fresh, [none, none, [0, behind], none]) : fresh);
+    const [allKeys, allValues] = tf.unstack(own.held.read());
+    return { keys: allKeys, values: allValues };
   }
 
   protected tensors(): readonly Variable[] {
-    return this.#slots.flatMap(({ keys, values }) => [keys, values]);
+    return this.#slots.map(({ held }) => held);
   }
 
   /** A slot with room for so many tokens. */
   #roomFor(slot: number, tokens: number): Slot {
-    const held = this.#slots[slot] as Slot | undefined;
-    if (held && held.keys.shape[1] >= tokens) return held;
+    const old = this.#slots[slot] as Slot | undefined;
+    if (old && old.held.shape[2] >= tokens) return old;
     const { capacity, keyValueHeads, headDim } = this.spec;
     const room = Math.min(capacity, growth * Math.ceil(tokens / growth));
-    const larger = (old: Variable | undefined): Variable => {
-      const variable = new Variable(this.flow, [keyValueHeads, room, headDim]);
-      if (old) variable.write([0, 0, 0], old.read());
-      old?.dispose();
-      return variable;
-    };
-    const [keys, values] = [larger(held?.keys), larger(held?.values)];
-    return (this.#slots[slot] = { keys, values, length: held?.length ?? 0 });
+    const held = new Variable(this.flow, [2, keyValueHeads, room, headDim]);
+    if (old) held.write([0, 0, 0, 0], old.held.read());
+    old?.held.dispose();
+    return (this.#slots[slot] = { held, length: old?.length ?? 0 });
   }
 }
+
+const none: [number, number] = [0, 0];

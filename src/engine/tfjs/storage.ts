@@ -1,4 +1,5 @@
 import type { Operand, PackedWeight } from '../backend.js';
+import type { Shape } from '../errors.js';
 import { sizeOf, type Storage } from '../tensor.js';
 import type { Tensor, Tf } from './load.js';
 import type { Matrix } from './matrix.js';
@@ -56,12 +57,21 @@ export class WeightStorage extends TfStorage {
   }
 }
 
-/** What an operand views, in its shape; a part of a storage is sliced where the storage lies. */
+/** x in a shape. An operation costs more than a look at the shape that it has. */
+export const reshaped = (tf: Tf, x: Tensor, shape: Shape): Tensor =>
+  x.shape.length === shape.length && shape.every((size, axis) => size === x.shape[axis])
+    ? x
+    : tf.reshape(x, [...shape]);
+
+/**
+ * What an operand views, in its shape: the storage's own tensor where that is it, so not to be disposed. A part of a
+ * storage is sliced where the storage lies.
+ */
 export function view(tf: Tf, { storage, offset, shape }: Operand, as = shape): Tensor {
   const { tensor } = storage as TensorStorage;
   const size = sizeOf(shape);
   const whole = offset === 0 && tensor.size === size;
-  return tf.reshape(whole ? tensor : tf.slice(tf.reshape(tensor, [tensor.size]), offset, size), [...as]);
+  return reshaped(tf, whole ? tensor : tf.slice(reshaped(tf, tensor, [tensor.size]), offset, size), as);
 }
 
 export const expertsOf = ({ storage }: PackedWeight): readonly Matrix[] => (storage as WeightStorage).matrices;

@@ -81,7 +81,7 @@ class TfjsBackend implements Backend {
 
   async read(t: Operand): Promise<Float32Array | Int32Array> {
     const tf = this.#current();
-    const tensor = tf.tidy(() => view(tf, t));
+    const tensor = tf.tidy(() => tf.clone(view(tf, t)));
     try {
       const values = await tensor.data(); // the JavaScript backend's own array, even integers after a cast to float32
       return t.dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values);
