@@ -58,16 +58,16 @@ module.exports = {
     })),
     {
       name: 'known-folders',
-      comment: `src holds index.ts and the folders of ARCHITECTURE.md: ${folders.join(', ')}`,
+      comment: `src holds index.ts, browser.ts and the folders of ARCHITECTURE.md: ${folders.join(', ')}`,
       severity: 'error',
-      from: { path: '^src/', pathNot: `^src/(index\\.ts$|(${folders.join('|')})/)` },
+      from: { path: '^src/', pathNot: `^src/((index|browser)\\.ts$|(${folders.join('|')})/)` },
       to: {},
     },
     {
       name: 'known-folders-alone',
       comment: 'the same for a file that nothing imports and that imports nothing',
       severity: 'error',
-      from: { orphan: true, path: '^src/', pathNot: `^src/(index\\.ts$|(${folders.join('|')})/)` },
+      from: { orphan: true, path: '^src/', pathNot: `^src/((index|browser)\\.ts$|(${folders.join('|')})/)` },
       to: {},
     },
     {

@@ -7,7 +7,8 @@ import {
   memoryOption,
   type Model,
 } from '../models/index.js';
-import { PeriodicSaver, type SavedProgress } from '../progress/index.js';
+import type { SavedProgress } from '../progress/index.js';
+import { PeriodicSaver } from '../progress/periodicSaver.js';
 import {
   streamRows,
   waitingStates,

@@ -1,5 +1,5 @@
-import { tmpdir } from 'node:os';
-import { DiskStates, MemoryStates, type HiddenStates } from './hiddenStates.js';
+import { DiskStates } from './diskStates.js';
+import { MemoryStates, type HiddenStates } from './hiddenStates.js';
 
 export interface WaitingStatesOptions {
   /** Streams that wait at a time. */
@@ -16,7 +16,7 @@ export interface WaitingStatesOptions {
 export function waitingStates(
   rows: readonly Int32Array[],
   hiddenSize: number,
-  { streams, most, kept, temporary = tmpdir() }: WaitingStatesOptions,
+  { streams, most, kept, temporary }: WaitingStatesOptions,
 ): HiddenStates {
   const lengths = rows.map(({ length }) => length);
   if (kept !== undefined) return new DiskStates(lengths, hiddenSize, kept, true);
