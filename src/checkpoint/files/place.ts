@@ -9,7 +9,7 @@ export interface Place {
 /** A file's bytes. */
 export interface Bytes {
   readonly size: number;
-  read(start: number, end: number): Promise<Uint8Array>;
+  readonly read: (start: number, end: number) => Promise<Uint8Array>;
 }
 
 /** A `File` is one. */

@@ -21,8 +21,8 @@ interface Browser {
 interface Thread {
   postMessage(message: unknown): void;
   terminate(): void;
-  onmessage: ((event: { readonly data: unknown }) => void) | null;
-  onerror: ((event: { readonly message?: string; preventDefault(): void }) => void) | null;
+  addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void;
+  addEventListener(type: 'error', listener: (event: { readonly message?: string }) => void): void;
 }
 
 const browser = globalThis as unknown as Browser;
@@ -96,15 +96,12 @@ function spawn(code: string, data: object, failed: (error: unknown) => void): Wo
   const url = browser.URL.createObjectURL(new browser.Blob([within(code)], { type: 'text/javascript' }));
   const thread = new browser.Worker(url);
   const messages: unknown[] = [];
-  thread.onmessage = ({ data: message }) => {
+  thread.addEventListener('message', ({ data: message }) => {
     // The first says that the thread has begun, and needs its text no more.
     if (message === begun) browser.URL.revokeObjectURL(url);
     else messages.push(message);
-  };
-  thread.onerror = (event) => {
-    event.preventDefault();
-    failed(new Error(event.message ?? 'a worker could not be started'));
-  };
+  });
+  thread.addEventListener('error', ({ message = 'a worker could not be started' }) => failed(new Error(message)));
   thread.postMessage(data);
   return {
     send: (message) => thread.postMessage(message),
