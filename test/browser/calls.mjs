@@ -1,11 +1,11 @@
 /** What the tests call within a worker of a page; in Node it is the same code. */
 import { createBatch, generateText, holdFiles, loadModel } from '../../dist/browser.js';
 
-export async function greedy({ model: from, prompt, backend, threads, maxNewTokens }) {
+export async function greedy({ model: from, prompt, backend, threads, maxTokens }) {
   const model = await loadModel(from, { backend, threads });
   const tokenizer = await model.source.tokenizer();
   const started = performance.now();
-  const { text, tokens } = await generateText({ model, tokenizer }, tokenizer.encode(prompt), { maxNewTokens });
+  const { text, tokens } = await generateText({ model, tokenizer }, tokenizer.encode(prompt), { maxTokens });
   const seconds = (performance.now() - started) / 1000;
   await model.close();
   return { text, tokens: [...tokens], tokensPerSecond: tokens.length / seconds };

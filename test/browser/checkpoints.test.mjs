@@ -8,7 +8,7 @@ import { openWorkerPage } from './workerPage.mjs';
 
 const folder = 'models/tiny-stories';
 const names = readdirSync(join(root, folder));
-const story = { prompt: 'The little dog', maxNewTokens: 20, threads: 1 };
+const story = { prompt: 'The little dog', maxTokens: 20, threads: 1 };
 
 describe('a model in a page, the same as in Node', () => {
   let page;

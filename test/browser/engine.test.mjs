@@ -8,7 +8,7 @@ import { root } from './chromium.mjs';
 import { openWorkerPage } from './workerPage.mjs';
 
 const cases = join(root, 'test/fixtures/cases');
-const story = { prompt: 'Once upon a time', maxNewTokens: 60 };
+const story = { prompt: 'Once upon a time', maxTokens: 60 };
 const folder = 'models/tiny-stories';
 
 for (const isolated of [true, false])
