@@ -19,9 +19,23 @@ const mayImport = {
   jobs: [...base, 'hub', 'evaluate', 'drop', 'quant', 'export'],
   compress: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   serve: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
+  play: ['engine', 'checkpoint'],
   report: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
-  cli: [...base, 'evaluate', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'jobs', 'compress', 'index.ts'],
+  cli: [
+    ...base,
+    'evaluate',
+    'drop',
+    'quant',
+    'export',
+    'serve',
+    'play',
+    'report',
+    'bench',
+    'jobs',
+    'compress',
+    'index.ts',
+  ],
 };
 
 // The same within the backend of WebAssembly, whose own files may import all of these.

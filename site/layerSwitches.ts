@@ -38,15 +38,14 @@ export class LayerSwitches {
       });
   }
 
-  /** Colours the switches, the more redundant the warmer: from the least similar module to the most. */
+  /** Colours the switches, the more redundant the warmer: by their places among all, which few outliers do not change. */
   colour(similarity: Similarity): void {
-    const known = kinds.flatMap((kind) => similarity[kind].filter((value) => value !== null));
-    const [least, most] = [Math.min(...known), Math.max(...known)];
+    const known = kinds.flatMap((kind) => similarity[kind].filter((value) => value !== null)).sort((a, b) => a - b);
     for (const kind of kinds)
       this.#buttons[kind].forEach((button, layer) => {
         const value = similarity[kind][layer];
         if (value === null) return;
-        const share = most > least ? (value - least) / (most - least) : 0;
+        const share = known.indexOf(value) / Math.max(1, known.length - 1);
         button.style.setProperty('--redundant', `${Math.round(100 * share)}%`);
         button.querySelector('.score')!.textContent = value.toFixed(3);
         button.ariaLabel = `${words[kind]} of layer ${layer}, similarity ${value.toFixed(3)}`;

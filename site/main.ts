@@ -33,7 +33,7 @@ async function open(place: ModelPlace): Promise<void> {
   element('error').textContent = '';
   element('model').ariaBusy = 'true';
   say('opening the model');
-  const found = await engine.call('open', place, tellProgress);
+  const found = await engine.call('open', place, tellProgress).finally(() => (element('model').ariaBusy = 'false'));
   if (!found) return;
   facts = found;
   const millions = (found.parameters / 1e6).toPrecision(3);
@@ -43,7 +43,6 @@ async function open(place: ModelPlace): Promise<void> {
     `${found.type}, ${found.layers} layers, ${millions} million parameters; ${found.backend}, ${threads}`;
   element('notes').textContent = found.notes.join('; ');
   switches.show(found);
-  element('model').ariaBusy = 'false';
   await restart();
 }
 
@@ -81,23 +80,28 @@ function changed(): void {
 }
 
 async function run(drops: Drops): Promise<Readings | undefined> {
-  const output = element('text');
   let text = prompt.value;
   showReadings({}, whole);
-  output.ariaBusy = 'true';
+  element('text').ariaBusy = 'true';
   say('measuring');
   const options = { drops, prompt: prompt.value, passage: passage.value };
   const readings = await engine.call('run', options, (told) => {
     if ('loss' in told) showReadings({ loss: told.loss }, whole);
-    if ('piece' in told) output.textContent = text += told.piece;
+    if ('piece' in told) showText((text += told.piece));
   });
   if (readings) show(readings);
   return readings;
 }
 
+/** What was written so far; a phone has room for what comes behind the prompt. */
+function showText(text: string): void {
+  element('text').textContent = text;
+  element('glimpse').textContent = `…${text.slice(prompt.value.length)}`;
+}
+
 function show(readings: Readings): void {
   element('text').ariaBusy = 'false';
-  element('text').textContent = readings.text;
+  showText(readings.text);
   showReadings(readings, whole);
   say('');
 }

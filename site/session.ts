@@ -25,25 +25,25 @@ type Session = { readonly [N in CallName]: (options: Asked<N>, run: Run) => Prom
 const writtenTokens = 96;
 const passageTokens = 192;
 /** Tokens and repeats from which the speed is taken. */
-const speed = { tokens: 24, repeats: 3 };
+const speed = { tokens: 32, repeats: 6 };
 
 let opened: { readonly model: LoadedModel; readonly tokenizer: Tokenizer } | undefined;
 let importance: Importance | undefined;
 
 export const session: Session = {
   open: async (place, { tell }) => {
-    await opened?.model.close();
-    opened = importance = undefined;
     const { path, name } = pathOf(place);
     const model = await loadModel(path, {
       onProgress: (done, total) => tell({ progress: `loading layer ${done} of ${total}` }),
     });
-    try {
-      opened = { model, tokenizer: await model.source.tokenizer() };
-    } catch (error) {
+    const tokenizer = await model.source.tokenizer().catch(async (error: unknown) => {
       await model.close();
       throw error;
-    }
+    });
+    // The model before stays where the new one cannot be opened.
+    await opened?.model.close();
+    opened = { model, tokenizer };
+    importance = undefined;
     const { source, description, config, drops, engine } = model;
     return {
       name,

@@ -1,5 +1,5 @@
 /** What the tests call within a worker of a page; in Node it is the same code. */
-import { createBatch, generateText, holdFiles, loadModel } from '../../dist/browser.js';
+import { createBatch, decodeSpeed, generateText, holdFiles, loadModel } from '../../dist/browser.js';
 
 export async function greedy({ model: from, prompt, backend, threads, maxTokens }) {
   const model = await loadModel(from, { backend, threads });
@@ -17,6 +17,15 @@ export async function logits({ model: from, inputIds, backend, threads, drops })
   const values = await model.engine.readFloats(model.logits(model.forward(createBatch(inputIds))));
   await model.close();
   return { logits: [...values] };
+}
+
+/** Tokens a second, the fastest of some repeats. */
+export async function speed({ model: from, threads, ...options }) {
+  const model = await loadModel(from, { backend: 'wasm', threads });
+  const tokensPerSecond = await decodeSpeed(model, [0], options);
+  const { tier } = model.engine.backend.abilities;
+  await model.close();
+  return { tokensPerSecond, tier };
 }
 
 /** Holds the files of a folder that the server has, as if the page had been given them. */

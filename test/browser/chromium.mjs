@@ -9,7 +9,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const launch = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
 
-const types = { '.html': 'text/html', '.mjs': 'text/javascript', '.js': 'text/javascript' };
+const types = { '.html': 'text/html', '.mjs': 'text/javascript', '.js': 'text/javascript', '.css': 'text/css' };
 
 /**
  * Serves texts by their paths, and the project's files besides, by ranges as web servers do; `isolated` by the headers

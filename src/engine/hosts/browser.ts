@@ -31,7 +31,7 @@ const browser = globalThis as unknown as Browser;
 const usualMemory = 8;
 
 /** Of Chromium 140, V8 has the version 14.0. Undefined where the browser has another engine. */
-const chromium = /\bChrom(?:e|ium)\/(\d+)/.exec(browser.navigator?.userAgent)?.[1];
+const chromium = /Chrom(?:e|ium)\/(\d+)/.exec(browser.navigator?.userAgent)?.[1];
 
 export const host: Host = {
   cores: () => (browser.crossOriginIsolated ? browser.navigator.hardwareConcurrency : 1),
