@@ -25,7 +25,8 @@ export const fileSystem: FileSystem = {
     return { isFile: () => found !== 'folder', isDirectory: () => found === 'folder' };
   },
   readdir: async (folder) => {
-    if ((await placeOf(folder).find(folder)) !== 'folder') throw systemError('ENOENT', 'scandir', folder);
+    const found = await placeOf(folder).find(folder);
+    if (found !== 'folder') throw systemError(found ? 'ENOTDIR' : 'ENOENT', 'scandir', folder);
     return placeOf(folder).list(folder);
   },
   open: async (path) => openFile(await found(path)),
