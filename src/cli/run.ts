@@ -14,6 +14,7 @@ import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { logits } from './commands/logits.js';
 import { merge } from './commands/merge.js';
+import { play } from './commands/play.js';
 import { pull } from './commands/pull.js';
 import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
@@ -44,6 +45,7 @@ const commands: readonly Command[] = [
   logits,
   exportCommand,
   bench,
+  play,
   demo,
   doctor,
 ];
