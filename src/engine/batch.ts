@@ -18,6 +18,12 @@ export interface Batch {
   /** [T] positions for the rotary embedding. */
   readonly positions: Int32Array;
   readonly sequences: readonly Sequence[];
+  /**
+   * Rows behind those of the tokens that belong to no sequence, and whose results mean nothing: recorded passes have few
+   * sizes.
+   * @defaultValue 0
+   */
+  readonly padding?: number;
 }
 
 const count = whole(0, 2 ** 31 - 1);
@@ -54,7 +60,10 @@ export function createBatch(
  * each sequence's last token.
  */
 export const asking = ({ tokens }: Batch, sequence: Sequence, rows: number): Sequence =>
-  rows === tokens.length ? sequence : { ...sequence, start: sequence.start + sequence.length - 1, length: 1 };
+  rows < tokens.length ? { ...sequence, start: sequence.start + sequence.length - 1, length: 1 } : sequence;
+
+/** Rows of a pass over a batch. */
+export const rowsOf = ({ tokens, padding = 0 }: Batch): number => tokens.length + padding;
 
 /** The row of each sequence's last token in the batch. */
 export function lastRows({ sequences }: Batch): Int32Array {
