@@ -11,8 +11,8 @@ import { weigh, type Slope } from './softmax.js';
  * keeps all threads busy. The number depends on nothing, so results do not depend on the number of threads.
  */
 export const splitKeys = 256;
-/** With fewer keys than this, caches probably still hold them, and they are not fetched in advance. */
-const touchedKeys = 512;
+/** With fewer keys than this in a pass, caches probably still hold them, and they are not fetched in advance. */
+export const touchedKeys = 512;
 /** Elements of the largest head that these kernels take. */
 export const mostHeadDim = 256;
 /**
@@ -69,6 +69,7 @@ const attendParameters = {
   size: 'i32',
   padded: 'i32',
   window: 'i32',
+  touched: 'i32',
   scale: 'f32',
   softCap: 'f32',
   parts: 'i32',
@@ -92,7 +93,7 @@ const makeModule = (shape: DecodeShape) =>
      * Attention of tokens of different sequences, each over some of its keys, for units of a key-value head and `splitKeys`
      * keys each, those that the window shows: rotates the unit's queries, appends key and value where they belong to its
      * keys, scores, weighs. `tokens` are described by `tokenWords`, in order of their units. Leaves parts,
-     * [unit][partFloats], to `combine`.
+     * [unit][partFloats], to `combine`. Keys and values of tokens with more than `touched` keys are fetched in advance.
      */
     attend: kernel(attendParameters, (k, p) => emitAttend(k, shape, p)),
 
@@ -151,7 +152,7 @@ function emitAttend(k: Kernel, shape: DecodeShape, p: Locals<typeof attendParame
     const part = k.let(p.parts.plus(unit.times(p.padded.plus(2)).times(4 * group)));
     const ends = k.let(part.plus(p.padded.times(4 * group)));
     const read = reader(k, stored);
-    k.if(end.minus(begin).greater(touchedKeys), () => {
+    k.if(end.minus(begin).greater(p.touched), () => {
       touch(k, k.let(keys.plus(from.and(-8).times(size.times(bytes)))), k.let(to.minus(from).times(size.times(bytes))));
       const line = k.let(values.plus(from.times(8 * bytes)));
       k.repeat(k.let(p.padded.shiftRight(3)), () => {

@@ -12,6 +12,7 @@ import {
   partFloats,
   splitKeys,
   tokenWords,
+  touchedKeys,
 } from '../kernels/decodeAttention.js';
 import { headBytes, keyBytes, layoutOf } from '../layouts/cacheLayout.js';
 import { panelRows } from '../layouts/panels.js';
@@ -81,6 +82,7 @@ export function attendTokens(
     k: addressOf(k),
     v: addressOf(v),
     window,
+    touched: Math.floor(touchedKeys / rows),
     half: rotary?.cos.shape[1] ?? 0,
     cos,
     sin,
