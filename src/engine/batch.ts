@@ -7,7 +7,11 @@ export interface Sequence {
   readonly slot: number;
   /** How many of its tokens came before (0 without a cache). */
   readonly start: number;
-  /** How many of the batch's tokens are its own; sequences lie one after another. */
+  /**
+   * How many of the batch's tokens are its own; sequences lie one after another. Its results are the same to the last bit
+   * whatever else is in the batch, and wherever a text is cut into two tokens or more at a time. A single token behind a
+   * cache is computed as in decoding, where sums may go in another order.
+   */
   readonly length: number;
 }
 
