@@ -11,6 +11,7 @@ import {
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { fileError } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
+import { checkRuns } from './parquetRuns.js';
 
 const compressors: Compressors = {
   GZIP: (bytes) => gunzipSync(bytes),
@@ -47,8 +48,9 @@ export async function* parquetRows(path: string, field: string): AsyncGenerator<
     const columns = schema.children.map(({ element }) => element.name);
     const wanted = columns.includes(field) ? [field] : columns;
     let rowStart = 0;
-    for (const { num_rows: rows } of metadata.row_groups) {
-      const rowEnd = rowStart + Number(rows);
+    for (const group of metadata.row_groups) {
+      await checkRuns(file, group, schema, wanted, compressors);
+      const rowEnd = rowStart + Number(group.num_rows);
       yield* await parquetReadObjects({ file, metadata, columns: wanted, rowStart, rowEnd, compressors });
       rowStart = rowEnd;
     }
