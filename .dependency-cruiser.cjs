@@ -12,16 +12,17 @@ const mayImport = {
   progress: ['engine', 'checkpoint', 'models', 'text'],
   walk: ['engine', 'checkpoint', 'models', 'progress'],
   evaluate: base,
+  tasks: [...base, 'evaluate'],
   drop: [...base, 'evaluate'],
   quant: [...base, 'evaluate'],
   bench: [...base, 'evaluate', 'drop'],
   export: [...base, 'evaluate', 'drop', 'quant'],
-  jobs: [...base, 'hub', 'evaluate', 'drop', 'quant', 'export'],
+  jobs: [...base, 'hub', 'evaluate', 'tasks', 'drop', 'quant', 'export'],
   compress: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   serve: ['engine', 'checkpoint', 'models'],
   report: [...base, 'evaluate', 'drop', 'quant', 'export', 'jobs'],
   testing: ['engine', 'checkpoint', 'models', 'drop'],
-  cli: [...base, 'evaluate', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'jobs', 'compress', 'index.ts'],
+  cli: [...base, 'evaluate', 'tasks', 'drop', 'quant', 'export', 'serve', 'report', 'bench', 'jobs', 'compress', 'index.ts'],
 };
 
 // The same within the backend of WebAssembly, whose own files may import all of these.

@@ -5,6 +5,7 @@ export { floatType, ggmlTypes, type GgmlType } from './ggmlTypes.js';
 export { ggufContents, ropeDivisorsTensor, ropeTensors, type GgufContents } from './ggufContents.js';
 export { ggufTokenizerFiles } from './ggufTokenizer.js';
 export { GgufFile } from './ggufFile.js';
+export { takesInt8 } from './int8Blocks.js';
 export { isGguf } from './isGguf.js';
 export { bool, f32, f32s, i32s, string, strings, u32, type GgufMetadata, type GgufValue } from './ggufFormat.js';
 export { splitParts } from './splitFiles.js';
