@@ -61,6 +61,7 @@ export {
   UseAfterFreeError,
   UserError,
   WrongEngineError,
+  backendChoices,
   backendNames,
   createBatch,
   createEngine,
@@ -69,6 +70,7 @@ export {
   fromNdarray,
   toNdarray,
   type Abilities,
+  type BackendChoice,
   type BackendName,
   type Batch,
   type DType,
@@ -407,6 +409,17 @@ export {
   type Recipe,
   type StageReport,
 } from './compress/index.js';
+export {
+  QueueFullError,
+  Scheduler,
+  serveModel,
+  type ModelServer,
+  type SchedulerOptions,
+  type SequenceRequest,
+  type SequenceResult,
+  type ServeOptions,
+  type Variant,
+} from './serve/index.js';
 export {
   benchCsv,
   benchMachine,

@@ -1,6 +1,7 @@
 import { UserError, checkOptions, oneOf, type Tensor } from '../engine/index.js';
 import { expertCount, memoryNeeds, memoryOption, type Model } from '../models/index.js';
-import { PeriodicSaver, type SavedProgress } from '../progress/index.js';
+import type { SavedProgress } from '../progress/index.js';
+import { PeriodicSaver } from '../progress/periodicSaver.js';
 import {
   streamRows,
   statesBeside,

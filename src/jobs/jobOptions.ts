@@ -10,7 +10,7 @@ import {
   oneOf,
   text,
   whole,
-  type BackendName,
+  type BackendChoice,
   type Engine,
   type EngineOptions,
 } from '../engine/index.js';
@@ -43,7 +43,7 @@ export interface ComputeOptions extends EngineOptions, AdapterOptions {
   /** An engine that is there already, and stays. @defaultValue a new one of `backend` with the options beside */
   readonly engine?: Engine;
   /** @defaultValue 'wasm' */
-  readonly backend?: BackendName;
+  readonly backend?: BackendChoice;
 }
 
 /** What options of jobs may be: a name means the same in each. Which go together, each job says itself. */

@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { NotFiniteError, allFinite, createBatch, asFloats, decodeFloats, type Tensor } from '../engine/index.js';
+import { host } from '../engine/hosts/index.js';
 import { checkedTokens, isFiniteStream, notFinite, packedSource, type Model } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 import { readAhead } from './readAhead.js';
@@ -55,7 +55,7 @@ export async function streamRows(model: Model, rows: readonly Int32Array[], opti
           row + 1 < rows.length ? { layer: layer.index, row: row + 1 } : { layer: layer.index + 1, row: 0 },
         );
         onProgress?.(layer.index * rows.length + row + 1, layers.length * rows.length, 'rows through layers');
-        await setImmediate(); // as in `walkRows`
+        await host.nextTurn(); // as in `walkRows`
       }
     } finally {
       layer.unload();

@@ -1,7 +1,7 @@
-import { tmpdir } from 'node:os';
 import { UserError } from '../engine/index.js';
 import { addressableBytes, defaultMaxMemory, memoryNeeds, type Model } from '../models/index.js';
-import { DiskStates, MemoryStates, type HiddenStates } from './hiddenStates.js';
+import { DiskStates } from './diskStates.js';
+import { MemoryStates, type HiddenStates } from './hiddenStates.js';
 
 export interface WaitingStatesOptions {
   /** Streams that wait at a time. */
@@ -49,7 +49,7 @@ const bytesText = (bytes: number): string => `${(bytes / 1e6).toPrecision(4)} MB
 export function waitingStates(
   rows: readonly { readonly length: number }[],
   hiddenSize: number,
-  { streams, most, kept, temporary = tmpdir() }: WaitingStatesOptions,
+  { streams, most, kept, temporary }: WaitingStatesOptions,
 ): HiddenStates {
   const lengths = rows.map(({ length }) => length);
   if (kept !== undefined) return new DiskStates(lengths, hiddenSize, kept, true);
