@@ -1,11 +1,11 @@
 import { kernel, kernelModule, type KernelFunction, type ModuleScope } from '../../compiler/kernel.js';
 import { load, type Int } from '../../compiler/language.js';
 import { clearRows, grid } from '../../compiler/loops.js';
-import { blockBytes, scaleBytes, stepBytes } from '../../layouts/int4/int4Panels.js';
+import { blockBytes, scaleBytes, stepBytes, zeroBytes } from '../../layouts/int4/int4Panels.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
 import { fewRows, oneRow } from './int4Rows.js';
 import { halfScales, scaled, splatInt, zeroPoints, zeros } from './int4Scale.js';
-import { eachGroup, offsetBytes, panelStride, sumUp, type Offsets } from './int4Sums.js';
+import { eachGroup, panelStride, sumUp, tailOf, type Offsets } from './int4Sums.js';
 import { nibbleDot, wordsOf, type Ints } from './nibbleDots.js';
 
 /** Where a tile's vectors of columns begin in a row of them, and its length, in bytes. */
@@ -116,7 +116,7 @@ const unpack = (
     const scalesAt = halfScales(k);
     const { offsets, bytes } = columnsOf(plan);
     w.add(tile.times(bytes));
-    z.add(tile.times(kind === 'minima' ? bytes / 2 : bytes / 4));
+    z.add(tile.times(bytes / 4));
     // A column has half as many bytes of scales as of words.
     const back = k.let(tile.times(bytes / 2));
     eachGroup(k, blocks, group, (count) => {
@@ -131,15 +131,15 @@ const unpack = (
         },
       );
       offsets.forEach((at) => k.store(scales, scalesAt(w.minus(back), at / 2), at));
-      if (kind === 'zeros')
+      if (kind === 'zeros') {
         for (let at = 0; at < bytes; at += 32)
           zeroPoints(k, z, at / 4).forEach((zero, j) => k.store(zerosTo, zero, at + 16 * j));
-      if (kind === 'minima') offsets.forEach((at) => k.store(zerosTo, scalesAt(z, at / 2), at));
-      if (kind !== 'middle') {
-        z.add(offsetBytes(kind));
-        zerosTo.add(bytes);
+        z.add(zeroBytes);
       }
-      w.add(scaleBytes);
+      if (kind === 'minima')
+        offsets.forEach((at) => k.store(zerosTo, scalesAt(w.minus(back), scaleBytes + at / 2), at));
+      if (kind !== 'middle') zerosTo.add(bytes);
+      w.add(tailOf(kind));
       scales.add(bytes);
     });
   });
@@ -196,7 +196,7 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, kind: Offse
       scales: unpackedScales,
       zeros: k.let(unpackedScales.plus(part.times(bytes))),
     };
-    const stride = k.let(panelStride(blocks, groups));
+    const stride = k.let(panelStride(blocks, groups, kind));
     const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
 
     const callTile = (column: Int, row: Int, height: number): void => {
@@ -223,9 +223,12 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, kind: Offse
     k.for(from.times(tilesOfPanel), to.times(tilesOfPanel), 1, (column) => {
       const panel = k.let(column.over(tilesOfPanel));
       k.call(unpackTile, {
-        w: panels.plus(panel.times(stride)).plus(done.times(blockBytes)).plus(doneGroups.times(scaleBytes)),
+        w: panels
+          .plus(panel.times(stride))
+          .plus(done.times(blockBytes))
+          .plus(doneGroups.times(tailOf(kind))),
         tile: column.remainder(tilesOfPanel),
-        z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(offsetBytes(kind))),
+        z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(zeroBytes)),
         ...target,
         blocks: part,
       });
@@ -250,7 +253,7 @@ export const int4Gemm = (plan: Int4Plan, group: number) =>
     manyRowsZeros: manyRows(scope, plan, group, 'zeros'),
   }));
 
-/** The same for weights with minima, float16 [panels][groups][16]: a module of its own, which few models need. */
+/** The same for weights with minima: a module of its own, which few models need. */
 export const int4GemmMinima = (plan: Int4Plan, group: number) =>
   kernelModule('int4GemmMinima', (scope) => ({
     oneRow: oneRow(plan, group, 'minima'),

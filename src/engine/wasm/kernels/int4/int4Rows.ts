@@ -15,13 +15,14 @@ import {
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
+  zeroBytes,
 } from '../../layouts/int4/int4Panels.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
 import { halfScales, scaled, splatInt, zeroPoints, zeros } from './int4Scale.js';
-import { eachGroup, offsetBytes, panelStride, sumUp, type Offsets } from './int4Sums.js';
+import { eachGroup, panelStride, sumUp, tailOf, type Offsets } from './int4Sums.js';
 import { nibbleDot, wordsOf, type Ints } from './nibbleDots.js';
 
-/** A panel's weights and offsets, which move to its end, a tile of rows of activations, and where their results go. */
+/** A panel's weights and zero points, which move to its end, a tile of rows of activations, and where their results go. */
 interface Panel {
   readonly w: Variable<'i32'>;
   readonly z: Variable<'i32'>;
@@ -75,7 +76,7 @@ function panelOf(k: Kernel, plan: Int4Plan, group: number, offsets: Offsets, row
         w.add(step);
       });
       const weights = vectors.map((j) => shared(scalesAt(w, 8 * j)));
-      const minima = offsets === 'minima' ? vectors.map((j) => shared(scalesAt(z, 8 * j))) : undefined;
+      const minima = offsets === 'minima' ? vectors.map((j) => shared(scalesAt(w, scaleBytes + 8 * j))) : undefined;
       totals.forEach((line, i) => {
         const scale = k.let(load.f32Splat(scaleAt, 4 * i));
         const [first, ...others] = exact.slice(i * chains, (i + 1) * chains);
@@ -90,8 +91,8 @@ function panelOf(k: Kernel, plan: Int4Plan, group: number, offsets: Offsets, row
           if (minima) total.add(scaled(splatInt(sumAt, 4 * i), scale, minima[j]));
         });
       });
-      w.add(scaleBytes);
-      if (offsets !== 'middle') z.add(offsetBytes(offsets));
+      w.add(tailOf(offsets));
+      if (offsets === 'zeros') z.add(zeroBytes);
       scaleAt.add(4 * rows);
       sumAt.add(4 * rows);
     });
@@ -116,7 +117,7 @@ const oneRowParameters = {
   groups: 'i32',
 } as const;
 
-/** Where a panel's weights and its offsets begin. */
+/** Where a panel's weights and its zero points begin. */
 const placeOf = (
   k: Kernel,
   {
@@ -128,8 +129,8 @@ const placeOf = (
   panel: Int,
   offsets: Offsets,
 ): Pick<Panel, 'w' | 'z'> => ({
-  w: k.let(panels.plus(panel.times(panelStride(blocks, groups)))),
-  z: k.let(zeroPanels.plus(panel.times(groups).times(offsetBytes(offsets)))),
+  w: k.let(panels.plus(panel.times(panelStride(blocks, groups, offsets)))),
+  z: k.let(zeroPanels.plus(panel.times(groups).times(zeroBytes))),
 });
 
 /** y[16 panel + lane] for panels [from, to) and one row of activations. */

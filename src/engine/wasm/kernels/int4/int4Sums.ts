@@ -2,17 +2,18 @@
 import type { Kernel, Variable } from '../../compiler/kernel.js';
 import { constant, type Int } from '../../compiler/language.js';
 import { grid } from '../../compiler/loops.js';
-import { blockBytes, minimumBytes, scaleBytes, zeroBytes } from '../../layouts/int4/int4Panels.js';
+import { blockBytes, tailBytes } from '../../layouts/int4/int4Panels.js';
 import { zeros } from './int4Scale.js';
 import { RunningSum, type Ints, type NibbleDot } from './nibbleDots.js';
 
 /** What each group has beside its scales: a zero point of 8, zero points of its own, or minima. */
 export type Offsets = 'middle' | 'zeros' | 'minima';
 
-/** Bytes of a group's for a panel. */
-export const offsetBytes = (offsets: Offsets): number => (offsets === 'minima' ? minimumBytes : zeroBytes);
+/** Bytes behind a group's weights. */
+export const tailOf = (offsets: Offsets): number => tailBytes(offsets === 'minima');
 
-export const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
+export const panelStride = (blocks: Int, groups: Int, offsets: Offsets): Int =>
+  blocks.times(blockBytes).plus(groups.times(tailOf(offsets)));
 
 /** Emits `body` for each group of a row of `blocks` blocks, with the number of blocks in it. */
 export function eachGroup(k: Kernel, blocks: Int, group: number, body: (count: Int) => void): void {
