@@ -12,7 +12,7 @@ import type { Packable } from './packable.js';
 import type { DType, Storage } from './tensor.js';
 import type { WeightUse } from './weight.js';
 
-export type BackendName = 'reference' | 'wasm' | 'tfjs';
+export type BackendName = 'reference' | 'wasm' | 'tfjs' | 'webgpu';
 
 /** What a kernel sees of a tensor. */
 export interface Operand {
