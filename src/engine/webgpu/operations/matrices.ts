@@ -61,3 +61,11 @@ export const blockFloats = (x: Block, rows: number, depth: number): Floats => ({
   rows,
   depth,
 });
+
+/** Rows [first, first + count) of x. */
+export const someRows = ({ storage, offset, shape, dtype }: Operand, first: number, count: number): Operand => ({
+  storage,
+  offset: offset + first * shape[1],
+  shape: [count, shape[1]],
+  dtype,
+});
