@@ -91,7 +91,7 @@ export class UnsupportedOpError extends Error {
   }
 }
 
-/** The device of an engine is gone: its driver gave it up, or the engine was disposed. A new engine has a new device. */
+/** The device of an engine is gone, and all that lay on it: its driver gave it up. A new engine has a new device. */
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
 

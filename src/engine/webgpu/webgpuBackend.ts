@@ -13,6 +13,7 @@ import type {
   Projection,
 } from '../backend.js';
 import { broadcastOf } from '../broadcast.js';
+import { UserError } from '../errors.js';
 import type { Expression } from '../expression.js';
 import { host } from '../hosts/index.js';
 import type { CacheSpec, KvCache } from '../kvCache.js';
@@ -225,22 +226,28 @@ const slabsOf = (cache: KvCache) =>
   });
 
 /**
- * On the machine's fastest adapter, with the first of the plans that passes its test. Weights are split at `mostBytes`.
+ * On the machine's fastest adapter, with the first of the plans whose kernels pass their test; each is tried on a device
+ * of its own, as what fails may take it along. Weights are split at `mostBytes`.
  */
 export async function createWebgpuBackend(
   plansOf: (device: Device) => readonly TilePlan[] = ({ limits, adapter }) =>
     plansFor(limits, adapter.isFallbackAdapter),
   mostBytes = Infinity,
 ): Promise<Backend> {
-  const device = await Device.open(await loadGpu());
-  const plans = plansOf(device);
-  for (const [i, plan] of plans.entries()) {
+  const gpu = await loadGpu();
+  let device = await Device.open(gpu);
+  let failed: string | undefined;
+  for (const plan of plansOf(device)) {
+    if (failed) {
+      host.warn(`Kernels of the plan ${failed} fail their test here; going on with ${plan.name}.`);
+      device = await Device.open(gpu);
+    }
     const machine = new Machine(device, plan);
-    const last = i === plans.length - 1;
-    if (last || (await passesSelfTest(machine)))
-      return new WebgpuBackend(machine, Math.min(mostBytes, device.largestBinding));
-    machine.memory.dispose();
-    host.warn(`Kernels of the plan ${plan.name} fail their test here; going on with ${plans[i + 1].name}.`);
+    if (await passesSelfTest(machine)) return new WebgpuBackend(machine, Math.min(mostBytes, device.largestBinding));
+    machine.dispose();
+    failed = plan.name;
   }
-  throw new Error('there is always a plan');
+  throw new UserError('the kernels of the webgpu backend fail their test on this adapter', {
+    hint: 'a newer driver may help; --backend wasm needs none',
+  });
 }

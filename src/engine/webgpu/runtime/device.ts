@@ -1,4 +1,4 @@
-import { DeviceLostError } from '../../errors.js';
+import { DeviceLostError, UseAfterFreeError } from '../../errors.js';
 import { limitNames, type Gpu, type GpuAdapterInfo, type GpuDevice, type GpuLimits } from './gpu.js';
 import { requestAdapter } from './load.js';
 
@@ -14,7 +14,10 @@ export class Device {
     readonly adapter: GpuAdapterInfo,
     readonly features: ReadonlySet<string>,
   ) {
-    gpu.addEventListener('uncapturederror', ({ error }) => this.fail(new Error(`WebGPU: ${error.message}`)));
+    gpu.addEventListener('uncapturederror', (event) => {
+      event.preventDefault(); // it is told where it is thrown
+      this.fail(new Error(`WebGPU: ${event.error.message}`));
+    });
     void gpu.lost.then(({ message }) => this.fail(new DeviceLostError(message)));
   }
 
@@ -47,7 +50,7 @@ export class Device {
   }
 
   destroy(): void {
-    this.fail(new DeviceLostError('the engine was disposed'));
+    this.fail(new UseAfterFreeError('the webgpu engine'));
     this.gpu.destroy();
   }
 }

@@ -52,7 +52,7 @@ export interface GpuDevice {
   popErrorScope(): Promise<{ readonly message: string } | null>;
   addEventListener(
     type: 'uncapturederror',
-    listener: (event: { readonly error: { readonly message: string } }) => void,
+    listener: (event: { readonly error: { readonly message: string }; preventDefault(): void }) => void,
   ): void;
   destroy(): void;
 }

@@ -22,11 +22,17 @@ export class Shelf {
   closed = false;
   readonly #bySize = new Map<number, Slab[]>();
 
-  /** One that no command uses from submit `idleBefore` on, or any. */
+  /**
+   * The oldest that no command uses from submit `idleBefore` on. So passes that take and give back the same get the
+   * same slabs, and bind groups that are there already.
+   */
   take(bytes: number, idleBefore: number): Slab | undefined {
     const slabs = this.#bySize.get(bytes) ?? [];
-    const at = slabs.findLastIndex(({ usedIn }) => usedIn < idleBefore);
-    return at < 0 ? undefined : slabs.splice(at, 1)[0];
+    let oldest = -1;
+    slabs.forEach(({ id, usedIn }, i) => {
+      if (usedIn < idleBefore && (oldest < 0 || id < slabs[oldest].id)) oldest = i;
+    });
+    return oldest < 0 ? undefined : slabs.splice(oldest, 1)[0];
   }
 
   put(slab: Slab): void {
