@@ -8,7 +8,14 @@ import {
   Engine,
   type Tensor,
 } from '../../src/engine/index.js';
-import { plainPlan, plansFor, sharedBytes, widePlan, type TilePlan } from '../../src/engine/webgpu/layouts/tilePlan.js';
+import {
+  plainPlan,
+  plansFor,
+  sharedBytes,
+  subgroupPlan,
+  widePlan,
+  type TilePlan,
+} from '../../src/engine/webgpu/layouts/tilePlan.js';
 import type { Device } from '../../src/engine/webgpu/runtime/device.js';
 import { createWebgpuBackend } from '../../src/engine/webgpu/webgpuBackend.js';
 import { createModel, type PartialConfig } from '../../src/models/index.js';
@@ -22,7 +29,7 @@ async function opened(plans?: readonly TilePlan[], mostBytes?: number): Promise<
   let device: Device | undefined;
   const backend = await createWebgpuBackend((one) => {
     device = one;
-    return plans ?? plansFor(one.limits, true);
+    return plans ?? plansFor(one);
   }, mostBytes);
   return { engine: new Engine(backend), device: device! };
 }
@@ -33,13 +40,19 @@ const cacheSpec = { layers: [0], slots: 2, capacity: 16, keyValueHeads: 2, headD
 const largest = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
-describe.skipIf(!process.env.LLM_DROP_WEBGPU)('webgpu', () => {
+const withoutWebgpu = !process.env.LLM_DROP_WEBGPU;
+if (withoutWebgpu) console.warn('skipped: the webgpu backend (npm run test:webgpu runs it)');
+
+describe.skipIf(withoutWebgpu)('webgpu', () => {
   let oracle: Engine;
   beforeAll(async () => void (oracle = await createEngine('reference')));
   afterAll(() => oracle.dispose());
 
-  it('wide tiles give what the reference gives', async () => {
-    const { engine } = await opened([widePlan]);
+  it.each([widePlan, subgroupPlan])('products of the plan $name are those of the reference', async (plan) => {
+    const { engine, device } = await opened([plan, plainPlan]);
+    // Where the adapter has no subgroups, the plan's kernels are refused, and there is nothing to try.
+    if (plan.folds === 'memory' || device.features.has('subgroups'))
+      expect(engine.backend.abilities.tier).toBe(plan.name);
     const results: ArrayLike<number>[][] = [];
     for (const on of [engine, oracle]) {
       const [weight, sums] = [await on.pack(arraySource(random(1, [70, 19]), [70, 19]), 'linear'), on.accumulator(361)];
@@ -195,15 +208,17 @@ describe.skipIf(!process.env.LLM_DROP_WEBGPU)('webgpu', () => {
 
 it('a plan takes no more than an adapter has', () => {
   const limits = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384 };
-  expect(plansFor(limits, false)).toEqual([widePlan, plainPlan]);
-  expect(plansFor(limits, true)).toEqual([plainPlan]);
-  expect(plansFor({ ...limits, maxComputeInvocationsPerWorkgroup: 128 }, false)).toEqual([plainPlan]);
-  expect(plansFor({ ...limits, maxComputeWorkgroupStorageSize: 4096 }, false)).toEqual([plainPlan]);
+  const adapter = { limits, features: new Set(['subgroups']), software: false };
+  expect(plansFor(adapter)).toEqual([subgroupPlan, widePlan, plainPlan]);
+  expect(plansFor({ ...adapter, features: new Set() })).toEqual([widePlan, plainPlan]);
+  expect(plansFor({ ...adapter, software: true })).toEqual([plainPlan]);
+  for (const small of [{ maxComputeInvocationsPerWorkgroup: 128 }, { maxComputeWorkgroupStorageSize: 4096 }])
+    expect(plansFor({ ...adapter, limits: { ...limits, ...small } })).toEqual([plainPlan]);
   for (const plan of [plainPlan, widePlan]) expect(sharedBytes(plan)).toBeLessThanOrEqual(16384);
 });
 
 it('without the package there is a sentence that says what to install', async () => {
   const { loadGpu } = await import('../../src/engine/webgpu/runtime/load.js');
-  if (!process.env.LLM_DROP_WEBGPU)
+  if (withoutWebgpu)
     await expect(loadGpu(() => false)).rejects.toThrow('the webgpu backend needs WebGPU: run npm install webgpu');
 });

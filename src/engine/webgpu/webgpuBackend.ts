@@ -230,8 +230,7 @@ const slabsOf = (cache: KvCache) =>
  * of its own, as what fails may take it along. Weights are split at `mostBytes`.
  */
 export async function createWebgpuBackend(
-  plansOf: (device: Device) => readonly TilePlan[] = ({ limits, adapter }) =>
-    plansFor(limits, adapter.isFallbackAdapter),
+  plansOf: (device: Device) => readonly TilePlan[] = plansFor,
   mostBytes = Infinity,
 ): Promise<Backend> {
   const gpu = await loadGpu();

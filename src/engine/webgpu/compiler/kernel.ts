@@ -10,7 +10,7 @@ export interface Piece {
   /** Variables that the lanes of a workgroup share, with their types. */
   readonly shared?: Readonly<Record<string, string>>;
   readonly code?: string;
-  /** Features of the language, e.g. 'subgroups'. */
+  /** Extensions of the language: with 'subgroups', the code finds their size in `subgroupLanes`. */
   readonly enables?: readonly string[];
 }
 
@@ -46,7 +46,9 @@ export function kernel<W extends string, R extends string = never, N extends str
     ...entries(reads).map(([buffer, type]) => ({ name: buffer, type, written: false })),
     ...entries(writes).map(([buffer, type]) => ({ name: buffer, type, written: true })),
   ];
+  // A subgroup's size is known to the entry point alone.
   const enables = new Set(pieces.flatMap((piece) => piece.enables ?? []));
+  const bySubgroups = enables.has('subgroups');
   const code = [
     ...[...enables].map((feature) => `enable ${feature};`),
     `struct Numbers { groups: u32, ${values.map(([n, type]) => `${n}: ${type}, `).join('')}}`,
@@ -57,8 +59,10 @@ export function kernel<W extends string, R extends string = never, N extends str
     ),
     ...pieces.flatMap(({ shared }) => entries(shared).map(([v, type]) => `var<workgroup> ${v}: ${type};`)),
     ...pieces.flatMap((piece) => piece.code ?? []),
+    ...(bySubgroups ? ['var<private> subgroupLanes: u32;'] : []),
     `@compute @workgroup_size(${lanes})`,
-    'fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {',
+    `fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32${bySubgroups ? ', @builtin(subgroup_size) lanesOfSubgroup: u32' : ''}) {`,
+    ...(bySubgroups ? ['subgroupLanes = lanesOfSubgroup;'] : []),
     'let group = workgroup.x + workgroup.y * workgroups.x;',
     'if (group >= numbers.groups) { return; }',
     ...values.map(([n]) => `let ${n} = numbers.${n};`),

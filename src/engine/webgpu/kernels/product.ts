@@ -2,7 +2,7 @@
  * Products of matrices, y[r, c] = sum_k left[r, k] right[c, k]. Either side may be floats or a weight in any form, which
  * is unpacked as it is read. Sums are float32.
  */
-import { fold, each } from '../compiler/fold.js';
+import { each, fold, subgroupSum } from '../compiler/fold.js';
 import { kernel, type Kernel, type NumberType, type Piece } from '../compiler/kernel.js';
 import { runningSum } from '../compiler/runningSum.js';
 import type { TilePlan } from '../layouts/tilePlan.js';
@@ -152,13 +152,14 @@ export const tileProduct = once(nameOf, (spec: ProductSpec, plan: TilePlan): Pro
 export const rowProduct = once(
   (spec: ProductSpec, plan: TilePlan, together: number) => `${together} ${nameOf(spec, plan)}`,
   (spec: ProductSpec, plan: TilePlan, together: number): ProductKernel => {
-    const { sharingLanes: lanes, sharedColumns } = plan;
+    const { sharingLanes: lanes, sharedColumns, folds } = plan;
+    const total = folds === 'memory' ? fold('sum', 'total', 'vec4f', lanes) : subgroupSum('total', 'vec4f', lanes);
     const rows = Array.from({ length: together }, (_, i) => i);
     const columns = Array.from({ length: sharedColumns }, (_, j) => j);
     const { routed } = spec;
     return kernel(
       `row ${nameOf(spec, plan)}`,
-      { ...declared(spec), lanes, pieces: [fold('sum', 'total', 'vec4f', lanes), ...pieces(spec, plan)] },
+      { ...declared(spec), lanes, pieces: [total, ...pieces(spec, plan)] },
       `
   let steps = (depth + 3u) / 4u;
   let sets = (${routed ? 'columns' : 'count'} + ${sharedColumns - 1}u) / ${sharedColumns}u;

@@ -17,6 +17,8 @@ export interface TilePlan {
   readonly sharedRows: number;
   /** float16 weights by the driver's instruction, or by integers, which no driver rounds small numbers in. */
   readonly halves: 'native' | 'bits';
+  /** How lanes that share columns add their sums. */
+  readonly folds: 'memory' | 'subgroups';
 }
 
 /** What every adapter can do: 256 lanes, 16 KiB of shared memory. */
@@ -32,6 +34,7 @@ export const plainPlan: TilePlan = {
   sharedColumns: 4,
   sharedRows: 1,
   halves: 'bits',
+  folds: 'memory',
 };
 
 /** Tiles of 64 x 64: each element that lies in shared memory is used 64 times. */
@@ -47,22 +50,29 @@ export const widePlan: TilePlan = {
   halves: 'native',
 };
 
+/** The same where lanes add by subgroups. */
+export const subgroupPlan: TilePlan = { ...widePlan, name: 'subgroups', folds: 'subgroups' };
+
 /** Shared memory that a plan's tiles take, in bytes. */
 export const sharedBytes = ({ rowsEach, columnsEach, rowLanes, columnLanes, steps }: TilePlan): number =>
   16 * steps * (rowsEach * rowLanes + columnsEach * columnLanes);
 
-/** What an adapter says of its workgroups. */
-export interface WorkgroupLimits {
-  readonly maxComputeInvocationsPerWorkgroup: number;
-  readonly maxComputeWorkgroupStorageSize: number;
+/** What an adapter says of itself. */
+export interface AdapterAbilities {
+  readonly limits: {
+    readonly maxComputeInvocationsPerWorkgroup: number;
+    readonly maxComputeWorkgroupStorageSize: number;
+  };
+  readonly features: ReadonlySet<string>;
+  /** Whether it is a processor that does the work of a GPU. */
+  readonly software: boolean;
 }
 
 /** The plans that an adapter takes, the fastest first; the plain one is the last, and all that a processor is given. */
-export const plansFor = (limits: WorkgroupLimits, software: boolean): readonly TilePlan[] =>
-  [widePlan, plainPlan].filter(
-    (plan) =>
-      plan === plainPlan ||
-      (!software &&
-        plan.rowLanes * plan.columnLanes <= limits.maxComputeInvocationsPerWorkgroup &&
-        sharedBytes(plan) <= limits.maxComputeWorkgroupStorageSize),
-  );
+export function plansFor({ limits, features, software }: AdapterAbilities): readonly TilePlan[] {
+  const fits = (plan: TilePlan): boolean =>
+    plan.rowLanes * plan.columnLanes <= limits.maxComputeInvocationsPerWorkgroup &&
+    sharedBytes(plan) <= limits.maxComputeWorkgroupStorageSize &&
+    (plan.folds === 'memory' || features.has('subgroups'));
+  return [...(software ? [] : [subgroupPlan, widePlan].filter(fits)), plainPlan];
+}

@@ -3,7 +3,9 @@ import { limitNames, type Gpu, type GpuAdapterInfo, type GpuDevice, type GpuLimi
 import { requestAdapter } from './load.js';
 
 /** What kernels use where an adapter has it. */
-const wantedFeatures = ['subgroups'];
+const usedFeatures = ['subgroups'];
+/** What is told of an adapter beside it: what faster kernels could use. */
+const toldFeatures = [...usedFeatures, 'shader-f16', 'chromium-experimental-subgroup-matrix'];
 
 /** A device with all that its adapter allows, and what has gone wrong on it. */
 export class Device {
@@ -12,6 +14,7 @@ export class Device {
   private constructor(
     readonly gpu: GpuDevice,
     readonly adapter: GpuAdapterInfo,
+    /** Those of its adapter that matter to kernels. */
     readonly features: ReadonlySet<string>,
   ) {
     gpu.addEventListener('uncapturederror', (event) => {
@@ -23,10 +26,15 @@ export class Device {
 
   static async open(from: Gpu): Promise<Device> {
     const adapter = await requestAdapter(from);
-    const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
+    const among = (features: readonly string[]) => features.filter((feature) => adapter.features.has(feature));
     const requiredLimits = Object.fromEntries(limitNames.map((name) => [name, adapter.limits[name]]));
-    const gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-    return new Device(gpu, adapter.info, new Set(requiredFeatures));
+    const gpu = await adapter.requestDevice({ requiredFeatures: among(usedFeatures), requiredLimits });
+    return new Device(gpu, adapter.info, new Set(among(toldFeatures)));
+  }
+
+  /** Whether it is a processor that does the work of a GPU. */
+  get software(): boolean {
+    return this.adapter.isFallbackAdapter;
   }
 
   get limits(): GpuLimits {
