@@ -19,9 +19,9 @@ export const softmax = kernel(
   },
   `
   ${begin}
-  var largest0 = ${'-3.4e38'};
-  ${along((i) => `largest0 = max(largest0, x[${i}]);`)}
-  let most = largest(largest0, lane);
+  var own = -3.4e38;
+  ${along((i) => `own = max(own, x[${i}]);`)}
+  let most = largest(own, lane);
   var sum = 0.0;
   ${along((i) => `sum += exponential(x[${i}] - most);`)}
   let all = total(sum, lane);

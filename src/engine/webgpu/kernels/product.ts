@@ -8,6 +8,7 @@ import { runningSum } from '../compiler/runningSum.js';
 import type { TilePlan } from '../layouts/tilePlan.js';
 import { bufferType, fours, matrixName, type FloatsForm, type MatrixForm } from './fours.js';
 import { once } from './once.js';
+import { tileOf } from './visits.js';
 
 /** What is done with a sum. */
 export interface ProductSpec {
@@ -16,15 +17,15 @@ export interface ProductSpec {
   readonly bias?: boolean;
   /** Another tensor of y's shape is added. */
   readonly add?: boolean;
-  /** Row r is what the expert `experts[r]` gives of left's row r / `leftRepeats`. */
-  readonly routed?: boolean;
+  /** Row r is what the expert `chosen[r]` gives of left's row r / `leftRepeats`; 'sorted' where visits were sorted. */
+  readonly routed?: 'each' | 'sorted';
   /** Sums go to running sums instead. */
   readonly running?: boolean;
 }
 
 /** The buffers and numbers that a product may have; those that its spec does not name are not asked for. */
 export type ProductKernel = Kernel<ProductBuffer, ProductNumber>;
-export type ProductBuffer = 'x' | 'w' | 'bias' | 'added' | 'experts' | 'y' | 'sums';
+export type ProductBuffer = 'x' | 'w' | 'bias' | 'added' | 'chosen' | 'order' | 'starts' | 'y' | 'sums';
 export type ProductNumber =
   | 'rows'
   | 'depth'
@@ -37,6 +38,7 @@ export type ProductNumber =
   | 'leftRows'
   | 'rightRows'
   | 'leftRepeats'
+  | 'experts'
   | 'zero';
 
 const numbers: Readonly<Record<ProductNumber, NumberType>> = {
@@ -54,11 +56,18 @@ const numbers: Readonly<Record<ProductNumber, NumberType>> = {
   leftRows: 'u32',
   rightRows: 'u32',
   leftRepeats: 'u32',
+  /** How many there are. */
+  experts: 'u32',
   zero: 'u32',
 };
 
 const nameOf = ({ left, right, ...flags }: ProductSpec, plan: TilePlan): string =>
-  [left, matrixName(right), ...Object.entries(flags).flatMap(([flag, on]) => (on ? flag : [])), plan.name].join(' ');
+  [
+    left,
+    matrixName(right),
+    ...Object.entries(flags).flatMap(([flag, on]) => (on ? `${flag} ${on}` : [])),
+    plan.name,
+  ].join(' ');
 
 const declared = ({ left, right, bias, add, routed, running }: ProductSpec) => ({
   reads: {
@@ -66,7 +75,8 @@ const declared = ({ left, right, bias, add, routed, running }: ProductSpec) => (
     w: bufferType(right),
     ...(bias && { bias: 'f32' }),
     ...(add && { added: 'f32' }),
-    ...(routed && { experts: 'u32' }),
+    ...(routed === 'each' && { chosen: 'u32' }),
+    ...(routed === 'sorted' && { order: 'u32', starts: 'u32' }),
   } as Readonly<Record<Exclude<ProductBuffer, 'y' | 'sums'>, string>>,
   writes: { ...(running ? { sums: 'vec2f' } : { y: 'f32' }) } as Readonly<Record<'y' | 'sums', string>>,
   numbers,
@@ -94,12 +104,17 @@ export const tileProduct = once(nameOf, (spec: ProductSpec, plan: TilePlan): Pro
   const lanes = rowLanes * columnLanes;
   const [tileRows, tileColumns] = [rowsEach * rowLanes, columnsEach * columnLanes];
   const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-  const fill = (tile: string, side: string, size: number, row: string, last: string): string => `
+  const fill = (tile: string, side: string, size: number, row: (i: string) => string): string => `
     for (var j = lane; j < ${size * steps}u; j += ${lanes}u) {
       let at = start + j % ${steps}u;
       ${tile}[j] = vec4f();
-      if (at < steps) { ${tile}[j] = ${side}(min(${row} + j / ${steps}u, ${last}), at); }
+      if (at < steps) { ${tile}[j] = ${side}(${row(`j / ${steps}u`)}, at); }
     }`;
+  const sorted = spec.routed === 'sorted';
+  /** The row of the left side, and of the weight's part, that row and column `i` of the tile are. */
+  const leftRow = (i: string): string =>
+    sorted ? `order[min(row + ${i}, end - 1u)] / leftRepeats` : `min(row + ${i}, end - 1u)`;
+  const rightRow = (i: string): string => `min(weightRow + ${i}, count - 1u)`;
   const sums = range(rowsEach).flatMap((i) => range(columnsEach).map((j) => [i, j] as const));
   return kernel(
     nameOf(spec, plan),
@@ -113,21 +128,33 @@ export const tileProduct = once(nameOf, (spec: ProductSpec, plan: TilePlan): Pro
             rightTile: `array<vec4f, ${tileColumns * steps}>`,
           },
         },
+        ...(sorted ? [tileOf] : []),
         ...pieces(spec, plan),
       ],
     },
     `
   let steps = (depth + 3u) / 4u;
-  let tiles = (count + ${tileColumns - 1}u) / ${tileColumns}u;
-  let row = ${tileRows}u * (group / tiles);
+  let tiles = (${sorted ? 'columns' : 'count'} + ${tileColumns - 1}u) / ${tileColumns}u;
   let column = ${tileColumns}u * (group % tiles);
+  ${
+    sorted
+      ? `let visit = tileOf(group / tiles, ${tileRows}u);
+  let row = visit.y;
+  let end = visit.z;
+  if (row == end) { return; }
+  // The first column's row in this part of the weight; another part's lie before it or beyond its end.
+  let weightRow = column + visit.x * columns - first;`
+      : `let row = ${tileRows}u * (group / tiles);
+  let end = rows;
+  let weightRow = column;`
+  }
   let r = lane / ${columnLanes}u;
   let c = lane % ${columnLanes}u;
   ${sums.map(([i, j]) => `var sum${i}${j} = 0.0;`).join(' ')}
   for (var start = 0u; start < steps; start += ${steps}u) {
     workgroupBarrier();
-    ${fill('leftTile', 'left', tileRows, 'row', 'rows - 1u')}
-    ${fill('rightTile', 'right', tileColumns, 'column', 'count - 1u')}
+    ${fill('leftTile', 'left', tileRows, leftRow)}
+    ${fill('rightTile', 'right', tileColumns, rightRow)}
     workgroupBarrier();
     for (var k = 0u; k < ${steps}u; k++) {
       ${range(rowsEach)
@@ -140,10 +167,12 @@ export const tileProduct = once(nameOf, (spec: ProductSpec, plan: TilePlan): Pro
     }
   }
   ${sums
-    .map(
-      ([i, j]) =>
-        `if (row + r + ${i * rowLanes}u < rows && column + c + ${j * columnLanes}u < count) { store(row + r + ${i * rowLanes}u, firstColumn + column + c + ${j * columnLanes}u, sum${i}${j}); }`,
-    )
+    .map(([i, j]) => {
+      const [ofRow, ofColumn] = [`r + ${i * rowLanes}u`, `c + ${j * columnLanes}u`];
+      const inside = `row + ${ofRow} < end && weightRow + ${ofColumn} < count${sorted ? ` && column + ${ofColumn} < columns` : ''}`;
+      const at = sorted ? `order[row + ${ofRow}]` : `row + ${ofRow}`;
+      return `if (${inside}) { store(${at}, firstColumn + column + ${ofColumn}, sum${i}${j}); }`;
+    })
     .join('\n  ')}`,
   );
 });
@@ -166,7 +195,7 @@ export const rowProduct = once(
   let row = ${together}u * (group / sets);
   let column = ${sharedColumns}u * (group % sets);
   // The first column's row in this part of the weight; another part's lie before it or beyond its end.
-  let weightRow = column${routed ? ' + experts[row] * columns - first' : ''};
+  let weightRow = column${routed ? ' + chosen[row] * columns - first' : ''};
   ${columns.map((j) => `let w${j} = min(weightRow + ${j}u, count - 1u);`).join(' ')}
   ${rows.map((i) => `let x${i} = min(row + ${i}u, rows - 1u)${routed ? ' / leftRepeats' : ''}; var sums${i} = vec4f();`).join(' ')}
   ${each(

@@ -1,13 +1,14 @@
 import type { ExpertTally, Fusion, GatedProjections, MoeSpec, Operand, PackedWeight } from '../../backend.js';
 import { elementLanes } from '../compiler/kernel.js';
 import { combine, norms, route, tally } from '../kernels/mixture.js';
+import { sortVisits } from '../kernels/visits.js';
 import type { Machine } from '../runtime/machine.js';
 import type { Block } from '../runtime/memory.js';
 import { blockFloats } from './matrices.js';
 import { project, projectVisits } from './product.js';
 import { gateOf, withInput } from './transformer.js';
 
-/** Experts are chosen on the device, and each visit reads its expert's weights: nobody waits to learn which. */
+/** Experts are chosen, and visits sorted, on the device: nobody waits to learn which. */
 export function moe(
   machine: Machine,
   x: Operand,
@@ -34,12 +35,17 @@ export function moe(
     );
     using opened = machine.take(visits * inner);
     using lifted = machine.take(visits * inner);
-    projectVisits(machine, input, gate, opened, { experts: chosen, count: visits, repeats: topK });
-    projectVisits(machine, input, up, lifted, { experts: chosen, count: visits, repeats: topK });
+    using order = machine.take(visits);
+    using starts = machine.take(experts + 1);
+    // With some visits an expert, it is worth to read its weights for all of them at once.
+    const many = visits > experts * machine.plan.mostRows;
+    if (many) machine.run(sortVisits, { experts: chosen, order, starts }, { visits }, experts);
+    const all = { chosen, count: visits, experts, sorted: many ? { order, starts } : undefined };
+    projectVisits(machine, input, topK, gate, opened, all);
+    projectVisits(machine, input, topK, up, lifted, all);
     using hidden = gateOf(machine, opened, lifted, visits * inner, activation);
     using given = machine.take(visits * width);
-    const own = { experts: chosen, count: visits, repeats: 1 };
-    projectVisits(machine, blockFloats(hidden, visits, inner), down, given, own);
+    projectVisits(machine, blockFloats(hidden, visits, inner), 1, down, given, all);
     if (counted) {
       using lengths = machine.take(visits);
       machine.run(norms, { x: given, y: lengths }, { width }, visits);

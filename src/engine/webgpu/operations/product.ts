@@ -1,7 +1,8 @@
-import type { Operand, PackedWeight, Projection } from '../../backend.js';
+import type { Operand, Projection } from '../../backend.js';
 import {
   rowProduct,
   tileProduct,
+  type ProductBuffer,
   type ProductKernel,
   type ProductNumber,
   type ProductSpec,
@@ -23,10 +24,11 @@ const none: Readonly<Record<ProductNumber, number>> = {
   leftRows: 0,
   rightRows: 0,
   leftRepeats: 1,
+  experts: 0,
   zero: 0,
 };
 
-type Buffers = Readonly<Partial<Record<'x' | 'w' | 'bias' | 'added' | 'experts' | 'y' | 'sums', Given>>>;
+type Buffers = Readonly<Partial<Record<ProductBuffer, Given>>>;
 
 interface Job {
   readonly spec: ProductSpec;
@@ -41,19 +43,20 @@ interface Job {
 /** Launches a product: tiles for many rows; for few, and for experts', lanes that share columns. */
 function launch(machine: Machine, { spec, buffers, numbers }: Job): void {
   const { plan } = machine;
-  const few = spec.left !== 'columns' && (spec.routed || numbers.rows <= plan.mostRows);
+  const few = spec.routed ? spec.routed === 'each' : spec.left !== 'columns' && numbers.rows <= plan.mostRows;
   const together = spec.routed ? 1 : Math.min(plan.sharedRows, numbers.rows);
   const kernel = few ? rowProduct(spec, plan, together) : tileProduct(spec, plan);
   const wide = spec.routed ? numbers.columns : numbers.count;
   const groups = few
     ? Math.ceil(numbers.rows / Math.max(1, together)) * Math.ceil(wide / plan.sharedColumns)
-    : tilesOf(plan, numbers.rows, wide);
+    : tilesOf(plan, numbers.rows, numbers.experts ?? 0) * Math.ceil(wide / (plan.columnsEach * plan.columnLanes));
   // The kernel has those of the buffers that its spec names.
   machine.run(kernel as ProductKernel, buffers as Required<Buffers>, { ...none, ...numbers }, groups);
 }
 
-const tilesOf = ({ rowsEach, rowLanes, columnsEach, columnLanes }: TilePlan, rows: number, columns: number): number =>
-  Math.ceil(rows / (rowsEach * rowLanes)) * Math.ceil(columns / (columnsEach * columnLanes));
+/** Tiles above each other; of sorted visits, each expert's may end in one that is not full. */
+const tilesOf = ({ rowsEach, rowLanes }: TilePlan, rows: number, experts: number): number =>
+  Math.min(rows, Math.ceil(rows / (rowsEach * rowLanes)) + experts);
 
 /** y [rows, out] = x weight^T + bias + add, into a block that is given. */
 export function project(
@@ -73,22 +76,32 @@ export function project(
     });
 }
 
-/** Visits of experts: visit v is what expert `experts[v]` gives of row v / `repeats` of x. y [visits, out]. */
+/** Which experts tokens visit: `chosen` [count], and how often each expert is visited where they were sorted. */
+export interface Visits {
+  readonly chosen: Block;
+  readonly count: number;
+  readonly experts: number;
+  readonly sorted?: { readonly order: Block; readonly starts: Block };
+}
+
+/** Visit v is what expert `chosen[v]` gives of row v / `repeats` of x. y [visits, out]. */
 export function projectVisits(
   machine: Machine,
   { x, form, depth }: Floats,
-  { weight, bias }: { readonly weight: PackedWeight; readonly bias?: Operand },
+  repeats: number,
+  { weight, bias }: Projection,
   y: Block,
-  visits: { readonly experts: Block; readonly count: number; readonly repeats: number },
+  { chosen, count: rows, experts, sorted }: Visits,
 ): void {
   const right = weightOf(weight);
-  const spec = { left: form, right: right.form, bias: Boolean(bias), routed: true };
+  const routed = sorted ? 'sorted' : 'each';
+  const spec: ProductSpec = { left: form, right: right.form, bias: Boolean(bias), routed };
   for (const { block, first, count } of right.parts)
     launch(machine, {
       spec,
-      buffers: { x, w: block, bias, experts: visits.experts, y },
+      buffers: { x, w: block, bias, chosen, ...sorted, y },
       numbers: {
-        ...{ rows: visits.count, leftRepeats: visits.repeats, depth, columns: weight.shape[1] },
+        ...{ rows, leftRepeats: repeats, depth, columns: weight.shape[1], experts },
         ...{ first, count, ...right.numbers },
       },
     });
