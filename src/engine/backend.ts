@@ -10,9 +10,13 @@ import type { Shape } from './errors.js';
 import type { Activation, Expression } from './expression.js';
 import type { Packable } from './packable.js';
 import type { DType, Storage } from './tensor.js';
+import type { TfjsChoice } from './tfjs/choices.js';
 import type { WeightUse } from './weight.js';
 
 export type BackendName = 'reference' | 'wasm' | 'tfjs' | 'webgpu';
+
+/** What an engine is asked for by: a backend, or with a colon one TensorFlow.js, e.g. 'tfjs:node-gpu'. */
+export type BackendChoice = BackendName | `tfjs:${TfjsChoice}`;
 
 /** What a kernel sees of a tensor. */
 export interface Operand {

@@ -15,6 +15,7 @@ export {
   WrongEngineError,
   arraySource,
   asFloats,
+  backendChoices,
   backendNames,
   bytesPerElement,
   createBatch,

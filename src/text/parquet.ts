@@ -11,6 +11,7 @@ import {
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { fileError } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
+import { checkRuns } from './parquetRuns.js';
 
 const compressors: Compressors = {
   GZIP: (bytes) => gunzipSync(bytes),
@@ -38,17 +39,18 @@ function checkColumns({ row_groups: groups }: FileMetaData, schema: SchemaTree):
  * The rows of a parquet file, in order, a group of rows in memory at a time; of its columns only `field` where it has
  * it. UserError where the file cannot be read.
  */
-export async function* parquetRows(path: string, field: string): AsyncGenerator<Record<string, unknown>> {
+export async function* parquetRows(path: string, field?: string): AsyncGenerator<Record<string, unknown>> {
   try {
     const file = await asyncBufferFromFile(path);
     const metadata = await parquetMetadataAsync(file);
     const schema = parquetSchema(metadata);
     checkColumns(metadata, schema);
     const columns = schema.children.map(({ element }) => element.name);
-    const wanted = columns.includes(field) ? [field] : columns;
+    const wanted = field !== undefined && columns.includes(field) ? [field] : columns;
     let rowStart = 0;
-    for (const { num_rows: rows } of metadata.row_groups) {
-      const rowEnd = rowStart + Number(rows);
+    for (const group of metadata.row_groups) {
+      await checkRuns(file, group, schema, wanted, compressors);
+      const rowEnd = rowStart + Number(group.num_rows);
       yield* await parquetReadObjects({ file, metadata, columns: wanted, rowStart, rowEnd, compressors });
       rowStart = rowEnd;
     }

@@ -1,15 +1,15 @@
-// llm-drop: node llmdrop.mjs '{"dist", "folder"?, "threads", "kv", "int4"?: group}'
+// llm-drop: node llmdrop.mjs '{"dist", "folder"?, "threads", "kv", "int4"?: group, "backend"?}'
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { secondsOf, serve, values } from '../serve.mjs';
 
-const { dist, folder, threads, kv, int4 } = JSON.parse(process.argv[2]);
+const { dist, folder, threads, kv, int4, backend = 'wasm' } = JSON.parse(process.argv[2]);
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
 const lib = await load('index.js');
 const { arraySource } = await load('engine/index.js');
 const { measureTest } = await load('bench/index.js');
 
-const engine = await lib.createEngine('wasm', { threads, v8Flags: true });
+const engine = await lib.createEngine(backend, { threads, v8Flags: true });
 // Q4_0's format: symmetric, the embedding and head too.
 const format = { groupSize: int4, symmetric: true, head: 'int4' };
 const { rtn, rtnQuantizer } = int4 ? await load('quant/index.js') : {};

@@ -1,10 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { availableParallelism, totalmem } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import util from 'node:util';
 import { setFlagsFromString } from 'node:v8';
+import { Script, createContext as createRealm } from 'node:vm';
 import { MessageChannel, Worker as Thread, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import type { AddressSpace, Context, Host, Worker } from '../host.js';
 
@@ -27,6 +29,7 @@ export const node: Host = {
   warn: (line) => void process.stderr.write(`${line}\n`),
   nextTurn: () => setImmediate(),
   createContext,
+  runWithin,
   spawn,
   isInstalled: (name) => {
     try {
@@ -36,6 +39,7 @@ export const node: Host = {
       return false;
     }
   },
+  installedVersion,
   prepareTensorFlow: (threads) => {
     // tfjs-node 4.22 still calls these: Node 23 took the first away, and warns of the second.
     const isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
@@ -79,9 +83,43 @@ export function bytesIn(text: string): number | undefined {
   return kibibytes ? 1024 * Number(kibibytes) : undefined;
 }
 
+/** Of the first package.json of that name above the package's entry: not all packages export theirs. */
+function installedVersion(name: string): string | undefined {
+  let folder: string;
+  try {
+    folder = dirname(require.resolve(name));
+  } catch {
+    return undefined;
+  }
+  for (; dirname(folder) !== folder; folder = dirname(folder)) {
+    const text = textOf(join(folder, 'package.json'));
+    const found = text === '' ? {} : (JSON.parse(text) as { name?: string; version?: string });
+    if (found.name === name) return found.version;
+  }
+  return undefined;
+}
+
 function createContext<T>(): Context<T> {
   const storage = new AsyncLocalStorage<T>();
   return { get: () => storage.getStore(), run: (value, work) => storage.run(value, work) };
+}
+
+const script = new Script('run()');
+/** Holds what the script calls; making one takes longer than most calls. */
+const realm = createRealm({}) as { run?: () => void };
+
+function runWithin(milliseconds: number, run: () => void): 'ended' | 'late' | 'interrupted' {
+  realm.run = run;
+  try {
+    script.runInContext(realm, { timeout: milliseconds, breakOnSigint: true });
+    return 'ended';
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return 'late';
+    process.kill(process.pid, 'SIGINT');
+    return 'interrupted';
+  } finally {
+    realm.run = undefined;
+  }
 }
 
 function spawn(code: string, data: object, failed: (error: unknown) => void): Worker {

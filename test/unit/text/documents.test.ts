@@ -209,6 +209,15 @@ describe('documents', () => {
       },
       /a\.parquet is not a parquet file that can be read: its columns are not those of its schema/,
     ],
+    [
+      'a parquet with a longer run of levels than its page has values',
+      () => {
+        const bytes = readFileSync(fixture('none.parquet'));
+        const levels = bytes.indexOf(Buffer.from([2, 0, 0, 0, 2 * 4, 1]), bytes.indexOf('st'));
+        return fileOf('a.parquet', bytes.fill(2 * 63, levels + 4, levels + 5));
+      },
+      /a\.parquet is not a parquet file that can be read: a run of 63 values in a page of \d, behind the first 0/,
+    ],
     ['a parquet in an archive', () => fileOf('a.parquet.gz', ''), /a parquet file compresses itself/],
     ['UTF-16', () => fileOf('a.txt', Buffer.from('\ufeffa', 'utf16le')), /a\.txt is not UTF-8 text, but UTF-16/],
     ['Latin-1', () => fileOf('a.txt', Buffer.from('é a', 'latin1')), /is not UTF-8 text, but perhaps Latin-1/],

@@ -9,8 +9,9 @@ const setting = 'LLM_DROP_WEBGPU';
 /** One for the process: its devices live no longer than it does. */
 let gpu: Gpu | undefined;
 
-/** WebGPU from npm's `webgpu` (Dawn); nothing of it is loaded, or needs to be installed, before. */
+/** A browser's WebGPU, elsewhere that of npm's `webgpu` (Dawn), which nobody loads, or needs to install, before. */
 export async function loadGpu(installed = (name: string) => host.isInstalled(name)): Promise<Gpu> {
+  gpu ??= (globalThis as { navigator?: { gpu?: Gpu } }).navigator?.gpu;
   if (gpu) return gpu;
   const name = host.setting(setting) || packageName;
   if (!installed(name)) throw new UserError(`the webgpu backend needs WebGPU: run npm install ${packageName}`);
