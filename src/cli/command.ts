@@ -19,6 +19,8 @@ interface Definition<O extends Options> {
   readonly defaultModel?: () => string;
   /** For a command that takes files instead of a model: what they are. */
   readonly inputs?: string;
+  /** For a command that takes no argument. */
+  readonly alone?: boolean;
   /** For a command whose argument is no model that it reads: what it is. */
   readonly argument?: string;
   /** False for a command that only reads and writes files and needs no engine. @defaultValue true */

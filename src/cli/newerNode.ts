@@ -7,7 +7,7 @@ import { join } from 'node:path';
  * The fastest version of Node: its V8 pairs WebAssembly vectors to 256 bits, and has the byte products and fused
  * multiply-adds that Node 24 brought.
  */
-const fastest = 26;
+export const fastestNode = 26;
 /** The environment variable that, set to anything, keeps the notice away. */
 const silence = 'LLM_DROP_NO_NOTICE';
 
@@ -27,11 +27,11 @@ export function newerNodeNotice({
   env = process.env,
   platform = process.platform,
 }: NodeHere = {}): string | undefined {
-  if (Number.parseInt(version, 10) >= fastest || env[silence] || !isFirstTime(cacheFolder(env, platform)))
+  if (Number.parseInt(version, 10) >= fastestNode || env[silence] || !isFirstTime(cacheFolder(env, platform)))
     return undefined;
   const { processor, decodeInt4, prefillInt4, prefillFloat32 } = measured;
   return (
-    `Node ${fastest} computes faster than the Node ${version} here: on an ${processor} it was, beside Node 20, ` +
+    `Node ${fastestNode} computes faster than the Node ${version} here: on an ${processor} it was, beside Node 20, ` +
     `${decodeInt4} times as fast in decoding with int4 weights, ${prefillInt4} times in prefill with these, and ` +
     `${prefillFloat32} times in prefill with float32 (said once; ${silence}=1 silences it)`
   );

@@ -1,4 +1,4 @@
-import { backendNames, UserError, didYouMean, shownValue, type BackendName } from '../engine/index.js';
+import { backendChoices, UserError, didYouMean, shownValue, type BackendChoice } from '../engine/index.js';
 import { parseLayerList } from './layerList.js';
 
 /** One option of a command; its flag is its name in the command, `dropAttn` being `--drop-attn`. */
@@ -124,6 +124,13 @@ export const choices = <T extends string>(
     }),
 });
 
+/** Names such as `arc_easy,mmlu`, which what is called knows or refuses. */
+export const names = (description: string): Option<readonly string[] | undefined> => ({
+  description,
+  value: 'name,...',
+  parse: (given) => given.split(',').map((entry) => entry.trim()),
+});
+
 /** Layers such as `3,5` or `3-5`. */
 export const layers = (description: string): Option<readonly number[] | undefined> => ({
   description,
@@ -141,7 +148,7 @@ export const overwriteOption = flag('replace a file, or a model folder that hold
 
 /** What every command takes. */
 export const commonOptions = {
-  backend: choice<BackendName>('what computes', backendNames, 'wasm'),
+  backend: choice<BackendChoice>('what computes', backendChoices, 'wasm'),
   threads: int('threads to compute with (default: what the backend makes good use of)', 1),
   adapter: text('merge this LoRA adapter (as PEFT saves it) into the weights as they are read', 'dir'),
   int4: flag('hold weights in 4 bits, in groups along a row, rounded to nearest'),

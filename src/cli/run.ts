@@ -6,6 +6,7 @@ import { chat } from './commands/chat.js';
 import { compensate } from './commands/compensate.js';
 import { compress } from './commands/compress.js';
 import { demo } from './commands/demo.js';
+import { doctor } from './commands/doctor.js';
 import { drop } from './commands/drop.js';
 import { evaluate } from './commands/eval.js';
 import { exportCommand } from './commands/export.js';
@@ -17,6 +18,7 @@ import { play } from './commands/play.js';
 import { pull } from './commands/pull.js';
 import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
+import { serve } from './commands/serve.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
 import { flagOf, withFlags, type OptionNames } from './flagNames.js';
@@ -39,11 +41,13 @@ const commands: readonly Command[] = [
   evaluate,
   generate,
   chat,
+  serve,
   logits,
   exportCommand,
   bench,
   play,
   demo,
+  doctor,
 ];
 
 /** Runs a command line (without `node` and the script) and returns the exit code: 0, 1 for any error, 130 after Ctrl-C. */
@@ -106,25 +110,28 @@ function register(program: Program, command: Command, execute: Execute): void {
   // A command's own option takes the place of a common one.
   const options = Object.entries({ ...command.options, ...commonOptions, ...command.options });
   const defaults = Object.fromEntries(options.map(([name, option]) => [name, option.default]));
-  const { argument, defaultModel, inputs } = command;
+  const { alone, argument, defaultModel, inputs } = command;
   const sub = program
     .command(command.name)
     .summary(command.summary)
     .description([`${command.summary}.`, command.description].filter(Boolean).join('\n\n'))
-    .argument(
-      inputs ? '<files...>' : defaultModel ? '[model]' : '<model>',
-      inputs ??
-        argument ??
-        `model folder, .gguf file or hf:ORG/NAME${defaultModel ? ' (default: the built-in model)' : ''}`,
-    )
-    .addHelpText('after', examplesText(command))
-    .action((given: string | string[] | undefined, values: Record<string, unknown>) =>
-      execute(command, {
-        ...defaults,
-        ...values,
-        ...(inputs ? { inputs: given } : { model: given ?? defaultModel?.() }),
-      }),
-    );
+    .addHelpText('after', examplesText(command));
+  if (alone) sub.action((values: Record<string, unknown>) => execute(command, { ...defaults, ...values }));
+  else
+    sub
+      .argument(
+        inputs ? '<files...>' : defaultModel ? '[model]' : '<model>',
+        inputs ??
+          argument ??
+          `model folder, .gguf file or hf:ORG/NAME${defaultModel ? ' (default: the built-in model)' : ''}`,
+      )
+      .action((given: string | string[] | undefined, values: Record<string, unknown>) =>
+        execute(command, {
+          ...defaults,
+          ...values,
+          ...(inputs ? { inputs: given } : { model: given ?? defaultModel?.() }),
+        }),
+      );
   for (const [name, option] of options) sub.addOption(programOption(name, option));
   for (const [old, name] of Object.entries(command.oldNames ?? {}))
     sub.addOption(oldOption(old, name, command.options[name]));

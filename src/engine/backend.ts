@@ -10,9 +10,13 @@ import type { Shape } from './errors.js';
 import type { Activation, Expression } from './expression.js';
 import type { Packable } from './packable.js';
 import type { DType, Storage } from './tensor.js';
+import type { TfjsChoice } from './tfjs/choices.js';
 import type { WeightUse } from './weight.js';
 
 export type BackendName = 'reference' | 'wasm' | 'tfjs';
+
+/** What an engine is asked for by: a backend, or with a colon one TensorFlow.js, e.g. 'tfjs:node-gpu'. */
+export type BackendChoice = BackendName | `tfjs:${TfjsChoice}`;
 
 /** What a kernel sees of a tensor. */
 export interface Operand {
@@ -141,12 +145,13 @@ export interface Abilities {
 
 /** A pass that is being recorded while it runs. */
 export interface Recording {
-  /** A copy of x, for the pass to begin with. */
-  begin(x: Operand): Storage;
+  /** A copy of x, for the pass to begin with, and behind it zeros up to `rows` rows. */
+  begin(x: Operand, rows: number): Storage;
   /**
-   * Ends the recording with the output of the pass. Gives a copy of that and, if the pass can be repeated, its replay.
+   * Ends the recording with the output of the pass. Gives a copy of its first `rows` rows and, if the pass can be repeated,
+   * its replay.
    */
-  finish(output: Operand): { readonly result: Storage; readonly replay?: Replay };
+  finish(output: Operand, rows: number): { readonly result: Storage; readonly replay?: Replay };
   /** Ends the recording after a failure. */
   cancel(): void;
 }
@@ -155,7 +160,10 @@ export interface Recording {
 export interface Replay {
   /** True once it can no longer run, because memory that it uses has moved. */
   readonly stale?: boolean;
-  /** Runs the pass for another x and another batch of the same shape, maybe with another cache. */
+  /**
+   * Runs the pass for another x and another batch of no more rows, maybe with another cache. The output has as many rows as
+   * x.
+   */
   run(x: Operand, batch: Batch, cache: KvCache): Storage;
   free(): void;
 }

@@ -32,6 +32,8 @@ export interface Host {
   spawn(code: string, data: object, failed: (error: unknown) => void): Worker;
   /** Whether an optional package can be imported. */
   isInstalled(name: string): boolean;
+  /** Of an installed package; undefined where it is not installed, or does not tell. */
+  installedVersion(name: string): string | undefined;
   /** Sets what the native binding of TensorFlow.js reads while it is loaded; `threads` undefined: it decides. */
   prepareTensorFlow(threads: number | undefined): void;
 }

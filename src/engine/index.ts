@@ -3,7 +3,7 @@ export { Accumulator } from './accumulator.js';
 export { arraySource } from './arraySource.js';
 export type * from './backend.js';
 export { createBatch, lastRows, tokenIds, type Batch, type Sequence } from './batch.js';
-export { backendNames, createEngine } from './createEngine.js';
+export { backendChoices, backendNames, createEngine } from './createEngine.js';
 export { engineOptions, type EngineOptions } from './engineOptions.js';
 export { Engine } from './engine.js';
 export {

@@ -14,6 +14,7 @@ export {
   WrongEngineError,
   arraySource,
   asFloats,
+  backendChoices,
   backendNames,
   bytesPerElement,
   createBatch,

@@ -7,7 +7,7 @@ import {
   flag,
   oneOf,
   text,
-  type BackendName,
+  type BackendChoice,
   type Engine,
   type WeightDType,
 } from '../engine/index.js';
@@ -36,7 +36,7 @@ export interface ExportOptions extends Evidence {
   readonly drops?: Partial<Drops>;
   /** Engine that runs the check. @defaultValue the model's engine, or a new one of `backend` */
   readonly engine?: Engine;
-  readonly backend?: BackendName;
+  readonly backend?: BackendChoice;
   readonly threads?: number;
   readonly onProgress?: Progress;
 }

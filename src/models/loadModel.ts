@@ -1,4 +1,4 @@
-import { createEngine, type BackendName, type Engine, type EngineOptions } from '../engine/index.js';
+import { createEngine, type BackendChoice, type Engine, type EngineOptions } from '../engine/index.js';
 import type { ModelSource } from '../checkpoint/index.js';
 import type { PartialConfig } from './config.js';
 import { allWeights } from './description.js';
@@ -12,7 +12,7 @@ import { randomParameters, withQuantizer, type Quantize } from './parameters.js'
 export interface LoadOptions extends EngineOptions, AdapterOptions {
   /** Load onto this engine, or a new one of a backend by name. @defaultValue a new `wasm` engine */
   readonly engine?: Engine;
-  readonly backend?: BackendName;
+  readonly backend?: BackendChoice;
   /** Skipped from the start, besides what the config drops: their weights are not read. */
   readonly drops?: Partial<Drops>;
   /** Holds matrices in another form, e.g. `rtnQuantizer({ groupSize: 32 })` for int4. @defaultValue as they are stored */

@@ -5,5 +5,6 @@ export { InputGrams } from './inputGrams.js';
 export { KeptOutputs } from './keptOutputs.js';
 export { ModuleRows, capturedInputs, moduleStream, type CapturedInputs } from './moduleRows.js';
 export { embedded, streamRows, type StreamOptions, type StreamPosition } from './streamRows.js';
-export { waitingStates, type WaitingStatesOptions } from './waitingStates.js';
+export { statesBeside, waitingStates, type StatesBesideOptions, type WaitingStatesOptions } from './waitingStates.js';
+export { walkOutputs, type OutputOptions } from './walkOutputs.js';
 export { walkRows, type OnRow, type WalkOptions } from './walk.js';

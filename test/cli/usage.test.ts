@@ -7,6 +7,7 @@ import { llmDrop } from './commandLine.js';
 const names = [
   'pull',
   'chat',
+  'serve',
   'inspect',
   'score',
   'merge',
@@ -137,7 +138,10 @@ describe('a mistake on the command line is one sentence and exit code 1', () => 
       'error: --held-out must be a whole number of at least 1, found "0"',
     ],
     [['generate', 'm', '--prompt', 'x', '--temperature', 'hot'], 'error: --temperature must be a number, found "hot"'],
-    [['inspect', 'm', '--backend', 'cuda'], 'error: --backend must be one of reference, wasm, tfjs, found "cuda"'],
+    [
+      ['inspect', 'm', '--backend', 'cuda'],
+      'error: --backend must be one of reference, wasm, tfjs, tfjs:node-gpu, tfjs:node, tfjs:wasm, tfjs:cpu, found "cuda"',
+    ],
     [
       ['eval', 'm', '--text', 't.txt', '--drop-attn', '3;5'],
       'error: --drop-attn: "3;5" is neither a layer nor a range of layers (write 3,5 or 3-5)',

@@ -50,6 +50,7 @@ export const host: Host = {
     return 'ended';
   },
   isInstalled: () => false,
+  installedVersion: () => undefined,
   prepareTensorFlow: () => undefined,
 };
 

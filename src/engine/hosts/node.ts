@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { availableParallelism, totalmem } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import util from 'node:util';
@@ -38,6 +39,7 @@ export const node: Host = {
       return false;
     }
   },
+  installedVersion,
   prepareTensorFlow: (threads) => {
     // tfjs-node 4.22 still calls these: Node 23 took the first away, and warns of the second.
     const isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
@@ -79,6 +81,22 @@ export function addressSpaceIn(limits: string, status: string): AddressSpace | u
 export function bytesIn(text: string): number | undefined {
   const kibibytes = /^(\d+)K/.exec(text)?.[1];
   return kibibytes ? 1024 * Number(kibibytes) : undefined;
+}
+
+/** Of the first package.json of that name above the package's entry: not all packages export theirs. */
+function installedVersion(name: string): string | undefined {
+  let folder: string;
+  try {
+    folder = dirname(require.resolve(name));
+  } catch {
+    return undefined;
+  }
+  for (; dirname(folder) !== folder; folder = dirname(folder)) {
+    const text = textOf(join(folder, 'package.json'));
+    const found = text === '' ? {} : (JSON.parse(text) as { name?: string; version?: string });
+    if (found.name === name) return found.version;
+  }
+  return undefined;
 }
 
 function createContext<T>(): Context<T> {

@@ -8,7 +8,7 @@ import { asking, lastRows, type Batch } from '../batch.js';
 import type { CacheLayer, KeysAndValues } from './cache.js';
 import type { Tensor, Tf } from './load.js';
 import { rowsAt } from './rows.js';
-import { view } from './storage.js';
+import { reshaped, view } from './storage.js';
 
 /** Scores in memory at a time. */
 const scoreBudget = 2 ** 24;
@@ -40,11 +40,11 @@ export function attention(
   for (const sequence of batch.sequences) {
     const { slot, start, length } = sequence;
     const asked = asking(batch, sequence, rows);
-    const own = (x: Tensor): Tensor => tf.slice(x, [row, 0, 0], [length, -1, -1]);
+    const own = (x: Tensor): Tensor => entries(tf, x, row, length);
     if (length > 0) {
       const fresh = { keys: headsFirst(tf, own(keys)), values: headsFirst(tf, own(values)) };
       const seen = cache ? cache.append(tf, slot, start, fresh) : fresh;
-      const ours = tf.slice(queries, [query, 0, 0], [asked.length, -1, -1]);
+      const ours = entries(tf, queries, query, asked.length);
       outputs.push(attend(tf, ours, seen, asked.start, spec, budget));
     }
     row += length;
@@ -52,6 +52,10 @@ export function attention(
   }
   return outputs.length === 0 ? tf.zeros([0, heads * headDim]) : tf.concat(outputs, 0);
 }
+
+/** Entries [first, first + count) of the first of three axes. */
+const entries = (tf: Tf, x: Tensor, first: number, count: number): Tensor =>
+  count === x.shape[0] ? x : tf.slice(x, [first, 0, 0], [count, -1, -1]);
 
 const headsFirst = (tf: Tf, x: Tensor): Tensor => tf.transpose(x, [1, 0, 2]);
 
@@ -79,12 +83,11 @@ function attend(
   budget: number,
 ): Tensor {
   const length = queries.shape[0];
-  const rows = Math.max(1, Math.floor(budget / (spec.heads * (start + length))));
+  const rows = Math.max(1, Math.floor(budget / (spec.heads * seen.keys.shape[1]!)));
   const outputs: Tensor[] = [];
   for (let first = 0; first < length; first += rows) {
     const count = Math.min(rows, length - first);
-    const part = (): Tensor =>
-      attendRows(tf, tf.slice(queries, [first, 0, 0], [count, -1, -1]), seen, start + first, spec);
+    const part = (): Tensor => attendRows(tf, entries(tf, queries, first, count), seen, start + first, spec);
     outputs.push(tf.tidy(part));
   }
   return outputs.length === 1 ? outputs[0] : tf.concat(outputs, 0);
@@ -96,7 +99,9 @@ function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number,
   const length = queries.shape[0];
   const group = heads / keyValueHeads;
   const from = Math.max(0, start - window + 1);
-  const count = start + length - from;
+  const visible = start + length - from;
+  // One query is quicker over all that a cache has room for than over a copy of what it may see.
+  const count = length === 1 && from === 0 ? seen.keys.shape[1]! : visible;
   const within = (x: Tensor): Tensor => (count === x.shape[1] ? x : tf.slice(x, [0, from, 0], [-1, count, -1]));
 
   const grouped = tf.transpose(tf.reshape(queries, [length, keyValueHeads, group, headDim]), [1, 2, 0, 3]);
@@ -109,9 +114,12 @@ function attendRows(tf: Tf, queries: Tensor, seen: KeysAndValues, start: number,
     scores = tf.reshape(scores, [keyValueHeads, group * length, count]);
   }
   if (softCap !== undefined) scores = tf.mul(tf.tanh(tf.div(scores, softCap)), softCap);
-  if (length > 1)
-    scores = tf.add(tf.reshape(scores, [heads, length, count]), hidden(tf, start, length, from, count, window));
-  const shares = tf.reshape(tf.softmax(scores), [keyValueHeads, group * length, count]);
+  if (length > 1 || count > visible)
+    scores = tf.add(
+      length === 1 ? scores : tf.reshape(scores, [heads, length, count]),
+      hidden(tf, start, length, from, count, window),
+    );
+  const shares = reshaped(tf, tf.softmax(scores), [keyValueHeads, group * length, count]);
   const mixed = tf.reshape(tf.matMul(shares, within(seen.values)), [keyValueHeads, group, length, headDim]);
   return tf.reshape(tf.transpose(mixed, [2, 0, 1, 3]), [length, heads * headDim]);
 }

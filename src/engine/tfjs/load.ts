@@ -1,6 +1,7 @@
 import type * as core from '@tensorflow/tfjs-core';
 import { UserError } from '../errors.js';
 import { host } from '../hosts/index.js';
+import { choices, tfjsChoices, type Choice } from './choices.js';
 
 /** The functions of TensorFlow.js, from whichever package was loaded. */
 export type Tf = typeof core;
@@ -18,32 +19,11 @@ export interface Tfjs {
   readonly gpu: boolean;
 }
 
-interface Choice {
-  readonly registered: string;
-  /** Alternatives, each a list of packages: all are imported, and the first exports the functions. */
-  readonly packages: readonly (readonly string[])[];
-}
-
-const functions = '@tensorflow/tfjs-core';
-const union = '@tensorflow/tfjs';
-const wasm = '@tensorflow/tfjs-backend-wasm';
-
-/** By an option's value; where nothing is asked for, the first that is installed. */
-const choices: Readonly<Record<string, Choice>> = {
-  'node-gpu': { registered: 'tensorflow', packages: [['@tensorflow/tfjs-node-gpu']] },
-  node: { registered: 'tensorflow', packages: [['@tensorflow/tfjs-node']] },
-  wasm: {
-    registered: 'wasm',
-    packages: [
-      [functions, wasm],
-      [union, wasm],
-    ],
-  },
-  cpu: { registered: 'cpu', packages: [[functions, '@tensorflow/tfjs-backend-cpu'], [union]] },
-};
-
 /** Whether a package can be found from here; a test replaces it. */
 export type Installed = (name: string) => boolean;
+
+/** The package whose TensorFlow this process has: another would register itself under the same name. */
+let loadedNative: string | undefined;
 
 /** Loads TensorFlow.js by the choice's name; nothing of it is loaded, or needs to be installed, before. */
 export async function loadTfjs(
@@ -53,9 +33,12 @@ export async function loadTfjs(
 ): Promise<Tfjs> {
   const { registered, packages } = find(choice, installed);
   const native = registered === 'tensorflow';
+  const name = packages.at(-1)!;
+  if (native && loadedNative !== undefined && loadedNative !== name)
+    throw new UserError(`${name} does not load beside ${loadedNative}, which this process computes with already`);
   if (native) host.prepareTensorFlow(threads);
   const tf = await load(packages);
-  const name = packages.at(-1)!;
+  if (native) loadedNative = name;
   const ready = await tf.setBackend(registered).catch((cause: unknown) => fail(name, cause));
   if (!ready) throw new UserError(`the TensorFlow.js backend '${registered}' of ${name} does not start here`);
   const backend = tf.backend() as { firstUse?: boolean; isUsingGpuDevice?: boolean };
@@ -72,15 +55,16 @@ export async function loadTfjs(
 }
 
 function find(choice: string | undefined, installed: Installed): { registered: string; packages: readonly string[] } {
-  if (choice !== undefined && !(choice in choices))
+  const asked = tfjsChoices.find((one) => one === choice);
+  if (choice !== undefined && !asked)
     throw new UserError(`there is no TensorFlow.js backend '${choice}'`, {
-      hint: `choose one of ${Object.keys(choices).join(', ')}`,
+      hint: `choose one of ${tfjsChoices.join(', ')}`,
     });
-  for (const { registered, packages } of choice === undefined ? Object.values(choices) : [choices[choice]]) {
+  for (const { registered, packages } of (asked ? [asked] : tfjsChoices).map((one): Choice => choices[one])) {
     const group = packages.find((names) => names.every(installed));
     if (group) return { registered, packages: group };
   }
-  const [missing] = choices[choice ?? 'node'].packages;
+  const [missing] = choices[asked ?? 'node'].packages;
   const which = choice === undefined ? '' : ` with '${choice}'`;
   throw new UserError(`the tfjs backend${which} needs TensorFlow.js: run npm install ${missing.join(' ')}`);
 }

@@ -7,7 +7,7 @@
 import type { GatedProjections, MoeSpec, PackedWeight } from '../backend.js';
 import { firstLargest, marked } from './general.js';
 import type { Tensor, Tf } from './load.js';
-import { weightOf, type TensorStorage } from './storage.js';
+import { expertsOf, matrixOf } from './storage.js';
 import { gated } from './transformer.js';
 
 /** `count` is given what `ExpertTally` adds up, [3 E]; the tensor is freed as it returns. */
@@ -19,11 +19,11 @@ export function moe(
   spec: MoeSpec,
   count?: (sums: Tensor) => void,
 ): Tensor {
-  const logits = tf.matMul(x, weightOf(router), false, true);
+  const logits = matrixOf(router).product(x);
   const visited = chosen(tf, logits, spec.topK);
   const weights = shares(tf, logits, visited, spec);
   const lengths: Tensor[] = [];
-  const parts = [experts.gate, experts.up, experts.down].map(({ weight }) => (weight.storage as TensorStorage).parts);
+  const parts = [experts.gate, experts.up, experts.down].map(({ weight }) => expertsOf(weight));
   let sum: Tensor | undefined;
   for (let expert = 0; expert < router.shape[0]; expert++) {
     const before = sum;

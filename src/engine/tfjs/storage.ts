@@ -1,6 +1,8 @@
-import type { Operand } from '../backend.js';
+import type { Operand, PackedWeight } from '../backend.js';
+import type { Shape } from '../errors.js';
 import { sizeOf, type Storage } from '../tensor.js';
 import type { Tensor, Tf } from './load.js';
+import type { Matrix } from './matrix.js';
 
 /** What a backend has not yet freed. */
 export type Live = Set<Storage>;
@@ -14,7 +16,7 @@ export abstract class TfStorage implements Storage {
   }
 
   /** All that it holds now. */
-  protected abstract tensors(): readonly Tensor[];
+  protected abstract tensors(): readonly { dispose(): void }[];
 
   free(): void {
     for (const tensor of this.tensors()) tensor.dispose();
@@ -22,29 +24,56 @@ export abstract class TfStorage implements Storage {
   }
 }
 
-/** A tensor or a weight: one TensorFlow.js tensor, or one for each expert. */
 export class TensorStorage extends TfStorage {
   readonly bytes: number;
 
   constructor(
     live: Live,
-    readonly parts: readonly Tensor[],
+    readonly tensor: Tensor,
   ) {
     super(live);
-    this.bytes = 4 * parts.reduce((sum, { size }) => sum + size, 0);
+    this.bytes = 4 * tensor.size;
   }
 
   protected tensors(): readonly Tensor[] {
-    return this.parts;
+    return [this.tensor];
   }
 }
 
-/** What an operand views, in its shape; a part of a storage is sliced where the storage lies. */
-export function view(tf: Tf, { storage, offset, shape }: Operand, as = shape): Tensor {
-  const [tensor] = (storage as TensorStorage).parts;
-  const size = sizeOf(shape);
-  const whole = offset === 0 && tensor.size === size;
-  return tf.reshape(whole ? tensor : tf.slice(tf.reshape(tensor, [tensor.size]), offset, size), [...as]);
+/** A weight: a matrix, or one for each expert. */
+export class WeightStorage extends TfStorage {
+  readonly bytes: number;
+
+  constructor(
+    live: Live,
+    readonly matrices: readonly Matrix[],
+  ) {
+    super(live);
+    this.bytes = matrices.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  protected tensors(): readonly Tensor[] {
+    return this.matrices.flatMap(({ tensors }) => tensors);
+  }
 }
 
-export const weightOf = ({ storage }: { storage: Storage }): Tensor => (storage as TensorStorage).parts[0];
+/** x in a shape. An operation costs more than a look at the shape that it has. */
+export const reshaped = (tf: Tf, x: Tensor, shape: Shape): Tensor =>
+  x.shape.length === shape.length && shape.every((size, axis) => size === x.shape[axis])
+    ? x
+    : tf.reshape(x, [...shape]);
+
+/**
+ * What an operand views, in its shape: the storage's own tensor where that is it, so not to be disposed. A part of a
+ * storage is sliced where the storage lies.
+ */
+export function view(tf: Tf, { storage, offset, shape }: Operand, as = shape): Tensor {
+  const { tensor } = storage as TensorStorage;
+  const size = sizeOf(shape);
+  const whole = offset === 0 && tensor.size === size;
+  return reshaped(tf, whole ? tensor : tf.slice(reshaped(tf, tensor, [tensor.size]), offset, size), as);
+}
+
+export const expertsOf = ({ storage }: PackedWeight): readonly Matrix[] => (storage as WeightStorage).matrices;
+
+export const matrixOf = (weight: PackedWeight): Matrix => expertsOf(weight)[0];

@@ -16,19 +16,24 @@ import { UnsupportedOpError } from '../errors.js';
 import type { Expression } from '../expression.js';
 import { host } from '../hosts/index.js';
 import type { CacheSpec } from '../kvCache.js';
-import { asFloats, type Packable } from '../packable.js';
+import type { Packable } from '../packable.js';
+import { sizeOf } from '../tensor.js';
 import type { DType, Storage } from '../tensor.js';
 import type { WeightUse } from '../weight.js';
 import { AccumulatorStorage, cosines } from './accumulate.js';
 import { attention } from './attention.js';
-import { CacheLayer } from './cache.js';
+import { GrowingCacheLayer, JoiningCacheLayer, type CacheLayer } from './cache.js';
+import { packFloats } from './floatMatrix.js';
 import { firstLargest, map, softmax } from './general.js';
 import { loadTfjs, type Tensor, type Tf, type Tfjs } from './load.js';
+import type { Matrix } from './matrix.js';
 import { moe } from './moe.js';
-import { readWeight } from './pack.js';
+import { packMatrix } from './packMatrix.js';
 import { rowsAt } from './rows.js';
-import { TensorStorage, view, weightOf, type Live } from './storage.js';
+import { matrixOf, TensorStorage, view, WeightStorage, type Live } from './storage.js';
+import { TensorFlow } from './tensorflow.js';
 import { added, crossEntropy, divergence, gated, normed, project, rmsNorm } from './transformer.js';
+import { visitedExperts } from './visitedExperts.js';
 
 /** The backend over TensorFlow.js, on the one that `options.tfjs` or LLM_DROP_TFJS names, or the first installed. */
 export async function createTfjsBackend(
@@ -42,12 +47,16 @@ class TfjsBackend implements Backend {
   readonly name = 'tfjs';
   readonly abilities: Abilities;
   readonly #tf: Tf;
+  /** TensorFlow's own operations, where it is what computes. */
+  readonly #flow: TensorFlow | undefined;
   readonly #live: Live = new Set();
 
   constructor(private readonly tfjs: Tfjs) {
     this.#tf = tfjs.tf;
     const { registered, threads, version, gpu } = tfjs;
-    this.abilities = { tier: registered, threads, package: tfjs.package, version, gpu };
+    this.#flow = registered === 'tensorflow' ? new TensorFlow(tfjs.tf) : undefined;
+    const tensorflow = this.#flow && { tensorflow: this.#flow.version };
+    this.abilities = { tier: registered, threads, package: tfjs.package, version, ...tensorflow, gpu };
   }
 
   /** TensorFlow.js has one current backend for the whole process: another engine may have changed it since. */
@@ -63,7 +72,7 @@ class TfjsBackend implements Backend {
   #runAll(kernel: (tf: Tf) => Tensor[]): Storage[] {
     const tf = this.#current();
     const results = tf.tidy(() => kernel(tf));
-    return results.map((tensor) => new TensorStorage(this.#live, [tf.keep(tensor)]));
+    return results.map((tensor) => new TensorStorage(this.#live, tf.keep(tensor)));
   }
 
   upload(data: Float32Array | Int32Array): Storage {
@@ -72,7 +81,7 @@ class TfjsBackend implements Backend {
 
   async read(t: Operand): Promise<Float32Array | Int32Array> {
     const tf = this.#current();
-    const tensor = tf.tidy(() => view(tf, t));
+    const tensor = tf.tidy(() => tf.clone(view(tf, t)));
     try {
       const values = await tensor.data(); // the JavaScript backend's own array, even integers after a cast to float32
       return t.dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values);
@@ -106,27 +115,30 @@ class TfjsBackend implements Backend {
   }
 
   async pack(source: Packable, use: WeightUse): Promise<Storage> {
-    const shape = use === 'experts' ? source.shape.slice(1) : source.shape;
-    const parts: Tensor[] = [];
+    const count = use === 'experts' ? source.shape[0] : 1;
+    const rows = sizeOf(source.shape.slice(0, -1)) / count;
+    const flow = this.#flow;
+    const current = (): Tf => this.#current();
+    const matrices: Matrix[] = [];
     try {
-      for await (const values of readWeight(asFloats(source), use === 'experts' ? source.shape[0] : 1)) {
-        const tf = this.#current();
-        parts.push(tf.keep(tf.tensor(values, [...shape], 'float32')));
+      for (let i = 0; i < count; i++) {
+        const own = { first: i * rows, end: (i + 1) * rows };
+        matrices.push(await (flow ? packMatrix(flow, current, source, own) : packFloats(current, source, own)));
       }
     } catch (error) {
-      for (const part of parts) part.dispose();
+      for (const { tensors } of matrices) tensors.forEach((tensor) => tensor.dispose());
       throw error;
     }
-    return new TensorStorage(this.#live, parts);
+    return new WeightStorage(this.#live, matrices);
   }
 
   createCacheLayer(spec: CacheSpec): Storage {
     if (spec.dtype === 'float16') throw new UnsupportedOpError('createCache', this.name, 'a float16 cache');
-    return new CacheLayer(this.#live, spec);
+    return this.#flow ? new GrowingCacheLayer(this.#live, this.#flow, spec) : new JoiningCacheLayer(this.#live, spec);
   }
 
   embed(weight: PackedWeight, tokens: Int32Array): Storage {
-    return this.#run((tf) => rowsAt(tf, weightOf(weight), tokens));
+    return this.#run(() => matrixOf(weight).rowsAt(tokens));
   }
 
   gather(x: Operand, indices: Int32Array): Storage {
@@ -157,9 +169,14 @@ class TfjsBackend implements Backend {
     tally?: ExpertTally,
   ): Storage {
     const count = (sums: Tensor): void => (tally!.into as AccumulatorStorage).addFrom(tally!.index, sums);
-    return this.#run((tf) =>
-      added(tf, moe(tf, normed(tf, view(tf, x), fusion.norm), router, experts, spec, tally && count), fusion),
-    );
+    const flow = this.#flow;
+    return this.#run((tf) => {
+      const input = normed(tf, view(tf, x), fusion.norm);
+      const mixed = flow
+        ? visitedExperts(flow, input, router, experts, spec, tally && count)
+        : moe(tf, input, router, experts, spec, tally && count);
+      return added(tf, mixed, fusion);
+    });
   }
 
   attention({ q, k, v, cache, layer, batch, spec }: AttentionInputs): Storage {

@@ -4,7 +4,8 @@ import { gatedBy, interpret, logitExpression } from '../expression.js';
 import { algebra } from './algebra.js';
 import { marked } from './general.js';
 import type { Tensor, Tf } from './load.js';
-import { view, weightOf } from './storage.js';
+import type { Matrix } from './matrix.js';
+import { matrixOf, view } from './storage.js';
 
 export function rmsNorm(tf: Tf, x: Tensor, { gain, epsilon }: Norm): Tensor {
   const scale = tf.rsqrt(tf.add(tf.mean(tf.square(x), 1, true), epsilon));
@@ -17,8 +18,8 @@ export const normed = (tf: Tf, x: Tensor, norm: Norm | undefined): Tensor => (no
 export const added = (tf: Tf, y: Tensor, { add }: Fusion): Tensor => (add ? tf.add(y, view(tf, add)) : y);
 
 /** `x W^T + bias` */
-export function project(tf: Tf, x: Tensor, { weight, bias }: Projection, w: Tensor = weightOf(weight)): Tensor {
-  return biased(tf, tf.matMul(x, w, false, true), bias && view(tf, bias, [w.shape[0]]));
+export function project(tf: Tf, x: Tensor, { weight, bias }: Projection, w: Matrix = matrixOf(weight)): Tensor {
+  return biased(tf, w.product(x), bias && view(tf, bias, [w.rows]));
 }
 
 const biased = (tf: Tf, y: Tensor, bias: Tensor | undefined): Tensor => (bias ? tf.add(y, bias) : y);
@@ -28,7 +29,7 @@ export function gated(
   tf: Tf,
   x: Tensor,
   { gate, up, down, activation = 'silu' }: GatedProjections,
-  [g, u, d]: readonly Tensor[] = [gate, up, down].map(({ weight }) => weightOf(weight)),
+  [g, u, d]: readonly Matrix[] = [gate, up, down].map(({ weight }) => matrixOf(weight)),
 ): Tensor {
   const [opened, lifted] = [project(tf, x, gate, g), project(tf, x, up, u)];
   const hidden = interpret(gatedBy(activation), algebra(tf), opened, lifted);

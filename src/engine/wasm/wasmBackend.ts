@@ -46,7 +46,7 @@ import { Machine } from './runtime/machine.js';
 import { overMemories, type Home } from './runtime/manyMemories.js';
 import { addressOf, Memory, type Block } from './runtime/memory.js';
 import { WasmRecording } from './runtime/recording.js';
-import { detectTier, isKnown, plansOf, prepare, tiers, type Tier } from './runtime/tier.js';
+import { detectTier, isKnown, plansOf, prepare, tiers, whyTier, type Tier } from './runtime/tier.js';
 
 /** WebAssembly with kernels emitted at run time. Calls compute at once; only signatures are asynchronous. */
 class WasmBackend implements Home {
@@ -57,9 +57,10 @@ class WasmBackend implements Home {
   constructor(
     machine: Machine,
     private readonly tier: Tier,
+    private readonly why: string,
   ) {
     this.#held = machine;
-    this.abilities = { tier, threads: machine.threads };
+    this.abilities = { tier, threads: machine.threads, why };
   }
 
   get memory(): Memory {
@@ -67,7 +68,7 @@ class WasmBackend implements Home {
   }
 
   beside(memory: Memory): WasmBackend {
-    return new WasmBackend(this.#machine.beside(memory), this.tier);
+    return new WasmBackend(this.#machine.beside(memory), this.tier, this.why);
   }
 
   get #machine(): Machine {
@@ -304,7 +305,7 @@ export async function createWasmBackend(
     const memory = new Memory(affordable);
     const machine = new Machine(plans.int4, int4 === 'exact', affordableThreads(threads), plans.tile, memory);
     if (tier === 'baseline' || (await passesSelfTest(machine)))
-      return overMemories(new WasmBackend(machine, tier), affordable);
+      return overMemories(new WasmBackend(machine, tier, whyTier(options, tier)), affordable);
     machine.dispose();
     host.warn(`Kernels of the tier ${tier} fail their test here; going on with ${tiers[at + 1]}.`);
   }

@@ -74,6 +74,20 @@ export function detectTier({ v8Flags = false }: EngineOptions): Tier {
   return v8Flags || version >= relaxedVersion ? 'relaxed' : 'baseline';
 }
 
+/** Why `detectTier` and the self-test ended at a tier, in a clause. */
+export function whyTier(options: EngineOptions, tier: Tier): string {
+  const wanted = detectTier(options);
+  if (tier !== wanted) return `kernels of the tier ${wanted} do not compute right here`;
+  if (host.setting(variable)) return `${variable} says so`;
+  if (tier === 'revectorized') return `V8 ${version} pairs vectors to 256 bits`;
+  if (tier === 'baseline') return `V8 ${version} has relaxed SIMD only behind flags, which the program may not set`;
+  if (version < pairingVersion)
+    return `V8 ${version} pairs no vectors to 256 bits (${pairingVersion} does, in Node 26)`;
+  return options.v8Flags
+    ? `V8 pairs vectors to 256 bits on x64 alone`
+    : `V8 ${version} pairs vectors only behind flags, which the program may not set`;
+}
+
 const probe = kernelModule('probe', () => ({
   probe: kernel({ at: 'i32' }, (k, { at }) => {
     const one = constant('f32x4', 1);
