@@ -4,7 +4,7 @@ import type { ModelPlace } from './protocol.js';
 
 export function onGivenFiles(open: (place: ModelPlace) => void): void {
   for (const id of ['folder', 'gguf']) {
-    const input = element<HTMLInputElement>(id);
+    const input = element(id, HTMLInputElement);
     input.addEventListener('change', () => {
       const files = [...(input.files ?? [])].map((file) => [file.webkitRelativePath || file.name, file] as const);
       if (files.length) open(placeOf(files));

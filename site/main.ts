@@ -9,11 +9,11 @@ import { showReadings } from './readings.js';
 
 const engine = new EngineClient();
 const switches = new LayerSwitches(() => changed());
-const prompt = element<HTMLInputElement>('prompt');
-const passage = element<HTMLTextAreaElement>('passage');
+const prompt = element('prompt', HTMLInputElement);
+const passage = element('passage', HTMLTextAreaElement);
 const sliders: Readonly<Record<ModuleKind, HTMLInputElement>> = {
-  attention: element('drop-attention'),
-  mlp: element('drop-mlp'),
+  attention: element('drop-attention', HTMLInputElement),
+  mlp: element('drop-mlp', HTMLInputElement),
 };
 
 let facts: ModelFacts | undefined;
@@ -110,19 +110,15 @@ const tellProgress = (told: object): void => {
   if ('progress' in told) say(String(told.progress));
 };
 
-function choose(): void {
+async function choose(): Promise<void> {
   const counts = { attention: Number(sliders.attention.value), mlp: Number(sliders.mlp.value) };
-  engine
-    .call('choose', counts)
-    .then((drops) => {
-      if (!drops) return;
-      switches.drops = drops;
-      changed();
-    })
-    .catch(fail);
+  const drops = await engine.call('choose', counts);
+  if (!drops) return;
+  switches.drops = drops;
+  changed();
 }
 
-for (const slider of Object.values(sliders)) slider.addEventListener('input', choose);
+for (const slider of Object.values(sliders)) slider.addEventListener('input', () => void choose().catch(fail));
 element('whole').addEventListener('click', () => {
   switches.drops = { attention: [], mlp: [] };
   changed();

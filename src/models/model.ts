@@ -273,7 +273,7 @@ export class Model {
         this.#replays,
         { key: this.#dropped, uses: [pass.rotaries], cache, batch },
         hidden,
-        (x) => this.#runFrom(0, x, pass),
+        (x, padded) => this.#runFrom(0, x, { ...pass, batch: padded }),
       );
     else hidden = this.#runFrom(first, hidden, pass);
     cache?.advance(batch);

@@ -34,12 +34,14 @@ export function usageOf(prompts: readonly (readonly number[])[], choices: readon
 /** Events as `work` pushes them; its result's events come last. */
 export function streamOf(work: (push: (event: object) => void) => Promise<readonly object[]>): AsyncIterable<object> {
   const events = new Channel<object>();
-  work((event) => events.push(event)).then(
-    (last) => {
-      last.forEach((event) => events.push(event));
+  const run = async (): Promise<void> => {
+    try {
+      for (const event of await work((each) => events.push(each))) events.push(event);
       events.close();
-    },
-    (error: unknown) => events.close(error),
-  );
+    } catch (error) {
+      events.close(error as Error);
+    }
+  };
+  void run();
   return events;
 }

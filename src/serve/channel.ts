@@ -2,7 +2,7 @@
 export class Channel<T> implements AsyncIterable<T> {
   readonly #items: T[] = [];
   #isClosed = false;
-  #error: unknown;
+  #error: Error | undefined;
   #wake: (() => void) | undefined;
 
   push(item: T): void {
@@ -11,7 +11,7 @@ export class Channel<T> implements AsyncIterable<T> {
   }
 
   /** Ends the reading once all is read, with an error if one is given. */
-  close(error?: unknown): void {
+  close(error?: Error): void {
     this.#isClosed = true;
     this.#error = error;
     this.#wake?.();
@@ -23,6 +23,6 @@ export class Channel<T> implements AsyncIterable<T> {
       if (this.#isClosed) break;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
-    if (this.#error !== undefined) throw this.#error;
+    if (this.#error) throw this.#error;
   }
 }

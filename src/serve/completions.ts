@@ -11,6 +11,7 @@ import {
   type SamplingFields,
   type StreamFields,
 } from './fields.js';
+import { codePoints } from './tokenTexts.js';
 import type { RankedToken, TokenScore } from './tokenScores.js';
 import type { Served } from './variant.js';
 
@@ -146,7 +147,7 @@ function logprobsOf(
   echo: Echo = { ids: [], text: '' },
 ): object {
   const made = pieces.flatMap(({ token, offset }) => (token ? [{ ...token, offset }] : []));
-  const begin = [...echo.text].length;
+  const begin = codePoints(echo.text);
   const scores = [...echo.ids.map((_, i) => promptScores[i]), ...made.map(({ score }) => score)];
   const ids = [...echo.ids, ...made.map(({ token }) => token)];
   const name = (id: number): string => texts.of(id);

@@ -1,6 +1,6 @@
 /** Numbers of a server in Prometheus' text format (version 0.0.4). */
 export class Metrics {
-  readonly #families = new Map<string, { readonly help: string; readonly type: string; lines(): string[] }>();
+  readonly #families = new Map<string, { readonly help: string; readonly type: string; lines: () => string[] }>();
 
   /** A number that only grows, for each set of labels. */
   counter(name: string, help: string): (labels: Labels, by?: number) => void {

@@ -134,16 +134,19 @@ export async function createServer(
       const fields = new Fields(request.body);
       const one = find(fields.maybe('model', anyText));
       Object.assign(notes.get(request) ?? {}, { model: one.name });
-      const gone = new AbortController();
-      reply.raw.once('close', () => gone.abort(new ApiError(499, 'the client went away')));
-      const late = AbortSignal.timeout(1000 * timeout);
-      const signal = AbortSignal.any([gone.signal, late]);
+      const ended = new AbortController();
+      const late = setTimeout(() => {
+        ended.abort(new ApiError(504, `the answer took more than ${timeout} seconds`));
+      }, 1000 * timeout);
+      reply.raw.once('close', () => {
+        clearTimeout(late);
+        ended.abort(new ApiError(499, 'the client went away'));
+      });
       try {
-        const told = await answer(one, fields, signal);
-        return isStream(told) ? sendEvents(reply, told) : told;
+        const told = await answer(one, fields, ended.signal);
+        return isStream(told) ? await sendEvents(reply, told) : told;
       } catch (error) {
-        gone.abort(); // what else the request asked for
-        if (late.aborted) throw new ApiError(504, `the answer took more than ${timeout} seconds`);
+        ended.abort(error); // what else the request asked for
         throw error;
       }
     });

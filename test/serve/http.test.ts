@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { loadTextModel, type TextModel } from '../../src/jobs/textModel.js';
 import { computeLogits } from '../../src/evaluate/index.js';
 import { generateText } from '../../src/models/index.js';
+import { codePoints } from '../../src/serve/tokenTexts.js';
 import { serveModel, type ModelServer, type RequestRecord, type ServeOptions } from '../../src/serve/index.js';
 
 const folder = fileURLToPath(new URL('../../models/tiny-stories', import.meta.url));
@@ -130,7 +131,7 @@ describe('/v1/completions', () => {
       const { choices } = await asked(url, '/v1/completions', { prompt, max_tokens: 0, logprobs: 0, echo: true });
       const { text_offset, tokens } = choices[0].logprobs;
       expect(choices[0].text).toBe(prompt);
-      expect(text_offset.at(-1)).toBe([...prompt].length - [...tokens.at(-1)].length);
+      expect(text_offset.at(-1)).toBe(codePoints(prompt) - codePoints(tokens.at(-1)));
       expect([...text_offset].sort((a, b) => a - b)).toEqual(text_offset);
     }));
 
@@ -325,13 +326,16 @@ describe('limits', () => {
       expect(await allowed('https://b.example')).toBeNull();
     }));
 
-  it('of time', () =>
-    serving({ timeout: 1 }, async ({ url }) => {
+  it('of time, whole and as a stream', () =>
+    serving({ timeout: 1 }, async ({ url, served: [{ scheduler }] }) => {
       // Four prompts at a time, of many.
-      const response = await post(url, '/v1/completions', {
-        ...{ prompt: Array.from({ length: 600 }, () => 'Once upon a time'), max_tokens: 400, ignore_eos: true },
-      });
-      expect([response.status, await response.json()]).toMatchObject([504, { error: { type: 'server_error' } }]);
+      const body = { prompt: Array.from({ length: 600 }, () => 'Once upon a time'), max_tokens: 400, ignore_eos: true };
+      const late = { error: { type: 'server_error', message: 'the answer took more than 1 seconds' } };
+      const response = await post(url, '/v1/completions', body);
+      expect([response.status, await response.json()]).toMatchObject([504, late]);
+      const told = await events(await post(url, '/v1/completions', { ...body, stream: true }));
+      expect(told.at(-1)).toMatchObject(late);
+      await expect.poll(() => [scheduler.busy, scheduler.waiting]).toEqual([0, 0]);
     }));
 });
 
@@ -375,5 +379,5 @@ it('close lets what is under way end', async () => {
   await expect.poll(() => server.served[0].scheduler.busy).toBe(1);
   await server.close();
   expect((await answer).usage.completion_tokens).toBe(100);
-  await expect(fetch(server.url)).rejects.toThrow();
+  await expect(fetch(server.url)).rejects.toThrow('fetch failed');
 });

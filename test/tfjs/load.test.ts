@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { UserError } from '../../src/engine/index.js';
+import { createEngine, UserError } from '../../src/engine/index.js';
 import { loadTfjs } from '../../src/engine/tfjs/load.js';
 import { createTfjsBackend } from '../../src/engine/tfjs/tfjsBackend.js';
 
@@ -37,6 +37,17 @@ describe('loading TensorFlow.js', () => {
       /^@tensorflow\/tfjs-node is installed, but it fails to load: .*@tensorflow\/tfjs-node/,
     );
     expect((failed as UserError).cause).toBeInstanceOf(Error);
+  });
+
+  it('is told which by the name of a backend', async () => {
+    using engine = await createEngine('tfjs:cpu');
+    expect(engine.backend.abilities.package).toBe('@tensorflow/tfjs-backend-cpu');
+    await expect(createEngine('tfjs:webgl' as 'tfjs:cpu')).rejects.toThrow(
+      "there is no backend 'tfjs:webgl' (choose one of reference, wasm, tfjs, tfjs:node-gpu, tfjs:node, tfjs:wasm, tfjs:cpu",
+    );
+    await expect(createEngine('tfjs:cpu', { tfjs: 'wasm' })).rejects.toThrow(
+      "the backend 'tfjs:cpu' does not go with the option `tfjs` 'wasm'",
+    );
   });
 
   it('takes the first that is installed', async () => {
