@@ -21,6 +21,7 @@ const names = [
   'export',
   'bench',
   'demo',
+  'doctor',
 ];
 
 describe('help', () => {
