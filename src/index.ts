@@ -10,6 +10,7 @@ export {
   dropExperts,
   dropModules,
   evaluateModel,
+  evaluateTasks,
   exportCheckpoint,
   localModel,
   pullModel,
@@ -24,6 +25,7 @@ export {
   type DropResult,
   type EvaluateModelOptions,
   type EvaluateResult,
+  type EvaluateTasksOptions,
   type ExportCheckpointOptions,
   type ExportRecord,
   type JobOptions,
@@ -44,6 +46,7 @@ export {
   type SweepFile,
   type SweepModelOptions,
   type SweepRecord,
+  type TasksRecord,
 } from './jobs/index.js';
 
 // The engine: tensors and kernels on a backend.
@@ -209,17 +212,49 @@ export {
   type SavedProgress,
 } from './progress/index.js';
 export {
+  BaseOutputs,
   ReferenceOutputs,
   compareDecodeSpeeds,
   computeLogits,
   decodeSpeed,
   evaluateLoss,
   pairedDifference,
+  type BaseOptions,
   type ComparedLoss,
   type CompareSpeedsOptions,
   type LogitsResult,
+  type LossOptions,
   type LossResult,
+  type ModelDivergence,
 } from './evaluate/index.js';
+
+// Tasks: questions and log-likelihoods as lm-evaluation-harness has them.
+export {
+  askedQuestions,
+  chosenTasks,
+  generations,
+  logLikelihoods,
+  taskRows,
+  taskTokens,
+  textRequests,
+  type Asked,
+  type GenerationOptions,
+  type LogLikelihood,
+  type LogLikelihoodOptions,
+  type Metrics,
+  type PairedMetric,
+  type PairedResults,
+  type PresetName,
+  type Question,
+  type Sample,
+  type Scoring,
+  type Task,
+  type TaskGroup,
+  type TaskResults,
+  type TaskRows,
+  type TextRequest,
+  type TokenRequest,
+} from './tasks/index.js';
 
 // Dropping: scores, choices, searches, refits, and checkpoints without what was dropped.
 export {
@@ -374,6 +409,17 @@ export {
   type Recipe,
   type StageReport,
 } from './compress/index.js';
+export {
+  QueueFullError,
+  Scheduler,
+  serveModel,
+  type ModelServer,
+  type SchedulerOptions,
+  type SequenceRequest,
+  type SequenceResult,
+  type ServeOptions,
+  type Variant,
+} from './serve/index.js';
 export {
   benchCsv,
   benchMachine,

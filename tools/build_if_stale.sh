@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 built=dist/.built
-if [ ! -f "$built" ] || [ -n "$(find src tsconfig.json tsconfig.build.json -newer "$built" -print -quit)" ]; then
+if [ ! -f "$built" ] || [ -n "$(find src site tsconfig.json tsconfig.build.json -newer "$built" -print -quit)" ]; then
   npm run --silent build 1>&2
 fi

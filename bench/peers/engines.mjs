@@ -32,7 +32,7 @@ function llmDrop(o, given, { checks = false, file = 'llmdrop.mjs' } = {}) {
   }));
 }
 
-/** Engines that run a whole model: `{ folder, gguf?, type, threads, kv, context, python? }`. */
+/** Engines that run a whole model: `{ folder, gguf?, type, threads, kv, context, sequences?, python? }`. */
 export function modelEngines(o) {
   const gguf = () => o.gguf ?? ggufOf(o.folder, o.type);
   const kv = o.kv === 'float32' ? 'f32' : 'f16';
@@ -42,7 +42,14 @@ export function modelEngines(o) {
       name: 'llama.cpp',
       checks: true,
       start: () =>
-        new Child('llama.cpp', buildDriver(), [llamaBinaries(), gguf(), String(o.threads), String(o.context), kv]),
+        new Child('llama.cpp', buildDriver(), [
+          llamaBinaries(),
+          gguf(),
+          String(o.threads),
+          String(o.context),
+          kv,
+          String(o.sequences ?? 1),
+        ]),
     },
     {
       name: 'node-llama-cpp',

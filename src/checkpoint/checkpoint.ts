@@ -1,14 +1,13 @@
-import { stat } from 'node:fs/promises';
-import { dirname, extname, join } from 'node:path';
 import { UserError, type WeightSource } from '../engine/index.js';
 import { adapterAlone, readAdapterConfig } from './adapter/adapterFiles.js';
 import { fileError, systemErrorCode } from './fileError.js';
+import { fileSystem } from './files/index.js';
 import type { Quantization, StoredInt4 } from './int4/index.js';
 import { openQuantizedWeights, type Quantized } from './int4/quantizedWeights.js';
 import { readJsonObject, type JsonObject } from './jsonFile.js';
 import type { RawTensor, SafetensorsFile } from './safetensorsFile.js';
 import type { TensorInfo } from './safetensorsHeader.js';
-import { tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
+import { tensorOfSource, type TensorToWrite } from './tensorToWrite.js';
 import type { ModelSource, SideFiles } from './modelSource.js';
 import { copySideFiles } from './sideFiles.js';
 import { loadTokenizer, readTokenizerFiles, type Tokenizer, type TokenizerFiles } from './tokenizer/index.js';
@@ -42,7 +41,7 @@ export class Checkpoint implements ModelSource {
   }
 
   get configPath(): string {
-    return join(this.folder, 'config.json');
+    return fileSystem.join(this.folder, 'config.json');
   }
 
   /** What was odd about the files, and how it was taken. */
@@ -164,9 +163,9 @@ export class Checkpoint implements ModelSource {
 /** Opens a model folder. Everything missing, contradictory or unreadable in it is a UserError. */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   await checkFolder(folder);
-  const config = await readJsonObject(join(folder, 'config.json'));
+  const config = await readJsonObject(fileSystem.join(folder, 'config.json'));
   if (!config) throw await noConfig(folder);
-  const generationConfig = await readJsonObject(join(folder, 'generation_config.json'));
+  const generationConfig = await readJsonObject(fileSystem.join(folder, 'generation_config.json'));
   const held = await openWeightFiles(folder);
   try {
     const quantized = await openQuantizedWeights(folder, config, held.places);
@@ -186,7 +185,7 @@ async function noConfig(folder: string): Promise<UserError> {
 }
 
 async function checkFolder(folder: string): Promise<void> {
-  const found = await stat(folder).catch((error: unknown) => {
+  const found = await fileSystem.stat(folder).catch((error: unknown) => {
     if (systemErrorCode(error) !== 'ENOENT') throw fileError(error, 'cannot open', folder);
     const [, name] = /^(?:hf:)?([\w.-]+\/[\w.-]+)$/.exec(folder) ?? [];
     const hint = name
@@ -196,8 +195,8 @@ async function checkFolder(folder: string): Promise<void> {
   });
   if (found.isDirectory()) return;
   const hint =
-    extname(folder) === '.gguf'
+    fileSystem.extname(folder) === '.gguf'
       ? 'openModel and loadModel take GGUF files'
-      : `did you mean its folder, ${dirname(folder)}?`;
+      : `did you mean its folder, ${fileSystem.dirname(folder)}?`;
   throw new UserError(`${folder} is a file, expected a model folder`, { hint });
 }

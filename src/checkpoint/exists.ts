@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises';
+import { fileSystem } from './files/index.js';
 
 /** Whether something of this name is there, and may be looked at. */
 export const exists = (path: string): Promise<boolean> =>
-  access(path).then(
+  fileSystem.stat(path).then(
     () => true,
     () => false,
   );

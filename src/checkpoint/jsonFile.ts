@@ -2,7 +2,7 @@ import { UserError } from '../engine/index.js';
 import { fileError, systemErrorCode } from './fileError.js';
 import { parseJson } from './jsonText.js';
 import { otherKind } from './otherKinds.js';
-import { readWhole } from './readWhole.js';
+import { readWhole, textOf } from './readWhole.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -13,7 +13,7 @@ export const isJsonObject = (value: unknown): value is JsonObject =>
 export async function readJsonObject(path: string): Promise<JsonObject | undefined> {
   let text: string;
   try {
-    text = (await readWhole(path)).toString('utf8');
+    text = textOf(await readWhole(path));
   } catch (error) {
     // Beside a model that is a file there is none.
     if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return undefined;

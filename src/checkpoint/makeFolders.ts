@@ -1,6 +1,5 @@
-import { mkdir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { systemErrorCode } from './fileError.js';
+import { fileSystem } from './files/index.js';
 
 /**
  * Makes a folder and those above it that are missing, and returns the first that was made. Node's own `recursive` never
@@ -8,13 +7,13 @@ import { systemErrorCode } from './fileError.js';
  */
 export async function makeFolders(folder: string, withParents = true): Promise<string | undefined> {
   try {
-    await mkdir(folder);
+    await fileSystem.mkdir(folder);
     return folder;
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code === 'EEXIST' && (await stat(folder)).isDirectory()) return undefined;
-    if (code !== 'ENOENT' || !withParents || dirname(folder) === folder) throw error;
-    const first = await makeFolders(dirname(folder));
+    if (code === 'EEXIST' && (await fileSystem.stat(folder)).isDirectory()) return undefined;
+    if (code !== 'ENOENT' || !withParents || fileSystem.dirname(folder) === folder) throw error;
+    const first = await makeFolders(fileSystem.dirname(folder));
     const own = await makeFolders(folder, false);
     return first ?? own;
   }

@@ -1,7 +1,7 @@
 import type { Int8Source, WeightSource, Shape } from '../engine/index.js';
 import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
-import type { TensorToWrite } from './safetensorsWriter.js';
+import type { TensorToWrite } from './tensorToWrite.js';
 import type { Tokenizer, TokenizerFiles } from './tokenizer/index.js';
 
 /** What stands beside a model's weights and may go along with them: see `copyAlong`. */

@@ -1,6 +1,6 @@
-import { open, type FileHandle } from 'node:fs/promises';
 import { UserError, checkRead, type Shape, type WeightDType, type WeightSource } from '../engine/index.js';
 import { fileError } from './fileError.js';
+import { fileSystem, type OpenFile } from './files/index.js';
 import { otherKind, telling } from './otherKinds.js';
 import {
   longestHeader,
@@ -33,7 +33,7 @@ const largestKeptBuffer = 16 << 20;
  * Every mistake in the file is a UserError that names the file and the tensor.
  */
 export class SafetensorsFile {
-  #handle?: Promise<FileHandle>;
+  #handle?: Promise<OpenFile>;
   #closed = false;
   #bytesRead: number;
 
@@ -51,7 +51,7 @@ export class SafetensorsFile {
     const handle = await openForReading(path);
     try {
       const size = (await handle.stat()).size;
-      const begin = await readAt(handle, path, 0, bytesOf(Math.min(size, telling)));
+      const begin = await readAt(handle, path, 0, fileSystem.bytes(Math.min(size, telling)));
       if (size < 8)
         throw new UserError(`${path} is truncated: a safetensors file begins with 8 length bytes, found ${size} bytes`);
       const length = new DataView(begin.buffer).getBigUint64(0, true);
@@ -66,7 +66,7 @@ export class SafetensorsFile {
         throw new UserError(`${path}: the header claims ${length} bytes, expected at most ${longestHeader}`, {
           hint: 'is it a safetensors file?',
         });
-      const json = await readAt(handle, path, 8, bytesOf(Number(length)));
+      const json = await readAt(handle, path, 8, fileSystem.bytes(Number(length)));
       const dataStart = 8 + Number(length);
       return new SafetensorsFile(path, parseSafetensorsHeader(path, json, size - dataStart), dataStart, finite);
     } catch (error) {
@@ -121,7 +121,7 @@ export class SafetensorsFile {
   raw(name: string): RawTensor {
     const { dtype, shape, bytes } = this.#entry(name);
     const read = async function* (this: SafetensorsFile): AsyncGenerator<Uint8Array> {
-      const piece = bytesOf(Math.min(bytes, pieceBytes));
+      const piece = fileSystem.bytes(Math.min(bytes, pieceBytes));
       for (let done = 0; done < bytes; done += piece.byteLength)
         yield await this.#readOf(name, done, piece.subarray(0, Math.min(piece.byteLength, bytes - done)));
     };
@@ -133,7 +133,7 @@ export class SafetensorsFile {
     const { bytes } = this.#entry(name);
     if (!(start >= 0 && start <= end && end <= bytes))
       throw new RangeError(`${name}: bytes [${start}, ${end}) do not lie within its ${bytes}`);
-    return this.#readOf(name, start, bytesOf(end - start));
+    return this.#readOf(name, start, fileSystem.bytes(end - start));
   }
 
   /** Closes the file. What is read of it later opens it for that alone. */
@@ -183,7 +183,7 @@ export class SafetensorsFile {
 
 /** Rows of a tensor in a file. */
 class TensorRows implements WeightSource {
-  #kept = bytesOf(0);
+  #kept = fileSystem.bytes(0);
 
   constructor(
     readonly name: string,
@@ -195,7 +195,7 @@ class TensorRows implements WeightSource {
 
   readonly readRows = async (start: number, end: number): Promise<Uint8Array> => {
     const bytes = Math.max(0, end - start) * this.rowBytes;
-    const buffer = this.#kept.byteLength < bytes ? bytesOf(bytes) : this.#kept;
+    const buffer = this.#kept.byteLength < bytes ? fileSystem.bytes(bytes) : this.#kept;
     if (buffer.byteLength <= largestKeptBuffer) this.#kept = buffer;
     return this.read(start, end, buffer, true);
   };
@@ -206,30 +206,25 @@ class TensorRows implements WeightSource {
   }
 }
 
-/** Bytes that are not cleared first; a plain Uint8Array at offset 0, so that any element type fits its alignment. */
-function bytesOf(count: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.allocUnsafeSlow(count).buffer as ArrayBuffer);
-}
-
 function checkRows(name: string, rows: number, start: number, end: number): void {
   if (!(start >= 0 && start <= end && end <= rows))
     throw new RangeError(`${name}: rows [${start}, ${end}) do not lie within its ${rows} rows`);
 }
 
-async function openForReading(path: string): Promise<FileHandle> {
-  return open(path, 'r').catch((error: unknown) => {
+async function openForReading(path: string): Promise<OpenFile> {
+  return fileSystem.open(path).catch((error: unknown) => {
     throw fileError(error, 'cannot read', path);
   });
 }
 
 async function readAt(
-  handle: FileHandle,
+  handle: OpenFile,
   path: string,
   position: number,
   into: Uint8Array<ArrayBuffer>,
 ): Promise<Uint8Array<ArrayBuffer>>;
-async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array): Promise<Uint8Array>;
-async function readAt(handle: FileHandle, path: string, position: number, into: Uint8Array): Promise<Uint8Array> {
+async function readAt(handle: OpenFile, path: string, position: number, into: Uint8Array): Promise<Uint8Array>;
+async function readAt(handle: OpenFile, path: string, position: number, into: Uint8Array): Promise<Uint8Array> {
   for (let done = 0; done < into.byteLength;) {
     const length = Math.min(into.byteLength - done, largestCall);
     const { bytesRead } = await handle.read(into, done, length, position + done).catch((error: unknown) => {

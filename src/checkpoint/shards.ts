@@ -2,10 +2,9 @@ import { checkOptions, whole } from '../engine/index.js';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from './fileError.js';
-import { tensorBytes, writeSafetensors, type TensorToWrite, type WriteOptions } from './safetensorsWriter.js';
-
-export const singleFile = 'model.safetensors';
-export const indexFile = 'model.safetensors.index.json';
+import { writeSafetensors, type WriteOptions } from './safetensorsWriter.js';
+import { tensorBytes, type TensorToWrite } from './tensorToWrite.js';
+import { indexFile, singleFile } from './weightNames.js';
 
 /** transformers' default size of a shard (bytes). */
 export const defaultShardBytes = 5_000_000_000;

@@ -1,6 +1,5 @@
-import { copyFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileError, systemErrorCode } from './fileError.js';
+import { fileSystem } from './files/index.js';
 import { makeFolders } from './makeFolders.js';
 import { quantizationFiles } from './int4/quantizationFiles.js';
 import type { SideFiles } from './modelSource.js';
@@ -38,15 +37,18 @@ export async function copySideFiles(what: SideFiles, from: string, to: string): 
     case 'quantization':
       return copyPresent(from, to, Object.keys(quantizationFiles));
     case 'drops':
-      return copyPresent(from, to, [...dropFiles, ...(await readdir(from)).filter((name) => name.endsWith('.py'))]);
+      return copyPresent(from, to, [
+        ...dropFiles,
+        ...(await fileSystem.readdir(from)).filter((name) => name.endsWith('.py')),
+      ]);
   }
 }
 
 /** Chat templates beside the default one, as `additional_chat_templates/tool_use.jinja`. */
 async function copyTemplates(from: string, to: string): Promise<string[]> {
-  const names = await readdir(join(from, moreTemplates)).catch(() => []);
-  const templates = names.filter((name) => name.endsWith('.jinja')).map((name) => join(moreTemplates, name));
-  if (templates.length) await makeFolders(join(to, moreTemplates));
+  const names = await fileSystem.readdir(fileSystem.join(from, moreTemplates)).catch(() => []);
+  const templates = names.filter((name) => name.endsWith('.jinja')).map((name) => fileSystem.join(moreTemplates, name));
+  if (templates.length) await makeFolders(fileSystem.join(to, moreTemplates));
   return copyPresent(from, to, templates);
 }
 
@@ -54,10 +56,10 @@ async function copyPresent(from: string, to: string, names: readonly string[]): 
   const copied: string[] = [];
   for (const name of names) {
     try {
-      await copyFile(join(from, name), join(to, name));
+      await fileSystem.copyFile(fileSystem.join(from, name), fileSystem.join(to, name));
       copied.push(name);
     } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw fileError(error, 'cannot copy', join(from, name));
+      if (systemErrorCode(error) !== 'ENOENT') throw fileError(error, 'cannot copy', fileSystem.join(from, name));
     }
   }
   return copied;

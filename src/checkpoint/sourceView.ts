@@ -2,7 +2,7 @@ import type { Int8Source, Shape, WeightDType, WeightSource } from '../engine/ind
 import type { PackedWeight, Quantization } from './int4/index.js';
 import type { JsonObject } from './jsonFile.js';
 import type { ModelSource, SideFiles, StoredTensor } from './modelSource.js';
-import { tensorBytes, tensorOfSource, type TensorToWrite } from './safetensorsWriter.js';
+import { tensorBytes, tensorOfSource, type TensorToWrite } from './tensorToWrite.js';
 import type { Tokenizer, TokenizerFiles } from './tokenizer/index.js';
 
 /** How a view differs from its source. */

@@ -1,9 +1,8 @@
-import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import { UserError, shownValue } from '../engine/index.js';
 import { adapterAlone, readAdapterConfig } from './adapter/adapterFiles.js';
 import { exists } from './exists.js';
 import { fileError } from './fileError.js';
+import { fileSystem } from './files/index.js';
 import { isJsonObject, readJsonObject, type JsonObject } from './jsonFile.js';
 import { SafetensorsFile } from './safetensorsFile.js';
 import { namedWeights, noWeights } from './weightNames.js';
@@ -21,7 +20,7 @@ export interface WeightFiles {
 
 /** Opens a folder's one file of weights, or the shards that an index names: see `namedWeights`. */
 export async function openWeightFiles(folder: string): Promise<WeightFiles> {
-  const there = await readdir(folder).catch((error: unknown) => {
+  const there = await fileSystem.readdir(folder).catch((error: unknown) => {
     throw fileError(error, 'cannot read', folder);
   });
   const named = namedWeights(folder, there);
@@ -30,8 +29,8 @@ export async function openWeightFiles(folder: string): Promise<WeightFiles> {
     throw adapter ? adapterAlone(folder, adapter) : noWeights(folder, there);
   }
   const { file, index } = named;
-  const opened = await (file === undefined ? openShards(folder, index) : openSingle(join(folder, file)));
-  const read = new Set(opened.files.map(({ path }) => basename(path)));
+  const opened = await (file === undefined ? openShards(folder, index) : openSingle(fileSystem.join(folder, file)));
+  const read = new Set(opened.files.map(({ path }) => fileSystem.basename(path)));
   const unread = there.filter((name) => name.endsWith('.safetensors') && !read.has(name)).sort();
   return { ...opened, unread };
 }
@@ -40,12 +39,13 @@ type Opened = Omit<WeightFiles, 'unread'>;
 
 /** The files that hold a folder's weights, also those that are not there yet; none where it is not known which they are. */
 export async function weightFileNames(folder: string): Promise<string[]> {
-  const named = await readdir(folder)
+  const named = await fileSystem
+    .readdir(folder)
     .then((names) => namedWeights(folder, names))
     .catch(() => undefined);
   if (!named) return [];
   if (named.file !== undefined) return [named.file];
-  const path = join(folder, named.index);
+  const path = fileSystem.join(folder, named.index);
   const index = (await readJsonObject(path)) ?? {};
   return [...new Set(weightMap(path, index).map(([, shard]) => shard))];
 }
@@ -57,14 +57,14 @@ async function openSingle(path: string): Promise<Opened> {
 
 /** As transformers does, which reads every tensor of every shard that the index names, whatever it says of the tensor. */
 async function openShards(folder: string, indexFile: string): Promise<Opened> {
-  const path = join(folder, indexFile);
+  const path = fileSystem.join(folder, indexFile);
   const index = await readJsonObject(path);
   if (!index) throw new UserError(`cannot read ${path}: it does not exist`);
   const listed = weightMap(path, index);
   const shards = new Map<string, SafetensorsFile>();
   for (const [name, shard] of listed) {
     if (shards.has(shard)) continue;
-    const path = join(folder, shard);
+    const path = fileSystem.join(folder, shard);
     if (!(await exists(path)))
       throw new UserError(`${folder}: ${shard} is missing, but ${indexFile} names it for ${name}`, {
         hint: 'is the download complete?',
@@ -128,7 +128,7 @@ function weightMap(path: string, index: JsonObject): [tensor: string, shard: str
       typeof shard !== 'string' ||
       !shard ||
       shard.startsWith('.') ||
-      basename(shard) !== shard ||
+      fileSystem.basename(shard) !== shard ||
       shard.includes('\\')
     )
       throw new UserError(

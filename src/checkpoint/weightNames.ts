@@ -1,6 +1,8 @@
 import { UserError } from '../engine/index.js';
 import { adapterWeights } from './adapter/adapterFiles.js';
-import { indexFile, singleFile } from './shards.js';
+
+export const singleFile = 'model.safetensors';
+export const indexFile = 'model.safetensors.index.json';
 
 /** The names of a folder's weights: one file, or the index of several. */
 export type NamedWeights =

@@ -124,6 +124,13 @@ export const choices = <T extends string>(
     }),
 });
 
+/** Names such as `arc_easy,mmlu`, which what is called knows or refuses. */
+export const names = (description: string): Option<readonly string[] | undefined> => ({
+  description,
+  value: 'name,...',
+  parse: (given) => given.split(',').map((entry) => entry.trim()),
+});
+
 /** Layers such as `3,5` or `3-5`. */
 export const layers = (description: string): Option<readonly number[] | undefined> => ({
   description,

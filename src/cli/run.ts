@@ -14,9 +14,11 @@ import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { logits } from './commands/logits.js';
 import { merge } from './commands/merge.js';
+import { play } from './commands/play.js';
 import { pull } from './commands/pull.js';
 import { quantize } from './commands/quantize.js';
 import { score } from './commands/score.js';
+import { serve } from './commands/serve.js';
 import { sweep } from './commands/sweep.js';
 import { errorText } from './errorText.js';
 import { flagOf, withFlags, type OptionNames } from './flagNames.js';
@@ -39,9 +41,11 @@ const commands: readonly Command[] = [
   evaluate,
   generate,
   chat,
+  serve,
   logits,
   exportCommand,
   bench,
+  play,
   demo,
   doctor,
 ];

@@ -1,4 +1,4 @@
-import type { WalkOptions } from '../walk/index.js';
+import type { OutputOptions } from '../walk/index.js';
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
 import type { Model } from '../models/index.js';
 import type { CalibrationRecord } from '../text/index.js';
@@ -49,7 +49,7 @@ export function compensationLoss(
 export async function textLosses(
   model: Model,
   texts: readonly HeldOutText[],
-  { onProgress, signal }: Omit<WalkOptions, 'observer'> = {},
+  { onProgress, ...options }: OutputOptions = {},
 ): Promise<LossResult[]> {
   const total = texts.reduce((sum, { rows }) => sum + rows.length, 0);
   const losses: LossResult[] = [];
@@ -57,7 +57,7 @@ export async function textLosses(
   for (const { rows } of texts) {
     const start = before;
     losses.push(
-      await evaluateLoss(model, rows, { signal, onProgress: (done) => onProgress?.(start + done, total, 'rows') }),
+      await evaluateLoss(model, rows, { ...options, onProgress: (done) => onProgress?.(start + done, total, 'rows') }),
     );
     before += rows.length;
   }

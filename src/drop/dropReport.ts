@@ -1,5 +1,5 @@
 import { evaluateLoss, pairedDifference, type LossResult } from '../evaluate/index.js';
-import type { WalkOptions } from '../walk/index.js';
+import type { OutputOptions } from '../walk/index.js';
 import {
   expertCount,
   modelSize,
@@ -81,7 +81,7 @@ export async function measureDrop(
   model: Model,
   drops: Drops,
   rows: readonly Int32Array[],
-  options: Omit<WalkOptions, 'observer'> = {},
+  options: OutputOptions = {},
 ): Promise<LossReport> {
   const { before, after } = await lossesAround(model, drops, rows, options);
   return lossReport(before, after);
@@ -92,10 +92,10 @@ export async function lossesAround(
   model: Model,
   drops: Drops,
   rows: readonly Int32Array[],
-  options: Omit<WalkOptions, 'observer'> = {},
+  options: OutputOptions = {},
 ): Promise<{ readonly before: LossResult; readonly after: LossResult }> {
   const now = model.drops;
-  const progress = (offset: number): WalkOptions => ({
+  const progress = (offset: number): OutputOptions => ({
     ...options,
     onProgress: (done) => options.onProgress?.(offset + done, 2 * rows.length, 'rows'),
   });

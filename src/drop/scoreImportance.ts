@@ -1,16 +1,10 @@
 import { UserError, checkOptions, oneOf, type Tensor } from '../engine/index.js';
-import {
-  addressableBytes,
-  defaultMaxMemory,
-  expertCount,
-  memoryNeeds,
-  memoryOption,
-  type Model,
-} from '../models/index.js';
-import { PeriodicSaver, type SavedProgress } from '../progress/index.js';
+import { expertCount, memoryNeeds, memoryOption, type Model } from '../models/index.js';
+import type { SavedProgress } from '../progress/index.js';
+import { PeriodicSaver } from '../progress/periodicSaver.js';
 import {
   streamRows,
-  waitingStates,
+  statesBeside,
   walkRows,
   type HiddenStates,
   type StreamPosition,
@@ -147,30 +141,16 @@ async function scoreStreamed(
 
 const stateOf = ({ sums }: ScoreObserver, next: StreamPosition): ScoreState => ({ next, sums: Array.from(sums) });
 
-/** In memory where they fit beside a layer; a run that is to be continued later keeps them on the disk. */
-function roomForStates(
+/** A run that is to be continued later keeps them on the disk. */
+const roomForStates = (
   model: Model,
   rows: readonly Int32Array[],
   gaps: readonly number[],
-  options: ScoreOptions,
-): HiddenStates {
-  const { maxMemory = defaultMaxMemory(), spill = 'auto', progress, temporary } = options;
-  const { layer, row, program } = memoryNeeds(model, Math.max(...rows.map(({ length }) => length)));
-  const least = layer + row + program;
-  if (least > maxMemory || layer + row > addressableBytes(model))
-    throw new UserError(
-      `a layer of ${bytesText(layer)} and a row of ${bytesText(row)} need ${bytesText(least)} of memory in all, more than ${bytesText(Math.min(maxMemory, addressableBytes(model)))}`,
-      {
-        hint: 'allow more with `maxMemory`, or take shorter rows',
-      },
-    );
-  return waitingStates(rows, model.config.hiddenSize, {
-    // Streams kept at a time: what enters the layer, what leaves it, and what longer windows still need.
+  { maxMemory, spill, progress, temporary }: ScoreOptions,
+): HiddenStates =>
+  statesBeside(model, rows, {
+    ...{ maxMemory, spill, temporary, kept: progress?.folder },
+    loaded: memoryNeeds(model, 1).layer,
+    // Kept at a time: what enters the layer, what leaves it, and what longer windows still need.
     streams: 2 + Math.max(...gaps) - 1,
-    most: spill === 'always' ? 0 : maxMemory - least,
-    kept: progress?.folder,
-    temporary,
   });
-}
-
-const bytesText = (bytes: number): string => `${(bytes / 1e6).toPrecision(4)} MB`;

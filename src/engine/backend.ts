@@ -145,12 +145,13 @@ export interface Abilities {
 
 /** A pass that is being recorded while it runs. */
 export interface Recording {
-  /** A copy of x, for the pass to begin with. */
-  begin(x: Operand): Storage;
+  /** A copy of x, for the pass to begin with, and behind it zeros up to `rows` rows. */
+  begin(x: Operand, rows: number): Storage;
   /**
-   * Ends the recording with the output of the pass. Gives a copy of that and, if the pass can be repeated, its replay.
+   * Ends the recording with the output of the pass. Gives a copy of its first `rows` rows and, if the pass can be repeated,
+   * its replay.
    */
-  finish(output: Operand): { readonly result: Storage; readonly replay?: Replay };
+  finish(output: Operand, rows: number): { readonly result: Storage; readonly replay?: Replay };
   /** Ends the recording after a failure. */
   cancel(): void;
 }
@@ -159,7 +160,10 @@ export interface Recording {
 export interface Replay {
   /** True once it can no longer run, because memory that it uses has moved. */
   readonly stale?: boolean;
-  /** Runs the pass for another x and another batch of the same shape, maybe with another cache. */
+  /**
+   * Runs the pass for another x and another batch of no more rows, maybe with another cache. The output has as many rows as
+   * x.
+   */
   run(x: Operand, batch: Batch, cache: KvCache): Storage;
   free(): void;
 }

@@ -7,7 +7,11 @@ export interface Sequence {
   readonly slot: number;
   /** How many of its tokens came before (0 without a cache). */
   readonly start: number;
-  /** How many of the batch's tokens are its own; sequences lie one after another. */
+  /**
+   * How many of the batch's tokens are its own; sequences lie one after another. Its results are the same to the last bit
+   * whatever else is in the batch, and wherever a text is cut into two tokens or more at a time. A single token behind a
+   * cache is computed as in decoding, where sums may go in another order.
+   */
   readonly length: number;
 }
 
@@ -18,6 +22,12 @@ export interface Batch {
   /** [T] positions for the rotary embedding. */
   readonly positions: Int32Array;
   readonly sequences: readonly Sequence[];
+  /**
+   * Rows behind those of the tokens that belong to no sequence, and whose results mean nothing: recorded passes have few
+   * sizes.
+   * @defaultValue 0
+   */
+  readonly padding?: number;
 }
 
 const count = whole(0, 2 ** 31 - 1);
@@ -54,7 +64,10 @@ export function createBatch(
  * each sequence's last token.
  */
 export const asking = ({ tokens }: Batch, sequence: Sequence, rows: number): Sequence =>
-  rows === tokens.length ? sequence : { ...sequence, start: sequence.start + sequence.length - 1, length: 1 };
+  rows < tokens.length ? { ...sequence, start: sequence.start + sequence.length - 1, length: 1 } : sequence;
+
+/** Rows of a pass over a batch. */
+export const rowsOf = ({ tokens, padding = 0 }: Batch): number => tokens.length + padding;
 
 /** The row of each sequence's last token in the batch. */
 export function lastRows({ sequences }: Batch): Int32Array {

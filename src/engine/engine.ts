@@ -10,13 +10,13 @@ import type {
   Norm,
   Projection,
 } from './backend.js';
-import type { Batch } from './batch.js';
+import { rowsOf, type Batch } from './batch.js';
 import { ShapeError, type Shape } from './errors.js';
 import { Exclusive } from './exclusive.js';
 import { gatedBy, logitExpression, type Activation, type Expression } from './expression.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
 import { Ledger, type Memory, type Owned, type Scope } from './ledger.js';
-import { Replays, type Repeated } from './replays.js';
+import { Replays, padded, type Repeated } from './replays.js';
 import type { Packable } from './packable.js';
 import * as check from './shapeChecks.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
@@ -317,26 +317,30 @@ export class Engine {
   }
 
   /**
-   * `compute(x)`, which continues each sequence of a batch in its cache by one token. Where the backend can, the pass is
-   * recorded the first time, and from then on run again without the host's part in it; a pass in which the host has a part
+   * `compute(x, batch)`, [T, D] -> [T, D], which continues each sequence of a batch in its cache by one token. Where the
+   * backend can, the pass is recorded the first time, with some rows more (`Batch.padding`), and from then on run again
+   * without the host's part in it, also for other slots and for fewer sequences; a pass in which the host has a part
    * (`tensor`, `gather`, a loss, a mixture's choice) is computed anew each time. Frees x.
    */
-  replay(replays: Replays, pass: Repeated, x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
+  replay(replays: Replays, pass: Repeated, x: Tensor, compute: (x: Tensor, batch: Batch) => Tensor): Tensor {
     const { cache, batch } = pass;
     for (const item of [replays, cache, x]) this.#ledger.checkOwn('replay', item);
     cache.check(batch);
     const found = replays.find(pass);
     const recording = found ? undefined : this.backend.record?.();
-    if (!found?.replay && !recording) return compute(x);
+    if (!found?.replay && !recording) return compute(x, batch);
     using _used = x;
+    const [rows, ...row] = x.shape;
     if (!recording) return this.#tensor(found!.replay!.run(x, batch, cache), x.shape);
     using scope = this.scope();
     try {
-      const output = compute(this.#tensor(recording.begin(x), x.shape));
+      const filled = padded(batch);
+      const all = [rowsOf(filled), ...row];
+      const output = compute(this.#tensor(recording.begin(x, all[0]), all), filled);
       this.#ledger.checkOwn('replay', output);
-      const { result, replay } = recording.finish(output);
+      const { result, replay } = recording.finish(output, rows);
       replays.keep(pass, replay);
-      return scope.keep(this.#tensor(result, output.shape));
+      return scope.keep(this.#tensor(result, x.shape));
     } catch (error) {
       recording.cancel();
       throw error;

@@ -1,5 +1,6 @@
 /**
- * What the engine needs of where it runs. `hosts/` has an implementation for each such place; all else in `engine` and
+ * What the engine needs of where it runs. `hosts/` has an implementation for each such place, of which the `browser` field
+ * of package.json chooses; all else in `engine` and
  * `models` names none of them, and uses what every JavaScript has: typed arrays, `Atomics`, `WebAssembly`, `performance`.
  */
 export interface Host {
@@ -19,6 +20,11 @@ export interface Host {
   /** Resolves once timers, signals and whoever prints have had their turn. */
   nextTurn(): Promise<void>;
   createContext<T>(): Context<T>;
+  /**
+   * Runs what may compute for ever. Where the host can, it stops it after so many milliseconds ('late') or by Ctrl-C
+   * ('interrupted'). `run` throws nothing.
+   */
+  runWithin(milliseconds: number, run: () => void): 'ended' | 'late' | 'interrupted';
   /**
    * Starts a thread that runs `code`, the text of a function of a `WorkerSide`, on `data`, which is copied but for the
    * memory that is shared. It does not keep the program running. `failed` hears of an error that ends it.
@@ -74,7 +80,7 @@ export interface Worker {
 /** The same thread, from inside. It may compute for ever: messages are not events, it asks for them. */
 export interface WorkerSide<D = unknown> {
   readonly data: D;
-  /** As `Worker`'s. */
+  /** The next of its messages, which has been sent; to be awaited, since it may still be on its way. */
   receive(): unknown;
   send(message: unknown): void;
 }

@@ -1,5 +1,5 @@
 import type { Replay } from './backend.js';
-import type { Batch } from './batch.js';
+import { rowsOf, type Batch } from './batch.js';
 import type { KvCache } from './kvCache.js';
 import type { Ledger, Owned } from './ledger.js';
 
@@ -12,7 +12,17 @@ interface Recorded {
 }
 
 /** The most recordings kept. */
-const mostKept = 8;
+const mostKept = 16;
+
+/**
+ * A batch with the rows of a recorded pass. There are two sizes for each doubling (1, 2, 3, 4, 6, 8, 12, 16, ...), so that
+ * few programs serve any number of sequences, and few rows are computed in vain.
+ */
+export function padded(batch: Batch): Batch {
+  const { length } = batch.sequences;
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(length)) - 1);
+  return { ...batch, padding: Math.ceil(length / step) * step - length };
+}
 
 /** What a recorded pass depends on. */
 export interface Repeated {
@@ -71,4 +81,4 @@ export class Replays implements Owned {
 }
 
 const keyOf = ({ key, cache, batch }: Repeated): string =>
-  [batch.sequences.length, cache.capacityClass, cache.spec.dtype, key].join();
+  [rowsOf(padded(batch)), cache.capacityClass, cache.spec.dtype, key].join();

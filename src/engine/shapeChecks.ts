@@ -10,7 +10,7 @@ import type {
   Norm,
   Projection,
 } from './backend.js';
-import { lastRows } from './batch.js';
+import { lastRows, rowsOf } from './batch.js';
 import { broadcastOf } from './broadcast.js';
 import { ShapeError, type Shape } from './errors.js';
 import { checkOptions, list, oneOf, refuse, whole } from './given.js';
@@ -175,7 +175,7 @@ export function attention(own: Ledger, { q, k, v, cache, batch, spec }: Attentio
   if (rotary) floats(own, 'attention', { cos: rotary.cos, sin: rotary.sin });
   if (slopes) own.checkOwn('attention', slopes);
   if (cache) own.checkOwn('attention', cache);
-  const tokens = batch.tokens.length;
+  const tokens = rowsOf(batch);
   const shapes = { q: q.shape, k: k.shape, v: v.shape };
   const fits = (t: Tensor, rows: number, count: number): boolean =>
     t.shape.length === 2 && t.shape[0] === rows && t.shape[1] === count * headDim;

@@ -1,6 +1,7 @@
 import type { Tensor } from '../engine/index.js';
 import { KeptOutputs, walkRows, type WalkOptions } from '../walk/index.js';
 import { notFinite, type Model } from '../models/index.js';
+import { likeliestTokens } from './likeliestTokens.js';
 import { checkPredictable, lossOf, rowNats, type LossResult } from './loss.js';
 
 /** A loss, and how near the outputs are to those of the same model as it was when the reference was made. */
@@ -15,9 +16,6 @@ export interface ComparedLoss extends LossResult {
 }
 
 type Options = Omit<WalkOptions, 'observer'>;
-
-/** Logits are made for so many numbers at once: 32 MiB of them. */
-const logitsAtOnce = 2 ** 23;
 
 /**
  * A model's outputs on rows, for others to be held against, kept in the backend's memory. Free it with `dispose`.
@@ -54,7 +52,10 @@ export class ReferenceOutputs implements Disposable {
     });
     const positions = rows.reduce((sum, { length }) => sum + length, 0);
     return {
-      ...lossOf(nats, rows),
+      ...lossOf(
+        nats,
+        rows.map(({ length }) => length - 1),
+      ),
       divergence: sum(divergences) / positions,
       agreement: sum(agreeing) / positions,
       rowDivergences: divergences.map((value, i) => value / rows[i].length),
@@ -87,17 +88,3 @@ const sum = (values: Iterable<number>): number => {
   for (const value of values) total += value;
   return total;
 };
-
-/** hidden [T, D] -> T tokens, by logits of a chunk of rows at a time. */
-async function likeliestTokens(model: Model, hidden: Tensor): Promise<Int32Array> {
-  const { engine, config } = model;
-  const length = hidden.shape[0];
-  const chunk = Math.max(1, Math.floor(logitsAtOnce / config.vocabSize));
-  const tokens = new Int32Array(length);
-  for (let start = 0; start < length; start += chunk) {
-    using _chunk = engine.scope();
-    const logits = model.logits(hidden.rows(start, Math.min(start + chunk, length)));
-    tokens.set((await engine.read(engine.argmax(logits))) as Int32Array, start);
-  }
-  return tokens;
-}

@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { checkOptions, whole } from '../engine/index.js';
+import { host } from '../engine/hosts/index.js';
 import { generate, type Drops, type Model } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 
@@ -60,7 +60,7 @@ export async function compareDecodeSpeeds(
         const rate = await decodeSpeed(model, prompt, { tokens, repeats: 1 });
         if (round > 0) best[i] = Math.max(best[i], rate);
         onProgress?.(round * drops.length + i + 1, (rounds + 1) * drops.length, 'runs');
-        await setImmediate(); // lets signals and progress have their turn
+        await host.nextTurn(); // lets signals and progress have their turn
       }
     return best;
   } finally {

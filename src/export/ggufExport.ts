@@ -3,11 +3,12 @@ import {
   GgufFile,
   floatType,
   modelName,
+  takesInt8,
   writeFileAtomically,
   writeGguf,
   type ModelSource,
 } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, type Int8Source } from '../engine/index.js';
 import {
   Model,
   hasExperts,
@@ -39,7 +40,7 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
   const tokenizer = await ggufTokenizer(source, config);
   const name = basename(modelName(source.folder));
   const metadata = { ...ggufMetadata(description, plan, { type, name }), ...tokenizer.metadata };
-  const tensors = ggufTensors(weights, type, { asStored: job.options.type === undefined });
+  const tensors = await ggufTensors(weights, type, { asStored: job.options.type === undefined });
   const written: Written = {
     architecture: architectureOf(description, plan),
     plan,
@@ -74,10 +75,14 @@ export async function exportGguf(job: ExportJob): Promise<ExportResult> {
 async function storedType(source: ModelSource): Promise<ExportType | undefined> {
   const { quantization } = source;
   if (quantization) return quantization.symmetric ? 'q4_0' : 'q4_1';
-  const packed = source.tensorNames().find((name) => source.int4(name));
+  const names = source.tensorNames();
+  const packed = names.find((name) => source.int4(name));
   const int4 = packed === undefined ? undefined : await source.int4(packed)!.int4();
-  return int4 && (int4.format.minima ? 'q4_1' : 'q4_0');
+  if (int4) return int4.format.minima ? 'q4_1' : 'q4_0';
+  return names.some((name) => holdsBlocks(source.int8?.(name))) ? 'q8_0' : undefined;
 }
+
+const holdsBlocks = (int8: Int8Source | undefined): boolean => int8 !== undefined && takesInt8('Q8_0', int8);
 
 /** Modules are left out where `deci` can hold the others, and zeroed where it cannot. */
 function planOf({ model: { config, description }, drops, options: { zero } }: ExportJob): ExportPlan {

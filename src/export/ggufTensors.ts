@@ -1,12 +1,10 @@
 import { UserError, arraySource, type WeightDType, type WeightSource } from '../engine/index.js';
 import {
   constantSource,
-  joinedInt4,
   joinedSource,
   ggmlTypes,
   ropeDivisorsTensor,
   rotaryOrdered,
-  rotaryOrderedInt4,
   widthOf,
   type WrittenType,
   type GgufTensor,
@@ -28,67 +26,80 @@ import {
 import type { ExportPlan } from './exportPlan.js';
 import { architectureOf, turningLayer, zeroMlpWidth } from './ggufArchitecture.js';
 import { neutralValue, type PlannedWeight, type PlannedWeights } from './plannedWeights.js';
+import { blockType, integersOf, joinedIntegers, rotaryOrderedIntegers } from './storedIntegers.js';
 
 /** The `type` of a GGUF export: of its matrices. */
 export type GgufType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1';
 
 /**
  * The tensors of a plan, matrices as `type`; what `type` cannot hold is F16 as with llama-quantize. With `asStored`, what
- * the checkpoint holds as floats stays of its own type.
+ * the checkpoint holds as floats stays of its own type, and integers that blocks can hold are the same ones.
  */
-export function ggufTensors(weights: PlannedWeights, type: GgufType, { asStored = false } = {}): GgufTensor[] {
+export async function ggufTensors(
+  weights: PlannedWeights,
+  type: GgufType,
+  { asStored = false } = {},
+): Promise<GgufTensor[]> {
   const { description, plan } = weights;
   const isDeci = architectureOf(description, plan) === 'deci';
   const rotaryPairs = isDeci || description.conventions.gguf.rotaryPairs;
-  const tensor = ({ spec, source: stored, int4, packed, tensors }: PlannedWeight): GgufTensor => {
-    const source = madeSource(stored, spec);
-    return {
+  const tensor = async (weight: PlannedWeight): Promise<GgufTensor> => {
+    const { spec, packed, tensors } = weight;
+    const source = madeSource(weight.source, spec);
+    const integers = await integersOf(weight);
+    const floats = asStored && tensors && !packed ? ownType(spec, source, type) : type;
+    const named = {
       name: ggufName(spec),
-      type: ggufTypeOf(spec, source, asStored && tensors && !packed ? ownType(spec, source, type) : type),
-      ...(spec.rotates && rotaryPairs
-        ? {
-            source: rotaryOrdered(source, headDimOf(description, spec), 'pairs'),
-            int4: async () => rotaryOrderedInt4(await int4?.(), headDimOf(description, spec), 'pairs'),
-          }
-        : { source, int4: spec.made ? undefined : int4 }),
+      type: asStored && integers ? fitting(source, blockType(integers)) : ggufTypeOf(spec, source, floats),
+    };
+    if (!spec.rotates || !rotaryPairs) return { ...named, source, integers };
+    const headDim = headDimOf(description, spec);
+    return {
+      ...named,
+      source: rotaryOrdered(source, headDim, 'pairs'),
+      integers: integers && rotaryOrderedIntegers(integers, headDim, 'pairs'),
     };
   };
   /** Those that the architecture has in one tensor, joined. */
-  const module = (kind: ModuleKind, layer: number): GgufTensor[] =>
-    byTensor(weights.module(kind, layer), ({ spec }) => (isDeci ? undefined : fusedGgufName(spec))).map(
-      ({ tensor: name, items }) => (name === undefined ? tensor(items[0]) : joined(name, items.map(tensor))),
+  const module = async (kind: ModuleKind, layer: number): Promise<GgufTensor[]> =>
+    Promise.all(
+      byTensor(weights.module(kind, layer), ({ spec }) => (isDeci ? undefined : fusedGgufName(spec))).map(
+        async ({ tensor: name, items }) =>
+          name === undefined ? tensor(items[0]) : joined(name, await Promise.all(items.map(tensor))),
+      ),
     );
   const made: Make = (spec, layer, shape) => {
     const placed = { ...spec, layer };
     const source = constantSource(ggufName(placed), shape, neutralValue(spec));
     return { name: source.name, type: ggufTypeOf(spec, source, type), source };
   };
-  const layers = plan.layers.flatMap(({ original, attention, mlp }, layer) => {
+  const layers = plan.layers.map(async ({ original, attention, mlp }, layer) => {
     const own = description.layers[original];
     return [
       ...(attention === 'absent' && layer === 0
         ? linearAttention(own, description.config.hiddenSize, made)
-        : module('attention', layer)),
-      ...(mlp === 'absent' ? zeroMlp(own, layer, made) : module('mlp', layer)),
+        : await module('attention', layer)),
+      ...(mlp === 'absent' ? zeroMlp(own, layer, made) : await module('mlp', layer)),
     ];
   });
-  return [...weights.global().map(tensor), ...ropeDivisors(description, isDeci), ...layers];
+  const global = await Promise.all(weights.global().map(tensor));
+  return [...global, ...ropeDivisors(description, isDeci), ...(await Promise.all(layers)).flat()];
 }
 
-/** Tensors of one type, one above the other. */
-const joined = (name: string, tensors: readonly GgufTensor[]): GgufTensor => ({
-  name,
-  type: tensors[0].type,
-  source: joinedSource(
-    tensors.map(({ source }) => source),
+/** Tensors one above the other. Where not all are the same kind of integers, they are of the first floats' type. */
+function joined(name: string, tensors: readonly GgufTensor[]): GgufTensor {
+  const sources = tensors.map(({ source }) => source);
+  const { type } = tensors.find(({ integers }) => !integers) ?? tensors[0];
+  return {
     name,
-  ),
-  int4: async () => {
-    const parts = await Promise.all(tensors.map(async ({ int4 }) => int4?.()));
-    const held = parts.filter((part) => part !== undefined);
-    return held.length < parts.length ? undefined : joinedInt4(held, name);
-  },
-});
+    type,
+    source: joinedSource(sources, name),
+    integers: joinedIntegers(
+      tensors.map(({ integers }) => integers),
+      name,
+    ),
+  };
+}
 
 const headDimOf = ({ layers }: ModelDescription, { layer = 0 }: WeightSpec): number => layers[layer].attention.headDim;
 
@@ -139,8 +150,11 @@ function ggufTypeOf(spec: WeightSpec, { shape }: Pick<WeightSource, 'shape'>, ty
   // Embedding and head lose most by rounding. llama-quantize gives them 6 bits beside 4; the next type that is written
   // here has 8.
   const wanted = isTable(spec) && type.startsWith('q4') ? 'Q8_0' : fileTypes[type];
-  return widthOf({ shape }) % ggmlTypes[wanted].block === 0 ? wanted : 'F16';
+  return fitting({ shape }, wanted);
 }
+
+const fitting = (source: Pick<WeightSource, 'shape'>, type: WrittenType): WrittenType =>
+  widthOf(source) % ggmlTypes[type].block === 0 ? type : 'F16';
 
 /** Of floats: their own, but for tables beside weights of 4 bits. */
 const ownType = (spec: WeightSpec, { dtype }: WeightSource, type: GgufType): GgufType =>

@@ -1,4 +1,4 @@
-import { sizeOf, type Int4Source, type WeightDType, type WeightSource } from '../engine/index.js';
+import { sizeOf, type Int4Source, type Int8Source, type WeightDType, type WeightSource } from '../engine/index.js';
 import { constantSource, sliceSource } from '../checkpoint/index.js';
 import {
   globalWeights,
@@ -6,6 +6,7 @@ import {
   isStoredInt4,
   matrixRole,
   storedInt4,
+  storedInt8,
   storedNames,
   tensorName,
   tensorNames,
@@ -24,6 +25,8 @@ export interface PlannedWeight {
   readonly source: WeightSource;
   /** The integers that the checkpoint stores for it, if it does. */
   readonly int4?: () => Promise<Int4Source | undefined>;
+  /** Those of 8 bits, if it has none of 4. */
+  readonly int8?: Int8Source;
   /** Its names in the checkpoint, for experts one each; undefined for weights that are made up. */
   readonly tensors?: readonly string[];
   /** Whether the checkpoint stores all of it as integers. */
@@ -75,6 +78,7 @@ export class PlannedWeights {
     return {
       source: weightSource(this.parameters, spec),
       int4: () => storedInt4(this.parameters, spec),
+      int8: packed ? undefined : storedInt8(this.parameters, spec),
       tensors: storedNames(this.parameters, spec),
       packed,
       parts: spec.use === 'experts' && !packed ? this.#parts(spec) : undefined,

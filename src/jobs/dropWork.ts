@@ -97,13 +97,12 @@ interface Losses {
 
 async function measure(task: DropTask, drops: Drops): Promise<Losses> {
   const { model, rows, before, memory, signal } = task;
-  if (!model || !rows?.heldOut.length || (memory && !fitsMemory(model, memory)))
-    return { before: before ?? null, after: null };
-  if (before === undefined)
-    return lossesAround(model, drops, rows.heldOut, { onProgress: stageOf(task, 'measuring'), signal });
+  if (!model || !rows?.heldOut.length) return { before: before ?? null, after: null };
+  const measuring = { maxMemory: memory?.bytes, onProgress: stageOf(task, 'measuring'), signal };
+  if (before === undefined) return lossesAround(model, drops, rows.heldOut, measuring);
   model.setDrops(drops);
-  if (!model.isLoaded) await loadWeights(model, task);
-  return { before, after: await evaluateLoss(model, rows.heldOut, { onProgress: stageOf(task, 'measuring'), signal }) };
+  if (!model.isLoaded && (!memory || fitsMemory(model, memory))) await loadWeights(model, task);
+  return { before, after: await evaluateLoss(model, rows.heldOut, measuring) };
 }
 
 async function refitOf(

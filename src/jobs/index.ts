@@ -2,6 +2,7 @@
 export { dropModules, type DropModulesOptions, type DropResult } from './dropModules.js';
 export { dropExperts, type DropExpertsOptions } from './dropExperts.js';
 export { evaluateModel, type EvaluateModelOptions, type EvaluateResult } from './evaluateModel.js';
+export { evaluateTasks, type EvaluateTasksOptions, type TasksRecord } from './evaluateTasks.js';
 export { exportCheckpoint, type ExportCheckpointOptions, type ExportRecord } from './exportCheckpoint.js';
 export type { ComputeOptions, JobOptions, JobProgress } from './jobOptions.js';
 export { provenance, type Provenance } from './provenance.js';

@@ -16,6 +16,7 @@ import {
 } from '../engine/index.js';
 import { memoryOption, seedOption, type AdapterOptions } from '../models/index.js';
 import { dampingOption, quantizeOptions } from '../quant/index.js';
+import { presetNames } from '../tasks/index.js';
 
 /** How far a stage of a job has come: of `total` things that are called `unit` (`rows`, `layers`, `bytes`), `done`. */
 export interface JobProgress {
@@ -75,6 +76,14 @@ const jobOptions = {
   targets: list(oneOf(targets), 1),
   counts: list(whole(1), 1),
   speedRounds: whole(0),
+  tasks: list(text, 1),
+  preset: oneOf(presetNames),
+  shots: whole(0),
+  limit: whole(1),
+  data: text,
+  beside: text,
+  stride: whole(1),
+  kl: text,
 };
 
 /** Refuses a job's option by its name, before any work. */

@@ -1,4 +1,4 @@
-import { fileError, readWhole, writeFileAtomically } from '../checkpoint/index.js';
+import { fileError, readWhole, textOf, writeFileAtomically } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
 
 /** Any JSON value. UserError for a file that is missing, endless, or holds none. */
@@ -7,7 +7,7 @@ export async function readJson(path: string): Promise<unknown> {
     throw fileError(error, 'cannot read', path);
   });
   try {
-    return JSON.parse(bytes.toString('utf8').replace(/^\uFEFF/, ''));
+    return JSON.parse(textOf(bytes).replace(/^\uFEFF/, ''));
   } catch (error) {
     throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
   }

@@ -11,8 +11,8 @@ export async function loadWeights(model: Model, o: JobOptions): Promise<void> {
 }
 
 /**
- * The losses on each text of a model of this kind with other weights and drops, which is loaded for them alone; none
- * where its weights do not fit in `memory`.
+ * The losses on each text of a model of this kind with other weights and drops, which is loaded for them alone; layers
+ * that do not fit in `memory` together are streamed.
  */
 export async function lossesOf(
   { engine, description }: Pick<Model, 'description' | 'engine'>,
@@ -24,7 +24,7 @@ export async function lossesOf(
   if (texts.length === 0) return [];
   using model = new Model(engine, description, parameters);
   model.setDrops(drops);
-  if (o.memory && !fitsMemory(model, o.memory)) return [];
-  await loadWeights(model, o);
-  return await textLosses(model, texts, { onProgress: stageOf(o, 'measuring'), signal: o.signal });
+  if (!o.memory || fitsMemory(model, o.memory)) await loadWeights(model, o);
+  const maxMemory = o.memory?.bytes;
+  return await textLosses(model, texts, { maxMemory, onProgress: stageOf(o, 'measuring'), signal: o.signal });
 }

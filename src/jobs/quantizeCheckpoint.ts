@@ -1,7 +1,7 @@
 import type { Int4Method, ModelSource } from '../checkpoint/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import { UserError } from '../engine/index.js';
-import { Model, defaultMaxMemory, fitsMemory, openModel } from '../models/index.js';
+import { Model, defaultMaxMemory, openModel } from '../models/index.js';
 import type { GroupOptions, QuantizeMethod, QuantizeRecord } from '../quant/index.js';
 import { checkJob, engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
@@ -35,7 +35,7 @@ export interface QuantizeCheckpointOptions extends JobOptions, ComputeOptions, R
   readonly calibration?: readonly string[];
   /** Texts to measure the loss on, each for itself. @defaultValue the calibration text, behind its rows */
   readonly texts?: readonly string[];
-  /** Bytes that measuring the loss may take; where it does not do, no loss is measured. @defaultValue 80% of the machine's */
+  /** Bytes that measuring the loss may take: weights that do not fit are streamed. @defaultValue 80% of the machine's */
   readonly maxMemory?: number;
 }
 
@@ -64,13 +64,14 @@ export async function quantizeCheckpoint(folder: string, o: QuantizeCheckpointOp
   const { engine } = computing;
   using model = new Model(engine, source.description, source.source);
   checkShapes(source, model, settings);
-  const { calibration, texts, spread, notes } = await rowsOf(source.source, model, o);
-  const before = await lossesOf(model, source.source, model.drops, texts, o);
+  const { calibration, texts, spread, length, notes } = await rowsOf(source.source, model, o);
+  const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
+  const before = await lossesOf(model, source.source, model.drops, texts, { ...o, memory });
   const record = await writtenModel(o, (resume) =>
     workOutQuantized({
       ...{ source, model, settings, name: folder },
       ...{ rows: settings.method === 'rtn' ? [] : calibration, files: o.calibration ?? [], spread, texts, before },
-      ...{ resume, continues: 'continuing', onProgress, onNote, signal },
+      ...{ memory, resume, continues: 'continuing', onProgress, onNote, signal },
     }),
   );
   return { ...record, out, notes: [...notes, ...record.warnings] };
@@ -98,20 +99,19 @@ interface Rows {
   readonly calibration: readonly Int32Array[];
   readonly texts: readonly HeldOutText[];
   readonly spread?: boolean;
+  /** Tokens of the longest. */
+  readonly length: number;
   readonly notes: readonly string[];
 }
 
-/** Rows to calibrate on and, where all weights fit in memory, to measure on. */
+/** Rows to calibrate on, and to measure on. */
 async function rowsOf(source: ModelSource, model: Model, o: QuantizeCheckpointOptions): Promise<Rows> {
   const given = o.calibration ?? o.texts;
-  if (!given) return { calibration: [], texts: [], notes: ['no loss is measured without `texts`'] };
+  if (!given) return { calibration: [], texts: [], length: 1, notes: ['no loss is measured without `texts`'] };
   const { texts } = o;
   const found = await rowsOfText(await source.tokenizer(), model.config, o, (tokenizer, options) =>
     sweepRows(tokenizer, given, { ...options, texts }),
   );
   const { calibration, heldOut, spread } = found;
-  const rows = { calibration, texts: heldOut, spread, notes: found.notes };
-  if (fitsMemory(model, { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: found.length })) return rows;
-  const notes = [...found.notes, 'no loss is measured: the weights do not fit in memory at once'];
-  return { ...rows, texts: [], notes };
+  return { calibration, texts: heldOut, spread, length: found.length, notes: found.notes };
 }

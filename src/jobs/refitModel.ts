@@ -1,7 +1,7 @@
 import { type CompensationMode } from '../drop/index.js';
 import { sweepRows, type HeldOutText } from '../text/index.js';
 import type { LossResult } from '../evaluate/index.js';
-import { defaultMaxMemory, fitsMemory, Model, openModel, recordedDrops } from '../models/index.js';
+import { defaultMaxMemory, Model, openModel, recordedDrops, type MemoryLimit } from '../models/index.js';
 import { checkJob, engineFor, type ComputeOptions, type JobOptions } from './jobOptions.js';
 import { lossesOf } from './losses.js';
 import { claimModelFolder, writtenModel } from './modelFolder.js';
@@ -63,18 +63,15 @@ export async function refitModel(folder: string, o: RefitModelOptions): Promise<
   using computing = await engineFor(o);
   using whole = new Model(computing.engine, description, base.source);
   const memory = { bytes: o.maxMemory ?? defaultMaxMemory(), rowLength: length };
-  const fits = fitsMemory(whole, memory);
-  const texts = fits ? heldOut : [];
-  const losses = await lossesBefore(whole, pair, texts, o);
+  const losses = await lossesBefore(whole, pair, heldOut, { ...o, memory });
   const record = await writtenModel(o, (resume) =>
     workOutRefit({
       ...{ dropped, whole, differ: o.base !== undefined, name: o.base ?? folder },
-      ...{ rows: calibration, files, spread, texts, losses, mode, alpha },
+      ...{ rows: calibration, files, spread, texts: heldOut, losses, mode, alpha },
       ...{ memory, resume, onProgress, onNote, signal },
     }),
   );
-  const told = fits ? notes : [...notes, 'no loss is measured: the weights do not fit in memory at once'];
-  return { ...record, out, notes: told };
+  return { ...record, out, notes };
 }
 
 /** Of the whole model and of the dropped one, by text. */
@@ -82,7 +79,7 @@ async function lossesBefore(
   whole: Model,
   { dropped, base }: RefitPair,
   texts: readonly HeldOutText[],
-  o: JobOptions,
+  o: JobOptions & { readonly memory: MemoryLimit },
 ): Promise<{ whole: LossResult; dropped: LossResult }[]> {
   const before = await lossesOf(whole, base.source, recordedDrops(whole.config), texts, o);
   const after = await lossesOf(whole, dropped.source, recordedDrops(dropped.config), texts, o);

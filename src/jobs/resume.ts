@@ -1,7 +1,7 @@
 import { ProgressFile, progressPaths, type Fingerprint } from '../progress/index.js';
 
 /** What of a job goes on where it was interrupted. */
-export type Resumable = 'score' | 'search' | 'refit' | 'quantize';
+export type Resumable = 'score' | 'search' | 'refit' | 'quantize' | 'tasks' | 'beside';
 
 /** Where jobs keep how far they have come until their result is safe. */
 export interface Resume {
@@ -45,6 +45,10 @@ export class ResumeBeside implements Resume {
 /** All paths that progress beside a result may be written to. */
 export const progressBeside = (out: string): string[] =>
   (['search', 'refit', 'quantize'] as const).flatMap((kind) => progressPaths(besideOf(out, kind)));
+
+/** The same beside a file of tasks' results, of one model or of two. */
+export const taskProgressBeside = (out: string): string[] =>
+  (['tasks', 'beside'] as const).flatMap((kind) => progressPaths(besideOf(out, kind)));
 
 const besideOf = (out: string, kind: Resumable): string =>
   `${out.replace(/[/\\]+$/, '')}${kind === 'search' ? '' : `.${kind}`}.progress`;

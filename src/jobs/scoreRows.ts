@@ -13,9 +13,9 @@ import {
   type ShardRecord,
 } from '../drop/index.js';
 import type { LoadedModel } from '../models/index.js';
-import { formatBytes } from './byteText.js';
 import { countsExperts } from './chooseModules.js';
 import { stageOf, type JobOptions } from './jobOptions.js';
+import { streamingNote } from './streamingNote.js';
 import { llmDropVersion } from './version.js';
 
 interface ScoreRowsOptions extends JobOptions {
@@ -42,7 +42,7 @@ export async function scoreRows(
   o: ScoreRowsOptions,
 ): Promise<ScoredRows> {
   const rows = o.shard ? shardRows(drawn, o.shard) : drawn;
-  if (!model.isLoaded) o.onNote?.(streamingNote(model, o));
+  if (!model.isLoaded) o.onNote?.(streamingNote(model, o.maxMemory) + (o.gaps ? '' : singleBlocks));
   const gaps = o.gaps ?? defaultGaps(model);
   const settings = { metric: o.metric, gaps, ...countsExperts(model) };
   const version = llmDropVersion();
@@ -63,11 +63,7 @@ export async function scoreRows(
   };
 }
 
-function streamingNote({ engine }: LoadedModel, { maxMemory, gaps }: ScoreRowsOptions): string {
-  const wasm = engine.backend.name === 'wasm' ? ', or in the 4 GB of WebAssembly' : '';
-  const windows = gaps ? '' : '; of windows, single blocks are scored (`gaps` for longer ones)';
-  return `the weights do not fit in ${formatBytes(maxMemory)}${wasm}: layers are streamed from the disk${windows}`;
-}
+const singleBlocks = '; of windows, single blocks are scored (`gaps` for longer ones)';
 
 /** The progress of a run with `out` or `state`; tells whether it continues one. */
 async function openProgress(

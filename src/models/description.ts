@@ -160,6 +160,12 @@ export const globalWeights = ({ embedding, head }: ModelDescription): WeightSpec
   ...(head.weight ? [head.weight] : []),
 ];
 
+/** What makes logits of the last hidden states: the norm, and the projection, which may be the embedding. */
+export const outputWeights = ({ embedding, head }: ModelDescription): WeightSpec[] => [
+  head.norm.weight,
+  head.weight ?? embedding.weight,
+];
+
 /** Of both modules of a layer. */
 export const layerWeights = ({ attention, mlp }: LayerDescription): WeightSpec[] => [
   ...attention.weights,

@@ -60,6 +60,7 @@ export {
   packedSource,
   randomParameters,
   storedInt4,
+  storedInt8,
   storedNames,
   weightSource,
   withQuantizer,

@@ -2,7 +2,7 @@ import { host } from '../engine/hosts/index.js';
 import { bytesPerElement, checkOptions, number, sizeOf, whole } from '../engine/index.js';
 import type { Model } from './model.js';
 import { computedSource, isStoredInt4, withStoredInt8 } from './parameters.js';
-import { globalWeights, type LayerDescription } from './description.js';
+import { globalWeights, outputWeights, type LayerDescription } from './description.js';
 import { moduleKinds, type WeightSpec } from './weights.js';
 
 export interface MemoryLimit {
@@ -18,6 +18,8 @@ export interface MemoryNeeds {
   readonly weights: number;
   /** The largest layer. */
   readonly layer: number;
+  /** What makes logits of the last hidden states. */
+  readonly output: number;
   /** What a row holds on its way through a layer, intermediate results included. */
   readonly row: number;
   /** The program itself: Node, code, buffers of files. */
@@ -59,6 +61,7 @@ export function memoryNeeds(model: Model, longest: number): MemoryNeeds {
   return {
     weights: sizes.reduce((total, size) => total + size, sum(globalWeights(description))),
     layer: Math.max(0, ...sizes),
+    output: sum(outputWeights(description)),
     row: Math.max(...description.layers.map((layer) => rowBytes(layer, config.hiddenSize, rowLength))),
     program: programBytes,
   };

@@ -16,7 +16,7 @@ import {
 import type { ModelConfig } from './config.js';
 import { Context, type Observer, type Pass } from './context.js';
 import { freeing } from './freeing.js';
-import { globalWeights, type ModelDescription } from './description.js';
+import { globalWeights, outputWeights, type ModelDescription } from './description.js';
 import { checkedIndices, recordedDrops, type Drops } from './drops.js';
 import { Layer } from './layer.js';
 import { loadModule, type LoadedModule } from './loadModule.js';
@@ -46,10 +46,15 @@ const longestTurn = 10;
 
 const isSingle = ({ sequences }: Batch): boolean => sequences.every(({ length }) => length === 1);
 
-interface GlobalWeights {
-  readonly embedding: Weight;
+/** What makes logits; where they are tied, the embedding is the projection. */
+interface OutputWeights {
   readonly norm: Tensor;
   readonly head?: Weight;
+  readonly embedding?: Weight;
+}
+
+interface GlobalWeights extends OutputWeights {
+  readonly embedding: Weight;
 }
 
 /** A decoder-only language model. T tokens of a batch, D hidden size, V vocabulary. */
@@ -61,6 +66,8 @@ export class Model {
   readonly #caches = new WeakMap<KvCache, string>();
   readonly #replays: Replays;
   #globals: LoadedModule<GlobalWeights> | undefined;
+  /** Loaded by itself, where layers are streamed. */
+  #ending: LoadedModule<OutputWeights> | undefined;
   #dropsKey: string | undefined;
   #disposed = false;
 
@@ -99,6 +106,12 @@ export class Model {
     return this;
   }
 
+  /** Loads what `logits`, `losses` and `divergences` need, and no layer; `unload` frees it. */
+  async loadOutput(): Promise<void> {
+    this.checkAlive();
+    this.#ending ??= await loadModule<OutputWeights>(this.engine, this.parameters, outputWeights(this.description));
+  }
+
   /** False before `load`: then layers can still be loaded and run one at a time. */
   get isLoaded(): boolean {
     return this.#globals !== undefined;
@@ -116,11 +129,13 @@ export class Model {
 
   /** The output projection [V, D]: the embedding where they are tied. */
   get head(): Weight {
-    return this.#loaded.head ?? this.#loaded.embedding;
+    const { head, embedding } = this.#ending?.weights ?? this.#loaded;
+    return (head ?? embedding)!;
   }
 
   get norm(): Norm<Tensor> {
-    return { gain: this.#loaded.norm, epsilon: this.description.head.norm.epsilon };
+    const { norm } = this.#ending?.weights ?? this.#loaded;
+    return { gain: norm, epsilon: this.description.head.norm.epsilon };
   }
 
   /** Bytes of all weights in the backend's memory. */
@@ -258,7 +273,7 @@ export class Model {
         this.#replays,
         { key: this.#dropped, uses: [pass.rotaries], cache, batch },
         hidden,
-        (x) => this.#runFrom(0, x, pass),
+        (x, padded) => this.#runFrom(0, x, { ...pass, batch: padded }),
       );
     else hidden = this.#runFrom(first, hidden, pass);
     cache?.advance(batch);
@@ -367,7 +382,8 @@ export class Model {
   unload(): void {
     for (const layer of this.layers) layer.unload();
     this.#globals?.dispose();
-    this.#globals = undefined;
+    this.#ending?.dispose();
+    this.#globals = this.#ending = undefined;
   }
 
   /** Throws a UseAfterFreeError after `dispose`. */

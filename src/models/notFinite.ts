@@ -24,6 +24,10 @@ export function notFinite(
   what: string,
   entering?: Entering,
 ): Promise<NotFiniteError> {
+  const noLayer = (): NotFiniteError =>
+    new NotFiniteError(`${what} is not finite, though all layers give finite numbers`, {}, beyond);
+  // Streamed layers were looked at one by one.
+  if (!entering && !model.isLoaded) return Promise.resolve(noLayer());
   return model.engine.exclusive(async () => {
     const batch = createBatch([row]);
     const watch = new StreamWatch(model.engine);
@@ -36,7 +40,7 @@ export function notFinite(
       model.forwardFrom(0, stream, batch, { observer: watch });
     }
     const first = await watch.first();
-    if (!first) return new NotFiniteError(`${what} is not finite, though all layers give finite numbers`, {}, beyond);
+    if (!first) return noLayer();
     if (!first.module) return new NotFiniteError(`${what} is not finite: the embedding's rows are not`);
     return moduleNotFinite(model, first.module, what);
   });

@@ -61,7 +61,7 @@ export function withStoredInt8(parameters: Parameters, weight: WeightSpec, other
 }
 
 /** A weight's stored integers of 8 bits, of a stack if all experts have them in the same groups. */
-function storedInt8(parameters: Parameters, weight: WeightSpec): Int8Source | undefined {
+export function storedInt8(parameters: Parameters, weight: WeightSpec): Int8Source | undefined {
   if (weight.made || !parameters.int8) return undefined;
   const names = storedNames(parameters, weight);
   const sources = names.map((name) => parameters.int8!(name)).filter((source) => source !== undefined);

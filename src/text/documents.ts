@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
+import { csvRows } from './csv.js';
 import { parquetRows } from './parquet.js';
 import { documentOf, type RecordOptions } from './records.js';
 import { formOf, readText } from './textFile.js';
@@ -30,11 +31,12 @@ const kindsInFolder = [['txt', 'jsonl'], ['parquet'], ['json']];
 export async function* readDocuments(path: string, o: RecordOptions = {}): AsyncGenerator<string> {
   for (const file of await textFiles(path)) {
     if (formOf(file).ending === 'txt') yield* separated(file);
-    else for await (const { record, place } of recordsOf(file, o.field ?? 'text')) yield documentOf(record, o, place);
+    else for await (const { record, place } of readRecords(file, o.field ?? 'text')) yield documentOf(record, o, place);
   }
 }
 
-interface PlacedRecord {
+/** A record of a file: any JSON value. */
+export interface PlacedRecord {
   readonly record: unknown;
   /** For messages. */
   readonly place: string;
@@ -78,8 +80,20 @@ async function* separated(path: string): AsyncGenerator<string> {
   }
 }
 
-async function* recordsOf(path: string, field: string): AsyncGenerator<PlacedRecord> {
+/** Endings of files that hold records; each but parquet also behind `.gz` or `.zst`. */
+export const recordEndings: readonly string[] = ['jsonl', 'json', 'parquet', 'csv'];
+
+/**
+ * The records of a .jsonl, .json, .parquet or .csv file in order, read as a stream. Of a parquet file's columns, `field`
+ * alone is read where it has it. UserError that names file and number for what is no record.
+ */
+export async function* readRecords(path: string, field?: string): AsyncGenerator<PlacedRecord> {
   switch (formOf(path).ending) {
+    case 'csv': {
+      let number = 1;
+      for await (const record of csvRows(readText(path), path)) yield { record, place: `${path}, row ${++number}` };
+      return;
+    }
     case 'parquet': {
       let number = 0;
       for await (const record of parquetRows(path, field)) yield { record, place: `${path}, row ${++number}` };

@@ -39,14 +39,14 @@ function checkColumns({ row_groups: groups }: FileMetaData, schema: SchemaTree):
  * The rows of a parquet file, in order, a group of rows in memory at a time; of its columns only `field` where it has
  * it. UserError where the file cannot be read.
  */
-export async function* parquetRows(path: string, field: string): AsyncGenerator<Record<string, unknown>> {
+export async function* parquetRows(path: string, field?: string): AsyncGenerator<Record<string, unknown>> {
   try {
     const file = await asyncBufferFromFile(path);
     const metadata = await parquetMetadataAsync(file);
     const schema = parquetSchema(metadata);
     checkColumns(metadata, schema);
     const columns = schema.children.map(({ element }) => element.name);
-    const wanted = columns.includes(field) ? [field] : columns;
+    const wanted = field !== undefined && columns.includes(field) ? [field] : columns;
     let rowStart = 0;
     for (const group of metadata.row_groups) {
       await checkRuns(file, group, schema, wanted, compressors);

@@ -89,10 +89,16 @@ function checkLength(size: number, path: string): void {
 
 /** Without the white space around it, as Python's `str.strip` knows it. */
 export function stripped(text: string): string {
-  let [begin, end] = [0, text.length];
-  while (begin < end && isSpace(text[begin])) begin++;
-  while (begin < end && isSpace(text[end - 1])) end--;
-  return text.slice(begin, end);
+  let begin = 0;
+  while (begin < text.length && isSpace(text[begin])) begin++;
+  return strippedEnd(text.slice(begin));
+}
+
+/** Without the white space at its end, as Python's `str.rstrip` knows it. */
+export function strippedEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && isSpace(text[end - 1])) end--;
+  return text.slice(0, end);
 }
 
 /** JavaScript counts a byte order mark among them, Python the separators of ASCII (28 to 31) and the next line. */

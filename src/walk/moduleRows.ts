@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { NotFiniteError, allFinite, createBatch, type Tensor } from '../engine/index.js';
+import { host } from '../engine/hosts/index.js';
 import { isFiniteStream, moduleNotFinite, type Model, type ModuleKind, type Observer } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 
@@ -61,7 +61,7 @@ export class ModuleRows {
           throw await moduleNotFinite(model, { layer, kind }, 'the residual stream');
         await onRow?.(after, row);
       });
-      await setImmediate(); // as in `walkRows`
+      await host.nextTurn(); // as in `walkRows`
     }
   }
 

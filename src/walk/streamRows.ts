@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { NotFiniteError, allFinite, createBatch, asFloats, decodeFloats, type Tensor } from '../engine/index.js';
+import { host } from '../engine/hosts/index.js';
 import { checkedTokens, isFiniteStream, notFinite, packedSource, type Model } from '../models/index.js';
 import type { HiddenStates } from './hiddenStates.js';
 import { readAhead } from './readAhead.js';
@@ -22,6 +22,8 @@ export interface StreamOptions extends WalkOptions {
    */
   readonly gaps?: readonly number[];
   readonly recall?: (layer: number, hidden: Tensor) => void;
+  /** Whether the stream that leaves the last layer waits too, as stream number `layers`. @defaultValue false */
+  readonly last?: boolean;
   /** After a row has left a layer; `next` is where a later run would continue. */
   readonly onRow?: (next: StreamPosition) => void | Promise<void>;
 }
@@ -33,7 +35,7 @@ export interface StreamOptions extends WalkOptions {
  * it gets by `recall`.
  */
 export async function streamRows(model: Model, rows: readonly Int32Array[], options: StreamOptions): Promise<void> {
-  const { states, gaps = [], signal, onProgress, onRow } = options;
+  const { states, gaps = [], last = false, signal, onProgress, onRow } = options;
   const { layers } = model;
   const from = options.from ?? { layer: 0, row: 0 };
   states.keep([...wanted(from.layer, gaps, layers.length), ...(from.row > 0 ? [from.layer + 1] : [])]);
@@ -53,13 +55,13 @@ export async function streamRows(model: Model, rows: readonly Int32Array[], opti
           row + 1 < rows.length ? { layer: layer.index, row: row + 1 } : { layer: layer.index + 1, row: 0 },
         );
         onProgress?.(layer.index * rows.length + row + 1, layers.length * rows.length, 'rows through layers');
-        await setImmediate(); // as in `walkRows`
+        await host.nextTurn(); // as in `walkRows`
       }
     } finally {
       layer.unload();
       await ahead;
     }
-    states.keep(wanted(layer.index + 1, gaps, layers.length));
+    states.keep([...wanted(layer.index + 1, gaps, layers.length), ...(last ? [layers.length] : [])]);
   }
 }
 
@@ -68,7 +70,7 @@ async function runRow(
   layer: number,
   tokens: Int32Array,
   row: number,
-  { states, gaps = [], recall, observer }: StreamOptions,
+  { states, gaps = [], last = false, recall, observer }: StreamOptions,
 ): Promise<void> {
   const { engine, config } = model;
   const stream = (at: number): Tensor => engine.tensor(states.read(at, row), [tokens.length, config.hiddenSize]);
@@ -82,7 +84,7 @@ async function runRow(
     const after = model.runLayer(layer, stream(layer), createBatch([tokens]), { observer });
     if (!(await isFiniteStream(model, after)))
       throw await notFinite(model, tokens, 'the residual stream', { layer, stream: states.read(layer, row) });
-    if (layer + 1 < model.layers.length) states.write(layer + 1, row, await engine.readFloats(after));
+    if (last || layer + 1 < model.layers.length) states.write(layer + 1, row, await engine.readFloats(after));
   });
 }
 

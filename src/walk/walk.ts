@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { createBatch, type Tensor } from '../engine/index.js';
+import { host } from '../engine/hosts/index.js';
 import { checkedTokens, isFiniteStream, notFinite, type Model, type Observer } from '../models/index.js';
 import type { Progress } from '../progress/index.js';
 
@@ -31,6 +31,6 @@ export async function walkRows(
       await onRow?.(hidden, index);
     });
     onProgress?.(index + 1, rows.length, 'rows');
-    await setImmediate(); // lets timers, signals and progress have their turn
+    await host.nextTurn(); // lets timers, signals and progress have their turn
   }
 }

@@ -7,6 +7,7 @@ import { llmDrop } from './commandLine.js';
 const names = [
   'pull',
   'chat',
+  'serve',
   'inspect',
   'score',
   'merge',

@@ -168,6 +168,29 @@ describe("files of llama.cpp's quantizer", () => {
     for (const type of Object.keys(fileTypes)) it(`${name} ${type}`, () => compare(name, type));
 });
 
+/** How far llama.cpp's probabilities of a file's export are from those of the file. */
+async function comparedExport(name, type) {
+  const path = await quantized(await source(name), type);
+  const out = path.replace('.gguf', '-again.gguf');
+  await exportModel(path, { to: 'gguf', out, engine, overwrite: true });
+  const pick = picker(8);
+  const tokens = Array.from({ length: 12 }, () => pick.int(vocabSize));
+  const [first, again] = [path, out].map((file) => probabilities(llama, file, tokens, vocabSize, 'F32'));
+  const [wanted, found] = [(await first).flat(), (await again).flat()];
+  return wanted.reduce((most, p, i) => Math.max(most, Math.abs(p - found[i])), 0);
+}
+
+describe('exports of such files compute the same in llama.cpp', () => {
+  for (const name of ['llama', 'deci', 'phi3', 'mixtral'])
+    for (const type of ['Q5_0', 'Q8_0'])
+      it(`${name} ${type}`, async () => {
+        const off = await comparedExport(name, type);
+        console.log(`${off.toExponential(1)} ${name} ${type}`);
+        // Beside Q5_0 heads are Q6_K, which become BF16: llama.cpp multiplies these without rounding activations.
+        assert.ok(off <= (type === 'Q8_0' ? 0 : 5e-3), `off by ${off}`);
+      });
+});
+
 const texts = [
   "It's 12345 o'clock; WE'LL see what they've done!",
   '  two spaces,\n\nnewlines\r\n\tand a tab   \n ',

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DiskStates } from '../../src/walk/index.js';
 import { angular, scoreImportance, type Importance, type ScoreOptions } from '../../src/drop/index.js';
+import { BaseOutputs, evaluateLoss } from '../../src/evaluate/index.js';
 import { createEngine, type Engine } from '../../src/engine/index.js';
 import { Model, createModel, type PartialConfig } from '../../src/models/index.js';
 import { dropSets, modelSpecs, tokenRows } from '../../src/testing/index.js';
@@ -57,6 +58,24 @@ describe.each(['wasm', 'reference'] as const)('%s', (backend) => {
   };
 
   describe.each(Object.keys(configs))('%s', (family) => {
+    it('a streamed loss, and the divergence from a streamed model, are those of loaded ones, bit for bit', async () => {
+      using loaded = await createModel(configs[family], { seed: 3, engine });
+      using other = await createModel(configs[family], { seed: 4, engine });
+      const streamed = new Model(engine, loaded.description, loaded.parameters);
+      const otherStreamed = new Model(engine, other.description, other.parameters);
+      using _both = { [Symbol.dispose]: () => [streamed, otherStreamed].forEach((model) => model.dispose()) };
+      for (const model of [loaded, streamed]) model.skip({ attention: [1], mlp: [1, 3] });
+      const counted = [23, 5, 21];
+      const expected = await evaluateLoss(loaded, rows, { counted });
+      expect(await evaluateLoss(streamed, rows, { counted })).toEqual(expected);
+      using outputs = await BaseOutputs.of(other, rows, { counted });
+      using streamedOutputs = await BaseOutputs.of(otherStreamed, rows, { counted });
+      const apart = await outputs.compare(loaded);
+      expect(await streamedOutputs.compare(streamed)).toEqual(apart);
+      // The loss is summed here from logits, there by a kernel: float32 either way.
+      expect(apart.loss.loss).toBeCloseTo(expected.loss, 5);
+    });
+
     it.each(['auto', 'always'] as const)(
       'streamed scores are those of the loaded model, bit for bit (spill: %s)',
       async (spill) => {

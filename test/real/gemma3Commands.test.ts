@@ -14,41 +14,20 @@ import { shared, withoutShared } from '../support/oracleCases.js';
 
 const path = process.env.GEMMA3;
 if (!path) console.warn('skipped: name the file of Gemma 3 270M in GEMMA3');
-const binding = join(root, 'test/consumers/node_modules/node-llama-cpp/dist/index.js');
-if (!existsSync(binding)) console.warn('skipped: llama.cpp is installed by test/consumers/run.sh');
+const consumers = join(root, 'test/consumers');
+const hasLlama = existsSync(join(consumers, 'node_modules/node-llama-cpp'));
+if (!hasLlama) console.warn('skipped: llama.cpp is installed by test/consumers/run.sh');
 
-interface Llama {
-  getLlama(o: { gpu: false; build: 'never' }): Promise<{ loadModel(o: { modelPath: string }): Promise<LlamaModel> }>;
-}
-interface LlamaModel extends AsyncDisposable {
-  createContext(o: {
-    contextSize: number;
-    experimentalKvCacheKeyType: 'F32';
-    experimentalKvCacheValueType: 'F32';
-  }): Promise<{
-    getSequence(): {
-      controlledEvaluate(
-        input: readonly unknown[],
-      ): Promise<(undefined | { next: { probabilities: ReadonlyMap<number, number> } })[]>;
-    };
-  }>;
-}
-
-/** The probabilities of the next token behind some, by llama.cpp. */
-async function byLlamaCpp(modelPath: string, tokens: readonly number[]): Promise<ReadonlyMap<number, number>> {
-  const nodeLlamaCpp = (await import(pathToFileURL(binding).href)) as Llama;
-  const llama = await nodeLlamaCpp.getLlama({ gpu: false, build: 'never' });
-  await using model = await llama.loadModel({ modelPath });
-  const context = await model.createContext({
-    contextSize: 64,
-    experimentalKvCacheKeyType: 'F32',
-    experimentalKvCacheValueType: 'F32',
-  });
-  const next = { generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1 } } };
-  const results = await context
-    .getSequence()
-    .controlledEvaluate([...tokens.slice(0, -1), [tokens.at(-1)!, next] as const]);
-  return results.at(-1)!.next.probabilities;
+/** test/consumers/nextTokens.mjs, which imports what may not be installed. */
+interface NextTokens {
+  readonly openLlama: () => Promise<{ dispose(): Promise<void> }>;
+  readonly probabilities: (
+    llama: object,
+    path: string,
+    tokens: readonly number[],
+    vocab: number,
+    cache: 'F32',
+  ) => Promise<number[][]>;
 }
 
 function softmax(logits: Float32Array): number[] {
@@ -134,18 +113,16 @@ describe.skipIf(!path || withoutShared('the text to calibrate on'))('on Gemma 3 
     { type: 'bf16', tolerance: 2e-2 },
     { type: 'q8_0', tolerance: 5e-2 },
   ];
-  it.skipIf(!existsSync(binding)).each(types)(
-    'export writes GGUF in $type for llama.cpp',
-    async ({ type, tolerance }) => {
-      const out = at(`${type}.gguf`);
-      await run('export', at('dropped'), '--to', 'gguf', '--type', type, '--out', out);
-      const theirs = await byLlamaCpp(out, tokens);
-      const ours = await next(out);
-      expectNear(
-        ours,
-        ours.map((_, id) => theirs.get(id) ?? 0),
-        tolerance,
-      );
-    },
-  );
+  it.skipIf(!hasLlama).each(types)('export writes GGUF in $type for llama.cpp', async ({ type, tolerance }) => {
+    const out = at(`${type}.gguf`);
+    await run('export', at('dropped'), '--to', 'gguf', '--type', type, '--out', out);
+    const ours = await next(out);
+    const { openLlama, probabilities } = (await import(
+      pathToFileURL(join(consumers, 'nextTokens.mjs')).href
+    )) as NextTokens;
+    const llama = await openLlama();
+    const theirs = await probabilities(llama, out, tokens, ours.length, 'F32');
+    await llama.dispose();
+    expectNear(ours, theirs.at(-1)!, tolerance);
+  });
 });

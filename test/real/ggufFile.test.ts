@@ -42,7 +42,7 @@ describe.skipIf(withoutShared(name))(`${name}, its GGUF file`, () => {
     });
   }, 1_800_000);
 
-  // Activations of 8 bits beside weights of 4, and 8 bits of mantissa in the embedding.
+  // Activations of 8 bits beside weights of 4; those of the embedding, of 8 bits, have 16 beside it as the head.
   it('meets losses as it is held', async () => {
     await within(false, async (model) => {
       for (const drop of [undefined, ...Object.keys(expected.drop)])

@@ -1,7 +1,7 @@
 import { awqLayout, compressedTensorsLayout, gptqLayout, type Int4Layout } from '../../src/checkpoint/int4/index.js';
 import { partName, type Parts } from '../../src/checkpoint/int4/layout.js';
 import type { SafetensorsDType } from '../../src/checkpoint/safetensorsHeader.js';
-import type { TensorToWrite } from '../../src/checkpoint/safetensorsWriter.js';
+import type { TensorToWrite } from '../../src/checkpoint/tensorToWrite.js';
 import type { Int4Rows } from '../../src/engine/int4.js';
 
 export const layoutNames = ['awq', 'gptq', 'gptq_v2', 'compressed-tensors'] as const;

@@ -1,5 +1,6 @@
 /*
- * llama.cpp by its C API, from the library that node-llama-cpp ships: llamacpp BINARIES MODEL.gguf THREADS CONTEXT f16|f32
+ * llama.cpp by its C API, from the library that node-llama-cpp ships:
+ * llamacpp BINARIES MODEL.gguf THREADS CONTEXT f16|f32 [SEQUENCES], the context being that of each sequence
  *
  * Speaks the protocol of serve.mjs. The package has no headers, so structures that are passed by value are declared
  * larger than they are (the ABI passes all of this size in memory), and the fields used are found at the places that
@@ -32,7 +33,7 @@ const char *llama_print_system_info(void);
 void *llama_model_get_vocab(void *);
 int32_t llama_vocab_n_tokens(void *);
 
-enum { n_ctx = 0, n_batch = 1, n_ubatch = 2, type_k = 26, type_v = 27 }; /* words of llama_context_params */
+enum { n_ctx = 0, n_batch = 1, n_ubatch = 2, n_seq_max = 3, type_k = 26, type_v = 27 }; /* words of llama_context_params */
 enum { ggml_f32 = 0, ggml_f16 = 1, most = 512 };
 
 static char cache[256]; /* what the library logs of its key-value cache */
@@ -74,15 +75,50 @@ static void run(void *context, int count) {
   if (count) llama_get_logits_ith(context, -1);
 }
 
+static int best(const float *logits, int count) {
+  int at = 0;
+  for (int i = 1; i < count; i++)
+    if (logits[i] > logits[at]) at = i;
+  return at;
+}
+
 /* The likeliest token after 1000, 1001, ..., and its logit. */
 static void check(void *context, int count, int vocabulary) {
   for (int i = 0; i < count; i++) tokens[i] = 1000 + i;
   if (llama_decode(context, llama_batch_get_one(tokens, count))) fail("llama_decode failed");
   float *logits = llama_get_logits_ith(context, -1);
-  int best = 0;
-  for (int i = 1; i < vocabulary; i++)
-    if (logits[i] > logits[best]) best = i;
-  printf("{\"token\":%d,\"logit\":%.6g}\n", best, logits[best]);
+  int token = best(logits, vocabulary);
+  printf("{\"token\":%d,\"logit\":%.6g}\n", token, logits[token]);
+}
+
+/* `count` sequences at once: prompts of `in` tokens in passes of at most 512, then passes of a token of each, the likeliest. */
+static void clients(void *context, int count, int in, int out, int vocabulary) {
+  static int32_t positions[most], lengths[most], next[most], ones[most], owners[most], *owned[most];
+  static int8_t asked[most];
+  batch pass = {0, tokens, 0, positions, ones, owned, asked, {0}};
+  int32_t done[most] = {0};
+  for (int i = 0; i < most; i++) ones[i] = 1, owned[i] = &owners[i];
+  for (int left = count * (in + out - 1); left;) {
+    int rows = 0;
+    for (int c = 0; c < count; c++) {
+      int part = done[c] < in ? in - done[c] : done[c] < in + out - 1;
+      if (part > most - rows) part = most - rows;
+      for (int i = 0; i < part; i++, rows++) {
+        tokens[rows] = done[c] + i < in ? 300 + rand() % 20000 : next[c];
+        positions[rows] = done[c] + i;
+        owners[rows] = c;
+        asked[rows] = done[c] + i >= in - 1;
+      }
+      done[c] += lengths[c] = part;
+    }
+    pass.count = rows;
+    if (llama_decode(context, pass)) fail("llama_decode failed");
+    for (int c = 0, row = -1; c < count; c++) {
+      row += lengths[c];
+      if (lengths[c] && done[c] >= in) next[c] = best(llama_get_logits_ith(context, row), vocabulary);
+    }
+    left -= rows;
+  }
 }
 
 int main(int argc, char **argv) {
@@ -98,7 +134,10 @@ int main(int argc, char **argv) {
   int32_t *words = given.words;
   if (words[n_batch] != 2048 || words[n_ubatch] != 512 || words[type_k] != ggml_f16 || words[type_v] != ggml_f16)
     fail("llama_context_params is laid out in another way in this version");
-  words[n_ctx] = atoi(argv[4]);
+  int sequences = argc > 6 ? atoi(argv[6]) : 1;
+  if (words[n_seq_max] != 1) fail("llama_context_params is laid out in another way in this version");
+  words[n_seq_max] = sequences;
+  words[n_ctx] = sequences * atoi(argv[4]);
   words[n_batch] = words[n_ubatch] = most;
   words[type_k] = words[type_v] = strcmp(argv[5], "f32") ? ggml_f16 : ggml_f32;
   void *context = llama_init_from_model(model, given);
@@ -107,10 +146,17 @@ int main(int argc, char **argv) {
   printf("{\"name\":\"llama.cpp\",\"api\":\"C\",\"threads\":%d,\"cache\":\"%s\",\"system\":\"%s\"}\n", threads, cache, llama_print_system_info());
 
   char line[256], name[16];
-  for (int count, depth = 0; fgets(line, sizeof line, stdin) && sscanf(line, "%15s %d %d", name, &count, &depth) >= 2; depth = 0) {
+  int vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
+  for (int count, depth = 0, out = 0; fgets(line, sizeof line, stdin) && sscanf(line, "%15s %d %d %d", name, &count, &depth, &out) >= 2; depth = 0) {
     llama_memory_clear(llama_get_memory(context), 1);
     if (!strcmp(name, "check")) {
-      check(context, count, llama_vocab_n_tokens(llama_model_get_vocab(model)));
+      check(context, count, vocabulary);
+      continue;
+    }
+    if (!strcmp(name, "clients")) {
+      double start = now();
+      clients(context, count, depth, out, vocabulary);
+      printf("{\"rate\":%.17g}\n", count * out / (now() - start));
       continue;
     }
     run(context, depth);

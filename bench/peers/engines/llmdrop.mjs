@@ -29,6 +29,47 @@ async function check(count) {
   return { token, logit: logits[token] };
 }
 
+/**
+ * So many sequences at once: prompts of `length` tokens in passes of at most 512, and in the same passes a token of each
+ * sequence whose prompt is done, the likeliest. A prompt that begins in a pass ends in it, if it has room.
+ */
+async function clients(...given) {
+  const [count, length, out] = given.map(Number);
+  using cache = model.createCache({ slots: count, capacity: length + out, dtype: kv });
+  const sequences = Array.from({ length: count }, () => ({ next: draw(length), left: out }));
+  for (;;) {
+    let room = 512;
+    const slots = [...sequences.keys()].filter((slot) => {
+      const { next, left } = sequences[slot];
+      const fits = left > 0 && next.length <= room;
+      if (fits) room -= next.length;
+      return fits;
+    });
+    if (slots.length === 0) return;
+    using _scope = engine.scope();
+    const tokens = slots.map((slot) => sequences[slot].next);
+    const batch = lib.createBatch(
+      tokens,
+      slots.map((slot) => cache.lengths[slot]),
+      slots,
+    );
+    const logits = model.logits(model.forward(batch, { cache, last: true }));
+    const likeliest = await engine.read(engine.argmax(logits));
+    slots.forEach((slot, row) => {
+      sequences[slot].next = [likeliest[row]];
+      sequences[slot].left--;
+    });
+  }
+}
+
+const draw = (count) => Array.from({ length: count }, () => 300 + Math.floor(Math.random() * 20000));
+
+const timed = async (count, length, out) => {
+  const start = performance.now();
+  await clients(count, length, out);
+  return (Number(count) * Number(out) * 1000) / (performance.now() - start);
+};
+
 const products = new Map();
 
 /** x [m, k] times w [n, k] transposed, in GFLOP/s. */
@@ -49,5 +90,5 @@ const { abilities } = engine.backend;
 const weights = model && { weightBytes: model.bytes, peakBytes: engine.peakBytes };
 await serve(
   { name: 'llm-drop', ...abilities, kv, ...(int4 && { int4 }), ...weights },
-  { prefill: test('prefill'), decode: test('decode'), check, gemm },
+  { prefill: test('prefill'), decode: test('decode'), clients: timed, check, gemm },
 );

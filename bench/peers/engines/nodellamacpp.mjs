@@ -32,6 +32,31 @@ async function test(count, depth, run) {
   return (count * 1000) / (performance.now() - start);
 }
 
+/** So many sequences at once, each a prompt of `length` tokens and `out` tokens after it, in a context of its own. */
+async function clients(...given) {
+  const [count, length, out] = given.map(Number);
+  const shared = await model.createContext({
+    contextSize: length + out,
+    sequences: count,
+    batchSize: 512,
+    threads: { ideal: threads, min: threads },
+    experimentalKvCacheKeyType: type,
+    experimentalKvCacheValueType: type,
+  });
+  const sequences = Array.from({ length: count }, () => shared.getSequence());
+  const start = performance.now();
+  await Promise.all(
+    sequences.map(async (one) => {
+      let left = out;
+      for await (const _ of one.evaluate(draw(length), { temperature: 0, yieldEogToken: true }))
+        if (--left === 0) break;
+    }),
+  );
+  const seconds = (performance.now() - start) / 1000;
+  await shared.dispose();
+  return (count * out) / seconds;
+}
+
 await serve(
   {
     name: 'node-llama-cpp',
@@ -44,6 +69,7 @@ await serve(
     // Without logits: this API computes them only to choose a token.
     prefill: (count, depth) =>
       test(Number(count), Number(depth), (n) => sequence.evaluateWithoutGeneratingNewTokens(draw(n))),
+    clients,
     decode: (count, depth) =>
       test(Number(count), Number(depth), async (n) => {
         for (const token of draw(n)) await sequence.controlledEvaluate([[token, { generateNext: { token: true } }]]);

@@ -1,6 +1,5 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { UserError, shownValue } from '../../engine/index.js';
+import { fileSystem } from '../files/index.js';
 import { readJsonObject, type JsonObject } from '../jsonFile.js';
 
 /** As PEFT calls them. */
@@ -9,8 +8,8 @@ export const adapterWeights = 'adapter_model.safetensors';
 
 /** What the folder of an adapter says of it; undefined where there is no adapter. */
 export async function readAdapterConfig(folder: string): Promise<JsonObject | undefined> {
-  const isFolder = (await stat(folder).catch(() => undefined))?.isDirectory() === true;
-  return isFolder ? readJsonObject(join(folder, adapterConfig)) : undefined;
+  const isFolder = (await fileSystem.stat(folder).catch(() => undefined))?.isDirectory() === true;
+  return isFolder ? readJsonObject(fileSystem.join(folder, adapterConfig)) : undefined;
 }
 
 /** A folder that holds an adapter alone is no model. */

@@ -1,6 +1,5 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { UserError, type WeightSource } from '../../engine/index.js';
+import { fileSystem } from '../files/index.js';
 import type { ModelSource } from '../modelSource.js';
 import { SafetensorsFile } from '../safetensorsFile.js';
 import { SourceView } from '../sourceView.js';
@@ -26,7 +25,7 @@ export async function mergeAdapter(source: ModelSource, folder: string, tied?: s
     throw new UserError(`${folder} is not an adapter: it has no ${adapterConfig}`, {
       hint: `an adapter's folder, as PEFT saves it, holds ${adapterConfig} and ${adapterWeights}`,
     });
-  const config = parseLoraConfig(raw, join(folder, adapterConfig));
+  const config = parseLoraConfig(raw, fileSystem.join(folder, adapterConfig));
   const file = await openAdapter(folder);
   const held = sorted(file);
   const merging: Merging = { source, file, config };
@@ -44,13 +43,13 @@ export async function mergeAdapter(source: ModelSource, folder: string, tied?: s
 }
 
 async function openAdapter(folder: string): Promise<SafetensorsFile> {
-  const names = await readdir(folder);
+  const names = await fileSystem.readdir(folder);
   const pickle = names.includes(adapterWeights) ? undefined : names.find((name) => name === 'adapter_model.bin');
   if (pickle !== undefined)
     throw new UserError(`${folder} holds ${pickle}: a Python pickle, which is never opened`, {
       hint: 'PEFT converts it: load the adapter, and save it again with save_pretrained',
     });
-  const file = await SafetensorsFile.open(join(folder, adapterWeights), { finite: true });
+  const file = await SafetensorsFile.open(fileSystem.join(folder, adapterWeights), { finite: true });
   // Factors are read once each, so none of them leaves the file open.
   await file.close();
   return file;

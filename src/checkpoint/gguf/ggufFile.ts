@@ -1,4 +1,3 @@
-import { open, type FileHandle } from 'node:fs/promises';
 import {
   UserError,
   checkRead,
@@ -9,6 +8,7 @@ import {
   type WeightSource,
 } from '../../engine/index.js';
 import { fileError } from '../fileError.js';
+import { fileSystem, type OpenFile } from '../files/index.js';
 import { blockInt4 } from './blockInt4.js';
 import { blockInt8 } from './blockInt8.js';
 import { decodeGgml } from './decodeBlocks.js';
@@ -127,13 +127,13 @@ export class GgufFile implements AsyncDisposable {
 class GgufPart {
   private constructor(
     readonly path: string,
-    private readonly handle: FileHandle,
+    private readonly handle: OpenFile,
     readonly head: GgufHead,
     public bytesRead: number,
   ) {}
 
   static async open(path: string): Promise<GgufPart> {
-    const handle = await open(path, 'r').catch((error: unknown) => {
+    const handle = await fileSystem.open(path).catch((error: unknown) => {
       throw fileError(error, 'cannot read', path);
     });
     try {
@@ -164,7 +164,7 @@ class GgufPart {
   }
 }
 
-async function readAt(handle: FileHandle, path: string, position: number, length: number): Promise<Uint8Array> {
+async function readAt(handle: OpenFile, path: string, position: number, length: number): Promise<Uint8Array> {
   const into = new Uint8Array(length);
   for (let done = 0; done < length;) {
     const { bytesRead } = await handle.read(into, done, Math.min(length - done, 1 << 30), position + done);

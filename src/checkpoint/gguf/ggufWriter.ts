@@ -5,8 +5,10 @@ import {
   decodeFloats,
   encodeFinite,
   readInt4Rows,
+  readInt8Rows,
   sizeOf,
   type Int4Source,
+  type Int8Source,
   type WeightSource,
 } from '../../engine/index.js';
 import { decodeGgml } from './decodeBlocks.js';
@@ -14,6 +16,7 @@ import { encodeGgml, type WrittenType } from './encodeBlocks.js';
 import { floatType, ggmlBytes, ggmlTypes } from './ggmlTypes.js';
 import { ByteWriter, aligned, alignment, magic, version, type GgufMetadata } from './ggufFormat.js';
 import { encodeInt4, takesInt4 } from './int4Blocks.js';
+import { encodeInt8, takesInt8 } from './int8Blocks.js';
 import { rowsOf, widthOf } from '../rowViews.js';
 
 /** A tensor to write. `source` is [out, in]: GGUF lists the sizes the other way round, the data is the same. */
@@ -21,8 +24,8 @@ export interface GgufTensor {
   readonly name: string;
   readonly type: WrittenType;
   readonly source: WeightSource;
-  /** The same weight as integers, if it is stored so: blocks of 4 bits take them over unchanged. */
-  readonly int4?: () => Promise<Int4Source | undefined>;
+  /** The same weight as integers, if it is stored so: blocks of as many bits take them over unchanged. */
+  readonly integers?: Int4Source | Int8Source;
 }
 
 const pieceElements = 1 << 20;
@@ -33,12 +36,13 @@ export const tensorBytes = ({ type, source }: GgufTensor): number => ggmlBytes(t
 export async function* encodedPieces({
   type,
   source,
-  int4,
+  integers,
 }: GgufTensor): AsyncGenerator<{ row: number; end: number; bytes: Uint8Array }> {
-  const stored = type === 'Q4_0' || type === 'Q4_1' ? await int4?.() : undefined;
   const encode = async (row: number, end: number): Promise<Uint8Array> => {
-    if (stored && (type === 'Q4_0' || type === 'Q4_1') && takesInt4(type, stored))
-      return encodeInt4(await readInt4Rows(stored, row, end), widthOf(source), stored.format, type);
+    if (integers?.dtype === 'int4' && takesInt4(type, integers))
+      return encodeInt4(await readInt4Rows(integers, row, end), widthOf(source), integers.format, type);
+    if (integers?.dtype === 'int8' && takesInt8(type, integers))
+      return encodeInt8(await readInt8Rows(integers, row, end));
     const bytes = await source.readRows(row, end);
     return floatType(type) === source.dtype ? bytes : encoded(decodeFloats(bytes, source.dtype), type, source.name);
   };

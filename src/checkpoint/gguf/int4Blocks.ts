@@ -13,7 +13,7 @@ import { ggmlTypes } from './ggmlTypes.js';
  * Whether blocks of a type can hold a source's integers: Q4_0 has no zero points but a fixed one of 8
  * (docs/formats.md, 'GGUF blocks').
  */
-export const takesInt4 = (type: WrittenType, { format }: Int4Source): boolean =>
+export const takesInt4 = (type: WrittenType, { format }: Int4Source): type is 'Q4_0' | 'Q4_1' =>
   type === 'Q4_1' || (type === 'Q4_0' && !format.zeroPoints && !format.minima);
 
 /**

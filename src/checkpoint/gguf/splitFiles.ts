@@ -1,5 +1,5 @@
-import { basename } from 'node:path';
 import { UserError } from '../../engine/index.js';
+import { fileSystem } from '../files/index.js';
 
 /** The other files of one that is split. */
 export interface OtherParts {
@@ -29,7 +29,9 @@ export function partsOf(path: string, metadata: Readonly<Record<string, unknown>
       hint: `such as model-00001-of-${String(count).padStart(5, '0')}.gguf`,
     });
   if (number !== 0)
-    throw new UserError(`${path} is part ${Number(number) + 1} of ${count}`, { hint: `give ${basename(parts[0])}` });
+    throw new UserError(`${path} is part ${Number(number) + 1} of ${count}`, {
+      hint: `give ${fileSystem.basename(parts[0])}`,
+    });
   return {
     paths: parts.slice(1),
     check: (found) => {

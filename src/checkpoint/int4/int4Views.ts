@@ -9,7 +9,7 @@ import {
 } from '../../engine/index.js';
 import { rotaryRow, rowsOf, widthOf, type RotaryOrder } from '../rowViews.js';
 
-/** Int4 sources made of other int4 sources, as `rowViews.ts` does with floats. Undefined stays undefined. */
+/** Int4 sources made of other int4 sources, as `rowViews.ts` does with floats. */
 
 type Values = Uint8Array | Uint16Array;
 
@@ -33,12 +33,7 @@ function mapped(
 }
 
 /** Rows with each head's in the order `to`, as `rotaryOrdered`. */
-export function rotaryOrderedInt4(
-  source: Int4Source | undefined,
-  headDim: number,
-  to: RotaryOrder,
-): Int4Source | undefined {
-  if (!source) return undefined;
+export function rotaryOrderedInt4(source: Int4Source, headDim: number, to: RotaryOrder): Int4Source {
   const { name, shape, dtype, format } = source;
   const readInt4 = async (start: number, end: number): Promise<Int4Rows> => {
     const first = start - (start % headDim);

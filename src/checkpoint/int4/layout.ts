@@ -8,7 +8,7 @@ import {
   type WeightDType,
 } from '../../engine/index.js';
 import { weightDTypes, type TensorInfo } from '../safetensorsHeader.js';
-import type { TensorToWrite } from '../safetensorsWriter.js';
+import type { TensorToWrite } from '../tensorToWrite.js';
 import type { StoredInt4 } from './storedInt4.js';
 
 /** Reads the tensors of a quantized weight `X.weight`, each named by the end of its name: `X.qweight` is `qweight`. */

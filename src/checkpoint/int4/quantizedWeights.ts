@@ -1,5 +1,5 @@
-import { join } from 'node:path';
 import { UserError } from '../../engine/index.js';
+import { fileSystem } from '../files/index.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import type { SafetensorsFile } from '../safetensorsFile.js';
 import type { TensorInfo } from '../safetensorsHeader.js';
@@ -67,10 +67,10 @@ async function saidQuantization(
   for (const [key, method] of Object.entries(quantizationKeys)) {
     const raw = config[key];
     if (isJsonObject(raw))
-      return { raw: { quant_method: method, ...raw }, where: `${key} of ${join(folder, 'config.json')}` };
+      return { raw: { quant_method: method, ...raw }, where: `${key} of ${fileSystem.join(folder, 'config.json')}` };
   }
   for (const [file, method] of Object.entries(quantizationFiles)) {
-    const path = join(folder, file);
+    const path = fileSystem.join(folder, file);
     const raw = await readJsonObject(path);
     if (raw) return { raw: { quant_method: method, ...raw }, where: path };
   }

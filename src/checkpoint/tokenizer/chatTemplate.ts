@@ -1,10 +1,9 @@
 import { Template } from '@huggingface/jinja';
-import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import { UserError, shownNames, shownValue } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
+import { fileSystem } from '../files/index.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
-import { readWhole } from '../readWhole.js';
+import { readWhole, textOf } from '../readWhole.js';
 import { withinDeadline } from './deadline.js';
 
 /** What one side says. Templates may ask for more fields than these (`tool_calls`). */
@@ -38,18 +37,18 @@ export async function readChatTemplates(folder: string, config: JsonObject): Pro
   if (Object.keys(files).length) return files;
   const own = templatesOf(config.chat_template, `${folder}/tokenizer_config.json`);
   if (own) return own;
-  const alone = await readJsonObject(join(folder, 'chat_template.json'));
+  const alone = await readJsonObject(fileSystem.join(folder, 'chat_template.json'));
   return templatesOf(alone?.chat_template, `${folder}/chat_template.json`) ?? {};
 }
 
 async function templateFiles(folder: string): Promise<ChatTemplates> {
-  const names = await readdir(join(folder, moreTemplates)).catch(() => []);
+  const names = await fileSystem.readdir(fileSystem.join(folder, moreTemplates)).catch(() => []);
   const paths = [
-    ['default', join(folder, 'chat_template.jinja')],
+    ['default', fileSystem.join(folder, 'chat_template.jinja')],
     ...names
       .filter((name) => name.endsWith('.jinja'))
       .sort()
-      .map((name) => [basename(name, '.jinja'), join(folder, moreTemplates, name)]),
+      .map((name) => [fileSystem.basename(name, '.jinja'), fileSystem.join(folder, moreTemplates, name)]),
   ];
   const texts = await Promise.all(
     paths.map(async ([name, path]) => {
@@ -57,7 +56,7 @@ async function templateFiles(folder: string): Promise<ChatTemplates> {
         if (systemErrorCode(error) === 'ENOENT') return undefined;
         throw fileError(error, 'cannot read', path);
       });
-      return bytes === undefined ? [] : [[name, bytes.toString('utf8')] as const];
+      return bytes === undefined ? [] : [[name, textOf(bytes)] as const];
     }),
   );
   return Object.fromEntries(texts.flat());

@@ -1,9 +1,5 @@
-import { Script, createContext } from 'node:vm';
 import { UserError } from '../../engine/index.js';
-
-const script = new Script('run()');
-/** Holds what the script calls; making one takes longer than most calls. */
-const context = createContext({}) as { run?: () => void };
+import { host } from '../../engine/hosts/index.js';
 
 /** Milliseconds that a call has, beside those for each character of its text. */
 const least = 3000;
@@ -18,7 +14,8 @@ export function withinDeadline<T>(what: string, length: number, run: () => T): T
   let outcome: () => T = () => {
     throw new Error('nothing was run');
   };
-  context.run = (): void => {
+  const timeout = Math.ceil(least + perCharacter * length);
+  const end = host.runWithin(timeout, () => {
     try {
       const value = run();
       outcome = () => value;
@@ -27,21 +24,13 @@ export function withinDeadline<T>(what: string, length: number, run: () => T): T
         throw error;
       };
     }
-  };
-  const timeout = Math.ceil(least + perCharacter * length);
-  try {
-    script.runInContext(context, { timeout, breakOnSigint: true });
-  } catch (error) {
-    const { code } = error as { code?: string };
-    if (code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') process.kill(process.pid, 'SIGINT');
-    throw new UserError(
-      code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
-        ? `${what} took more than ${timeout / 1000} seconds for ${length} characters of text`
-        : `${what} was interrupted`,
-      { cause: error },
-    );
-  } finally {
-    context.run = undefined;
+  });
+  switch (end) {
+    case 'ended':
+      return outcome();
+    case 'late':
+      throw new UserError(`${what} took more than ${timeout / 1000} seconds for ${length} characters of text`);
+    case 'interrupted':
+      throw new UserError(`${what} was interrupted`);
   }
-  return outcome();
 }

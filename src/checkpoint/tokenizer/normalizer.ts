@@ -1,4 +1,5 @@
 import type { JsonObject } from '../jsonFile.js';
+import { fromBase64 } from './base64.js';
 import { CharacterMap } from './characterMap.js';
 import type { LibraryNormalizer } from './library.js';
 
@@ -19,7 +20,7 @@ export function normalizerOf(json: JsonObject | null | undefined, library: Libra
       // The library takes any such table for NFKC.
       const table = json.precompiled_charsmap as string | null | undefined;
       if (!table) return (text) => text;
-      const characters = new CharacterMap(Buffer.from(table, 'base64'));
+      const characters = new CharacterMap(fromBase64(table));
       return (text) => characters.normalize(text);
     }
     default:

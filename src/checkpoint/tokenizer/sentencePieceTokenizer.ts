@@ -1,4 +1,5 @@
 import type { JsonObject } from '../jsonFile.js';
+import { toBase64 } from './base64.js';
 import { pieceTypes, type SentencePieceModel } from './sentencePiece.js';
 
 /** Stands for a space. */
@@ -15,7 +16,7 @@ export function sentencePieceTokenizer(model: SentencePieceModel, config: JsonOb
   const userDefined = ofType(pieceTypes.userDefined);
   const added = [...special, ...userDefined].sort((a, b) => a - b);
   const firstOnly = config.legacy === false;
-  const characters = model.characterMap && Buffer.from(model.characterMap).toString('base64');
+  const characters = model.characterMap && toBase64(model.characterMap);
   const normalizers = [
     ...(characters ? [{ type: 'Precompiled', precompiled_charsmap: characters }] : []),
     ...(model.removeExtraWhitespaces ? [replace({ Regex: String.raw`\A +| +\z|(?<= ) +` }, '')] : []),

@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
 import { UserError, shownValue } from '../../engine/index.js';
+import { fileSystem } from '../files/index.js';
 import { ChatTemplate, type ChatMessage, type ChatTemplateOptions } from './chatTemplate.js';
 import { withinDeadline } from './deadline.js';
 import { encoderOf, hasPatterns } from './encoder.js';
@@ -39,7 +39,7 @@ export interface Tokenizer {
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const files = await readTokenizerFiles(folder);
   if (files) return createTokenizer(files);
-  if (!(await stat(folder).catch(() => undefined))) throw new UserError(`there is no folder ${folder}`);
+  if (!(await fileSystem.stat(folder).catch(() => undefined))) throw new UserError(`there is no folder ${folder}`);
   throw new UserError(`${folder} has no tokenizer.json, no tokenizer.model, and no vocab.json with merges.txt`, {
     hint: 'copy them from the original model',
   });

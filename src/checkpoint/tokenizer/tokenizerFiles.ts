@@ -1,6 +1,6 @@
-import { join } from 'node:path';
 import { UserError, shownValue } from '../../engine/index.js';
 import { fileError, systemErrorCode } from '../fileError.js';
+import { fileSystem } from '../files/index.js';
 import { isJsonObject, readJsonObject, type JsonObject } from '../jsonFile.js';
 import { readWhole } from '../readWhole.js';
 import { readChatTemplates, type ChatTemplates } from './chatTemplate.js';
@@ -29,7 +29,7 @@ const specialKeys = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_to
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles | undefined> {
   const names = ['tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'config.json'];
   const [own = {}, special = {}, generation, model] = await Promise.all(
-    names.map((name) => readJsonObject(join(folder, name))),
+    names.map((name) => readJsonObject(fileSystem.join(folder, name))),
   );
   const config: JsonObject = { ...special, ...own };
   for (const key of specialKeys) {
@@ -74,10 +74,10 @@ interface Vocabulary {
 
 /** `tokenizer.json`, a SentencePiece model, or `vocab.json` and `merges.txt`: the first that is there. */
 async function readVocabulary(folder: string, config: JsonObject): Promise<Vocabulary | undefined> {
-  const path = join(folder, 'tokenizer.json');
+  const path = fileSystem.join(folder, 'tokenizer.json');
   const json = await readJsonObject(path);
   if (json) return { path, json };
-  const pieces = join(folder, 'tokenizer.model');
+  const pieces = fileSystem.join(folder, 'tokenizer.model');
   const bytes = await readIfPresent(pieces);
   if (bytes) {
     const model = readSentencePiece(bytes, pieces);
@@ -85,16 +85,16 @@ async function readVocabulary(folder: string, config: JsonObject): Promise<Vocab
     const [[bos_token], [eos_token], [unk_token]] = [model.bosId, model.eosId, model.unknownId].map(tokenOf);
     return { path: pieces, json: sentencePieceTokenizer(model, config), defaults: { bos_token, eos_token, unk_token } };
   }
-  const vocab = await readJsonObject(join(folder, 'vocab.json'));
-  const merges = await readIfPresent(join(folder, 'merges.txt'));
+  const vocab = await readJsonObject(fileSystem.join(folder, 'vocab.json'));
+  const merges = await readIfPresent(fileSystem.join(folder, 'merges.txt'));
   if (!vocab || !merges) return undefined;
   const text = new TextDecoder().decode(merges);
-  return { path: join(folder, 'vocab.json'), json: mergesTokenizer(vocab, text, config, folder) };
+  return { path: fileSystem.join(folder, 'vocab.json'), json: mergesTokenizer(vocab, text, config, folder) };
 }
 
 /** Added tokens that stand beside the vocabulary, as `tokenizer.json` would write them, later files over earlier ones. */
 async function otherAddedTokens(folder: string, config: JsonObject): Promise<JsonObject[]> {
-  const path = join(folder, 'added_tokens.json');
+  const path = fileSystem.join(folder, 'added_tokens.json');
   const special = new Set(specialKeys.map((key) => contentOf(config[key])));
   for (const token of Array.isArray(config.additional_special_tokens) ? config.additional_special_tokens : [])
     special.add(contentOf(token));

@@ -1,6 +1,5 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileError } from '../fileError.js';
+import { fileSystem } from '../files/index.js';
 import type { JsonObject } from '../jsonFile.js';
 import type { TokenizerFiles } from './tokenizerFiles.js';
 
@@ -19,8 +18,8 @@ export async function writeTokenizerFiles(files: TokenizerFiles, folder: string)
     ...(Object.keys(generation).length ? { 'generation_config.json': generation } : {}),
   };
   for (const [name, json] of Object.entries(written)) {
-    const path = join(folder, name);
-    await writeFile(path, `${JSON.stringify(json, null, 2)}\n`).catch((error: unknown) => {
+    const path = fileSystem.join(folder, name);
+    await fileSystem.writeFile(path, `${JSON.stringify(json, null, 2)}\n`).catch((error: unknown) => {
       throw fileError(error, 'cannot write', path);
     });
   }

@@ -1,2 +1,2 @@
-/** The host that the engine runs on. A build for another place than Node puts another file here. */
+/** The host that the engine runs on: Node. For browsers, bundlers take `browser.ts` in place of this file (package.json, `browser`). */
 export { node as host } from './node.js';

@@ -6,6 +6,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import util from 'node:util';
 import { setFlagsFromString } from 'node:v8';
+import { Script, createContext as createRealm } from 'node:vm';
 import { MessageChannel, Worker as Thread, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import type { AddressSpace, Context, Host, Worker } from '../host.js';
 
@@ -28,6 +29,7 @@ export const node: Host = {
   warn: (line) => void process.stderr.write(`${line}\n`),
   nextTurn: () => setImmediate(),
   createContext,
+  runWithin,
   spawn,
   isInstalled: (name) => {
     try {
@@ -100,6 +102,24 @@ function installedVersion(name: string): string | undefined {
 function createContext<T>(): Context<T> {
   const storage = new AsyncLocalStorage<T>();
   return { get: () => storage.getStore(), run: (value, work) => storage.run(value, work) };
+}
+
+const script = new Script('run()');
+/** Holds what the script calls; making one takes longer than most calls. */
+const realm = createRealm({}) as { run?: () => void };
+
+function runWithin(milliseconds: number, run: () => void): 'ended' | 'late' | 'interrupted' {
+  realm.run = run;
+  try {
+    script.runInContext(realm, { timeout: milliseconds, breakOnSigint: true });
+    return 'ended';
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return 'late';
+    process.kill(process.pid, 'SIGINT');
+    return 'interrupted';
+  } finally {
+    realm.run = undefined;
+  }
 }
 
 function spawn(code: string, data: object, failed: (error: unknown) => void): Worker {

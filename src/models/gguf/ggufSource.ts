@@ -158,7 +158,7 @@ export class GgufSource implements ModelSource {
       const stored = weight.made ? undefined : this.file.int4(tensor);
       if (!stored) return [];
       const own = part ? sliceInt4(stored, ...part, name) : { ...stored, name };
-      return headDim === undefined ? [own] : [rotaryOrderedInt4(own, headDim, 'halves')!];
+      return headDim === undefined ? [own] : [rotaryOrderedInt4(own, headDim, 'halves')];
     });
     if (parts.length < this.#parts(name).length) return undefined;
     const joined = parts.length > 1 ? joinedInt4(parts, name) : parts[0];

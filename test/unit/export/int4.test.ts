@@ -122,7 +122,7 @@ describe('int4 groups as blocks of GGUF', () => {
     const format = { groupSize: 32, zeroPoints: true } as const;
     const source = rowsSource('q', [48, 40], format, int4RowsOf(4, 48, 40, format));
     const [found, expected] = [
-      dequantized(rotaryOrderedInt4(source, 16, 'pairs')!),
+      dequantized(rotaryOrderedInt4(source, 16, 'pairs')),
       rotaryOrdered(dequantized(source), 16, 'pairs'),
     ];
     for (const [start, end] of [

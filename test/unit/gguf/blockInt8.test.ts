@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { blockInt8 } from '../../../src/checkpoint/gguf/blockInt8.js';
+import { encodeInt8, takesInt8 } from '../../../src/checkpoint/gguf/int8Blocks.js';
 import { decodeGgml } from '../../../src/checkpoint/gguf/decodeBlocks.js';
 import { ggmlTypes, type GgmlType } from '../../../src/checkpoint/gguf/ggmlTypes.js';
 import { dequantizeInt8, float16ToFloat32, readInt8Rows, type Int8Source } from '../../../src/engine/index.js';
@@ -38,6 +39,16 @@ describe('blocks of up to 8 bits as integers', () => {
       expect(Math.abs(found[i] - value)).toBeLessThanOrEqual(Math.abs(rows.quants[i]) * (2 ** -11 * scale + 2 ** -25));
     }
   });
+
+  it.each(['Q5_0', 'Q8_0', 'IQ4_NL'] as const)('of %s are blocks of Q8_0, to the bit', async (type) => {
+    const int8 = source(type)!;
+    expect(takesInt8('Q8_0', int8)).toBe(true);
+    const blocks = encodeInt8(await readInt8Rows(int8, 0, 2));
+    expect(decodeGgml(blocks, 'Q8_0')).toEqual(decodeGgml(blocksOf(type), type));
+    if (type === 'Q8_0') expect(blocks).toEqual(blocksOf(type));
+  });
+
+  it('in groups of 16 are no blocks of Q8_0', () => expect(takesInt8('Q8_0', source('Q6_K')!)).toBe(false));
 
   it('of types with minima, and floats, are none', () => {
     for (const type of ['Q4_1', 'Q5_1', 'Q2_K', 'Q4_K', 'Q5_K', 'F16'] as const) expect(source(type)).toBeUndefined();

@@ -1,6 +1,6 @@
 import { readFile, writeFile, open } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { createEngine } from '../../../src/engine/index.js';
+import { createEngine, sizeOf } from '../../../src/engine/index.js';
 import { GgufFile, SourceView, loadTokenizer } from '../../../src/checkpoint/index.js';
 import { writeDropped } from '../../../src/drop/index.js';
 import { checkQuantizable, int8Quantizer, rtnQuantizer } from '../../../src/quant/index.js';
@@ -40,6 +40,7 @@ const shapes: Readonly<Record<string, PartialConfig>> = {
   },
   'llama, its angles stretched evenly': { ...llama, rope: { type: 'linear', theta: 5000, factor: 2 } },
   qwen3: { ...llama, modelType: 'qwen3' },
+  phi3: { ...llama, modelType: 'phi3' },
   mixtral: { ...llama, modelType: 'mixtral', numLocalExperts: 3, numExpertsPerTok: 2 },
 };
 
@@ -141,16 +142,24 @@ describe('a model of a GGUF file', () => {
     expect([view.int8(up), view.int8(down)?.name]).toEqual([undefined, down]);
   });
 
-  it.each(['q4_0', 'q4_1'] as const)('of %s is exported with the same blocks', async (type) => {
-    const { out } = await written(llama, { type });
+  it.each([
+    ['llama', 'q4_0'],
+    ['llama', 'q4_1'],
+    ['llama', 'q8_0'],
+    ['mixtral', 'q8_0'],
+    ['phi3', 'q8_0'],
+  ] as const)('is exported with the same blocks: %s, %s', async (name, type) => {
+    const { out } = await written(shapes[name], { type });
     const again = `${place.folder('again')}.gguf`;
     await exportModel(out, { to: 'gguf', out: again, engine: place.engine() });
     await using first = await GgufFile.open(out);
     await using second = await GgufFile.open(again);
-    for (const name of ['blk.1.ffn_down.weight', 'blk.2.attn_k.weight']) {
-      const [rows] = first.info(name).shape;
-      expect(second.type(name)).toBe(first.type(name));
-      expect(await second.encodedRows(name, 0, rows)).toEqual(await first.encodedRows(name, 0, rows));
+    expect(second.metadata['general.file_type']).toBe(first.metadata['general.file_type']);
+    for (const name of first.tensorNames()) {
+      const rows = sizeOf(first.info(name).shape.slice(0, -1));
+      expect(second.type(name), name).toBe(first.type(name));
+      const blocks = await second.encodedRows(name, 0, rows);
+      expect(Buffer.compare(blocks, await first.encodedRows(name, 0, rows)), name).toBe(0);
     }
   });
 

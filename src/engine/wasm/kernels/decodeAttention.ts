@@ -11,8 +11,8 @@ import { weigh, type Slope } from './softmax.js';
  * keeps all threads busy. The number depends on nothing, so results do not depend on the number of threads.
  */
 export const splitKeys = 256;
-/** With fewer keys than this, caches probably still hold them, and they are not fetched in advance. */
-const touchedKeys = 512;
+/** With fewer keys than this in a pass, caches probably still hold them, and they are not fetched in advance. */
+export const touchedKeys = 512;
 /** Elements of the largest head that these kernels take. */
 export const mostHeadDim = 256;
 /**
@@ -33,13 +33,34 @@ export const decodeScratch = (group: number): number => group * (queryStride + w
  */
 export const partFloats = (group: number, padded: number): number => group * (padded + 2);
 
+/**
+ * What kernels read of each token, words in memory since all of it may change from pass to pass: its first unit of work
+ * and the end of its units, its row in k and v, its row in q and the result, its position, the number of tokens before it,
+ * where its slot's keys and values begin, the bytes of each head's, and the capacity.
+ */
+export const tokenWords = [
+  'first',
+  'end',
+  'row',
+  'query',
+  'position',
+  'before',
+  'keys',
+  'values',
+  'headBytes',
+  'capacity',
+] as const;
+const tokenBytes = 4 * tokenWords.length;
+const word = (token: Int, name: (typeof tokenWords)[number]): Value<'i32'> =>
+  load.i32(token, 4 * tokenWords.indexOf(name));
+
 const attendParameters = {
   first: 'i32',
   units: 'i32',
+  tokens: 'i32',
   q: 'i32',
   k: 'i32',
   v: 'i32',
-  where: 'i32',
   half: 'i32',
   cos: 'i32',
   sin: 'i32',
@@ -48,6 +69,7 @@ const attendParameters = {
   size: 'i32',
   padded: 'i32',
   window: 'i32',
+  touched: 'i32',
   scale: 'f32',
   softCap: 'f32',
   parts: 'i32',
@@ -55,75 +77,82 @@ const attendParameters = {
 } as const;
 
 const combineParameters = {
+  first: 'i32',
+  count: 'i32',
+  tokens: 'i32',
   parts: 'i32',
-  where: 'i32',
   heads: 'i32',
   size: 'i32',
   padded: 'i32',
-  window: 'i32',
   target: 'i32',
 } as const;
 
 const makeModule = (shape: DecodeShape) =>
   kernelModule('decodeAttention', () => ({
     /**
-     * One token's attention over some of its keys, for units of a key-value head and `splitKeys` keys each, those that
-     * the window shows: rotates the unit's queries, appends key and value where they belong to its keys, scores, weighs.
-     * At `where` are its position, the number of tokens before it, where its slot's keys and values begin, the bytes of
-     * each head's, and the capacity, which may change from pass to pass. Leaves parts, [unit][partFloats], to `combine`.
+     * Attention of tokens of different sequences, each over some of its keys, for units of a key-value head and `splitKeys`
+     * keys each, those that the window shows: rotates the unit's queries, appends key and value where they belong to its
+     * keys, scores, weighs. `tokens` are described by `tokenWords`, in order of their units. Leaves parts,
+     * [unit][partFloats], to `combine`. Keys and values of tokens with more than `touched` keys are fetched in advance.
      */
     attend: kernel(attendParameters, (k, p) => emitAttend(k, shape, p)),
 
-    /** Combines the partial results of one token; `target` is the token's row [heads group size]. */
+    /**
+     * Combines the partial results of tokens [first, first + count); `target` are rows [heads group size]. Those of a token
+     * without units become zeros.
+     */
     combine: kernel(combineParameters, (k, p) => emitCombine(k, shape, p)),
   }));
-
-/** The first key that is seen, and the end of them. */
-function seen(k: Kernel, where: Int, window: Int): { begin: Variable<'i32'>; end: Variable<'i32'> } {
-  const end = k.let(load.i32(where, 4).plus(1));
-  return { begin: k.let(choose(end.greater(window), end.minus(window), 0)), end };
-}
 
 function emitAttend(k: Kernel, shape: DecodeShape, p: Locals<typeof attendParameters>): void {
   const { group, stored } = shape;
   const put = stored === 'float32' ? putFloat : putHalf;
   const { bytes } = put;
   const { size, scratch } = p;
-  const [position, firstKeys, firstValues, headBytes, capacity] = [0, 2, 3, 4, 5].map((word) =>
-    k.let(load.i32(p.where, 4 * word)),
-  );
-  const { begin, end } = seen(k, p.where, p.window);
   const exp = exponential(k, shape.plan.fused);
   // The square root of it goes to the queries and to the scale each, so that neither leaves the range of float32.
   // Weights are at most 1 and take it whole.
   const bias = unitOf(stored);
   const scale = k.let(p.scale.times(Math.sqrt(bias)));
-  const rotate = (source: Int, target: Int): void => rotateRow(k, p.half, size, source, target, position, p.cos, p.sin);
   const slopes = shape.sloped ? p.slopes : undefined;
   const weights = k.let(scratch.plus(group * queryStride));
+  const token = k.let(p.tokens);
   k.for(p.first, p.first.plus(p.units), 1, (unit) => {
-    const head = k.let(unit.remainder(p.heads));
-    const split = k.let(unit.over(p.heads).plus(begin.over(splitKeys)));
+    k.while(
+      () => unit.atLeast(word(token, 'end')),
+      () => token.add(tokenBytes),
+    );
+    const [position, headBytes, capacity] = (['position', 'headBytes', 'capacity'] as const).map((name) =>
+      k.let(word(token, name)),
+    );
+    const end = k.let(word(token, 'before').plus(1));
+    const begin = k.let(choose(end.greater(p.window), end.minus(p.window), 0));
+    const rotate = (source: Int, target: Int): void =>
+      rotateRow(k, p.half, size, source, target, position, p.cos, p.sin);
+    const own = k.let(unit.minus(word(token, 'first')));
+    const head = k.let(own.remainder(p.heads));
+    const split = k.let(own.over(p.heads).plus(begin.over(splitKeys)));
     const from = k.let(split.times(splitKeys).max(begin));
     const to = k.let(split.plus(1).times(splitKeys).min(end));
-    const keys = k.let(firstKeys.plus(head.times(headBytes)));
-    const values = k.let(firstValues.plus(head.times(headBytes)));
+    const keys = k.let(word(token, 'keys').plus(head.times(headBytes)));
+    const values = k.let(word(token, 'values').plus(head.times(headBytes)));
     k.if(to.equals(end), () => {
       const key = k.let(end.minus(1));
-      const row = k.let(element(p.k, head.times(size)));
-      rotate(row, scratch);
+      const at = k.let(word(token, 'row').times(p.heads).plus(head).times(size));
+      rotate(k.let(element(p.k, at)), scratch);
       putRow(k, put, ofKeys, scratch, keys, key, size, capacity);
-      putRow(k, put, ofValues, k.let(element(p.v, head.times(size))), values, key, size, capacity);
+      putRow(k, put, ofValues, k.let(element(p.v, at)), values, key, size, capacity);
     });
+    const firstQuery = k.let(element(p.q, word(token, 'query').times(p.heads).plus(head).times(group).times(size)));
     for (let row = 0; row < group; row++) {
       const query = k.let(scratch.plus(row * queryStride));
-      rotate(k.let(element(p.q, head.times(group).plus(row).times(size))), query);
+      rotate(k.let(firstQuery.plus(size.times(4 * row))), query);
       if (bias !== 1) each(k, size, [query], (at) => at.store(at.load().times(Math.sqrt(bias))));
     }
     const part = k.let(p.parts.plus(unit.times(p.padded.plus(2)).times(4 * group)));
     const ends = k.let(part.plus(p.padded.times(4 * group)));
     const read = reader(k, stored);
-    k.if(end.minus(begin).greater(touchedKeys), () => {
+    k.if(end.minus(begin).greater(p.touched), () => {
       touch(k, k.let(keys.plus(from.and(-8).times(size.times(bytes)))), k.let(to.minus(from).times(size.times(bytes))));
       const line = k.let(values.plus(from.times(8 * bytes)));
       k.repeat(k.let(p.padded.shiftRight(3)), () => {
@@ -192,41 +221,50 @@ function emitAttend(k: Kernel, shape: DecodeShape, p: Locals<typeof attendParame
 function emitCombine(
   k: Kernel,
   { plan, group }: DecodeShape,
-  { parts, where, heads, size, padded, window, target }: Locals<typeof combineParameters>,
+  { first, count, tokens, parts, heads, size, padded, target: rows }: Locals<typeof combineParameters>,
 ): void {
-  const { begin, end } = seen(k, where, window);
   const exp = exponential(k, plan.fused);
-  const splits = k.let(end.minus(1).over(splitKeys).minus(begin.over(splitKeys)).plus(1));
   const rowBytes = k.let(padded.times(4));
   const partBytes = k.let(padded.plus(2).times(4 * group));
   const stride = k.let(partBytes.times(heads));
-  k.for(0, heads, 1, (head) => {
-    const part = k.let(parts.plus(head.times(partBytes)));
-    for (let row = 0; row < group; row++) {
-      const ends = k.let(part.plus(rowBytes.times(group)).plus(8 * row));
-      const forSplits = (body: (at: Variable<'i32'>) => void): void => {
-        const at = k.let(ends);
-        k.repeat(splits, () => (body(at), at.add(stride)));
-      };
-      const most = k.let(constant('f32', -Infinity));
-      forSplits((at) => most.set(most.orLarger(load.f32(at))));
-      const total = k.let(constant('f32', 0));
-      // Each split's weights are relative to its own largest score: this makes them relative to the largest of all.
-      forSplits((at) => {
-        const factor = k.let(exp(load.f32(at).minus(most)) as Value<'f32'>);
-        total.set(total.plus(factor.times(load.f32(at, 4))));
-        k.store(at, factor);
-      });
-      const inverse = k.let(constant('f32', 1).over(total));
-      each(k, size, [target], (at) => at.store(constant(at.kind, 0)));
-      const from = k.let(part.plus(rowBytes.times(row)));
-      forSplits((at) => {
-        const factor = k.let(load.f32(at).times(inverse));
-        each(k, size, [from, target], (value, result) => result.store(result.load().plus(value.load().times(factor))));
-        from.add(stride);
-      });
-      target.add(size.shiftLeft(2));
-    }
+  const headsBytes = k.let(heads.times(size).times(4 * group));
+  const token = k.let(tokens.plus(first.times(tokenBytes)));
+  k.repeat(count, () => {
+    const unit = k.let(word(token, 'first'));
+    const splits = k.let(word(token, 'end').minus(unit).over(heads));
+    const target = k.let(rows.plus(word(token, 'query').times(headsBytes)));
+    const part = k.let(parts.plus(unit.times(partBytes)));
+    k.repeat(heads, () => {
+      for (let row = 0; row < group; row++) {
+        const ends = k.let(part.plus(rowBytes.times(group)).plus(8 * row));
+        const forSplits = (body: (at: Variable<'i32'>) => void): void => {
+          const at = k.let(ends);
+          k.repeat(splits, () => (body(at), at.add(stride)));
+        };
+        const most = k.let(constant('f32', -Infinity));
+        forSplits((at) => most.set(most.orLarger(load.f32(at))));
+        const total = k.let(constant('f32', 0));
+        // Each split's weights are relative to its own largest score: this makes them relative to the largest of all.
+        forSplits((at) => {
+          const factor = k.let(exp(load.f32(at).minus(most)) as Value<'f32'>);
+          total.set(total.plus(factor.times(load.f32(at, 4))));
+          k.store(at, factor);
+        });
+        const inverse = k.let(constant('f32', 1).over(total));
+        each(k, size, [target], (at) => at.store(constant(at.kind, 0)));
+        const from = k.let(part.plus(rowBytes.times(row)));
+        forSplits((at) => {
+          const factor = k.let(load.f32(at).times(inverse));
+          each(k, size, [from, target], (value, result) =>
+            result.store(result.load().plus(value.load().times(factor))),
+          );
+          from.add(stride);
+        });
+        target.add(size.shiftLeft(2));
+      }
+      part.add(partBytes);
+    });
+    token.add(tokenBytes);
   });
 }
 

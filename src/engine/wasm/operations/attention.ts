@@ -34,12 +34,17 @@ interface Span {
 
 export function attention(machine: Machine, inputs: AttentionInputs): Block {
   const { q, k, v, cache, layer, batch, spec } = inputs;
-  if (cache && isDecode(batch, spec)) return attendTokens(machine, inputs, cache);
   using results = machine.memory.frame();
   const output = results.block(4 * q.shape[0] * q.shape[1]);
+  if (cache) attendTokens(machine, inputs, cache, output.address);
   let row = 0;
   let query = 0;
   for (const sequence of batch.sequences) {
+    const asked = asking(batch, sequence, q.shape[0]);
+    const [first, firstQuery] = [row, query];
+    row += sequence.length;
+    query += asked.length;
+    if (cache && isDecode(sequence, spec)) continue;
     using frame = machine.memory.frame();
     const layout = layoutOf(
       cache?.spec.capacity ?? sequence.length,
@@ -49,14 +54,11 @@ export function attention(machine: Machine, inputs: AttentionInputs): Block {
     );
     const perSlot = layout.heads * headBytes(layout);
     const memory = cache ? (cache.storage(layer) as Block).address + sequence.slot * perSlot : frame.take(perSlot);
-    const positions = frame.ints(batch.positions.subarray(row, row + sequence.length));
-    const at = (operand: Operand): number => addressOf(operand) + 4 * row * operand.shape[1];
+    const positions = frame.ints(batch.positions.subarray(first, row));
+    const at = (operand: Operand): number => addressOf(operand) + 4 * first * operand.shape[1];
     append(machine, at(k), at(v), sequence, memory, layout, positions, spec);
-    const asked = asking(batch, sequence, q.shape[0]);
-    const [of, later] = [4 * query * q.shape[1], 4 * (asked.start - sequence.start)];
+    const [of, later] = [4 * firstQuery * q.shape[1], 4 * (asked.start - sequence.start)];
     attend(machine, addressOf(q) + of, asked, memory, layout, positions + later, spec, output.address + of);
-    row += sequence.length;
-    query += asked.length;
   }
   return results.keep(output);
 }

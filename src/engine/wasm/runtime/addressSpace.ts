@@ -22,8 +22,12 @@ export function affordablePages(wanted: number): number {
 /** More than the cores only wait for each other; some are let be, for tests of how work is shared. */
 const fewThreads = 16;
 
+/** Pages of a browser that are not cross-origin isolated have no memory that threads share. */
+export const canShare = typeof SharedArrayBuffer !== 'undefined';
+
 /** Threads, of `wanted`, that are of use and fit beside a memory which is there already. */
 export function affordableThreads(wanted: number): number {
+  if (!canShare) return 1;
   const useful = Math.min(wanted, Math.max(host.cores(), fewThreads));
   const space = host.addressSpace();
   if (!space) return useful;

@@ -27,25 +27,27 @@ export class WasmRecording implements Recording {
     this.#recorder = machine.recorder = new Recorder(machine.memory, this.#arena, Math.max(1, machine.chunks / 2));
   }
 
-  begin(x: Operand): Block {
+  begin(x: Operand, rows: number): Block {
     const { memory } = this.machine;
-    const block = memory.allocate(4 * sizeOf(x.shape));
+    const count = rows * x.shape[1];
+    const block = memory.allocate(4 * count);
     this.#input = block.address;
-    memory.replayable.floats(block.address, sizeOf(x.shape)).set(floatsOf(x));
+    memory.replayable.floats(block.address, count).fill(0).set(floatsOf(x));
     return block;
   }
 
-  finish(output: Operand): { result: Block; replay?: Replay } {
+  finish(output: Operand, rows: number): { result: Block; replay?: Replay } {
     const { machine } = this;
     this.#stop();
     const { memory } = machine;
-    const result = memory.allocate(4 * sizeOf(output.shape));
-    memory.floats(result.address, sizeOf(output.shape)).set(floatsOf(output));
+    const count = rows * output.shape[1];
+    const result = memory.allocate(4 * count);
+    memory.floats(result.address, count).set(floatsOf(output).subarray(0, count));
     if (this.#arena.spoiled || memory.moves !== this.#moves) {
       this.#arena.dispose();
       return { result };
     }
-    const ends = { input: this.#input, output: addressOf(output), count: sizeOf(output.shape) };
+    const ends = { input: this.#input, output: addressOf(output) };
     return { result, replay: new WasmReplay(machine, this.#arena, this.#recorder, ends) };
   }
 
@@ -72,8 +74,8 @@ class WasmReplay implements Replay {
     private readonly machine: Machine,
     private readonly arena: Arena,
     { phases, work, numbers }: Recorder,
-    /** Addresses of the input and the output of the pass, and the number of floats in the output. */
-    private readonly ends: { readonly input: number; readonly output: number; readonly count: number },
+    /** Addresses of the input and the output of the pass, whose rows are of one width. */
+    private readonly ends: { readonly input: number; readonly output: number },
   ) {
     this.#moves = machine.memory.moves;
     this.#state = new ProgramState(phases);
@@ -90,14 +92,15 @@ class WasmReplay implements Replay {
 
   run(x: Operand, batch: Batch, cache: KvCache): Block {
     const { memory } = this.machine;
-    const { input, output, count } = this.ends;
+    const { input, output } = this.ends;
+    const count = sizeOf(x.shape);
     const words = this.#state.next(batch);
     memory.ints(this.#control.address, words.length).set(words);
     for (const { address, of } of this.#numbers) {
       const values = of(batch, cache);
       memory.ints(address, values.length).set(values);
     }
-    memory.floats(input, sizeOf(x.shape)).set(floatsOf(x));
+    memory.floats(input, count).set(floatsOf(x));
     this.machine.executor.runProgram(this.#program, this.#alone);
     const result = memory.allocate(4 * count);
     memory.floats(result.address, count).set(memory.floats(output, count));

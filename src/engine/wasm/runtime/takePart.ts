@@ -25,6 +25,8 @@ export const words = {
   stop: 7,
   /** Where the job is a program (see `program.ts`): the number of its `run` plus one, which is that of its `abort`. */
   program: 8,
+  /** Deliveries that were sent to all workers. */
+  delivered: 9,
 } as const;
 type Words = typeof words;
 
@@ -84,15 +86,16 @@ export interface Delivery {
   readonly removed?: readonly number[];
 }
 
-/** A worker's life: joins jobs until told to stop. */
-export function serve(
+/** A worker's life: joins jobs until told to stop. It joins none whose modules have not come yet. */
+export async function serve(
   worker: WorkerSide<Assignment>,
   take: typeof takePart,
   WebAssembly: { Instance: new (module: WasmModule, imports: object) => { exports: Record<string, unknown> } },
-): void {
+): Promise<void> {
   const { words, control, tasks, thread, patience } = worker.data;
   const kernels: (Run | undefined)[] = [];
   let seen = 0;
+  let received = 0;
   while (control[words.stop] === 0) {
     const patient = performance.now() + patience;
     for (let i = 1; Atomics.load(control, words.epoch) === seen; i++)
@@ -104,28 +107,19 @@ export function serve(
       continue;
     }
     seen = Atomics.load(control, words.epoch);
+    for (; received < Atomics.load(control, words.delivered); received++) {
+      const { module, names, memory, imports, removed } = (await worker.receive()) as Delivery;
+      for (const gone of removed ?? []) kernels[gone] = undefined;
+      if (!module) continue;
+      const kernel = Object.fromEntries((imports ?? []).map((imported) => [imported, kernels[imported]]));
+      const { exports } = new WebAssembly.Instance(module, { env: { memory }, kernel });
+      for (const name of names) kernels.push(exports[name] as Run);
+    }
     // Announce first, then look whether the job is still open: a job has ended when it is closed and nobody is busy.
     Atomics.add(control, words.busy, 1);
     try {
-      if (Atomics.load(control, words.open) === 1)
-        take(
-          words,
-          control,
-          tasks,
-          // A thread in a job handles no events, so modules are fetched when a job first asks for one of their kernels.
-          (id) => {
-            while (id >= kernels.length) {
-              const { module, names, memory, imports, removed } = worker.receive() as Delivery;
-              for (const gone of removed ?? []) kernels[gone] = undefined;
-              if (!module) continue;
-              const kernel = Object.fromEntries((imports ?? []).map((imported) => [imported, kernels[imported]]));
-              const { exports } = new WebAssembly.Instance(module, { env: { memory }, kernel });
-              for (const name of names) kernels.push(exports[name] as Run);
-            }
-            return kernels[id]!;
-          },
-          thread,
-        );
+      if (Atomics.load(control, words.open) === 1 && Atomics.load(control, words.delivered) === received)
+        take(words, control, tasks, (id) => kernels[id]!, thread);
     } catch (error) {
       worker.send(String((error as Error).stack));
       Atomics.store(control, words.failed, 1);

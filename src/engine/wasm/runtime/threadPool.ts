@@ -1,5 +1,6 @@
 import type { Worker } from '../../host.js';
 import { host } from '../../hosts/index.js';
+import { canShare } from './addressSpace.js';
 import type { Program } from './program.js';
 import { serve, takePart, words, type Assignment, type Delivery } from './takePart.js';
 import { runAlone, smallestJob, type Argument, type BoundKernel, type Task } from './task.js';
@@ -18,11 +19,11 @@ const workerSource = `(worker) => (${serve.toString()})(worker, ${takePart.toStr
  * The main thread and its workers, which share WebAssembly memories. A job is a list of tasks, written as numbers:
  * per task [first chunk, end of its chunks, where the next task is, units, units a chunk, calls], per call [kernel,
  * arguments], per argument the four terms of `Varying`. Threads take chunks by turns. A worker that wakes late misses a
- * job: nobody waits for it. Workers start with the first job that is worth it.
+ * job, and so does one whose modules have not come: nobody waits for it. Workers start with the first job that is worth it.
  */
 export class ThreadPool {
-  readonly #control = new Int32Array(new SharedArrayBuffer(4 * 16));
-  readonly #tasks = new Float64Array(new SharedArrayBuffer(8 * tasksLength));
+  readonly #control = new Int32Array(sharedBytes(4 * 16));
+  readonly #tasks = new Float64Array(sharedBytes(8 * tasksLength));
   readonly #workers: Worker[] = [];
   readonly #kernelOf: (id: number) => BoundKernel['run'];
   #started = false;
@@ -128,6 +129,7 @@ export class ThreadPool {
     const control = this.#control;
     for (; this.#delivered < this.modules.length; this.#delivered++)
       for (const worker of this.#workers) worker.send(this.modules[this.#delivered]);
+    Atomics.store(control, words.delivered, this.#delivered);
     Atomics.store(control, words.chunks, chunks);
     Atomics.store(control, words.taken, 0);
     Atomics.store(control, words.open, 1);
@@ -168,6 +170,10 @@ export class ThreadPool {
     return 'for an unknown reason';
   }
 }
+
+/** One thread does with memory of its own, where there is no other. */
+const sharedBytes = (bytes: number): ArrayBuffer | SharedArrayBuffer =>
+  canShare ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
 
 function fallBack(error: unknown): void {
   host.warn(`The wasm backend goes on with fewer threads: ${error instanceof Error ? error.message : String(error)}`);

@@ -4,10 +4,10 @@ import {
   blockBytes,
   blockWidth,
   int4PanelRows,
-  minimumBytes,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
+  tailBytes,
   zeroBytes,
 } from '../../layouts/int4/int4Panels.js';
 import { halfScales, zeroPoints } from './int4Scale.js';
@@ -43,7 +43,7 @@ const exactRow = (fused: boolean, minima: boolean) =>
       const mask = k.let(constant('i32x4', 15));
       const scalesAt = halfScales(k);
       const panel = k.let(panels.plus(from.times(stride)));
-      const zeroAt = k.let(zeros.plus(from.times(groups).times(minima ? minimumBytes : zeroBytes)));
+      const zeroAt = k.let(zeros.plus(from.times(groups).times(zeroBytes)));
       const out = k.let(y.plus(from.times(4 * int4PanelRows)));
       const width = k.let(group.times(blockWidth));
       k.repeat(to.minus(from), () => {
@@ -67,10 +67,9 @@ const exactRow = (fused: boolean, minima: boolean) =>
           const end = k.let(w.plus(blocks.times(blockBytes)));
           const scales = vectors.map((j) => k.let(scalesAt(end, 8 * j)));
           const offsets = minima
-            ? vectors.map((j) => k.let(scalesAt(zeroAt, 8 * j).times(-1)))
+            ? vectors.map((j) => k.let(scalesAt(end, scaleBytes + 8 * j).times(-1)))
             : scales.map((scale) => k.let(scale.times(-8)));
-          if (minima) zeroAt.add(minimumBytes);
-          else
+          if (!minima)
             k.if(zeros.differs(0), () => {
               [0, 8]
                 .flatMap((at) => zeroPoints(k, zeroAt, at))
@@ -126,7 +125,7 @@ const exactRow = (fused: boolean, minima: boolean) =>
               k.if(inGroup.differs(0).and(inGroup.min(partLeft).less(8)), splitWord);
             },
           );
-          w.set(end.plus(scaleBytes));
+          w.set(end.plus(tailBytes(minima)));
         };
 
         k.while(() => left.differs(0), oneGroup);

@@ -11,10 +11,10 @@ import { clearRows, grid } from '../../compiler/loops.js';
 import {
   blockBytes,
   int4PanelRows,
-  minimumBytes,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
+  tailBytes,
   zeroBytes,
 } from '../../layouts/int4/int4Panels.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
@@ -24,10 +24,10 @@ import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nib
 /** What each group has beside its scales: a zero point of 8, zero points of its own, or minima. */
 type Offsets = 'middle' | 'zeros' | 'minima';
 
-/** Bytes of a group's for a panel. */
-const offsetBytes = (offsets: Offsets): number => (offsets === 'minima' ? minimumBytes : zeroBytes);
+const tailOf = (offsets: Offsets): number => tailBytes(offsets === 'minima');
 
-const panelStride = (blocks: Int, groups: Int): Int => blocks.times(blockBytes).plus(groups.times(scaleBytes));
+const panelStride = (blocks: Int, groups: Int, offsets: Offsets): Int =>
+  blocks.times(blockBytes).plus(groups.times(tailOf(offsets)));
 
 /** Emits `body` for each group of a row of `blocks` blocks, with the number of blocks in it. */
 function eachGroup(k: Kernel, blocks: Int, group: number, body: (count: Int) => void): void {
@@ -117,8 +117,8 @@ const oneRow = (plan: Int4Plan, group: number, offsets: Offsets) =>
   kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, groups }) => {
     const dot = nibbleDot(k, plan);
     const scalesAt = halfScales(k);
-    const w = k.let(panels.plus(from.times(panelStride(blocks, groups))));
-    const z = k.let(zeroPanels.plus(from.times(groups).times(offsetBytes(offsets))));
+    const w = k.let(panels.plus(from.times(panelStride(blocks, groups, offsets))));
+    const z = k.let(zeroPanels.plus(from.times(groups).times(zeroBytes)));
     const out = k.let(y.plus(from.times(4 * int4PanelRows)));
     k.repeat(to.minus(from), () => {
       const totals = vectors.map(() => k.let(constant('f32x4', 0)));
@@ -150,10 +150,10 @@ const oneRow = (plan: Int4Plan, group: number, offsets: Offsets) =>
         totals.forEach((total, j) => {
           const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[j]), chains[0][j]);
           total.add(scaled(exact, scale, scalesAt(w, 8 * j)));
-          if (offsets === 'minima') total.add(scaled(splatInt(sumAt), scale, scalesAt(z, 8 * j)));
+          if (offsets === 'minima') total.add(scaled(splatInt(sumAt), scale, scalesAt(w, scaleBytes + 8 * j)));
         });
-        w.add(scaleBytes);
-        if (offsets !== 'middle') z.add(offsetBytes(offsets));
+        w.add(tailOf(offsets));
+        if (offsets === 'zeros') z.add(zeroBytes);
         scaleAt.add(4);
         sumAt.add(4);
       });
@@ -270,7 +270,7 @@ const unpack = (
     const scalesAt = halfScales(k);
     const { offsets, bytes } = columnsOf(plan);
     w.add(tile.times(bytes));
-    z.add(tile.times(kind === 'minima' ? bytes / 2 : bytes / 4));
+    z.add(tile.times(bytes / 4));
     // A column has half as many bytes of scales as of words.
     const back = k.let(tile.times(bytes / 2));
     eachGroup(k, blocks, group, (count) => {
@@ -285,15 +285,15 @@ const unpack = (
         },
       );
       offsets.forEach((at) => k.store(scales, scalesAt(w.minus(back), at / 2), at));
-      if (kind === 'zeros')
+      if (kind === 'zeros') {
         for (let at = 0; at < bytes; at += 32)
           zeroPoints(k, z, at / 4).forEach((zero, j) => k.store(zerosTo, zero, at + 16 * j));
-      if (kind === 'minima') offsets.forEach((at) => k.store(zerosTo, scalesAt(z, at / 2), at));
-      if (kind !== 'middle') {
-        z.add(offsetBytes(kind));
-        zerosTo.add(bytes);
+        z.add(zeroBytes);
       }
-      w.add(scaleBytes);
+      if (kind === 'minima')
+        offsets.forEach((at) => k.store(zerosTo, scalesAt(w.minus(back), scaleBytes + at / 2), at));
+      if (kind !== 'middle') zerosTo.add(bytes);
+      w.add(tailOf(kind));
       scales.add(bytes);
     });
   });
@@ -350,7 +350,7 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, kind: Offse
       scales: unpackedScales,
       zeros: k.let(unpackedScales.plus(part.times(bytes))),
     };
-    const stride = k.let(panelStride(blocks, groups));
+    const stride = k.let(panelStride(blocks, groups, kind));
     const fullRows = k.let(rows.minus(rows.remainder(plan.rows)));
 
     const callTile = (column: Int, row: Int, height: number): void => {
@@ -377,9 +377,12 @@ function manyRows(scope: ModuleScope, plan: Int4Plan, group: number, kind: Offse
     k.for(from.times(tilesOfPanel), to.times(tilesOfPanel), 1, (column) => {
       const panel = k.let(column.over(tilesOfPanel));
       k.call(unpackTile, {
-        w: panels.plus(panel.times(stride)).plus(done.times(blockBytes)).plus(doneGroups.times(scaleBytes)),
+        w: panels
+          .plus(panel.times(stride))
+          .plus(done.times(blockBytes))
+          .plus(doneGroups.times(tailOf(kind))),
         tile: column.remainder(tilesOfPanel),
-        z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(offsetBytes(kind))),
+        z: zeroPanels.plus(panel.times(groups).plus(doneGroups).times(zeroBytes)),
         ...target,
         blocks: part,
       });
@@ -402,7 +405,7 @@ export const int4Gemm = (plan: Int4Plan, group: number) =>
     manyRowsZeros: manyRows(scope, plan, group, 'zeros'),
   }));
 
-/** The same for weights with minima, float16 [panels][groups][16]: a module of its own, which few models need. */
+/** The same for weights with minima: a module of its own, which few models need. */
 export const int4GemmMinima = (plan: Int4Plan, group: number) =>
   kernelModule('int4GemmMinima', (scope) => ({
     oneRow: oneRow(plan, group, 'minima'),

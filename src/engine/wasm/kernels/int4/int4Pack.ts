@@ -3,10 +3,10 @@ import { constant, load, type Int, type Value } from '../../compiler/language.js
 import {
   blockBytes,
   int4PanelRows,
-  minimumBytes,
   panelVectors as vectors,
   scaleBytes,
   stepBytes,
+  tailBytes,
   zeroBytes,
 } from '../../layouts/int4/int4Panels.js';
 import { halfScale, halfScales, zeroPoints } from './int4Scale.js';
@@ -18,11 +18,13 @@ const dequantize = (minima: boolean) =>
     (k, { source, zeros, target, panels, blocks, group }) => {
       const mask = k.let(constant('i32x4', 15));
       const scalesAt = halfScales(k);
-      /** How a group's nibbles become weights: q - zero, times the scale, or q times the scale, less what the file adds. */
-      const offsetsOf = (): ((q: Ints, scale: Value<'f32x4'>, j: number) => Value<'f32x4'>) => {
+      /**
+       * How the nibbles of a group, which ends at `end`, become weights: q - zero, times the scale, or q times the scale,
+       * less what the file adds.
+       */
+      const offsetsOf = (end: Int): ((q: Ints, scale: Value<'f32x4'>, j: number) => Value<'f32x4'>) => {
         if (minima) {
-          const offset = vectors.map((j) => k.let(scalesAt(zeros, 8 * j)));
-          zeros.add(minimumBytes);
+          const offset = vectors.map((j) => k.let(scalesAt(end, scaleBytes + 8 * j)));
           return (q, scale, j) => q.toFloat().times(scale).minus(offset[j]) as Value<'f32x4'>;
         }
         const zero = vectors.map(() => k.let(constant('i32x4', 8)));
@@ -39,8 +41,8 @@ const dequantize = (minima: boolean) =>
           () => left.differs(0),
           () => {
             const count = k.let(left.min(group));
-            const offsets = offsetsOf();
             const end = k.let(source.plus(count.times(blockBytes)));
+            const offsets = offsetsOf(end);
             const scales = vectors.map((j) => k.let(scalesAt(end, 8 * j)));
             k.while(
               () => source.differs(end),
@@ -54,7 +56,7 @@ const dequantize = (minima: boolean) =>
                 for (const half of halves) half.add(8 * 32);
               },
             );
-            source.add(scaleBytes);
+            source.add(tailBytes(minima));
             left.set(left.minus(count));
           },
         );
@@ -81,22 +83,18 @@ const gather = (minima: boolean) =>
         const id = k.let(load.i32(ids));
         const [panel, lane] = [k.let(id.over(int4PanelRows)), k.let(id.remainder(int4PanelRows))];
         const source = k.let(panels.plus(panel.times(panelStride)));
-        const zeroAt = k.let(
-          zeros
-            .plus(panel.times(groups).times(minima ? minimumBytes : zeroBytes))
-            .plus(minima ? lane.shiftLeft(1) : lane),
-        );
+        const zeroAt = k.let(zeros.plus(panel.times(groups).times(zeroBytes)).plus(lane));
         const left = k.let(width);
         k.while(
           () => left.differs(0),
           () => {
             const size = k.let(left.min(group));
             const bytes = k.let(size.plus(31).shiftRight(5).times(blockBytes));
-            const scale = k.let(halfScale(k, source.plus(bytes).plus(lane.shiftLeft(1))));
+            const scaleAt = k.let(source.plus(bytes).plus(lane.shiftLeft(1)));
+            const scale = k.let(halfScale(k, scaleAt));
             const from = source.plus(lane.shiftLeft(2));
             if (minima) {
-              const offset = k.let(halfScale(k, zeroAt));
-              zeroAt.add(minimumBytes);
+              const offset = k.let(halfScale(k, scaleAt.plus(scaleBytes)));
               gatherGroup(k, from, size, target, (q) => q.toFloat().times(scale).minus(offset) as Value<'f32'>);
             } else {
               const zero = k.let(constant('i32', 8));
@@ -106,7 +104,7 @@ const gather = (minima: boolean) =>
               });
               gatherGroup(k, from, size, target, (q) => q.minus(zero).toFloat().times(scale) as Value<'f32'>);
             }
-            source.add(bytes.plus(scaleBytes));
+            source.add(bytes.plus(tailBytes(minima)));
             left.set(left.minus(size));
           },
         );
@@ -116,17 +114,36 @@ const gather = (minima: boolean) =>
 
 export const int4Pack = kernelModule('int4Pack', () => ({
   /**
-   * Panels from rows of nibbles, `rowBytes` apart (whole blocks of 16 bytes), and their scales [rows, groups].
-   * Words of 8 weights of a panel's rows lie side by side; behind each group of `group` blocks its scales.
+   * Panels from rows of nibbles, `rowBytes` apart (whole blocks of 16 bytes), their scales [rows, groups], and their
+   * minima unless `minima` is 0. Words of 8 weights of a panel's rows lie side by side; behind each group of `group`
+   * blocks its scales and minima.
    */
   pack: kernel(
-    { quants: 'i32', scales: 'i32', target: 'i32', panels: 'i32', blocks: 'i32', group: 'i32', groups: 'i32' },
-    (k, { quants, scales, target, panels, blocks, group, groups }) => {
+    {
+      quants: 'i32',
+      scales: 'i32',
+      minima: 'i32',
+      target: 'i32',
+      panels: 'i32',
+      blocks: 'i32',
+      group: 'i32',
+      groups: 'i32',
+    },
+    (k, { quants, scales, minima, target, panels, blocks, group, groups }) => {
       const rowBytes = k.let(blocks.shiftLeft(4));
       const rowScales = k.let(groups.shiftLeft(1));
       k.repeat(panels, () => {
         const left = k.let(blocks);
-        const [source, scale] = [k.let(quants), k.let(scales)];
+        const [source, scale, minimum] = [k.let(quants), k.let(scales), k.let(minima)];
+        const factors = (from: Variable<'i32'>): void => {
+          const row = k.let(from);
+          for (let lane = 0; lane < int4PanelRows; lane++) {
+            k.store16(target, load.i16(row), 2 * lane);
+            row.add(rowScales);
+          }
+          from.add(2);
+          target.add(scaleBytes);
+        };
         k.while(
           () => left.differs(0),
           () => {
@@ -140,25 +157,21 @@ export const int4Pack = kernelModule('int4Pack', () => ({
               source.add(4);
               target.add(stepBytes);
             });
-            const row = k.let(scale);
-            for (let lane = 0; lane < int4PanelRows; lane++) {
-              k.store16(target, load.i16(row), 2 * lane);
-              row.add(rowScales);
-            }
-            scale.add(2);
-            target.add(scaleBytes);
+            factors(scale);
+            k.if(minima.differs(0), () => factors(minimum));
             left.set(left.minus(count));
           },
         );
         quants.add(rowBytes.times(int4PanelRows));
         scales.add(rowScales.times(int4PanelRows));
+        k.if(minima.differs(0), () => minima.add(rowScales.times(int4PanelRows)));
       });
     },
   ),
 
   /** Panels as floats, each as panels [32 blocks][8] of 8 rows: scale * (q - zero). Without zero points `zeros` is 0. */
   dequantize: dequantize(false),
-  /** scale * q - offset, the offsets of float16 at `zeros`. */
+  /** scale * q - offset; `zeros` is 0. */
   dequantizeMinima: dequantize(true),
 
   /** Rows `ids` as floats, to [count, width]. `group` in floats, `panelStride` in bytes. */

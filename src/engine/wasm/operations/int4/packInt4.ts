@@ -7,6 +7,7 @@ import {
   int4Layout,
   int4PanelRows,
   int4Stripe,
+  zeroBytes,
   type Int4Panels,
 } from '../../layouts/int4/int4Panels.js';
 import { panelRows, type Panels } from '../../layouts/panels.js';
@@ -44,7 +45,7 @@ export class Int4Storage extends Block {
     return Array.from({ length: count }, (_, i) => ({
       ...sizes,
       address: this.address + i * panels * sizes.stride,
-      zeros: sizes.zeroBytes ? zeros + i * panels * sizes.groups * sizes.zeroBytes : 0,
+      zeros: this.format.zeroPoints ? zeros + i * panels * sizes.groups * zeroBytes : 0,
     }));
   }
 }
@@ -89,19 +90,28 @@ function packChunk(machine: Machine, { quants, scales, zeros, minima }: Int4Rows
     for (let row = 0; row < rows; row++)
       padded.set(quants.subarray(row * rowBytes, (row + 1) * rowBytes), row * paddedBytes);
   }
-  const halves = machine.memory.bytes(scalesAt, padding * groups * 2);
-  halves.fill(0).set(new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength));
+  const halves = (at: number, values: Uint16Array): Uint16Array => {
+    const bytes = machine.memory.bytes(at, padding * groups * 2);
+    const target = new Uint16Array(bytes.buffer, bytes.byteOffset, padding * groups);
+    target.fill(0, values.length).set(values);
+    return target;
+  };
+  halves(scalesAt, scales);
+  const minimaAt = minima ? frame.take(padding * groups * 2) : 0;
+  if (minima)
+    halves(
+      minimaAt,
+      minima.map((minimum) => minimum ^ 0x8000),
+    );
   machine
     .kernels(int4Pack)
-    .pack({ quants: quantsAt, scales: scalesAt, target: address, panels, blocks, group, groups });
+    .pack({ quants: quantsAt, scales: scalesAt, minima: minimaAt, target: address, panels, blocks, group, groups });
   if (!to.zeros) return;
-  const target = machine.memory.bytes(to.zeros, panels * groups * to.zeroBytes).fill(0);
-  const words = minima && new Uint16Array(target.buffer, target.byteOffset, padding * groups);
+  const target = machine.memory.bytes(to.zeros, panels * groups * zeroBytes).fill(0);
   for (let row = 0; row < rows; row++)
     for (let at = 0; at < groups; at++) {
       const place = (Math.floor(row / int4PanelRows) * groups + at) * int4PanelRows + (row % int4PanelRows);
-      if (words) words[place] = minima[row * groups + at] ^ 0x8000;
-      else target[place] = zeros![row * groups + at];
+      target[place] = zeros![row * groups + at];
     }
 }
 
@@ -113,7 +123,7 @@ export function dequantize(machine: Machine, frame: Frame, from: Int4Panels): Pa
   const { dequantize, dequantizeMinima } = machine.calls(int4Pack);
   const dequantized = (from.minima ? dequantizeMinima : dequantize)({
     source: perUnit(from.address, from.stride),
-    zeros: from.zeros && perUnit(from.zeros, from.zeroBytes * from.groups),
+    zeros: from.zeros && perUnit(from.zeros, zeroBytes * from.groups),
     target: perUnit(target, (int4PanelRows / panelRows) * stride),
     panels: unitCount,
     blocks: from.blocks,

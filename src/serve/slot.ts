@@ -1,0 +1,53 @@
+import type { Sequence } from './sequence.js';
+import type { TokenScore } from './tokenScores.js';
+
+/** A row of the key-value cache: the tokens that it holds, and the sequence that it works for. */
+export class Slot {
+  /** Tokens whose keys and values are there, also after their sequence has ended. */
+  readonly tokens: number[] = [];
+  /** What is known of each of them, for texts that begin alike and ask for the same. */
+  readonly scores: (TokenScore | undefined)[] = [];
+  sequence?: Sequence;
+  /** When it was last taken, as a count. */
+  usedAt = 0;
+
+  constructor(readonly index: number) {}
+
+  /** Forgets all tokens but the first `length`. */
+  truncate(length: number): void {
+    this.tokens.length = Math.min(length, this.tokens.length);
+    this.scores.length = Math.min(length, this.scores.length);
+  }
+
+  /** Works for a sequence from now on, which goes on after the first `reused` tokens. */
+  take(sequence: Sequence, reused: number): void {
+    const { scorePrompt, top = 0 } = sequence.request;
+    const known = scorePrompt ? this.scores.slice(0, reused + 1) : [];
+    this.truncate(reused);
+    this.scores.push(...known.slice(reused));
+    this.sequence = sequence;
+    sequence.reused = reused;
+    // An earlier text may have asked for more.
+    sequence.promptScores.push(...known.map((score) => score && { ...score, top: score.top.slice(0, top) }));
+  }
+
+  /**
+   * How many of a sequence's tokens need not run here; one must, for the logits behind it. To score a prompt, the last
+   * token in common runs again, since another follows it, and so does what is not known yet.
+   */
+  reusable({ request: { scorePrompt, top = 0 }, text }: Sequence): number {
+    const shared = sharedLength(this.tokens, text);
+    if (!scorePrompt) return Math.min(shared, text.length - 1);
+    const known = (score: TokenScore | undefined): boolean => score !== undefined && score.top.length >= top;
+    const unknown = this.scores.findIndex((score, i) => i > 0 && !known(score));
+    return Math.max(0, Math.min(shared, unknown < 0 ? this.scores.length : unknown) - 1);
+  }
+}
+
+/** How many tokens two texts have in common at their beginning. */
+export function sharedLength(a: readonly number[], b: readonly number[]): number {
+  const most = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < most && a[length] === b[length]) length++;
+  return length;
+}
