@@ -40,8 +40,8 @@ const mayImport = {
   ],
 };
 
-// The same within the backend of WebAssembly, whose own files may import all of these.
-const wasmMayImport = {
+// The same within the backends of WebAssembly and of WebGPU, whose own files may import all of these.
+const backendMayImport = {
   compiler: [],
   layouts: [],
   kernels: ['compiler', 'layouts'],
@@ -50,7 +50,9 @@ const wasmMayImport = {
 };
 
 const folders = Object.keys(mayImport);
-const wasmFolders = Object.keys(wasmMayImport);
+const ofBackends = ['wasm', 'webgpu'].flatMap((backend) =>
+  Object.keys(backendMayImport).map((folder) => ({ backend, folder })),
+);
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -62,14 +64,14 @@ module.exports = {
       from: { path: `^src/${folder}/` },
       to: { path: '^src/', pathNot: `^src/(${[folder, ...mayImport[folder]].join('|')})(/|$)` },
     })),
-    ...wasmFolders.map((folder) => ({
-      name: `wasm-${folder}-imports`,
-      comment: `wasm/${folder} may import ${wasmMayImport[folder].join(', ') || 'nothing'} of wasm beside itself`,
+    ...ofBackends.map(({ backend, folder }) => ({
+      name: `${backend}-${folder}-imports`,
+      comment: `${backend}/${folder} may import ${backendMayImport[folder].join(', ') || 'nothing'} of ${backend} beside itself`,
       severity: 'error',
-      from: { path: `^src/engine/wasm/${folder}/` },
+      from: { path: `^src/engine/${backend}/${folder}/` },
       to: {
-        path: '^src/engine/wasm/',
-        pathNot: `^src/engine/wasm/(${[folder, ...wasmMayImport[folder]].join('|')})/`,
+        path: `^src/engine/${backend}/`,
+        pathNot: `^src/engine/${backend}/(${[folder, ...backendMayImport[folder]].join('|')})/`,
       },
     })),
     {
@@ -104,15 +106,15 @@ module.exports = {
       name: 'backends-apart',
       comment: "a backend never calls another one's kernels",
       severity: 'error',
-      from: { path: '^src/engine/(reference|wasm|tfjs)/' },
-      to: { path: '^src/engine/(reference|wasm|tfjs)/', pathNot: '^src/engine/$1/' },
+      from: { path: '^src/engine/(reference|wasm|tfjs|webgpu)/' },
+      to: { path: '^src/engine/(reference|wasm|tfjs|webgpu)/', pathNot: '^src/engine/$1/' },
     },
     {
       name: 'backends-behind-the-engine',
       comment: 'a backend is reached through createEngine alone',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/engine/' },
-      to: { path: '^src/engine/(wasm|tfjs)/' },
+      to: { path: '^src/engine/(wasm|tfjs|webgpu)/' },
     },
     {
       name: 'host-behind-its-interface',

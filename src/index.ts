@@ -52,6 +52,7 @@ export {
 // The engine: tensors and kernels on a backend.
 export {
   CacheError,
+  DeviceLostError,
   Engine,
   KvCache,
   NotFiniteError,

@@ -39,6 +39,8 @@ export interface BenchReport extends BenchMachine {
   readonly backend: string;
   readonly tier: string;
   readonly threads: number;
+  /** What else the backend says of where it computes: a GPU's name, its driver. */
+  readonly device: Readonly<Record<string, string | number | boolean>>;
   readonly date: string;
   readonly kv: 'float32' | 'float16';
   readonly seed: number;

@@ -51,12 +51,18 @@ export function benchMarkdown(report: BenchReport): string[] {
   return [
     ...markdownTable(head, results.map(row), 2),
     '',
-    `${report.model} on ${report.backend} (${report.tier}), ${report.threads} ${report.threads === 1 ? 'thread' : 'threads'}, ${report.kv} cache; ` +
+    `${report.model} on ${report.backend} (${report.tier}), ${report.threads} ${report.threads === 1 ? 'thread' : 'threads'}${deviceText(report)}, ${report.kv} cache; ` +
       `${report.processor} (${report.instructionSets.join(', ') || 'instruction sets unknown'}), Node ${report.node}, ${report.date}`,
     `Medians ± sample deviations of ${report.repeats} samples, taken in turns${several ? '' : ' over the tests'}; without ${report.excluded.join(', ')}.`,
     ...(several ? boundText(report) : []),
   ];
 }
+
+/** Such as ', adapter NVIDIA H100, features subgroups'. */
+const deviceText = ({ device }: BenchReport): string =>
+  Object.entries(device)
+    .map(([name, value]) => `, ${name} ${value}`)
+    .join('');
 
 /** What 'bound' and 'reached' are, and the rates behind them. */
 function boundText({ variants }: BenchReport): string[] {

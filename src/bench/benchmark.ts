@@ -109,11 +109,13 @@ function describe(
   rates: ReadonlyMap<Model, Rates>,
 ): Omit<BenchReport, 'results'> {
   const { name, abilities } = variants[0].model.engine.backend;
+  const { tier, threads, ...device } = abilities;
   return {
     model: o.model ?? variants[0].model.parameters.folder,
     backend: name,
-    tier: abilities.tier,
-    threads: abilities.threads,
+    tier,
+    threads,
+    device,
     ...benchMachine(),
     date: new Date().toISOString(),
     kv: o.kv ?? 'float32',

@@ -13,7 +13,7 @@ import type { DType, Storage } from './tensor.js';
 import type { TfjsChoice } from './tfjs/choices.js';
 import type { WeightUse } from './weight.js';
 
-export type BackendName = 'reference' | 'wasm' | 'tfjs';
+export type BackendName = 'reference' | 'wasm' | 'tfjs' | 'webgpu';
 
 /** What an engine is asked for by: a backend, or with a colon one TensorFlow.js, e.g. 'tfjs:node-gpu'. */
 export type BackendChoice = BackendName | `tfjs:${TfjsChoice}`;

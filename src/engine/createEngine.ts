@@ -9,6 +9,7 @@ const backends: Record<BackendName, (o: EngineOptions) => Promise<Backend>> = {
   reference: async () => new (await import('./reference/referenceBackend.js')).ReferenceBackend(),
   wasm: async (o) => (await import('./wasm/wasmBackend.js')).createWasmBackend(o),
   tfjs: async (o) => (await import('./tfjs/tfjsBackend.js')).createTfjsBackend(o),
+  webgpu: async () => (await import('./webgpu/webgpuBackend.js')).createWebgpuBackend(),
 };
 
 export const backendNames = Object.keys(backends) as BackendName[];

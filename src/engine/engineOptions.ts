@@ -8,7 +8,7 @@ export interface EngineOptions {
   readonly threads?: number;
   /**
    * How int4 weights meet activations: quantized to 8 bits a group on the way (fast), or as float32 (exact).
-   * `reference` and `tfjs` are always exact. @defaultValue 'fast'
+   * `reference`, `tfjs` and `webgpu` are always exact. @defaultValue 'fast'
    */
   readonly int4?: 'fast' | 'exact';
   /** Which TensorFlow.js backend: its package's last word, e.g. 'node-gpu', 'node', 'wasm', 'cpu'. @defaultValue the first installed, in this order */

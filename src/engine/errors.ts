@@ -91,6 +91,15 @@ export class UnsupportedOpError extends Error {
   }
 }
 
+/** The device of an engine is gone, and all that lay on it: its driver gave it up. A new engine has a new device. */
+export class DeviceLostError extends Error {
+  override readonly name = 'DeviceLostError';
+
+  constructor(reason: string) {
+    super(`the device was lost: ${reason || 'its driver gives no reason'}`);
+  }
+}
+
 /** A key-value cache that no longer fits: its length, its slots, or the model's skip flags changed under it. */
 export class CacheError extends Error {
   override readonly name = 'CacheError';

@@ -8,6 +8,7 @@ export { engineOptions, type EngineOptions } from './engineOptions.js';
 export { Engine } from './engine.js';
 export {
   CacheError,
+  DeviceLostError,
   NotFiniteError,
   ShapeError,
   UnsupportedOpError,

@@ -2,6 +2,7 @@
 export {
   Accumulator,
   CacheError,
+  DeviceLostError,
   Engine,
   KvCache,
   NotFiniteError,

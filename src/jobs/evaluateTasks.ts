@@ -111,7 +111,7 @@ async function measuredOther(
   }
   model.unload();
   const { onProgress, onNote, signal } = o;
-  await using other = await loadTextModel(beside, { engine: model.engine, int4: o.int4, onProgress, onNote, signal });
+  await using other = await loadTextModel(beside, { engine: model.engine, onProgress, onNote, signal });
   return await measured(beside, other, exam, { ...o, kept: 'beside' });
 }
 

@@ -32,8 +32,7 @@ export async function tokenScores(
   const scores: TokenScore[] = [];
   for (let start = 0; start < tokens.length; start += chunk) {
     const end = Math.min(start + chunk, tokens.length);
-    using scope = engine.scope();
-    void scope;
+    using _chunk = engine.scope();
     scores.push(
       ...(await (top > 1 ? ranked : likeliest)(model, hidden.rows(start, end), tokens.subarray(start, end), top)),
     );
@@ -41,20 +40,29 @@ export async function tokenScores(
   return scores;
 }
 
-/** Beside the likeliest token alone: its index and both losses are computed on the engine, and no logits are read. */
+/** Beside the likeliest token at most: logits are made once, and of each row's only a few numbers are read. */
 async function likeliest(model: Model, hidden: Tensor, tokens: Int32Array, top: number): Promise<TokenScore[]> {
-  const { engine } = model;
-  const losses = await engine.readFloats(model.losses(hidden, tokens));
-  if (top === 0) return Array.from(losses, (loss) => ({ logprob: -loss, top: [] }));
-  const first = (await engine.read(engine.argmax(model.logits(hidden)))) as Int32Array;
-  const others = Int32Array.from(tokens.keys()).filter((i) => first[i] !== tokens[i]);
-  const best = Float32Array.from(losses);
-  if (others.length) {
-    const otherTokens = others.map((i) => first[i]);
-    const read = await engine.readFloats(model.losses(engine.gather(hidden, others), otherTokens));
-    others.forEach((i, at) => (best[i] = read[at]));
-  }
-  return Array.from(losses, (loss, i) => ({ logprob: -loss, top: [{ token: first[i], logprob: -best[i] }] }));
+  const { engine, config } = model;
+  if (top === 0)
+    return Array.from(await engine.readFloats(model.losses(hidden, tokens)), (loss) => ({ logprob: -loss, top: [] }));
+  const logits = model.logits(hidden);
+  const first = (await engine.read(engine.argmax(logits))) as Int32Array;
+  const each = logits.reshape([logits.size, 1]);
+  const logitsOf = (some: Int32Array): Tensor =>
+    engine.gather(
+      each,
+      some.map((token, row) => row * config.vocabSize + token),
+    );
+  const most = logitsOf(first);
+  const [own, best, sums] = [
+    await engine.readFloats(logitsOf(tokens)),
+    await engine.readFloats(most),
+    await engine.readFloats(engine.sum(engine.map(logits, ['exp', ['subtract', 'x', 'y']], most))),
+  ];
+  return Array.from(tokens, (_, i) => ({
+    logprob: own[i] - best[i] - Math.log(sums[i]),
+    top: [{ token: first[i], logprob: -Math.log(sums[i]) }],
+  }));
 }
 
 async function ranked(model: Model, hidden: Tensor, tokens: Int32Array, top: number): Promise<TokenScore[]> {

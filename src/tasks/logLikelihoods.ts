@@ -50,7 +50,10 @@ export async function logLikelihoods(
   { greedy = false, onGroup, signal }: LogLikelihoodOptions,
 ): Promise<void> {
   const context = model.config.maxPositionEmbeddings;
-  const most = Math.min(context, Math.max(0, ...groups.flat().map(({ tokens }) => tokens.length)));
+  const most = Math.min(
+    context,
+    groups.flat().reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
+  );
   // Where rotary angles change with the length of the text, texts share nothing.
   const shares = model.keepsAngles(1, most);
   const sorted = groups

@@ -1,5 +1,5 @@
 import type { Tokenizer } from '../checkpoint/index.js';
-import { UserError } from '../engine/index.js';
+import { UserError, shownValue } from '../engine/index.js';
 import { strippedEnd } from '../text/index.js';
 import type { Asked } from './fewShot.js';
 import { choicesOf, type Scoring } from './task.js';
@@ -30,6 +30,7 @@ export type TaskTokenizer = Pick<Tokenizer, 'encode' | 'bosId' | 'eosId' | 'bosT
  * Tokens as lm-eval's `hf` model makes them. White space at the end of a context belongs to the continuation; both are
  * encoded as one text, and the continuation's tokens are those beyond as many as the context alone has. Special tokens are
  * added as the tokenizer adds them, unless the text begins with one. Without a context, BOS (else EOS) stands for it.
+ * UserError where context or continuation has no token of its own.
  */
 export function tokenRequest(tokenizer: TaskTokenizer, { context, continuation }: TextRequest): TokenRequest {
   if (context === '') {
@@ -43,7 +44,13 @@ export function tokenRequest(tokenizer: TaskTokenizer, { context, continuation }
   }
   const addSpecialTokens = !beginsWithSpecial(tokenizer, context);
   const from = tokenizer.encode(strippedEnd(context), { addSpecialTokens }).length;
-  return { tokens: tokenizer.encode(context + continuation, { addSpecialTokens }), from };
+  const tokens = tokenizer.encode(context + continuation, { addSpecialTokens });
+  if (from === 0 || from >= tokens.length)
+    throw new UserError(
+      `the tokenizer makes no token of ${from === 0 ? 'the context' : `the answer ${shownValue(continuation)}`} by itself, so the answer has no likelihood`,
+      { hint: 'lm-eval scores no such question either: leave it out' },
+    );
+  return { tokens, from };
 }
 
 /** Tokens of a text that is to be continued. */

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
 import { memoryNeeds, type Model } from '../models/index.js';
 import { streamRows } from './streamRows.js';
 import { statesBeside } from './waitingStates.js';
@@ -38,7 +38,7 @@ export async function walkOutputs(
         const hidden = engine.tensor(states.read(layers.length, index), [row.length, config.hiddenSize]);
         await onRow(hidden, index);
       });
-      await setImmediate(); // as in `walkRows`
+      await host.nextTurn(); // as in `walkRows`
     }
   } finally {
     model.unload();

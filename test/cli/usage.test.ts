@@ -141,7 +141,7 @@ describe('a mistake on the command line is one sentence and exit code 1', () => 
     [['generate', 'm', '--prompt', 'x', '--temperature', 'hot'], 'error: --temperature must be a number, found "hot"'],
     [
       ['inspect', 'm', '--backend', 'cuda'],
-      'error: --backend must be one of reference, wasm, tfjs, tfjs:node-gpu, tfjs:node, tfjs:wasm, tfjs:cpu, found "cuda"',
+      'error: --backend must be one of reference, wasm, tfjs, webgpu, tfjs:node-gpu, tfjs:node, tfjs:wasm, tfjs:cpu, found "cuda"',
     ],
     [
       ['eval', 'm', '--text', 't.txt', '--drop-attn', '3;5'],

@@ -7,6 +7,7 @@ import { ggufTargets } from './targets/gguf.js';
 import { modelTargets } from './targets/models.js';
 import { recordTargets } from './targets/records.js';
 import { sweepTargets } from './targets/sweeps.js';
+import { taskTargets } from './targets/tasks.js';
 import { textTargets } from './targets/texts.js';
 import { tokenizerTargets } from './targets/tokenizers.js';
 
@@ -16,6 +17,7 @@ export const targets: readonly Target[] = [
     ...ggufTargets,
     ...tokenizerTargets,
     ...textTargets,
+    ...taskTargets,
     ...recordTargets,
     ...sweepTargets,
     ...commandTargets,

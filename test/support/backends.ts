@@ -19,6 +19,7 @@ export const backends: readonly TestedBackend[] = [
   ...(existsSync(new URL('../../src/engine/tfjs/tfjsBackend.ts', import.meta.url))
     ? [['tfjs', () => createEngine('tfjs', { tfjs: process.env.LLM_DROP_TFJS || 'cpu' }), 'tfjs'] as const]
     : []),
+  ...(process.env.LLM_DROP_WEBGPU ? [['webgpu', () => createEngine('webgpu'), 'webgpu'] as const] : []),
 ];
 
 /** A backend and the reference, given the same work. */
@@ -69,7 +70,9 @@ export function againstReference(
 
 /** A property under fast-check; `runs` is small since backends' own shapes matter more than values. */
 export function holds<T>(name: string, cases: fc.Arbitrary<T>, check: (value: T) => Promise<void>, runs = 20): void {
-  it(name, () => fc.assert(fc.asyncProperty(cases, check), { numRuns: runs }), 30_000);
+  // A processor that plays a GPU is slow.
+  const [numRuns, milliseconds] = process.env.LLM_DROP_WEBGPU ? [Math.ceil(runs / 2), 240_000] : [runs, 30_000];
+  it(name, () => fc.assert(fc.asyncProperty(cases, check), { numRuns }), milliseconds);
 }
 
 /** Sizes that hit a kernel's edges: 1, tile tails, primes, whole tiles. */

@@ -6,7 +6,7 @@ import { loadTfjs, type Tensor, type Tf } from '../../src/engine/tfjs/load.js';
 import { rowsAt } from '../../src/engine/tfjs/rows.js';
 import { TensorStorage, WeightStorage, type Live } from '../../src/engine/tfjs/storage.js';
 import { crossEntropy } from '../../src/engine/tfjs/transformer.js';
-import { values } from './forward.js';
+import { values } from '../support/forward.js';
 
 const choice = process.env.LLM_DROP_TFJS || 'cpu';
 const live: Live = new Set();

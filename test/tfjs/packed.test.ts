@@ -5,7 +5,7 @@ import { loadTfjs, type Tf } from '../../src/engine/tfjs/load.js';
 import { createTfjsBackend } from '../../src/engine/tfjs/tfjsBackend.js';
 import { int8, rtn } from '../../src/quant/index.js';
 import { createModel, generate } from '../../src/models/index.js';
-import { values } from './forward.js';
+import { values } from '../support/forward.js';
 
 const choice = process.env.LLM_DROP_TFJS || 'cpu';
 const native = choice.startsWith('node');

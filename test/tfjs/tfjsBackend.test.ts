@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createBatch, createEngine, Engine, UnsupportedOpError, type Tensor } from '../../src/engine/index.js';
 import { loadTfjs, type Tf } from '../../src/engine/tfjs/load.js';
 import { createTfjsBackend } from '../../src/engine/tfjs/tfjsBackend.js';
-import { batch, createBlock, forward, sizes, type Block, type Sums, type Ways } from './forward.js';
+import { batch, createBlock, forward, sizes, type Block, type Sums, type Ways } from '../support/forward.js';
 
 const choice = process.env.LLM_DROP_TFJS || 'cpu';
 let tf: Tf;

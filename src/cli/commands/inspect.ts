@@ -53,6 +53,7 @@ export const inspect = command(
     examples: [
       ['inspect models/tiny-stories', 'the built-in model'],
       ['inspect Llama-3.2-1B --json', 'the same facts for a program'],
+      ['inspect Llama-3.2-1B --backend webgpu', 'which GPU would compute'],
       ['inspect Llama-3.2-1B --backend tfjs', 'which TensorFlow.js backend would compute'],
     ],
     run: async (o, ui) => ui.show(await inspectModel(o, ui), describe),

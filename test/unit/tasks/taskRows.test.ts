@@ -64,8 +64,8 @@ it.each([
   [{ 'arc_easy/train.jsonl': simple }, 'holds no test rows of arc_easy'],
   [{ 'arc_easy/test.jsonl': '{"query": "q"}' }, 'line 1: there is no field choices'],
   [{ 'arc_easy/test.jsonl': simple.replace('1}', '2}') }, 'expected a number from 0 to 1 in the field gold, found 2'],
-  [{ 'arc_easy/test.csv': 'query,gold\n"open' }, 'a quote does not end'],
-  [{ 'arc_easy/test.csv': 'query,gold\na\n' }, 'row 2: expected 2 values, found 1'],
+  [{ 'arc_easy/test.csv': 'query,gold\n"open' }, 'Quote Not Closed'],
+  [{ 'arc_easy/test.csv': 'query,gold\na\n' }, 'Invalid Record Length: columns length is 2, got 1 on line 2'],
 ])('refuses %j', async (files, message) => {
   await expect(questions('arc_easy', dataOf(files))).rejects.toThrow(message);
 });

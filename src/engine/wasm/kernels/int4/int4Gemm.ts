@@ -1,166 +1,12 @@
-import {
-  kernel,
-  kernelModule,
-  type Kernel,
-  type KernelFunction,
-  type ModuleScope,
-  type Variable,
-} from '../../compiler/kernel.js';
-import { constant, load, type Int } from '../../compiler/language.js';
+import { kernel, kernelModule, type KernelFunction, type ModuleScope } from '../../compiler/kernel.js';
+import { load, type Int } from '../../compiler/language.js';
 import { clearRows, grid } from '../../compiler/loops.js';
-import {
-  blockBytes,
-  int4PanelRows,
-  panelVectors as vectors,
-  scaleBytes,
-  stepBytes,
-  tailBytes,
-  zeroBytes,
-} from '../../layouts/int4/int4Panels.js';
+import { blockBytes, scaleBytes, stepBytes, zeroBytes } from '../../layouts/int4/int4Panels.js';
 import type { Int4Plan } from '../../layouts/int4/int4Plan.js';
+import { fewRows, oneRow } from './int4Rows.js';
 import { halfScales, scaled, splatInt, zeroPoints, zeros } from './int4Scale.js';
-import { RunningSum, nibbleDot, wordsOf, type Ints, type NibbleDot } from './nibbleDots.js';
-
-/** What each group has beside its scales: a zero point of 8, zero points of its own, or minima. */
-type Offsets = 'middle' | 'zeros' | 'minima';
-
-const tailOf = (offsets: Offsets): number => tailBytes(offsets === 'minima');
-
-const panelStride = (blocks: Int, groups: Int, offsets: Offsets): Int =>
-  blocks.times(blockBytes).plus(groups.times(tailOf(offsets)));
-
-/** Emits `body` for each group of a row of `blocks` blocks, with the number of blocks in it. */
-function eachGroup(k: Kernel, blocks: Int, group: number, body: (count: Int) => void): void {
-  if (group === 1) return k.repeat(blocks, () => body(constant('i32', 1)));
-  const left = k.let(blocks);
-  k.while(
-    () => left.differs(0),
-    () => {
-      const count = k.let(left.min(group));
-      body(count);
-      left.set(left.minus(count));
-    },
-  );
-}
-
-/** Blocks that a pointer goes over: `count` of them, from 1 to `group`. */
-interface Stretch {
-  readonly pointer: Variable<'i32'>;
-  readonly count: Int;
-  readonly group: number;
-  /** Bytes of a block, and bytes that one turn of the loop goes over. */
-  readonly block: number;
-  readonly step: number;
-}
-
-/**
- * Sums: `starts` plus all products of `turn`, which moves `pointer`, over a stretch. Sums of 16 bits have room for one
- * block, after which they are added to the totals. There the starts come after the first block, which has the registers
- * to itself.
- */
-function sumUp(
-  k: Kernel,
-  dot: NibbleDot,
-  { pointer, count, group, block, step }: Stretch,
-  [height, width]: readonly [height: number, width: number],
-  starts: () => readonly (readonly Ints[])[],
-  turn: (running: readonly (readonly RunningSum[])[]) => void,
-): Variable<'i32x4'>[][] {
-  const { short } = dot;
-  const until = (end: Int, body: () => void): void => k.while(() => pointer.differs(end), body);
-  // A single block needs no loop.
-  const end = group === 1 && (short || step === block) ? undefined : k.let(pointer.plus(count.times(block)));
-  const running = (sum?: (i: number, j: number) => Variable<'i32x4'>): RunningSum[][] =>
-    grid(height, width, (i, j) => new RunningSum(k, dot, sum?.(i, j)));
-  if (!short) {
-    const totals = starts().map((line) => line.map((start) => k.let(start)));
-    const sums = (): void => turn(running((i, j) => totals[i][j]));
-    if (end) until(end, sums);
-    else sums();
-    return totals;
-  }
-  const blockSums = (): RunningSum[][] => {
-    const whole = step === block;
-    const sums = running(whole ? undefined : () => k.let(zeros()));
-    if (whole) turn(sums);
-    else until(k.let(pointer.plus(block)), () => turn(sums));
-    return sums;
-  };
-  const first = blockSums();
-  const totals = starts().map((line, i) => line.map((start, j) => k.let(short.settle(start, first[i][j].value))));
-  if (end)
-    until(end, () => {
-      const sums = blockSums();
-      totals.forEach((line, i) => line.forEach((total, j) => total.set(short.settle(total, sums[i][j].value))));
-    });
-  return totals;
-}
-
-const oneRowParameters = {
-  panels: 'i32',
-  zeros: 'i32',
-  x: 'i32',
-  scales: 'i32',
-  sums: 'i32',
-  y: 'i32',
-  from: 'i32',
-  to: 'i32',
-  blocks: 'i32',
-  groups: 'i32',
-} as const;
-
-/**
- * y[16 panel + lane] for panels [from, to) and one row of activations. Within a group integers are summed exactly,
- * beginning with the zero point's share; groups are added in order, in float32.
- */
-const oneRow = (plan: Int4Plan, group: number, offsets: Offsets) =>
-  kernel(oneRowParameters, (k, { panels, zeros: zeroPanels, x, scales, sums, y, from, to, blocks, groups }) => {
-    const dot = nibbleDot(k, plan);
-    const scalesAt = halfScales(k);
-    const w = k.let(panels.plus(from.times(panelStride(blocks, groups, offsets))));
-    const z = k.let(zeroPanels.plus(from.times(groups).times(zeroBytes)));
-    const out = k.let(y.plus(from.times(4 * int4PanelRows)));
-    k.repeat(to.minus(from), () => {
-      const totals = vectors.map(() => k.let(constant('f32x4', 0)));
-      const [xAt, scaleAt, sumAt] = [k.let(x), k.let(scales), k.let(sums)];
-      eachGroup(k, blocks, group, (count) => {
-        const starts = (): Ints[][] => {
-          if (offsets === 'minima') return grid(plan.rowChains, vectors.length, () => zeros());
-          const sum = k.let(splatInt(sumAt));
-          const shares =
-            offsets === 'zeros'
-              ? [0, 8].flatMap((at) => zeroPoints(k, z, at)).map((zero) => zero.times(sum))
-              : vectors.map(() => sum.shiftLeft(3));
-          return grid(plan.rowChains, vectors.length, (chain, j) => (chain === 0 ? shares[j] : zeros()));
-        };
-        const step = stepBytes * plan.rowUnroll;
-        const stretch = { pointer: w, count, group, block: blockBytes, step };
-        const chains = sumUp(k, dot, stretch, [plan.rowChains, vectors.length], starts, (running) => {
-          for (let at = 0; at < step; at += stepBytes) {
-            const parts = vectors.map((j) => dot.parts(k.let(load.f32x4(w, at + 16 * j).bits())));
-            for (let word = 0; word < dot.words; word++) {
-              const activations = k.let(splatInt(xAt, 4 * word));
-              running[word % plan.rowChains].forEach((to, j) => to.add(activations, parts[j][word]));
-            }
-            xAt.add(4 * dot.words);
-          }
-          w.add(step);
-        });
-        const scale = k.let(load.f32Splat(scaleAt));
-        totals.forEach((total, j) => {
-          const exact = chains.slice(1).reduce((all: Ints, chain) => all.plus(chain[j]), chains[0][j]);
-          total.add(scaled(exact, scale, scalesAt(w, 8 * j)));
-          if (offsets === 'minima') total.add(scaled(splatInt(sumAt), scale, scalesAt(w, scaleBytes + 8 * j)));
-        });
-        w.add(tailOf(offsets));
-        if (offsets === 'zeros') z.add(zeroBytes);
-        scaleAt.add(4);
-        sumAt.add(4);
-      });
-      totals.forEach((total, j) => k.store(out, total, 16 * j));
-      out.add(4 * int4PanelRows);
-    });
-  });
+import { eachGroup, panelStride, sumUp, tailOf, type Offsets } from './int4Sums.js';
+import { nibbleDot, wordsOf, type Ints } from './nibbleDots.js';
 
 /** Where a tile's vectors of columns begin in a row of them, and its length, in bytes. */
 const columnsOf = ({ tileVectors }: Int4Plan): { offsets: number[]; bytes: number } => ({
@@ -401,6 +247,8 @@ export const int4Gemm = (plan: Int4Plan, group: number) =>
   kernelModule('int4Gemm', (scope) => ({
     oneRow: oneRow(plan, group, 'middle'),
     oneRowZeros: oneRow(plan, group, 'zeros'),
+    fewRows: fewRows(scope, plan, group, 'middle'),
+    fewRowsZeros: fewRows(scope, plan, group, 'zeros'),
     manyRows: manyRows(scope, plan, group, 'middle'),
     manyRowsZeros: manyRows(scope, plan, group, 'zeros'),
   }));
@@ -409,5 +257,6 @@ export const int4Gemm = (plan: Int4Plan, group: number) =>
 export const int4GemmMinima = (plan: Int4Plan, group: number) =>
   kernelModule('int4GemmMinima', (scope) => ({
     oneRow: oneRow(plan, group, 'minima'),
+    fewRows: fewRows(scope, plan, group, 'minima'),
     manyRows: manyRows(scope, plan, group, 'minima'),
   }));

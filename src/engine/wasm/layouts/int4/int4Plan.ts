@@ -12,6 +12,8 @@ export interface Int4Plan {
   readonly rowUnroll: number;
   /** Sums that a single row's products are added to in turn, so that one need not wait for the one before. */
   readonly rowChains: 1 | 2;
+  /** The most rows for which weights are unpacked in registers for each tile, and not to memory once for all of them. */
+  readonly fewRows: number;
   /** How much of the depth of a panel is unpacked at a time, in blocks of 32 weights: whole groups. */
   readonly depthBlocks: number;
   /** Rows of activations that stay in the second-level cache while the panels stream by: whole tiles. */
@@ -30,6 +32,7 @@ export const pairsPlan: Int4Plan = {
   tileUnroll: 1,
   rowUnroll: 1,
   rowChains: 1,
+  fewRows: 3,
   depthBlocks: 32,
   block: 256,
 };
@@ -45,6 +48,7 @@ export const bytesPlan: Int4Plan = {
   tileUnroll: 2,
   rowUnroll: 1,
   rowChains: 2,
+  fewRows: 4,
   depthBlocks: 64,
   block: 64,
 };
@@ -60,6 +64,7 @@ export const shortsPlan: Int4Plan = {
   tileUnroll: 1,
   rowUnroll: 1,
   rowChains: 1,
+  fewRows: 4,
   depthBlocks: 64,
   block: 64,
 };
@@ -71,7 +76,14 @@ export const wideBytesPlan: Int4Plan = { ...bytesPlan, rows: 6, tileVectors: 4, 
  * `shortsPlan` for vectors paired to 256 bits. Tiles of 4 x 16 have eight sums of 16 bits. A block is computed without
  * a loop, so that sums begin with a product and not with zero: 1.18 times as fast.
  */
-export const wideShortsPlan: Int4Plan = { ...shortsPlan, tileVectors: 4, tileUnroll: 8, rowUnroll: 4, block: 128 };
+export const wideShortsPlan: Int4Plan = {
+  ...shortsPlan,
+  tileVectors: 4,
+  tileUnroll: 8,
+  rowUnroll: 4,
+  fewRows: 32,
+  block: 128,
+};
 
 /** What the plan depends on. */
 export interface Int4Machine {

@@ -40,8 +40,9 @@ export function exactRowTasks(machine: Machine, x: number, right: Int4Panels, c:
 /** The kernels for what a weight's groups have. */
 function gemm(machine: Machine, { group, zeros, minima }: Int4Panels) {
   if (minima) return machine.calls(gemmMinimaOf(machine.int4)(group));
-  const { oneRow, oneRowZeros, manyRows, manyRowsZeros } = machine.calls(gemmOf(machine.int4)(group));
-  return zeros ? { oneRow: oneRowZeros, manyRows: manyRowsZeros } : { oneRow, manyRows };
+  const kernels = machine.calls(gemmOf(machine.int4)(group));
+  if (!zeros) return kernels;
+  return { oneRow: kernels.oneRowZeros, fewRows: kernels.fewRowsZeros, manyRows: kernels.manyRowsZeros };
 }
 
 /** Calls that compute panels [from, to) for rows [row, row + rows), at most a block of them. */
@@ -55,13 +56,13 @@ export function int4Calls(
 ): Call[] {
   const plan = machine.int4;
   const { address: panels, zeros, blocks, groups } = right;
-  if (left.rows === 1) {
-    const { x, scales, sums } = left;
-    return [gemm(machine, right).oneRow({ panels, zeros, x, scales, sums, y: c, from, to, blocks, groups })];
-  }
+  const { oneRow, fewRows, manyRows } = gemm(machine, right);
   const x = left.x + 16 * wordsOf(plan) * row * blocks;
   const [scales, sums] = [left.scales + 4 * row * groups, left.sums + 4 * row * groups];
-  const { manyRows } = gemm(machine, right);
+  if (left.rows <= plan.fewRows) {
+    const whole = { panels, zeros, x, scales, sums, y: c, from, to, blocks, groups };
+    return [left.rows === 1 ? oneRow(whole) : fewRows({ ...whole, rowStride, rows })];
+  }
   const scratch = machine.scratch.unpacked;
   const calls: Call[] = [];
   for (let done = 0; done < blocks; done += plan.depthBlocks) {
