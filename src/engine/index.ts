@@ -42,4 +42,5 @@ export type { Repeated, Replays } from './replays.js';
 export { didYouMean, nearest } from './nearest.js';
 export { shownName, shownNames, shownValue } from './shownValue.js';
 export { Tensor, sizeOf, type DType, type Storage } from './tensor.js';
+export { tfjsPackages } from './tfjs/choices.js';
 export { Weight, bytesPerElement, type WeightDType, type WeightSource, type WeightUse } from './weight.js';

@@ -22,6 +22,7 @@ const names = [
   'export',
   'bench',
   'demo',
+  'doctor',
 ];
 
 describe('help', () => {

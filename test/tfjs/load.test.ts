@@ -43,7 +43,7 @@ describe('loading TensorFlow.js', () => {
     using engine = await createEngine('tfjs:cpu');
     expect(engine.backend.abilities.package).toBe('@tensorflow/tfjs-backend-cpu');
     await expect(createEngine('tfjs:webgl' as 'tfjs:cpu')).rejects.toThrow(
-      "there is no backend 'tfjs:webgl' (choose one of reference, wasm, tfjs, tfjs:node-gpu, tfjs:node, tfjs:wasm, tfjs:cpu",
+      "there is no backend 'tfjs:webgl' (choose one of reference, wasm, tfjs, webgpu, tfjs:node-gpu, tfjs:node, tfjs:wasm, tfjs:cpu",
     );
     await expect(createEngine('tfjs:cpu', { tfjs: 'wasm' })).rejects.toThrow(
       "the backend 'tfjs:cpu' does not go with the option `tfjs` 'wasm'",

@@ -1,6 +1,5 @@
-import { backendChoices, createEngine, type Abilities, type BackendChoice } from '../../engine/index.js';
+import { backendChoices, createEngine, tfjsPackages, type Abilities, type BackendChoice } from '../../engine/index.js';
 import { host } from '../../engine/hosts/index.js';
-import { tfjsPackages } from '../../engine/tfjs/choices.js';
 import { command } from '../command.js';
 import { fastestNode } from '../newerNode.js';
 import { version } from '../package.js';

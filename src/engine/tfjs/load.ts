@@ -70,15 +70,17 @@ function find(choice: string | undefined, installed: Installed): { registered: s
 }
 
 async function load(packages: readonly string[]): Promise<Tf> {
-  const namespaces = [];
+  let first: Tf | undefined;
   for (const name of packages) {
     try {
-      namespaces.push((await import(name)) as Tf & { default?: Tf });
+      const loaded = (await import(name)) as Tf & { default?: Tf };
+      first ??= loaded.default ?? loaded;
     } catch (cause) {
       fail(name, cause);
     }
+    first.enableProdMode(); // or every kernel that another package registered too is a warning
   }
-  return namespaces[0].default ?? namespaces[0];
+  return first!;
 }
 
 function fail(name: string, cause: unknown): never {
