@@ -39,7 +39,7 @@ function timed(program, args, env = {}) {
     maxBuffer: 2 ** 28,
   });
   if (error) throw error;
-  if (status !== 0) throw new Error(`${program} failed:\n${stderr}`);
+  if (status !== 0) throw new Error(`${program} failed:\n${String(stderr)}`);
   return (performance.now() - start) / 1000;
 }
 

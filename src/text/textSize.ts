@@ -18,7 +18,7 @@ export function textSize(
   const count = (): void => {
     const text = decode(document);
     words += text.match(/\S+/g)?.length ?? 0;
-    bytes += Buffer.byteLength(text);
+    bytes += new TextEncoder().encode(text).length;
     document = [];
   };
   for (const row of rows)
