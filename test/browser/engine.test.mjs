@@ -34,6 +34,13 @@ for (const isolated of [true, false])
         assert.deepEqual(page.warnings, []);
       });
 
+    it('generates the same on webgpu, by SwiftShader', { skip: !isolated }, async () => {
+      const short = { ...story, maxTokens: 24 };
+      const there = await page.call('greedy', { ...short, model: model(), backend: 'webgpu' });
+      const here = await inNode.greedy({ ...short, model: join(root, folder), backend: 'wasm', threads: 1 });
+      assert.equal(there.text, here.text);
+    });
+
     it('takes one thread where memory cannot be shared', { skip: isolated }, async () => {
       const there = await page.call('greedy', { ...story, model: model(), backend: 'wasm', threads: 4 });
       const here = await inNode.greedy({ ...story, model: join(root, folder), backend: 'wasm', threads: 1 });
