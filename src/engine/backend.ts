@@ -234,6 +234,8 @@ export interface Backend {
 
   /** Records what is computed from now on; undefined if that is not possible. */
   record?(): Recording | undefined;
+  /** Rows of a pass that is recorded for `tokens` tokens, and serves as many or fewer; `tokens` where absent. */
+  recordedRows?(tokens: number): number;
 
   dispose(): void;
 }

@@ -10,13 +10,13 @@ import type {
   Norm,
   Projection,
 } from './backend.js';
-import { rowsOf, type Batch } from './batch.js';
+import type { Batch } from './batch.js';
 import { ShapeError, type Shape } from './errors.js';
 import { Exclusive } from './exclusive.js';
 import { gatedBy, logitExpression, type Activation, type Expression } from './expression.js';
 import { KvCache, type CacheSpec } from './kvCache.js';
 import { Ledger, type Memory, type Owned, type Scope } from './ledger.js';
-import { Replays, padded, type Repeated } from './replays.js';
+import { Replays, type Repeated } from './replays.js';
 import type { Packable } from './packable.js';
 import * as check from './shapeChecks.js';
 import { SharedStorage, Tensor, sizeOf, type DType, type Storage } from './tensor.js';
@@ -326,20 +326,20 @@ export class Engine {
     const { cache, batch } = pass;
     for (const item of [replays, cache, x]) this.#ledger.checkOwn('replay', item);
     cache.check(batch);
-    const found = replays.find(pass);
+    const [rows, width] = x.shape;
+    const all = this.backend.recordedRows?.(rows) ?? rows;
+    const filled = { ...pass, batch: { ...batch, padding: all - rows } };
+    const found = replays.find(filled);
     const recording = found ? undefined : this.backend.record?.();
     if (!found?.replay && !recording) return compute(x, batch);
     using _used = x;
-    const [rows, ...row] = x.shape;
     if (!recording) return this.#tensor(found!.replay!.run(x, batch, cache), x.shape);
     using scope = this.scope();
     try {
-      const filled = padded(batch);
-      const all = [rowsOf(filled), ...row];
-      const output = compute(this.#tensor(recording.begin(x, all[0]), all), filled);
+      const output = compute(this.#tensor(recording.begin(x, all), [all, width]), filled.batch);
       this.#ledger.checkOwn('replay', output);
       const { result, replay } = recording.finish(output, rows);
-      replays.keep(pass, replay);
+      replays.keep(filled, replay);
       return scope.keep(this.#tensor(result, x.shape));
     } catch (error) {
       recording.cancel();

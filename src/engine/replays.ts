@@ -14,16 +14,6 @@ interface Recorded {
 /** The most recordings kept. */
 const mostKept = 16;
 
-/**
- * A batch with the rows of a recorded pass. There are two sizes for each doubling (1, 2, 3, 4, 6, 8, 12, 16, ...), so that
- * few programs serve any number of sequences, and few rows are computed in vain.
- */
-export function padded(batch: Batch): Batch {
-  const { length } = batch.sequences;
-  const step = 2 ** Math.max(0, Math.floor(Math.log2(length)) - 1);
-  return { ...batch, padding: Math.ceil(length / step) * step - length };
-}
-
 /** What a recorded pass depends on. */
 export interface Repeated {
   /** The same for passes that compute the same, such as the drops. */
@@ -31,6 +21,7 @@ export interface Repeated {
   /** Objects that a pass reads besides weights and cache; with other objects it is another pass. */
   readonly uses: readonly unknown[];
   readonly cache: KvCache;
+  /** Padded to the rows of the recording. */
   readonly batch: Batch;
 }
 
@@ -81,4 +72,4 @@ export class Replays implements Owned {
 }
 
 const keyOf = ({ key, cache, batch }: Repeated): string =>
-  [rowsOf(padded(batch)), cache.capacityClass, cache.spec.dtype, key].join();
+  [rowsOf(batch), cache.capacityClass, cache.spec.dtype, key].join();

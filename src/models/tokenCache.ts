@@ -20,7 +20,9 @@ export class TokenCache implements Disposable {
       this.#cache = this.model.createCache({ capacity: 2 ** Math.ceil(Math.log2(capacity)) });
     }
     const differs = tokens.findIndex((token, i) => token !== this.#tokens[i]);
-    this.#cache.truncate(0, Math.min(differs < 0 ? tokens.length : differs, tokens.length - 1));
+    const shared = Math.min(differs < 0 ? tokens.length : differs, tokens.length - 1);
+    // Keys that were turned for a longer text are of no use to a shorter one.
+    this.#cache.truncate(0, this.model.keepsAngles(this.#tokens.length, tokens.length) ? shared : 0);
     return this.#cache;
   }
 

@@ -32,12 +32,13 @@ export class Slot {
   }
 
   /**
-   * How many of a sequence's tokens need not run here; one must, for the logits behind it. To score a prompt, the last
-   * token in common runs again, since another follows it, and so does what is not known yet.
+   * How many of a sequence's tokens need not run here; two must, where there are two (`planStep`), for the logits behind
+   * the last. To score a prompt, the last token in common runs again, since another follows it, and so does what is not
+   * known yet.
    */
   reusable({ request: { scorePrompt, top = 0 }, text }: Sequence): number {
-    const shared = sharedLength(this.tokens, text);
-    if (!scorePrompt) return Math.min(shared, text.length - 1);
+    const shared = Math.min(sharedLength(this.tokens, text), Math.max(0, text.length - 2));
+    if (!scorePrompt) return shared;
     const known = (score: TokenScore | undefined): boolean => score !== undefined && score.top.length >= top;
     const unknown = this.scores.findIndex((score, i) => i > 0 && !known(score));
     return Math.max(0, Math.min(shared, unknown < 0 ? this.scores.length : unknown) - 1);

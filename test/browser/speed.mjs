@@ -14,7 +14,7 @@ const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const page = await openWorkerPage({ isolated: true });
 for (const threads of [1, 2]) {
   const model = await loadModel(join(root, folder), { backend: 'wasm', threads, v8Flags: true });
-  const measure = { tokens: 64, repeats: 6 };
+  const measure = { tokens: 16, repeats: 200 };
   const [there, here] = [[], []];
   for (let round = 0; round < rounds; round++) {
     there.push((await page.call('speed', { model: `${page.origin}/${folder}`, threads, ...measure })).tokensPerSecond);

@@ -89,4 +89,17 @@ describe('TokenCache', () => {
     }
     expect(engine.memory()).toEqual(before);
   });
+
+  it('takes no keys that were turned for a longer text', async () => {
+    const rope = { type: 'dynamic', theta: 10000, factor: 4, maxPositions: 16 } as const;
+    const sizes = { hiddenSize: 32, intermediateSize: 64, vocabSize: 300, headDim: 16, maxPositionEmbeddings: 16 };
+    using model = await createModel({ ...config, ...sizes, rope }, { engine, seed: 3 });
+    using cache = new TokenCache(model);
+    const long = Array.from({ length: 60 }, (_, i) => (131 + i * i * 17 + 7 * i) % 300);
+    for (const length of [60, 12, 30]) {
+      const text = long.slice(0, length);
+      const expected = await generate(model, text, { maxTokens: 12, cache: false });
+      expect(await generate(model, text, { maxTokens: 12, cache })).toEqual(expected);
+    }
+  });
 });

@@ -47,10 +47,13 @@ export const hoistedTile: TilePlan = { ...strictTile, fused: true };
  * Tiles of 6 x 8 with fused multiply-adds: twelve sums that do not wait for each other. Unrolled, as branches would be
  * a sixth of the instructions.
  */
-export const relaxedTile: TilePlan = { ...hoistedTile, rows: 6, rowPanels: 8, block: 60, unroll: 4 };
+export const relaxedTile: TilePlan = { ...hoistedTile, rows: 6, block: 60, unroll: 4 };
 
-/** Tiles of 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. */
-export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, depth: 512 };
+/**
+ * Tiles of 6 x 16, for compilers that pair neighbouring vectors to 256 bits: the same twelve sums, twice as wide. So are
+ * the eight sums of a single row.
+ */
+export const pairedTile: TilePlan = { ...relaxedTile, panels: 2, rowPanels: 8, depth: 512 };
 
 /**
  * A plan for a second-level cache of 1 MiB or more: with larger parts and blocks, results are updated and panels read

@@ -10,6 +10,7 @@ import { int4Bytes } from '../layouts/int4/int4Panels.js';
 import { int8Bytes } from '../layouts/int8/int8Panels.js';
 import { panelBytes } from '../layouts/panels.js';
 import { Block, Memory } from './memory.js';
+import { recordedRows } from './recording.js';
 
 /** A backend on one memory. */
 export interface Home extends Backend {
@@ -22,7 +23,15 @@ export interface Home extends Backend {
 /** Operations, which run in the memory where their weights, cache or sums are. */
 type Operation = Exclude<
   keyof Backend,
-  'name' | 'abilities' | 'upload' | 'pack' | 'createCacheLayer' | 'createAccumulator' | 'record' | 'dispose'
+  | 'name'
+  | 'abilities'
+  | 'upload'
+  | 'pack'
+  | 'createCacheLayer'
+  | 'createAccumulator'
+  | 'record'
+  | 'recordedRows'
+  | 'dispose'
 >;
 const operations: Readonly<Record<Operation, true>> = {
   read: true,
@@ -128,6 +137,7 @@ export function overMemories(first: Home, pages: number): Backend {
     createAccumulator: (length) => roomFor(8 * length, 0).createAccumulator(length),
     pack: async (source, use) => roomFor(packedBytes(source), spare).pack(source, use),
     createCacheLayer: (spec) => cacheHome(spec, cacheLayerBytes(spec)).createCacheLayer(spec),
+    recordedRows,
     record: () => (homes.length === 1 ? first.record() : undefined),
     dispose: () => homes.forEach((home) => home.dispose()),
   };

@@ -14,6 +14,15 @@ import { smallestJob } from './task.js';
 const floatsOf = (x: Operand): Float32Array =>
   (x.storage as Block).memory.replayable.floats(addressOf(x), sizeOf(x.shape));
 
+/**
+ * Two sizes for each doubling (1, 2, 3, 4, 6, 8, 12, 16, ...), so that few programs serve any number of tokens, and few rows
+ * are computed in vain.
+ */
+export function recordedRows(tokens: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(tokens)) - 1);
+  return Math.ceil(tokens / step) * step;
+}
+
 export class WasmRecording implements Recording {
   readonly #arena: Arena;
   readonly #recorder: Recorder;

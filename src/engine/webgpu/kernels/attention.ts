@@ -63,6 +63,8 @@ export interface AttendSpec {
   readonly dtype: CacheType;
   readonly softCap: boolean;
   readonly slopes: boolean;
+  /** Whether a query's keys are divided among workgroups, whose results `mergeSplits` puts together. */
+  readonly split: boolean;
 }
 
 /**
@@ -72,14 +74,14 @@ export interface AttendSpec {
  */
 export const attend = once(
   (spec: AttendSpec) => Object.values(spec).join(),
-  ({ headDim, dtype, softCap, slopes }: AttendSpec) => {
+  ({ headDim, dtype, softCap, slopes, split }: AttendSpec) => {
     const fours = foursOf(headDim);
     // Fours of the result that a lane sums.
     const own = Array.from({ length: Math.ceil(fours / lanes) }, (_, i) => i);
     const four = (buffer: string, at: string): string =>
       dtype === 'float32' ? `${buffer}[${at}]` : `fourFloats(${buffer}[${at}])`;
     return kernel(
-      `attend ${headDim} ${dtype}${softCap ? ' capped' : ''}${slopes ? ' sloped' : ''}`,
+      `attend ${headDim} ${dtype}${softCap ? ' capped' : ''}${slopes ? ' sloped' : ''}${split ? ' split' : ''}`,
       {
         reads: {
           q: 'vec4f',
@@ -88,8 +90,9 @@ export const attend = once(
           queries: 'vec4u',
           ...(slopes && { slope: 'f32' }),
         } as Readonly<Record<'q' | 'keys' | 'values' | 'queries' | 'slope', string>>,
-        writes: { y: 'f32' },
-        numbers: { heads: 'u32', keyValueHeads: 'u32', window: 'u32', scale: 'f32', cap: 'f32' },
+        // Of a split, y is not divided yet, and `extremes` has the largest score and the sum of the weights.
+        writes: { y: 'f32', ...(split && { extremes: 'vec2f' }) } as Readonly<Record<'y' | 'extremes', string>>,
+        numbers: { splits: 'u32', heads: 'u32', keyValueHeads: 'u32', window: 'u32', scale: 'f32', cap: 'f32' },
         lanes,
         pieces: [
           mathematics,
@@ -101,8 +104,9 @@ export const attend = once(
         ],
       },
       `
-  let head = group % heads;
-  let query = queries[group / heads];
+  let asking = group / splits;
+  let head = asking % heads;
+  let query = queries[asking / heads];
   let last = query.x;
   let keyHead = head * keyValueHeads / heads;
   let stride = keyValueHeads * ${fours}u;
@@ -110,13 +114,17 @@ export const attend = once(
   var most = -3.4e38;
   var sum = 0.0;
   ${own.map((j) => `var mixed${j} = vec4f();`).join(' ')}
-  for (var block = last + 1u - min(last + 1u, window); block <= last; block += ${lanes}u) {
+  let seen = min(last + 1u, window);
+  let share = (seen + splits * ${lanes}u - 1u) / (splits * ${lanes}u) * ${lanes}u;
+  let begin = last + 1u - seen + (group % splits) * share;
+  let end = min(begin + share, last + 1u);
+  for (var block = begin; block < end; block += ${lanes}u) {
     let key = block + lane;
     var score = -3.4e38;
-    if (key <= last) {
+    if (key < end) {
       var product = 0.0;
       for (var at = 0u; at < ${fours}u; at++) {
-        product += dot(q[group * ${fours}u + at], ${four('keys', 'base + key * stride + at')});
+        product += dot(q[asking * ${fours}u + at], ${four('keys', 'base + key * stride + at')});
       }
       score = scale * product${slopes ? ' + slope[head] * (f32(key) - f32(last))' : ''};
       ${softCap ? 'score = hyperbolicTangent(score / cap) * cap;' : ''}
@@ -124,11 +132,11 @@ export const attend = once(
     let higher = max(most, largest(score, lane));
     let shrink = exponential(most - higher);
     var weight = 0.0;
-    if (key <= last) { weight = exponential(score - higher); }
+    if (key < end) { weight = exponential(score - higher); }
     weights[lane] = weight;
     sum = sum * shrink + total(weight, lane);
     most = higher;
-    let count = min(${lanes}u, last + 1u - block);
+    let count = min(${lanes}u, end - block);
     ${own
       .map(
         (j) => `if (lane + ${j * lanes}u < ${fours}u) {
@@ -144,10 +152,34 @@ export const attend = once(
     .map(
       (j) => `for (var k = 0u; k < 4u; k++) {
     let i = 4u * (lane + ${j * lanes}u) + k;
-    if (i < ${headDim}u) { y[group * ${headDim}u + i] = mixed${j}[k] / sum; }
+    if (i < ${headDim}u) { y[group * ${headDim}u + i] = mixed${j}[k]${split ? '' : ' / sum'}; }
   }`,
     )
-    .join('\n  ')}`,
+    .join('\n  ')}
+  ${split ? 'if (lane == 0u) { extremes[group] = vec2f(most, sum); }' : ''}`,
     );
   },
+);
+
+/** What the splits of a query's keys gave, as one: each counts by how its largest score compares to that of all. */
+export const mergeSplits = elementwise(
+  'mergeSplits',
+  {
+    reads: { parts: 'f32', extremes: 'vec2f' },
+    writes: { y: 'f32' },
+    numbers: { splits: 'u32', headDim: 'u32' },
+    pieces: [mathematics],
+  },
+  `
+  let first = i / headDim * splits;
+  var most = extremes[first].x;
+  for (var s = 1u; s < splits; s++) { most = max(most, extremes[first + s].x); }
+  var sum = 0.0;
+  var mixed = 0.0;
+  for (var s = 0u; s < splits; s++) {
+    let weight = exponential(extremes[first + s].x - most);
+    sum += weight * extremes[first + s].y;
+    mixed += weight * parts[(first + s) * headDim + i % headDim];
+  }
+  y[i] = mixed / sum;`,
 );

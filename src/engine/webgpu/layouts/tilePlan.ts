@@ -15,6 +15,8 @@ export interface TilePlan {
   readonly sharingLanes: number;
   readonly sharedColumns: 4;
   readonly sharedRows: number;
+  /** Workgroups that share the keys of a query, where there are few queries. */
+  readonly keySplits: number;
   /** float16 weights by the driver's instruction, or by integers, which no driver rounds small numbers in. */
   readonly halves: 'native' | 'bits';
   /** How lanes that share columns add their sums. */
@@ -33,6 +35,7 @@ export const plainPlan: TilePlan = {
   sharingLanes: 64,
   sharedColumns: 4,
   sharedRows: 1,
+  keySplits: 2,
   halves: 'bits',
   folds: 'memory',
 };
@@ -47,6 +50,7 @@ export const widePlan: TilePlan = {
   columnLanes: 16,
   mostRows: 8,
   sharedRows: 4,
+  keySplits: 8,
   halves: 'native',
 };
 

@@ -2,7 +2,7 @@ import type { AttentionInputs, Operand } from '../../backend.js';
 import type { CacheSpec } from '../../kvCache.js';
 import type { Storage } from '../../tensor.js';
 import { elementLanes } from '../compiler/kernel.js';
-import { attend, place } from '../kernels/attention.js';
+import { attend, mergeSplits, place } from '../kernels/attention.js';
 import { foursOf, rowsBytes } from '../layouts/cacheLayout.js';
 import type { Machine } from '../runtime/machine.js';
 import type { Block } from '../runtime/memory.js';
@@ -72,11 +72,23 @@ export function attention(
   using turned = machine.take(4 * rows * heads * foursOf(headDim));
   put(q, turned, places.queries, 'float32', heads, { turned: true, cached: false });
 
+  // Few queries leave a GPU idle, unless several workgroups share the keys of each.
+  const asking = rows * heads;
+  const splits = cache && rows <= machine.plan.mostRows ? machine.plan.keySplits : 1;
+  const split = splits > 1;
+  using parts = machine.take(split ? asking * splits * headDim : 0);
+  using extremes = machine.take(2 * asking * splits);
   machine.run(
-    attend({ headDim, dtype, softCap: Boolean(softCap), slopes: Boolean(slopes) }),
-    { q: turned, keys: held.keys, values: held.values, queries: places.queries, slope: slopes ?? turned, y },
-    { heads, keyValueHeads, window: Math.min(window, 2 ** 31 - 1), scale, cap: softCap ?? 1 },
-    rows * heads,
+    attend({ headDim, dtype, softCap: Boolean(softCap), slopes: Boolean(slopes), split }),
+    {
+      ...{ q: turned, keys: held.keys, values: held.values, queries: places.queries, slope: slopes ?? turned },
+      ...{ y: split ? parts : y, extremes },
+    },
+    { splits, heads, keyValueHeads, window: Math.min(window, 2 ** 31 - 1), scale, cap: softCap ?? 1 },
+    asking * splits,
   );
+  const count = asking * headDim;
+  if (split)
+    machine.run(mergeSplits, { parts, extremes, y }, { splits, headDim, count }, Math.ceil(count / elementLanes));
   return y;
 }
