@@ -52,6 +52,11 @@ const cases: Readonly<Record<string, Case>> = {
     reads: [model, text, texts, at('other.txt')],
     kind: 'file',
   },
+  eval: {
+    argv: [model, '--tasks', 'arc_easy', '--data', at('tasks')],
+    reads: [model, at('tasks')],
+    kind: 'file',
+  },
   logits: { argv: [model, '--tokens', at('tokens.json')], reads: [model, at('tokens.json')], kind: 'file' },
   export: {
     argv: [model, '--to', 'hf', '--importance', at('scores.json'), '--report', at('drop.json'), '--overwrite'],
@@ -71,6 +76,8 @@ beforeAll(async () => {
   for (const path of [text, join(texts, 'more.txt'), at('other.txt')]) writeFileSync(path, stories);
   for (const name of ['part-1', 'part-2', 'scores', 'drop', 'tokens']) writeFileSync(at(`${name}.json`), '{}');
   writeFileSync(at('tokens.json'), '[[1, 2]]');
+  mkdirSync(at('tasks/arc_easy'), { recursive: true });
+  writeFileSync(at('tasks/arc_easy/test.jsonl'), JSON.stringify({ query: 'Why?', choices: ['a', 'b'], gold: 0 }));
   const recipe = { calibration: { files: [text] }, drop: { target: 'mlp', count: 1 } };
   writeFileSync(at('recipe.json'), JSON.stringify(recipe));
   mkdirSync(join(root, 'links'));
