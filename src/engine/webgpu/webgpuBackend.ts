@@ -247,6 +247,6 @@ export async function createWebgpuBackend(
     failed = plan.name;
   }
   throw new UserError('the kernels of the webgpu backend fail their test on this adapter', {
-    hint: 'a newer driver may help; --backend wasm needs none',
+    hint: 'a newer driver may help; the backend `wasm` needs none',
   });
 }
