@@ -168,12 +168,17 @@ interface Ran extends Outcome {
 async function ran(command: string, model: FolderModel): Promise<Ran> {
   const out = folders.vacant();
   const outcome = await llmDrop([...commands[command](await written(model), out), '--threads', '1']);
-  // Of a long job that ends in its midst, the progress stays, as after any other end.
+  // Of a long job that ends in its midst, the progress stays, as after any other end: of a sweep, its own file.
   const left = readdirSync(folders.root).filter(
-    (name) => name.startsWith(basename(out)) && !name.includes('.progress'),
+    (name) =>
+      name.startsWith(basename(out)) && !name.includes('.progress') && !(command === 'sweep' && isFiniteSweep(out)),
   );
   return { ...outcome, left };
 }
+
+/** Whether a sweep's file holds no loss that is no number, which JSON writes as null. */
+const isFiniteSweep = (path: string): boolean =>
+  !/"(loss|perplexity|difference)": ?null/.test(readFileSync(path, 'utf8'));
 
 /** One sentence, which says so; nothing written, nothing shown. */
 function expectRefused({ code, stderr, stdout, left }: Ran, says: RegExp): void {
