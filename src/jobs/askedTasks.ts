@@ -90,6 +90,7 @@ export async function askModel(
       });
       runs.push({ task, shots, available, samples: samplesOf(task, asked, answers) });
     }
+    await saver.reached(answered, true); // what is interrupted next may be another model
   });
   return taskResults(runs, groups, o.signal);
 }
