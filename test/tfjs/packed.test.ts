@@ -106,6 +106,23 @@ describe(`tfjs on ${choice}`, () => {
     void scope;
   });
 
+  it('frees a cache of which a later slot alone was written', () => {
+    const before = tf.memory().numTensors;
+    const cache = engine.createCache({
+      ...{ layers: [0], slots: 3, capacity: 16, keyValueHeads: 1, headDim: 2, dtype: 'float32' },
+    });
+    {
+      using scope = engine.scope();
+      const x = engine.tensor([1, 2], [1, 2]);
+      const batch = createBatch([[0]], [0], [2]);
+      const spec = { heads: 1, keyValueHeads: 1, headDim: 2, scale: 1 };
+      engine.attention({ q: x, k: x, v: x, cache, layer: 0, batch, spec });
+      void scope;
+    }
+    cache.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
   it('forgets what was not finite in a cache that is shortened', async () => {
     const spec = { heads: 1, keyValueHeads: 1, headDim: 2, scale: 1 };
     using cache = engine.createCache({

@@ -85,7 +85,7 @@ export class GrowingCacheLayer extends CacheLayer {
   }
 
   protected tensors(): readonly Variable[] {
-    return this.#slots.map(({ held }) => held);
+    return this.#slots.flatMap(({ held }) => held); // leaves out slots that nothing was written to
   }
 
   /** A slot with room for so many tokens. */
