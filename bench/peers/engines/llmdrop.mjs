@@ -35,7 +35,7 @@ async function check(count) {
  */
 async function clients(...given) {
   const [count, length, out] = given.map(Number);
-  using cache = model.createCache({ slots: count, capacity: length + out, dtype: kv });
+  const cache = model.createCache({ slots: count, capacity: length + out, dtype: kv });
   const sequences = Array.from({ length: count }, () => ({ next: draw(length), left: out }));
   for (;;) {
     let room = 512;
@@ -45,8 +45,8 @@ async function clients(...given) {
       if (fits) room -= next.length;
       return fits;
     });
-    if (slots.length === 0) return;
-    using _scope = engine.scope();
+    if (slots.length === 0) break;
+    const scope = engine.scope();
     const tokens = slots.map((slot) => sequences[slot].next);
     const batch = lib.createBatch(
       tokens,
@@ -55,11 +55,13 @@ async function clients(...given) {
     );
     const logits = model.logits(model.forward(batch, { cache, last: true }));
     const likeliest = await engine.read(engine.argmax(logits));
+    scope.dispose();
     slots.forEach((slot, row) => {
       sequences[slot].next = [likeliest[row]];
       sequences[slot].left--;
     });
   }
+  cache.dispose();
 }
 
 const draw = (count) => Array.from({ length: count }, () => 300 + Math.floor(Math.random() * 20000));
