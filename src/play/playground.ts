@@ -1,4 +1,4 @@
-import fastify, { type FastifyReply } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
@@ -38,6 +38,7 @@ export async function servePlayground(model: string, { port = 8088, host = '127.
   const isFile = await isGguf(path);
   const folder = isFile ? dirname(path) : path;
   const parts = isFile ? splitParts(path).map((part) => basename(part)) : undefined;
+  const { fastify } = await import('fastify'); // it takes as long to load as all else of the package together
   const app = fastify();
   app.addHook('onRequest', async (_, reply) => void reply.headers(isolation));
 
