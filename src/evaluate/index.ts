@@ -4,6 +4,7 @@ export { BaseOutputs, type BaseOptions, type ModelDivergence } from './baseOutpu
 export { compareDecodeSpeeds, decodeSpeed, type CompareSpeedsOptions } from './decodeSpeed.js';
 export { likeliestTokens } from './likeliestTokens.js';
 export { computeLogits, type LogitsResult } from './logits.js';
+export { mean, standardError } from './mean.js';
 export {
   byRows,
   checkPredictable,

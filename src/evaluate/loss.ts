@@ -1,6 +1,7 @@
 import { UserError, type Tensor } from '../engine/index.js';
 import { walkOutputs, type OutputOptions } from '../walk/index.js';
 import { notFinite, type Model } from '../models/index.js';
+import { mean, standardError } from './mean.js';
 
 export interface LossResult {
   /** Mean negative log-likelihood of the next token, in nats. */
@@ -72,8 +73,5 @@ export function pairedDifference(
   after: Pick<LossResult, 'rowLosses'>,
 ): { difference: number; standardError: number | null } {
   const differences = after.rowLosses.map((loss, i) => loss - before.rowLosses[i]);
-  const n = differences.length;
-  const difference = differences.reduce((a, b) => a + b, 0) / n;
-  const variance = differences.reduce((sum, d) => sum + (d - difference) ** 2, 0) / (n - 1);
-  return { difference, standardError: n > 1 ? Math.sqrt(variance / n) : null };
+  return { difference: mean(differences), standardError: standardError(differences) };
 }

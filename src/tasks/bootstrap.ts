@@ -1,4 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
+import { mean } from '../evaluate/index.js';
 import { PythonRandom } from './pythonRandom.js';
 
 /** Draws of one generator, each of which has the number of its thousand for a seed: so lm-eval draws. */
@@ -22,9 +23,9 @@ export async function bootstrapPerplexityError(
       for (let i = 0; i < numbers.length; i++) sum += numbers[random.place(numbers.length)];
       found.push(Math.exp(-sum / numbers.length));
     }
-    await setImmediate(); // lets timers, signals and progress have their turn
+    await host.nextTurn(); // lets timers, signals and progress have their turn
     signal?.throwIfAborted();
   }
-  const center = found.reduce((sum, value) => sum + value, 0) / found.length;
+  const center = mean(found);
   return Math.sqrt(found.reduce((sum, value) => sum + (value - center) ** 2, 0) / (found.length - 1));
 }

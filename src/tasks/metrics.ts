@@ -1,3 +1,4 @@
+import { mean } from '../evaluate/index.js';
 import type { LogLikelihood } from './logLikelihoods.js';
 import { choicesOf, type Question, type Scoring } from './task.js';
 
@@ -40,17 +41,6 @@ const largest = (values: readonly number[]): number => values.indexOf(Math.max(.
 
 /** Whether a metric is the exponential of a mean, whose error is found by drawing again. */
 export const isPerplexity = (metric: string): boolean => metric.startsWith('perplexity,');
-
-export const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
-
-/** Of a mean, from the sample's variance; null for one value. */
-export function standardError(values: readonly number[]): number | null {
-  const n = values.length;
-  const center = mean(values);
-  const variance = values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (n - 1);
-  return n > 1 ? Math.sqrt(variance / n) : null;
-}
 
 /** exp(-mean) of log-likelihoods. */
 export const perplexity = (sums: readonly number[]): number => Math.exp(-mean(sums));

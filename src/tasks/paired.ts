@@ -1,4 +1,4 @@
-import { pairedDifference } from '../evaluate/index.js';
+import { mean, standardError } from '../evaluate/index.js';
 import { isPerplexity } from './metrics.js';
 import { leaves, type TaskResults } from './results.js';
 import type { TaskGroup } from './task.js';
@@ -60,5 +60,7 @@ export function pairedResults(now: TaskResults, other: TaskResults, groups: read
 const flipped = (pairs: readonly Pair[], step: 1 | -1): number[] =>
   pairs.filter((pair) => pair.now - pair.other === step).map(({ question }) => question);
 
-const differenceOf = (pairs: readonly Pair[]): Pick<PairedMetric, 'difference' | 'standardError'> =>
-  pairedDifference({ rowLosses: pairs.map((pair) => pair.other) }, { rowLosses: pairs.map((pair) => pair.now) });
+function differenceOf(pairs: readonly Pair[]): Pick<PairedMetric, 'difference' | 'standardError'> {
+  const differences = pairs.map(({ now, other }) => now - other);
+  return { difference: mean(differences), standardError: standardError(differences) };
+}

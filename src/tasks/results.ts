@@ -1,5 +1,6 @@
+import { mean, standardError } from '../evaluate/index.js';
 import { bootstrapPerplexityError } from './bootstrap.js';
-import { isPerplexity, mean, perplexity, standardError, type Answer, type Measured } from './metrics.js';
+import { isPerplexity, perplexity, type Answer, type Measured } from './metrics.js';
 import type { Task, TaskGroup } from './task.js';
 
 /** The metrics of a task or a group as lm-eval writes them: `acc,none`, `acc_stderr,none`, and `alias`, `sample_len`. */
