@@ -4,6 +4,13 @@ import type { Model } from './model.js';
 
 export interface ChatTurnOptions extends Omit<GenerateTextOptions, 'alsoStop'>, Pick<ChatTemplateOptions, 'template'> {}
 
+/** The tokens of a chat whose last message asks; the template writes the special ones, a BOS too where the model wants one. */
+export const chatPrompt = (
+  tokenizer: Tokenizer,
+  messages: readonly ChatMessage[],
+  template: ChatTemplateOptions['template'],
+): number[] => tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, template }));
+
 /**
  * Answers a chat whose last message asks: the tokenizer's chat template makes a text of it, and the answer ends where the
  * template would end it. A `TokenCache` keeps what earlier turns computed. UserError where there is no template, or where
@@ -15,8 +22,7 @@ export function chatTurn(
   { template, ...options }: ChatTurnOptions = {},
 ): Promise<GeneratedText> {
   const { tokenizer } = speaker;
-  // The template writes the special tokens, a beginning-of-text token too where the model wants one.
-  const prompt = tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, template }));
+  const prompt = chatPrompt(tokenizer, messages, template);
   const end = turnEnd(tokenizer, { template });
   return generateText(speaker, prompt, { ...options, alsoStop: end === undefined ? [] : [end] });
 }

@@ -14,7 +14,7 @@ import type { Model } from './model.js';
 import { notFinite } from './notFinite.js';
 import { createSampler, type SamplingOptions } from './sampling.js';
 import { TokenCache } from './tokenCache.js';
-import { checkedTokens } from './tokens.js';
+import { checkedTokens, contextOf } from './tokens.js';
 
 export interface GenerateOptions extends SamplingOptions {
   /** @defaultValue 128 */
@@ -60,8 +60,7 @@ export async function generate(
 ): Promise<Generation> {
   checkOptions(options, { maxTokens: whole(0), stopTokens: list(whole(0)), cache: cacheOption });
   const { maxTokens = 128, stopTokens = model.config.eosTokenIds, onToken, signal } = options;
-  // `dynamic` angles are made for texts of any length.
-  const context = model.config.rope.type === 'dynamic' ? Infinity : model.config.maxPositionEmbeddings;
+  const context = contextOf(model);
   if (prompt.length === 0) throw new UserError('the prompt has no token: give at least one');
   if (prompt.length >= context)
     throw new UserError(`the prompt has ${prompt.length} tokens, but the model's context is ${context}`);

@@ -14,6 +14,12 @@ export interface GeneratedText extends Generation {
   readonly text: string;
 }
 
+/** Tokens that end a text, by the tokenizer and by the config. */
+export const stopTokensOf = (
+  { config }: Pick<Model, 'config'>,
+  { stopIds }: Pick<Tokenizer, 'stopIds'>,
+): ReadonlySet<number> => new Set([...stopIds, ...config.eosTokenIds]);
+
 /** Continues a prompt of at least one token as text. Errors as for `generate`. */
 export async function generateText(
   { model, tokenizer }: { readonly model: Model; readonly tokenizer: Tokenizer },
@@ -28,7 +34,7 @@ export async function generateText(
   };
   const generation = await generate(model, prompt, {
     ...options,
-    stopTokens: [...new Set([...tokenizer.stopIds, ...model.config.eosTokenIds, ...alsoStop])],
+    stopTokens: [...stopTokensOf(model, tokenizer), ...alsoStop],
     onToken: (token) => tell(pieces.push(token)),
   });
   tell(pieces.end());

@@ -30,12 +30,12 @@ export {
 } from './families/index.js';
 export { fewerExperts, type ExpertDrops } from './fewerExperts.js';
 export { madeSource } from './madeWeight.js';
-export { chatTurn, type ChatTurnOptions } from './chatTurn.js';
+export { chatPrompt, chatTurn, type ChatTurnOptions } from './chatTurn.js';
 export { dropKeys } from './gguf/ggufConfig.js';
 export { llama3Scaling } from './gguf/ggufRope.js';
 export { GgufSource, type Blocks } from './gguf/ggufSource.js';
 export { generate, type GenerateOptions, type Generation } from './generate.js';
-export { generateText, type GeneratedText, type GenerateTextOptions } from './generateText.js';
+export { generateText, stopTokensOf, type GeneratedText, type GenerateTextOptions } from './generateText.js';
 export type { Layer } from './layer.js';
 export { LoadedModel, createModel, loadModel, type LoadOptions } from './loadModel.js';
 export { isFiniteStream, moduleNotFinite, notFinite, type Entering } from './notFinite.js';
@@ -71,7 +71,7 @@ export { hash, normalNumbers, seedOption, uniform } from './random.js';
 export { rawRope, ropeFrequencies, type RopeParameters } from './rope.js';
 export { isDropped, modelSize, stayingTensors, type ModelSize } from './size.js';
 export { TokenCache } from './tokenCache.js';
-export { checkedTokens } from './tokens.js';
+export { checkedTokens, contextOf, sharedLength } from './tokens.js';
 export { createSampler, type Sampler, type SamplingOptions } from './sampling.js';
 export {
   biasOf,

@@ -1,5 +1,6 @@
 import type { KvCache } from '../engine/index.js';
 import type { Model } from './model.js';
+import { sharedLength } from './tokens.js';
 
 /**
  * Keys and values that outlive a generation, and the tokens that they belong to: a longer text that begins alike, such
@@ -19,8 +20,7 @@ export class TokenCache implements Disposable {
       // In powers of two, so that a growing text is seldom computed anew.
       this.#cache = this.model.createCache({ capacity: 2 ** Math.ceil(Math.log2(capacity)) });
     }
-    const differs = tokens.findIndex((token, i) => token !== this.#tokens[i]);
-    const shared = Math.min(differs < 0 ? tokens.length : differs, tokens.length - 1);
+    const shared = Math.min(sharedLength(tokens, this.#tokens), tokens.length - 1);
     // Keys that were turned for a longer text are of no use to a shorter one.
     this.#cache.truncate(0, this.model.keepsAngles(this.#tokens.length, tokens.length) ? shared : 0);
     return this.#cache;

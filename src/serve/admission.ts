@@ -1,5 +1,6 @@
-import { sharedLength, type Slot } from './slot.js';
+import { sharedLength } from '../models/index.js';
 import type { Sequence } from './sequence.js';
+import type { Slot } from './slot.js';
 
 /** A decoding step costs about as much as this many tokens of a prompt. */
 const tokensOfStep = 16;

@@ -1,5 +1,6 @@
 import { UserError, flag, list, shownValue, whole, type Read } from '../engine/index.js';
 import type { ChatMessage } from '../checkpoint/index.js';
+import { chatPrompt } from '../models/index.js';
 import { heading, streamOf, usageOf, type Answer } from './answer.js';
 import { ApiError } from './apiError.js';
 import { runChoice, seeded, type Choice, type Piece } from './choice.js';
@@ -38,8 +39,7 @@ export async function chat(served: Served, fields: Fields, signal: AbortSignal):
   restOfFields(fields);
 
   const { tokenizer, template } = served;
-  // The template writes the special tokens, a beginning-of-text token too where the model wants one.
-  const prompt = tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, template }));
+  const prompt = chatPrompt(tokenizer, messages, template);
   served.scheduler.check([prompt], n, limit ?? 1);
   const run = (onPiece?: (piece: Piece, index: number) => void): Promise<Choice[]> =>
     Promise.all(

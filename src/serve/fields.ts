@@ -1,5 +1,4 @@
-import { UserError, flag, number, oneOf, shownValue, whole, type Read } from '../engine/index.js';
-import { seedOption } from '../models/index.js';
+import { UserError, flag, number, shownValue, whole, type Read } from '../engine/index.js';
 import { ApiError } from './apiError.js';
 
 /** The fields of a request's body, each read once by its name. What nobody reads is refused. */
@@ -61,8 +60,6 @@ export class Fields {
 export const anyText: Read<string> = (value, name) =>
   typeof value === 'string' ? value : refused(name, 'a text', value);
 
-export const count = whole(0);
-
 /** One stop text, or a list of them; empty ones stop nothing. */
 export const stopTexts: Read<readonly string[]> = (value, name) => {
   const texts: unknown[] = Array.isArray(value) ? value : [value];
@@ -71,7 +68,7 @@ export const stopTexts: Read<readonly string[]> = (value, name) => {
 };
 
 /** Any whole number; what OpenAI's clients send need not fit the sampler's 32 bits. */
-const anySeed: Read<number> = (value, name) => seedOption((whole(-(2 ** 53) + 1)(value, name) >>> 0) % 2 ** 32, name);
+const anySeed: Read<number> = (value, name) => whole(-(2 ** 53) + 1)(value, name) >>> 0;
 
 export interface SamplingFields {
   readonly temperature: number;
@@ -119,5 +116,3 @@ export function restOfFields(fields: Fields): void {
 function refused(name: string, expected: string, value: unknown): never {
   throw new UserError(`${name} must be ${expected}, found ${shownValue(value)}`);
 }
-
-export { flag, oneOf, whole };

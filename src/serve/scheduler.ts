@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
 import { UserError, checkOptions, whole, type KvCache } from '../engine/index.js';
-import { checkedTokens, type Drops, type Model } from '../models/index.js';
+import { checkedTokens, contextOf, type Drops, type Model } from '../models/index.js';
 import { admit } from './admission.js';
 import { Sequence, type ChosenToken, type SequenceRequest, type SequenceResult } from './sequence.js';
 import { Slot } from './slot.js';
@@ -157,10 +157,10 @@ export class Scheduler implements AsyncDisposable {
 
   /** Steps until there is nothing to do. */
   async #steps(): Promise<void> {
-    await setImmediate(); // what comes at the same time runs in the same step
+    await host.nextTurn(); // what comes at the same time runs in the same step
     while (this.#take()) {
       await this.#step();
-      await setImmediate();
+      await host.nextTurn();
     }
     this.#running = undefined;
   }
@@ -232,7 +232,3 @@ export class Scheduler implements AsyncDisposable {
     });
   }
 }
-
-/** Tokens that a text may have: `dynamic` angles are made for any number of them. */
-export const contextOf = ({ config }: Pick<Model, 'config'>): number =>
-  config.rope.type === 'dynamic' ? Infinity : config.maxPositionEmbeddings;

@@ -1,6 +1,6 @@
 import { turnEnd, type Tokenizer } from '../checkpoint/index.js';
 import { UserError } from '../engine/index.js';
-import type { Drops, Model } from '../models/index.js';
+import { stopTokensOf, type Drops, type Model } from '../models/index.js';
 import { Scheduler, type SchedulerOptions } from './scheduler.js';
 import { createServer, type ServerOptions } from './server.js';
 import { ServerMetrics } from './serverMetrics.js';
@@ -38,7 +38,7 @@ export async function serveModel(
   const { slots, context, queue, stepTokens, template } = options;
   const metrics = new ServerMetrics();
   const texts = new TokenTexts(tokenizer);
-  const stopTokens = new Set([...tokenizer.stopIds, ...model.config.eosTokenIds]);
+  const stopTokens = stopTokensOf(model, tokenizer);
   const chatStopTokens = new Set([...stopTokens, turnEnd(tokenizer, { template }) ?? []].flat());
   const served = variants.map((variant): Served => {
     const scheduler = new Scheduler(model, {

@@ -1,3 +1,4 @@
+import { sharedLength } from '../models/index.js';
 import type { Sequence } from './sequence.js';
 import type { TokenScore } from './tokenScores.js';
 
@@ -43,12 +44,4 @@ export class Slot {
     const unknown = this.scores.findIndex((score, i) => i > 0 && !known(score));
     return Math.max(0, Math.min(shared, unknown < 0 ? this.scores.length : unknown) - 1);
   }
-}
-
-/** How many tokens two texts have in common at their beginning. */
-export function sharedLength(a: readonly number[], b: readonly number[]): number {
-  const most = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < most && a[length] === b[length]) length++;
-  return length;
 }

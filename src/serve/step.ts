@@ -1,4 +1,4 @@
-import { createBatch, type KvCache, type Tensor } from '../engine/index.js';
+import { allFinite, createBatch, type KvCache, type Tensor } from '../engine/index.js';
 import { isFiniteStream, notFinite, type Model } from '../models/index.js';
 import type { Sequence } from './sequence.js';
 import type { Slot } from './slot.js';
@@ -93,19 +93,20 @@ async function chooseTokens(model: Model, hidden: Tensor, ending: readonly Place
   if (greedy.length) {
     const logits = logitsOf(greedy);
     const tokens = (await engine.read(engine.argmax(logits))) as Int32Array;
-    const allFinite = await isFiniteStream(model, logits);
+    const allAreFinite = await isFiniteStream(model, logits);
     for (const [i, one] of greedy.entries())
-      if (allFinite || (await isFiniteStream(model, logits.rows(i, i + 1)))) chosen.set(one.sequence, tokens[i]);
+      if (allAreFinite || (await isFiniteStream(model, logits.rows(i, i + 1)))) chosen.set(one.sequence, tokens[i]);
       else await fail(one);
   }
   if (sampled.length) {
     const logits = logitsOf(sampled);
     const values = await engine.readFloats(logits);
     const { vocabSize } = config;
-    for (const [i, one] of sampled.entries())
-      if (await isFiniteStream(model, logits.rows(i, i + 1)))
-        chosen.set(one.sequence, one.sequence.request.sample!(values.slice(i * vocabSize, (i + 1) * vocabSize)));
+    for (const [i, one] of sampled.entries()) {
+      const own = values.slice(i * vocabSize, (i + 1) * vocabSize);
+      if (allFinite(own)) chosen.set(one.sequence, one.sequence.request.sample!(own));
       else await fail(one);
+    }
   }
   return chosen;
 }

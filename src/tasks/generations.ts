@@ -1,7 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
 import type { Tokenizer } from '../checkpoint/index.js';
 import { UserError, type Tensor } from '../engine/index.js';
-import { isFiniteStream, notFinite, type Model } from '../models/index.js';
+import { isFiniteStream, notFinite, stopTokensOf, type Model } from '../models/index.js';
 import { likeliestTokens } from '../evaluate/index.js';
 import { Slots, type SlotRun } from './slots.js';
 
@@ -42,7 +42,7 @@ export async function generations(
     .map((prompt, place) => ({ place, prompt: prompt.slice(-(context - most)) }))
     .sort((a, b) => b.prompt.length - a.prompt.length);
   using slots = new Slots(model, waiting[0].prompt.length + most, prompts.length);
-  const ends = new Set([...tokenizer.stopIds, ...model.config.eosTokenIds]);
+  const ends = stopTokensOf(model, tokenizer);
   const free = Array.from({ length: slots.count }, (_, slot) => slot);
   let speaking: Speaker[] = [];
   while (speaking.length || waiting.length) {
@@ -75,7 +75,7 @@ export async function generations(
       );
       free.push(of.slot);
     }
-    await setImmediate(); // lets timers, signals and progress have their turn
+    await host.nextTurn(); // lets timers, signals and progress have their turn
   }
 }
 

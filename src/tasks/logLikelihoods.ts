@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { host } from '../engine/hosts/index.js';
 import type { Tensor } from '../engine/index.js';
 import { likeliestTokens } from '../evaluate/index.js';
 import { notFinite, type Model } from '../models/index.js';
@@ -69,7 +69,7 @@ export async function logLikelihoods(
           place,
           requests.map(({ sum, greedy: all }) => ({ sum, greedy: greedy && all })),
         );
-      await setImmediate(); // lets timers, signals and progress have their turn
+      await host.nextTurn(); // lets timers, signals and progress have their turn
     }
   }
 }

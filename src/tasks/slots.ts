@@ -1,5 +1,5 @@
 import { createBatch, type KvCache, type Tensor } from '../engine/index.js';
-import type { Model } from '../models/index.js';
+import { sharedLength, type Model } from '../models/index.js';
 
 /** Tokens of one pass: more make no layer faster. */
 const passTokens = 1024;
@@ -46,9 +46,7 @@ export class Slots implements Disposable {
   /** Forgets what a slot holds beyond the beginning of `tokens`, and beyond so many; gives how many it keeps. */
   keep(slot: number, tokens: readonly number[], most: number): number {
     const held = this.#held[slot];
-    const end = this.#reuses ? Math.min(held.length, tokens.length, most) : 0;
-    let length = 0;
-    while (length < end && held[length] === tokens[length]) length++;
+    const length = this.#reuses ? Math.min(sharedLength(held, tokens), most) : 0;
     this.#cache.truncate(slot, length);
     this.#held[slot] = held.slice(0, length);
     return length;

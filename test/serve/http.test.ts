@@ -8,7 +8,7 @@ import { codePoints } from '../../src/serve/tokenTexts.js';
 import { serveModel, type ModelServer, type RequestRecord, type ServeOptions } from '../../src/serve/index.js';
 
 const folder = fileURLToPath(new URL('../../models/tiny-stories', import.meta.url));
-export const template =
+const template =
   '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
 
 let loaded: TextModel;
